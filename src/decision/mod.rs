@@ -1,0 +1,3 @@
+//! The decision.
+
+pub mod rules;

@@ -1,0 +1,722 @@
+//! The rule set: a policy pack as `decision` reads it. `policy` builds it from files and checks every id; here nothing can
+//! dangle, because rules hold positions ([`Id`]) and not names.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use time::UtcOffset;
+
+use crate::domain::access::{Action, LegalException};
+
+/// Position of a `T` in its [`Table`].
+pub struct Id<T> {
+    position: u16,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Id<T> {
+    /// The position as a number, for indexes that are built over ids.
+    #[must_use]
+    pub const fn position(self) -> u16 {
+        self.position
+    }
+}
+
+impl<T> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Id<T> {}
+impl<T> PartialEq for Id<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.position == other.position
+    }
+}
+impl<T> Eq for Id<T> {}
+impl<T> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.position.cmp(&other.position)
+    }
+}
+impl<T> std::hash::Hash for Id<T> {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.position.hash(state);
+    }
+}
+impl<T> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.position)
+    }
+}
+
+/// Things of one sort, by name and by position; at most 65,535.
+#[derive(Debug, Clone)]
+pub struct Table<T> {
+    rows: Vec<(Box<str>, T)>,
+    by_name: HashMap<Box<str>, u16>,
+}
+
+/// Why a thing can't be added to a [`Table`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TableError {
+    /// The name is taken.
+    #[error("is there already")]
+    Duplicate,
+    /// 65,535 are there.
+    #[error("is one more than the 65,535 that a pack may have")]
+    Full,
+}
+
+impl<T> Default for Table<T> {
+    fn default() -> Self {
+        Self {
+            rows: Vec::new(),
+            by_name: HashMap::new(),
+        }
+    }
+}
+
+impl<T> Table<T> {
+    /// Adds a thing under its name.
+    ///
+    /// # Errors
+    /// When the name is taken or the table is full.
+    pub fn add(&mut self, name: &str, row: T) -> Result<Id<T>, TableError> {
+        if self.by_name.contains_key(name) {
+            return Err(TableError::Duplicate);
+        }
+        let position = u16::try_from(self.rows.len())
+            .ok()
+            .filter(|position| *position < u16::MAX)
+            .ok_or(TableError::Full)?;
+        self.by_name.insert(name.into(), position);
+        self.rows.push((name.into(), row));
+        Ok(Id {
+            position,
+            of: PhantomData,
+        })
+    }
+
+    /// The id of a name.
+    #[must_use]
+    pub fn id(&self, name: &str) -> Option<Id<T>> {
+        self.by_name.get(name).map(|position| Id {
+            position: *position,
+            of: PhantomData,
+        })
+    }
+
+    /// The thing at an id of this table; `None` for an id of another table only.
+    #[must_use]
+    pub fn get(&self, id: Id<T>) -> Option<&T> {
+        self.rows.get(usize::from(id.position)).map(|(_, row)| row)
+    }
+
+    /// The same, to be filled in while loading.
+    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+        self.rows
+            .get_mut(usize::from(id.position))
+            .map(|(_, row)| row)
+    }
+
+    /// The name at an id; empty for an id of another table only.
+    #[must_use]
+    pub fn name(&self, id: Id<T>) -> &str {
+        self.rows
+            .get(usize::from(id.position))
+            .map_or("", |(name, _)| name)
+    }
+
+    /// Everything in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &str, &T)> {
+        (0_u16..).zip(&self.rows).map(|(position, (name, row))| {
+            (
+                Id {
+                    position,
+                    of: PhantomData,
+                },
+                &**name,
+                row,
+            )
+        })
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+/// A set of ids of one table.
+pub struct IdSet<T> {
+    bits: Vec<u64>,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T> Default for IdSet<T> {
+    fn default() -> Self {
+        Self {
+            bits: Vec::new(),
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T> Clone for IdSet<T> {
+    fn clone(&self) -> Self {
+        Self {
+            bits: self.bits.clone(),
+            of: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for IdSet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x?}", self.bits)
+    }
+}
+
+impl<T> IdSet<T> {
+    /// Puts an id in.
+    pub fn insert(&mut self, id: Id<T>) {
+        let (word, bit) = (usize::from(id.position / 64), id.position % 64);
+        if self.bits.len() <= word {
+            self.bits.resize(word + 1, 0);
+        }
+        if let Some(bits) = self.bits.get_mut(word) {
+            *bits |= 1 << bit;
+        }
+    }
+
+    /// Whether an id is in.
+    #[must_use]
+    pub fn contains(&self, id: Id<T>) -> bool {
+        self.bits
+            .get(usize::from(id.position / 64))
+            .is_some_and(|bits| bits >> (id.position % 64) & 1 == 1)
+    }
+
+    /// Whether none is in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bits.iter().all(|bits| *bits == 0)
+    }
+}
+
+impl<T> FromIterator<Id<T>> for IdSet<T> {
+    fn from_iter<I: IntoIterator<Item = Id<T>>>(ids: I) -> Self {
+        let mut set = Self::default();
+        for id in ids {
+            set.insert(id);
+        }
+        set
+    }
+}
+
+/// A set of actions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Actions(u8);
+
+impl Actions {
+    /// Puts an action in.
+    #[must_use]
+    pub const fn with(self, action: Action) -> Self {
+        Self(self.0 | 1 << action as u8)
+    }
+
+    /// Whether an action is in.
+    #[must_use]
+    pub const fn contains(self, action: Action) -> bool {
+        self.0 >> action as u8 & 1 == 1
+    }
+
+    /// Whether none is in.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<Action> for Actions {
+    fn from_iter<I: IntoIterator<Item = Action>>(actions: I) -> Self {
+        actions.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+/// A service that may call.
+#[derive(Debug, Clone, Default)]
+pub struct Service {
+    /// Where it connects from; loopback is admitted besides.
+    pub blocks: Vec<IpNet>,
+    /// Addresses of its own proxies, which are nobody's device.
+    pub proxies: Vec<IpNet>,
+    /// Systems that it may ask about.
+    pub systems: Vec<Box<str>>,
+    /// DNS names that stand for it in a certificate without a URI name.
+    pub dns_names: Vec<Box<str>>,
+    /// Whether it may ask for people.
+    pub acts_for_people: bool,
+    /// The role it has when it asks for itself.
+    pub workload_role: Option<Id<Role>>,
+    /// Whether it may register holds and dates of subjects.
+    pub registers_subjects: bool,
+    /// Services whose tickets it may exchange for its own.
+    pub exchanges_with: Vec<Id<Service>>,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// A network people may work from.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    /// Its blocks, canonical.
+    pub blocks: Vec<IpNet>,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// What a role may see of the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Reviews {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What the people of their own department did.
+    Department,
+    /// Everything.
+    Everything,
+}
+
+/// A role of people or of a workload.
+#[derive(Debug, Clone, Default)]
+pub struct Role {
+    /// Networks its people may work from; inherited roles don't count.
+    pub networks: Vec<Id<Network>>,
+    /// Itself and all roles whose grants it has, from its own outwards.
+    pub closure: Vec<Id<Role>>,
+    /// What it may see of the access log.
+    pub reviews: Reviews,
+    /// Whether it administers people, holds and packs.
+    pub administers: bool,
+    /// Whether it reads everything and changes nothing.
+    pub audits: bool,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// A kind of person the data are about.
+#[derive(Debug, Clone, Default)]
+pub struct Kind {
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// A category of data.
+#[derive(Debug, Clone, Default)]
+pub struct Category {
+    /// The category that covers it.
+    pub parent: Option<Id<Category>>,
+    /// Whether it is, covers or is covered by special care-required information.
+    pub special_care: bool,
+    /// Items at or below it that are masked, each with the roles that see them clear.
+    pub masks: Vec<Mask>,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// An item that is shown masked.
+#[derive(Debug, Clone)]
+pub struct Mask {
+    /// The item.
+    pub category: Id<Category>,
+    /// Who sees it clear.
+    pub except_to: IdSet<Role>,
+}
+
+/// A purpose of use (利用目的).
+#[derive(Debug, Clone, Default)]
+pub struct Purpose {
+    /// Kinds of person it extends to.
+    pub kinds: IdSet<Kind>,
+    /// Categories it extends to, those they cover included.
+    pub categories: IdSet<Category>,
+    /// Whether a case reference is needed.
+    pub needs_case_ref: bool,
+    /// Exceptions of which one, with its reference, is needed; empty where none is.
+    pub needs_exception: Exceptions,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// A set of legal exceptions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Exceptions(u8);
+
+impl Exceptions {
+    /// Puts one in.
+    #[must_use]
+    pub const fn with(self, exception: LegalException) -> Self {
+        Self(self.0 | 1 << exception as u8)
+    }
+
+    /// Whether one is in.
+    #[must_use]
+    pub const fn contains(self, exception: LegalException) -> bool {
+        self.0 >> exception as u8 & 1 == 1
+    }
+
+    /// Whether none is in.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl FromIterator<LegalException> for Exceptions {
+    fn from_iter<I: IntoIterator<Item = LegalException>>(all: I) -> Self {
+        all.into_iter().fold(Self::default(), Self::with)
+    }
+}
+
+/// What a claimed exception takes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ExceptionRule {
+    /// Those that the pack knows; any other counts as none.
+    pub accepted: Exceptions,
+    /// Those that ask for `consent_difficult`.
+    pub consent_difficult: Exceptions,
+    /// Those that may stand in for the consent to special care.
+    pub instead_of_special_care_consent: Exceptions,
+}
+
+/// How long a login lasts.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionRule {
+    /// From the first login; nothing extends it.
+    pub absolute: Duration,
+    /// Without use.
+    pub idle: Duration,
+}
+
+/// How fresh the second step must be.
+#[derive(Debug, Clone)]
+pub struct SecondStepRule {
+    /// For these categories, what they cover and what covers them; empty for any.
+    pub categories: IdSet<Category>,
+    /// For these actions; empty for any.
+    pub actions: Actions,
+    /// Not older than this.
+    pub max_age: Duration,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// What is asked of a person's standing besides an enabled account and employment.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StandingRule {
+    /// Current training.
+    pub training: bool,
+    /// The confidentiality pledge.
+    pub pledge: bool,
+}
+
+/// What emergency access may reach.
+#[derive(Debug, Clone)]
+pub struct BreakGlassRule {
+    /// Who may.
+    pub roles: IdSet<Role>,
+    /// For these kinds.
+    pub kinds: IdSet<Kind>,
+    /// For these categories, those they cover included.
+    pub categories: IdSet<Category>,
+    /// By these actions.
+    pub actions: Actions,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// After a registered date only a few things may still be done.
+#[derive(Debug, Clone)]
+pub struct RetentionRule {
+    /// Names it in obligations and in `FilterSubjects`, e.g. "retention-expired".
+    pub id: Box<str>,
+    /// Of these kinds.
+    pub kinds: IdSet<Kind>,
+    /// The registered date it counts from.
+    pub date: Box<str>,
+    /// Calendar years after the date.
+    pub years: u16,
+    /// Actions that stay allowed.
+    pub except_actions: Actions,
+    /// Purposes that stay allowed.
+    pub except_purposes: IdSet<Purpose>,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// On which ground data go to a recipient.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Shared use (共同利用), APPI Art. 27(5) iii.
+    SharedUse,
+    /// Outsourcing (委託), APPI Art. 27(5) i.
+    Outsourcing,
+    /// A third party, with consent.
+    ThirdPartyConsent,
+    /// A third party, until the person asks to stop.
+    ThirdPartyStopsOnRequest,
+    /// A third party, by law.
+    ThirdPartyByLaw,
+}
+
+impl Route {
+    /// As the log and the pack name it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SharedUse => "shared-use",
+            Self::Outsourcing => "outsourcing",
+            Self::ThirdPartyConsent => "third-party-consent",
+            Self::ThirdPartyStopsOnRequest => "third-party-stops-on-request",
+            Self::ThirdPartyByLaw => "third-party-by-law",
+        }
+    }
+}
+
+/// To whom data may go.
+#[derive(Debug, Clone)]
+pub struct Recipient {
+    /// On which ground.
+    pub route: Route,
+    /// Whether it is outside Japan.
+    pub abroad: bool,
+    /// Items that go there, those they cover included.
+    pub items: IdSet<Category>,
+    /// For these purposes.
+    pub purposes: IdSet<Purpose>,
+    /// Outsourcing: last instant of the contract.
+    pub contract_until: Option<crate::domain::time::Timestamp>,
+    /// Outsourcing: until when the last inspection counts.
+    pub inspected_until: Option<crate::domain::time::Timestamp>,
+    /// Abroad: until when the check of equivalent measures counts (APPI Art. 28(3)).
+    pub equivalent_until: Option<crate::domain::time::Timestamp>,
+    /// Years that its record of provision is kept (APPI Art. 29); `None` where none is asked.
+    pub record_years: Option<u16>,
+    /// The hold that stops a route that stops on request.
+    pub stopped_by: Option<Box<str>>,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// How many people's records one person may reach within a window.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    /// Names it in reasons and in the log.
+    pub id: Box<str>,
+    /// Actions that share the count.
+    pub actions: Actions,
+    /// At most so many people.
+    pub people: u64,
+    /// Within so long.
+    pub window: Duration,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// Whose outcome must be reported.
+#[derive(Debug, Clone)]
+pub struct OutcomeRule {
+    /// For these actions.
+    pub actions: Actions,
+    /// For break glass, whatever the action.
+    pub break_glass: bool,
+    /// Within so long.
+    pub within: Duration,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// One tuple of a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct GrantKey {
+    /// The role that asks, inheritance resolved.
+    pub role: Id<Role>,
+    /// Kind of person.
+    pub kind: Id<Kind>,
+    /// The category asked for, hierarchy resolved.
+    pub category: Id<Category>,
+    /// Purpose of use.
+    pub purpose: Id<Purpose>,
+}
+
+/// Line of policy.csv by action, 0 for none.
+#[derive(Debug, Clone, Copy, Default)]
+struct Lines([u32; Action::ALL.len() + 1]);
+
+impl Lines {
+    fn at(&self, action: Action) -> Option<u32> {
+        self.0
+            .get(usize::from(action as u8))
+            .copied()
+            .filter(|line| *line != 0)
+    }
+
+    fn set(&mut self, action: Action, line: u32) {
+        if let Some(slot) = self.0.get_mut(usize::from(action as u8))
+            && *slot == 0
+        {
+            *slot = line;
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct GrantCell {
+    always: Lines,
+    on_request: Lines,
+    denied: Lines,
+}
+
+/// What the roles may do, resolved so that one look-up tells: as many rules as there are, the cost is the same.
+#[derive(Debug, Clone, Default)]
+pub struct Grants {
+    cells: HashMap<GrantKey, GrantCell>,
+}
+
+/// When a rule of a grant counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrantCondition {
+    /// Always.
+    Always,
+    /// Only at the request of the person the data are about.
+    OnRequest,
+}
+
+impl Grants {
+    /// Allows one action; the first line that does is kept.
+    pub fn allow(&mut self, key: GrantKey, action: Action, when: GrantCondition, line: u32) {
+        let cell = self.cells.entry(key).or_default();
+        match when {
+            GrantCondition::Always => cell.always.set(action, line),
+            GrantCondition::OnRequest => cell.on_request.set(action, line),
+        }
+    }
+
+    /// Denies one action, whatever allows it.
+    pub fn deny(&mut self, key: GrantKey, action: Action, line: u32) {
+        self.cells.entry(key).or_default().denied.set(action, line);
+    }
+
+    /// The line that allows the action, unless a line denies it.
+    #[must_use]
+    pub fn allows(&self, key: GrantKey, action: Action, on_request: bool) -> Option<u32> {
+        let cell = self.cells.get(&key)?;
+        if cell.denied.at(action).is_some() {
+            return None;
+        }
+        let conditional = on_request.then(|| cell.on_request.at(action)).flatten();
+        cell.always.at(action).or(conditional)
+    }
+
+    /// Whether a grant has all but the action.
+    #[must_use]
+    pub fn any_action(&self, key: GrantKey, on_request: bool) -> bool {
+        Action::ALL
+            .iter()
+            .any(|action| self.allows(key, *action, on_request).is_some())
+    }
+
+    /// How many resolved tuples there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.cells.len()
+    }
+
+    /// Whether nothing is granted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.cells.is_empty()
+    }
+}
+
+/// A policy pack, compiled.
+#[derive(Debug, Clone)]
+pub struct RuleSet {
+    /// Id of the pack.
+    pub pack: Box<str>,
+    /// SHA-256 over the pack's files.
+    pub revision: [u8; 32],
+    /// Where the pack's dates begin and end.
+    pub utc_offset: UtcOffset,
+    /// How long a login lasts.
+    pub session: SessionRule,
+    /// What is asked of a person's standing.
+    pub standing: StandingRule,
+    /// What a legal exception takes.
+    pub exceptions: ExceptionRule,
+    /// Callers.
+    pub services: Table<Service>,
+    /// Networks.
+    pub networks: Table<Network>,
+    /// Roles, the built-in `administrator` included.
+    pub roles: Table<Role>,
+    /// Kinds of person.
+    pub kinds: Table<Kind>,
+    /// Categories.
+    pub categories: Table<Category>,
+    /// Purposes.
+    pub purposes: Table<Purpose>,
+    /// Recipients.
+    pub recipients: Table<Recipient>,
+    /// Holds that may be registered for a subject; the value is the line in pack.toml.
+    pub holds: Table<u32>,
+    /// Dates that may be registered for a subject; the value is the line in pack.toml.
+    pub dates: Table<u32>,
+    /// Freshness of the second step.
+    pub second_step: Vec<SecondStepRule>,
+    /// Emergency access.
+    pub break_glass: Vec<BreakGlassRule>,
+    /// Limits.
+    pub limits: Vec<Limit>,
+    /// Retention.
+    pub retention: Vec<RetentionRule>,
+    /// Outcomes to be reported.
+    pub outcomes: Vec<OutcomeRule>,
+    /// Grants.
+    pub grants: Grants,
+}
+
+impl RuleSet {
+    /// Whether `outer` is `inner` or covers it.
+    #[must_use]
+    pub fn covers(&self, outer: Id<Category>, inner: Id<Category>) -> bool {
+        let mut at = Some(inner);
+        while let Some(category) = at {
+            if category == outer {
+                return true;
+            }
+            at = self
+                .categories
+                .get(category)
+                .and_then(|category| category.parent);
+        }
+        false
+    }
+}

@@ -1,0 +1,10 @@
+//! The words of the field as types. Nothing here reads a clock, a file or a socket; a value that exists is within its
+//! bounds.
+
+pub mod access;
+pub mod ids;
+pub mod network;
+pub mod person;
+pub mod reason;
+pub mod subject;
+pub mod time;

@@ -1,0 +1,17 @@
+//! sekisho
+
+pub mod decision;
+pub mod domain;
+pub mod identity;
+pub mod log;
+pub mod policy;
+pub mod store;
+
+/// The API as generated from `proto/`.
+#[allow(missing_docs, clippy::all, unreachable_pub)]
+pub mod proto {
+    tonic::include_proto!("sekisho.v1");
+    /// Descriptors, for reflection.
+    pub const FILE_DESCRIPTOR_SET: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/sekisho.v1.bin"));
+}

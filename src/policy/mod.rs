@@ -1,0 +1,1 @@
+//! Policy packs: files to a rule set.
