@@ -157,7 +157,7 @@ async fn segments_roll_and_the_tree_goes_on_from_each_header() {
     let home = tempfile::tempdir().unwrap();
     let log = open(home.path());
     for round in 0..5 {
-        write_batches(&log, 40, 1 + round % 3).await;
+        write_batches(&log, 80, 1 + round % 3).await;
         check_tree(home.path());
     }
     log.close();

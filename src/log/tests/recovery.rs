@@ -46,7 +46,13 @@ async fn a_log_cut_at_any_byte_opens_to_its_last_whole_batch() {
                 .unwrap()
                 .set_len(content.len() as u64)
                 .unwrap();
-            let entries = whole(&ends, 3, cut);
+            // Where a batch ends in zeros, as its padding, it can lose them to zeros.
+            let kept_until = ends.iter().rev().find(|end| {
+                let end = usize::try_from(**end).unwrap();
+                content.len() >= end && content[..end] == whole_file[..end]
+            });
+            let kept_until = *kept_until.unwrap();
+            let entries = whole(&ends, 3, kept_until);
             assert_eq!(
                 LogReader::open_directory(&log).unwrap().len(),
                 entries,
@@ -55,15 +61,14 @@ async fn a_log_cut_at_any_byte_opens_to_its_last_whole_batch() {
             // Each open for writing syncs six times: a tenth of them will do.
             if cut % 10 == 0 || cut == end {
                 let opened = AccessLog::open(config(home.path()), "").unwrap();
-                let kept_until = ends.iter().rev().find(|end| **end <= cut).unwrap();
-                let lost = &content[usize::try_from(*kept_until).unwrap()..];
+                let lost = &content[usize::try_from(kept_until).unwrap()..];
                 let lost = &lost[..lost
                     .iter()
                     .rposition(|byte| *byte != 0)
                     .map_or(0, |at| at + 1)];
                 match &opened.torn_tail {
                     Some(torn) => {
-                        assert_eq!((&torn.segment, torn.offset), (&path, *kept_until));
+                        assert_eq!((&torn.segment, torn.offset), (&path, kept_until));
                         assert_eq!(torn.bytes, lost.len() as u64);
                         assert_eq!(std::fs::read(&torn.kept_in).unwrap(), lost);
                         std::fs::remove_file(&torn.kept_in).unwrap();
@@ -115,8 +120,8 @@ async fn a_flipped_bit_before_the_last_batch_is_refused_with_its_place() {
         }
         edit(&path, &whole_file[at..=at], offset);
     }
-    edit(&path, &[whole_file[5_000] ^ 1], 5_000);
-    assert!(last > 5_000);
+    edit(&path, &[whole_file[4_200] ^ 1], 4_200);
+    assert!(last > 4_200);
     let before = std::fs::read(&path).unwrap();
     let refused = AccessLog::open(config(home.path()), "").unwrap_err();
     assert_eq!(refused.exit_code(), 65);
