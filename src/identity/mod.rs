@@ -11,6 +11,8 @@ pub mod challenge;
 pub mod keyring;
 mod keys;
 pub mod password;
+mod secret;
 pub mod sessions;
 pub mod ticket;
+mod ticket_keys;
 pub mod totp;

@@ -1,9 +1,10 @@
-//! Changes that come from entries of the log, and the marks that tie the store to its log.
+//! Changes that come from entries of the log.
 
 use sqlx::{Row, Sqlite, Transaction};
 
 use super::error::StoreError;
-use super::{Store, from_stored, to_stored};
+use super::marks::{mark, set_mark};
+use super::{Store, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -13,73 +14,6 @@ use crate::proto::{StoredChange, StoredDate, StoredHold, StoredSessionEnd};
 type Change<'a> = &'a mut Transaction<'static, Sqlite>;
 
 impl Store {
-    /// Remembers, the first time, which log this store follows; later it must be the same. A store beside another log would
-    /// take that log's entries for its own.
-    ///
-    /// # Errors
-    /// [`StoreError::Bound`] when it is another log.
-    pub async fn bind_log(&self, log_name: &str) -> Result<(), StoreError> {
-        self.bind("log", log_name).await
-    }
-
-    /// The same for the key that makes pseudonyms: under another one, every hold would be lost from sight.
-    ///
-    /// # Errors
-    /// [`StoreError::Bound`] when it is another key.
-    pub async fn bind_pseudonym_key(&self, key_id: &str) -> Result<(), StoreError> {
-        self.bind("pseudonym key", key_id).await
-    }
-
-    async fn bind(&self, what: &'static str, given: &str) -> Result<(), StoreError> {
-        let mut change = self.change().await?;
-        sqlx::query("INSERT INTO bindings (what, value) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
-            .bind(what)
-            .bind(given)
-            .execute(&mut *change)
-            .await?;
-        let bound: String = sqlx::query_scalar("SELECT value FROM bindings WHERE what = ?1")
-            .bind(what)
-            .fetch_one(&mut *change)
-            .await?;
-        change.commit().await?;
-        if bound == given {
-            return Ok(());
-        }
-        Err(StoreError::Bound {
-            what,
-            bound,
-            given: given.to_owned(),
-        })
-    }
-
-    /// Counts a start and returns its number, from 1. Durable when it returns.
-    ///
-    /// # Errors
-    /// When the store can't be written.
-    pub async fn count_start(&self) -> Result<u64, StoreError> {
-        let mut change = self.change().await?;
-        let starts = mark(&mut change, "starts").await?.saturating_add(1);
-        set_mark(&mut change, "starts", starts).await?;
-        change.commit().await?;
-        Ok(starts)
-    }
-
-    /// How many starts were counted.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn starts(&self) -> Result<u64, StoreError> {
-        self.read_mark("starts").await
-    }
-
-    /// The length of the log up to which every change is in the store.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn applied(&self) -> Result<u64, StoreError> {
-        self.read_mark("applied").await
-    }
-
     /// Applies the changes of entries in one transaction and moves the mark to `applied`; never backwards. A change below
     /// the mark is skipped, so applying again does nothing. Durable when it returns.
     ///
@@ -156,31 +90,6 @@ impl Store {
             .await?;
         Ok(found > 0)
     }
-
-    async fn read_mark(&self, what: &'static str) -> Result<u64, StoreError> {
-        let value = sqlx::query_scalar("SELECT value FROM marks WHERE what = ?1")
-            .bind(what)
-            .fetch_one(&self.readers)
-            .await?;
-        from_stored(value)
-    }
-}
-
-async fn mark(change: Change<'_>, what: &'static str) -> Result<u64, StoreError> {
-    let value = sqlx::query_scalar("SELECT value FROM marks WHERE what = ?1")
-        .bind(what)
-        .fetch_one(&mut **change)
-        .await?;
-    from_stored(value)
-}
-
-async fn set_mark(change: Change<'_>, what: &'static str, value: u64) -> Result<(), StoreError> {
-    sqlx::query("UPDATE marks SET value = ?2 WHERE what = ?1")
-        .bind(what)
-        .bind(to_stored(value)?)
-        .execute(&mut **change)
-        .await?;
-    Ok(())
 }
 
 async fn register_hold(
@@ -323,38 +232,6 @@ mod tests {
         };
         store.load_subjects(load).await.unwrap();
         all
-    }
-
-    #[tokio::test]
-    async fn a_store_follows_one_log_and_one_pseudonym_key() {
-        let (_directory, path, store) = fresh().await;
-        store.bind_log("log-a").await.unwrap();
-        store.bind_log("log-a").await.unwrap();
-        store.bind_pseudonym_key("0a0a0a0a").await.unwrap();
-        store.close().await;
-        let store = Store::open(&path).await.unwrap();
-        let refused = store.bind_log("log-b").await.unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "store: belongs to the log log-a, not to log-b"
-        );
-        assert!(matches!(
-            store.bind_pseudonym_key("0b0b0b0b").await,
-            Err(StoreError::Bound { .. })
-        ));
-        store.bind_log("log-a").await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn every_start_has_its_own_number() {
-        let (_directory, path, store) = fresh().await;
-        assert_eq!(store.starts().await.unwrap(), 0);
-        assert_eq!(store.count_start().await.unwrap(), 1);
-        assert_eq!(store.count_start().await.unwrap(), 2);
-        store.close().await;
-        let store = Store::open(&path).await.unwrap();
-        assert_eq!(store.count_start().await.unwrap(), 3);
-        assert_eq!(store.starts().await.unwrap(), 3);
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@
 mod changes;
 mod credentials;
 mod error;
+mod marks;
 mod people;
 mod schema;
 mod subjects;
