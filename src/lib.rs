@@ -2,6 +2,7 @@
 
 pub mod decision;
 pub mod domain;
+pub mod files;
 pub mod identity;
 pub mod log;
 pub mod policy;
