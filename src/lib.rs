@@ -1,8 +1,10 @@
 //! sekisho
 
+pub mod api;
 pub mod decision;
 pub mod domain;
 pub mod files;
+pub mod gate;
 pub mod identity;
 pub mod log;
 pub mod policy;

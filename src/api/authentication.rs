@@ -62,7 +62,7 @@ impl AuthenticationService for Authentication {
         let person = fields.required("person", &request.person);
         let client_ip = fields.address("client_ip", &request.client_ip);
         let session_ref = fields.name("session_ref", &request.session_ref);
-        let password = match Secret::new(request.password) {
+        let password = match Secret::parse(&request.password) {
             Ok(password) => Some(password),
             Err(error) => {
                 fields.wrong("password", error.to_string());
@@ -131,7 +131,7 @@ impl AuthenticationService for Authentication {
             session_ticket: ticket.expose().to_owned(),
             authenticated_at: convert::instant(authenticated_at.micros()),
             expires_at: convert::instant(expires.micros()),
-            amr: methods.iter().map(|method| method.name().to_owned()).collect(),
+            amr: methods.iter().map(|method| method.amr().to_owned()).collect(),
             recovery_codes_left: 0,
         }))
     }

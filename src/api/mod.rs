@@ -14,7 +14,7 @@ pub use access::Access;
 pub use access_log::Logs;
 pub use authentication::Authentication;
 pub use limits::SizeLimits;
-pub use peer::{Connection, PeerInfo};
+pub use peer::Connection;
 pub use subjects::Subjects;
 
 /// Runs a use case to its end, also when the client hangs up: what was charged, spent or written has its sequel.

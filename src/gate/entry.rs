@@ -87,7 +87,7 @@ pub(super) fn in_session(entry: &mut StoredEntry, ticket: &Ticket) {
     entry.amr = ticket
         .methods
         .iter()
-        .map(|method| method.name().to_owned())
+        .map(|method| method.amr().to_owned())
         .collect();
 }
 

@@ -125,7 +125,7 @@ impl Gate {
             .map_err(|_| busy_with_challenges())?;
         self.step_passed(entry).await?;
         Ok(PasswordAccepted {
-            challenge: challenge.to_string(),
+            challenge: challenge.expose().to_owned(),
             expires,
             enrollment_required: credential.second_factor.is_none(),
         })
@@ -260,7 +260,7 @@ impl Gate {
         entry::in_session(&mut entry, &admitted.ticket);
         self.step_passed(entry).await?;
         Ok(PasswordAccepted {
-            challenge: challenge.to_string(),
+            challenge: challenge.expose().to_owned(),
             expires: expires.min(admitted.ticket.expires),
             enrollment_required: false,
         })

@@ -28,7 +28,7 @@ pub use error::{GateError, Violation};
 pub use login::{LoginRequest, PasswordAccepted, StepUpRequest, TicketGiven};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
-pub use read_log::{EntryFilter, Page, ReadEntry, Reader};
+pub use read_log::{EntryFilter, Found, Page, ReadEntry};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
 

@@ -108,9 +108,9 @@ impl Gate {
                 decision_id: report.decision.to_bytes(),
             })),
         });
-        let not_yet = async |gate: &Self| match gate.store.outcome_reported(report.decision).await? {
-            true => Err(GateError::AlreadyReported),
-            false => Ok(()),
+        let not_yet = async |gate: &Self| match gate.store.outcome_of(report.decision).await? {
+            Some(_) => Err(GateError::AlreadyReported),
+            None => Ok(()),
         };
         let receipt = self
             .change(entry, not_yet, |gate, ()| {

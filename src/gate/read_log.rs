@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::admission::{Admitted, reviews};
 use super::peer::{Caller, Peer};
 use super::{Credentials, Gate, GateError, entry};
-use crate::decision::rules::{Reviews, RuleSet};
+use crate::decision::rules::Reviews;
 use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::{DecisionId, LogIndex, Name};
 use crate::domain::network::parse_address;
@@ -86,11 +86,9 @@ pub struct ReadEntry {
     pub records_accessed: Option<u64>,
 }
 
-/// What a reader may see, while their session lasts.
-#[derive(Debug, Clone)]
-pub struct Reader {
-    /// `Some`: only what people of this department did.
-    department: Option<Name>,
+/// The session that a stream ends with.
+#[derive(Debug, Clone, Copy)]
+struct Reader {
     session: crate::domain::ids::SessionId,
     until: Timestamp,
 }
@@ -289,11 +287,10 @@ impl Gate {
             subject,
             only_department,
         };
-        let entry = read_entry(&rules, peer, &caller, &admitted, call, &sieve, now);
+        let entry = read_entry(peer, &caller, &admitted, call, &sieve, now);
         self.sessions.used(admitted.ticket.session, now);
         self.log.append(std::slice::from_ref(&entry))?.await?;
         let reader = Reader {
-            department: sieve.only_department.clone(),
             session: admitted.ticket.session,
             until: admitted.ticket.expires,
         };
@@ -413,7 +410,6 @@ fn unreadable<E: std::fmt::Display>(error: E) -> GateError {
 }
 
 fn read_entry(
-    _rules: &RuleSet,
     peer: &Peer,
     caller: &Caller<'_>,
     admitted: &Admitted,

@@ -30,6 +30,9 @@ use crate::store::{Store, StoreError};
 /// How many logins wait for a core before the next is told to come back.
 const PASSWORDS_QUEUED_MAX: usize = 64;
 
+/// Of how many sessions the last use is remembered; one forgotten counts from its ticket's last renewal.
+const SESSIONS_MAX: usize = 100_000;
+
 /// What a gate is made of.
 pub struct Parts {
     /// The one clock.
@@ -101,6 +104,9 @@ impl Gate {
         let now = clock.now();
         let log = opened.log;
         store.bind_log(log.name()).await?;
+        store
+            .bind_pseudonym_key(keyring.pseudonyms.id().as_str())
+            .await?;
         let applied = store.applied().await?;
         if applied > log.len() {
             return Err(StartError::LogOlderThanStore {
@@ -113,7 +119,7 @@ impl Gate {
             repeats: Repeats::new(settings.request_ids_max),
             refusals: Refusals::default(),
             challenges: Challenges::new(),
-            sessions: Sessions::new(),
+            sessions: Sessions::new(SESSIONS_MAX),
             passwords: Passwords::new(keyring.pepper.clone(), password_threads(), PASSWORDS_QUEUED_MAX),
             subjects: Register::new(),
             people: ArcSwap::from_pointee(people_of(store.people().await?)),

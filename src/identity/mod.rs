@@ -7,6 +7,7 @@
 //! type of it prints one, and all are wiped when dropped. It does not count failures of a second factor or remember spent
 //! codes either, since those must survive the process: `store` does.
 
+pub mod certificate;
 pub mod challenge;
 pub mod keyring;
 mod keys;

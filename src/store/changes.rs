@@ -79,16 +79,17 @@ impl Store {
             .collect()
     }
 
-    /// Whether the outcome of a decision was reported.
+    /// Where the reported outcome of a decision is in the log; `None` where none was reported.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn outcome_reported(&self, decision: DecisionId) -> Result<bool, StoreError> {
-        let found: i64 = sqlx::query_scalar("SELECT count(*) FROM outcomes WHERE decision = ?1")
-            .bind(decision.to_bytes())
-            .fetch_one(&self.readers)
-            .await?;
-        Ok(found > 0)
+    pub async fn outcome_of(&self, decision: DecisionId) -> Result<Option<LogIndex>, StoreError> {
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT log_index FROM outcomes WHERE decision = ?1")
+                .bind(decision.to_bytes())
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(found.and_then(|index| u64::try_from(index).ok()).map(LogIndex))
     }
 }
 
@@ -322,7 +323,7 @@ mod tests {
     async fn a_reported_outcome_is_known() {
         let (_directory, _, store) = fresh().await;
         let decision = DecisionId(Uuid::from_u128(5));
-        assert!(!store.outcome_reported(decision).await.unwrap());
+        assert!(!store.outcome_of(decision).await.unwrap().is_some());
         let outcome = StoredOutcome {
             decision_id: decision.to_bytes(),
         };
@@ -331,9 +332,9 @@ mod tests {
             (LogIndex(1), change(Kind::Outcome(outcome))),
         ];
         store.apply(&changes, 2).await.unwrap();
-        assert!(store.outcome_reported(decision).await.unwrap());
+        assert!(store.outcome_of(decision).await.unwrap().is_some());
         let other = DecisionId(Uuid::from_u128(6));
-        assert!(!store.outcome_reported(other).await.unwrap());
+        assert!(!store.outcome_of(other).await.unwrap().is_some());
     }
 
     #[tokio::test]
