@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use casbin::{Adapter as _, CoreApi as _, DefaultModel, FileAdapter, Model as _};
 
 use super::*;
-use crate::decision::rules::{Category, GrantCondition, GrantKey, Id, Kind, Purpose, Role, Table};
+use crate::decision::rules::{
+    Category, GrantCondition, GrantKey, Grants, Id, Kind, Purpose, Role, Table,
+};
 use crate::domain::access::Action;
 use crate::policy::judge::Request;
 
@@ -246,20 +248,25 @@ fn a_disagreement_with_casbin_refuses_the_pack() {
     let rows = rows::read(&text, faults.of(PackFile::Policy));
     let rules = resolve::resolve(&rows, &mut pack, &faults);
     let judge = Judge::new(&model::expected(), &text, &rows).unwrap();
+    let disagrees = |grants: &Grants| {
+        let faults = Faults::default();
+        judge::cross_check(&judge, &rules, &pack, grants, faults.of(PackFile::Policy));
+        !faults.is_empty()
+    };
     let mut grants = grants::build(&rules, &pack, faults.of(PackFile::Policy));
-    judge::cross_check(&judge, &rules, &pack, &grants, faults.of(PackFile::Policy));
-    assert!(faults.is_empty());
-    let first = rules.first().unwrap();
+    assert!(!disagrees(&grants));
+    let (first, others) = rules.split_first().unwrap();
+    let less = grants::build(others, &pack, faults.of(PackFile::Policy));
+    assert!(disagrees(&less));
+    // More than casbin allows: what the first rule says of inquirers, of client contacts too.
     let key = GrantKey {
         role: first.role,
-        kind: first.kind.unwrap(),
+        kind: pack.kinds.id("client-contact").unwrap(),
         category: first.category.unwrap(),
         purpose: first.purpose,
     };
-    // More than casbin allows: the next action of the first rule's own neighbours.
-    grants.allow(key, Action::Search, GrantCondition::Always, 1);
-    judge::cross_check(&judge, &rules, &pack, &grants, faults.of(PackFile::Policy));
-    assert!(!faults.is_empty());
+    grants.allow(key, first.action, GrantCondition::Always, 1);
+    assert!(disagrees(&grants));
 }
 
 #[test]
@@ -278,8 +285,7 @@ fn casbin_that_reads_other_rows_refuses_the_pack() {
 }
 
 #[test]
-#[ignore = "takes seconds unoptimised: cargo test --release -- --ignored hundred_thousand"]
-fn a_hundred_thousand_rules_load_within_two_seconds() {
+fn a_hundred_thousand_rules_load_in_bounded_time() {
     let directory = copy_of_recruitment();
     let mut toml = std::fs::read_to_string(recruitment_directory().join("pack.toml")).unwrap();
     let mut csv = std::fs::read_to_string(recruitment_directory().join("policy.csv")).unwrap();
@@ -309,6 +315,17 @@ fn a_hundred_thousand_rules_load_within_two_seconds() {
     let started = Instant::now();
     let pack = load(directory.path()).unwrap_or_else(|errors| panic!("{errors}"));
     let took = started.elapsed();
-    println!("{} tuples in {took:?}", pack.rules.grants.len());
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!(
+        pack.rules.grants.len(),
+        recruitment().rules.grants.len() + 500 * 108
+    );
+    // The goal is for an optimised build.
+    let at_most = if cfg!(debug_assertions) { 20 } else { 2 };
+    println!("loaded in {took:?}");
+    assert!(took < Duration::from_secs(at_most), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_pack_loads_inside_a_runtime_too() {
+    assert_eq!(recruitment().people.len(), 13);
 }
