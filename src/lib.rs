@@ -1,6 +1,8 @@
 //! sekisho
 
 pub mod api;
+pub mod cli;
+pub mod config;
 pub mod decision;
 pub mod domain;
 pub mod files;
@@ -8,6 +10,7 @@ pub mod gate;
 pub mod identity;
 pub mod log;
 pub mod policy;
+pub mod serve;
 pub mod store;
 
 /// The API as generated from `proto/`.
