@@ -273,11 +273,11 @@ impl Queue {
         self.news.notify_all();
     }
 
-    /// Takes nothing in any more and refuses what is queued.
+    /// Takes nothing in any more and refuses what is queued. The first reason given stays.
     pub(super) fn fail(&self, why: &str) {
         let units = {
             let mut state = self.state();
-            state.closed = Some(why.to_owned());
+            state.closed.get_or_insert_with(|| why.to_owned());
             state.entries = 0;
             state.bytes = 0;
             std::mem::take(&mut state.units)

@@ -93,6 +93,36 @@ async fn a_full_queue_refuses_at_once() {
 }
 
 #[tokio::test]
+async fn what_gathers_during_a_sync_shares_the_next_one() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::new();
+    let log = open_on(&disk, &config(home.path())).unwrap().log;
+    let calls = Arc::new(Mutex::new(Vec::new()));
+    let made = Arc::clone(&calls);
+    disk.fail(move |call| {
+        made.lock().unwrap().push(call);
+        None
+    });
+    disk.stall(true);
+    let first = log.append(&[entry(0)]).unwrap();
+    while log.shared.queue.waits() > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let rest: Vec<_> = (1..50)
+        .map(|number| log.append(&[entry(number)]).unwrap())
+        .collect();
+    disk.stall(false);
+    for (index, appending) in std::iter::once(first).chain(rest).enumerate() {
+        let receipts = appending.await.unwrap();
+        assert_eq!(receipts.first().index(), LogIndex(index as u64));
+    }
+    let batch = [Call::Look, Call::Write, Call::SyncData];
+    assert_eq!(*calls.lock().unwrap(), [batch, batch].concat());
+    let last = log.reader().get(LogIndex(49)).unwrap().unwrap();
+    assert_eq!(last.batch, 1);
+}
+
+#[tokio::test]
 async fn a_disk_that_hangs_costs_the_caller_no_more_than_the_deadline() {
     let home = tempfile::tempdir().unwrap();
     let disk = TestDisk::new();
