@@ -325,7 +325,7 @@ mod tests {
     async fn a_reported_outcome_is_known() {
         let (_directory, _, store) = fresh().await;
         let decision = DecisionId(Uuid::from_u128(5));
-        assert!(!store.outcome_of(decision).await.unwrap().is_some());
+        assert!(store.outcome_of(decision).await.unwrap().is_none());
         let outcome = StoredOutcome {
             decision_id: decision.to_bytes(),
         };
@@ -336,7 +336,7 @@ mod tests {
         store.apply(&changes, 2).await.unwrap();
         assert!(store.outcome_of(decision).await.unwrap().is_some());
         let other = DecisionId(Uuid::from_u128(6));
-        assert!(!store.outcome_of(other).await.unwrap().is_some());
+        assert!(store.outcome_of(other).await.unwrap().is_none());
     }
 
     #[tokio::test]
