@@ -107,7 +107,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(70);
         }
     };
-    match runtime.block_on(run(arguments.command)) {
+    let done = runtime.block_on(run(arguments.command));
+    // What still reads the log for somebody must not hold the end up.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("sekisho: {}", failure.what);

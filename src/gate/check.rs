@@ -78,28 +78,23 @@ impl Case {
     }
 }
 
-/// What became of one request before its entry is written.
-enum Ready {
+/// What became of one request, beside its entry.
+struct Ready {
+    renewed_ticket: Option<TicketText>,
+    outcome: ReadyOutcome,
+}
+
+enum ReadyOutcome {
     /// Decided now.
     Decided {
-        entry: StoredEntry,
         charges: Vec<Charge>,
         guard: Option<Guard>,
     },
     /// A repeat of the decision at this position.
     Repeat {
-        entry: StoredEntry,
         first: Arc<StoredEntry>,
         first_index: LogIndex,
     },
-}
-
-impl Ready {
-    const fn entry(&self) -> &StoredEntry {
-        match self {
-            Self::Decided { entry, .. } | Self::Repeat { entry, .. } => entry,
-        }
-    }
 }
 
 impl Gate {
@@ -160,21 +155,19 @@ impl Gate {
         }
         let known = self.take_request_ids(&caller, &cases, now).await?;
         let mut ready = Vec::with_capacity(cases.len());
-        let mut renewed = Vec::with_capacity(cases.len());
+        let mut entries = Vec::with_capacity(cases.len());
         for (case, known) in cases.iter().zip(known) {
-            let prepared = self.prepare(peer, &rules, &caller, case, known, now).await;
-            match prepared {
-                Ok((one, ticket)) => {
+            match self.prepare(peer, &rules, &caller, case, known, now).await {
+                Ok((one, entry)) => {
                     ready.push(one);
-                    renewed.push(ticket);
+                    entries.push(entry);
                 }
                 Err(error) => {
-                    self.take_back(&ready);
+                    self.take_back(&ready, &entries);
                     return Err(error);
                 }
             }
         }
-        let entries: Vec<StoredEntry> = ready.iter().map(|ready| ready.entry().clone()).collect();
         let receipts = match self.log.append(&entries) {
             Ok(appending) => appending.await,
             Err(error) => Err(error),
@@ -184,7 +177,7 @@ impl Gate {
             Err(error) => {
                 // Past the deadline the entry may still be written, and then it says that this was counted.
                 if !matches!(error, AppendError::Deadline) {
-                    self.take_back(&ready);
+                    self.take_back(&ready, &entries);
                 }
                 return Err(error.into());
             }
@@ -194,9 +187,9 @@ impl Gate {
         }
         Ok(ready
             .into_iter()
+            .zip(entries)
             .zip(receipts.iter())
-            .zip(renewed)
-            .map(|((ready, receipt), renewed_ticket)| answer(ready, receipt, renewed_ticket, now))
+            .map(|((ready, entry), receipt)| answer(ready, entry, receipt, now))
             .collect())
     }
 
@@ -300,7 +293,7 @@ impl Gate {
         case: &Case,
         known: Option<Known>,
         now: Timestamp,
-    ) -> Result<(Ready, Option<TicketText>), GateError> {
+    ) -> Result<(Ready, StoredEntry), GateError> {
         let facts = case.facts(caller, now);
         let repeats = matches!(known, Some(Known::Answered(_)));
         let mut charges = Vec::new();
@@ -316,7 +309,7 @@ impl Gate {
             }
         });
         let comes_in = comes_in(&verdict);
-        let renewed = match (&case.opened.ticket, comes_in) {
+        let renewed_ticket = match (&case.opened.ticket, comes_in) {
             (Some(ticket), true) => self.use_session(rules, ticket, now),
             _ => None,
         };
@@ -330,12 +323,17 @@ impl Gate {
                     return Err(GateError::AllowanceEnded);
                 }
                 let entry = repeat_of(&first, entry);
-                let ready = Ready::Repeat {
-                    entry,
+                let outcome = ReadyOutcome::Repeat {
                     first: Arc::new(first),
                     first_index,
                 };
-                Ok((ready, renewed))
+                Ok((
+                    Ready {
+                        renewed_ticket,
+                        outcome,
+                    },
+                    entry,
+                ))
             }
             known => {
                 let guard = match known {
@@ -351,13 +349,13 @@ impl Gate {
                     .map(|charge| stored_charge(charge, case))
                     .collect();
                 entry::decided(&mut entry, rules, verdict, stored, now);
+                let outcome = ReadyOutcome::Decided { charges, guard };
                 Ok((
-                    Ready::Decided {
-                        entry,
-                        charges,
-                        guard,
+                    Ready {
+                        renewed_ticket,
+                        outcome,
                     },
-                    renewed,
+                    entry,
                 ))
             }
         }
@@ -436,9 +434,9 @@ impl Gate {
             })
     }
 
-    fn take_back(&self, ready: &[Ready]) {
-        for one in ready {
-            if let Ready::Decided { entry, charges, .. } = one {
+    fn take_back(&self, ready: &[Ready], entries: &[StoredEntry]) {
+        for (one, entry) in ready.iter().zip(entries) {
+            if let ReadyOutcome::Decided { charges, .. } = &one.outcome {
                 self.counters.release(&entry.person, charges);
             }
         }
@@ -526,27 +524,20 @@ fn stored_charge(charge: &Charge, case: &Case) -> StoredCharge {
     }
 }
 
-fn answer(
-    ready: Ready,
-    receipt: Receipt,
-    renewed_ticket: Option<TicketText>,
-    now: Timestamp,
-) -> Answer {
-    let (entry, index) = match ready {
-        Ready::Decided { entry, guard, .. } => {
+fn answer(ready: Ready, entry: StoredEntry, receipt: Receipt, now: Timestamp) -> Answer {
+    let (entry, index) = match ready.outcome {
+        ReadyOutcome::Decided { guard, .. } => {
             if let Some(guard) = guard {
                 guard.answered(receipt.index(), now);
             }
             (Arc::new(entry), receipt.index())
         }
-        Ready::Repeat {
-            first, first_index, ..
-        } => (first, first_index),
+        ReadyOutcome::Repeat { first, first_index } => (first, first_index),
     };
     Answer {
         entry,
         index,
-        renewed_ticket,
+        renewed_ticket: ready.renewed_ticket,
         receipt,
     }
 }

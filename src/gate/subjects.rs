@@ -102,7 +102,17 @@ impl Gate {
     ) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.registering_caller(&rules, peer, now).await?;
+        let caller = self
+            .caller_at_home(&rules, peer, "FilterSubjects", now)
+            .await?;
+        if caller
+            .service
+            .is_none_or(|service| service.systems.is_empty())
+        {
+            let error = GateError::NotAuthorised("only a service that holds data may ask this");
+            let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
+            return Err(self.refused_entry(entry, "FilterSubjects", error).await);
+        }
         self.known_hold(peer, &caller, &rules, &change.hold, now)
             .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
@@ -192,7 +202,17 @@ impl Gate {
     pub async fn set_date(&self, peer: &Peer, change: DateSet) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.registering_caller(&rules, peer, now).await?;
+        let caller = self
+            .caller_at_home(&rules, peer, "FilterSubjects", now)
+            .await?;
+        if caller
+            .service
+            .is_none_or(|service| service.systems.is_empty())
+        {
+            let error = GateError::NotAuthorised("only a service that holds data may ask this");
+            let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
+            return Err(self.refused_entry(entry, "FilterSubjects", error).await);
+        }
         let mut violations = Vec::new();
         if rules.dates.id(&change.date).is_none() {
             let known: Vec<&str> = rules.dates.iter().map(|(_, name, _)| name).collect();
@@ -240,10 +260,10 @@ impl Gate {
     }
 
     /// The positions of the subjects under one of the holds; a retention period that is over counts as a hold under its
-    /// rule's id.
+    /// rule's id. Any service of the pack may ask, since an answer may oblige it to leave these people out.
     ///
     /// # Errors
-    /// When the service may not ask, the pack has no such hold, or the entry can't be written.
+    /// When the caller is no service of the pack, the pack has no such hold, or the entry can't be written.
     pub async fn filter_subjects(
         &self,
         peer: &Peer,
@@ -252,7 +272,17 @@ impl Gate {
     ) -> Result<Vec<u32>, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.registering_caller(&rules, peer, now).await?;
+        let caller = self
+            .caller_at_home(&rules, peer, "FilterSubjects", now)
+            .await?;
+        if caller
+            .service
+            .is_none_or(|service| service.systems.is_empty())
+        {
+            let error = GateError::NotAuthorised("only a service that holds data may ask this");
+            let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
+            return Err(self.refused_entry(entry, "FilterSubjects", error).await);
+        }
         for (position, hold) in holds.iter().enumerate() {
             if rules.holds.id(hold).is_none()
                 && !rules.retention.iter().any(|rule| *rule.id == **hold)

@@ -185,7 +185,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::access(&gate))
         .add_service(services::authentication(&gate))
         .add_service(services::subjects(&gate))
-        .add_service(services::access_log(&gate));
+        .add_service(services::access_log(&gate))
+        .add_service(services::explanations());
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
         let stopped = async move { stopped(&mut until).await };
@@ -247,6 +248,8 @@ mod services {
     use proto::authentication_service_server::AuthenticationServiceServer;
     use proto::subject_service_server::SubjectServiceServer;
 
+    use proto::explain_service_server::ExplainServiceServer;
+
     const LAST_LINE_BYTES: usize = 4 * 1024 * 1024;
 
     pub(super) fn access(gate: &Arc<Gate>) -> AccessServiceServer<api::Access> {
@@ -259,6 +262,10 @@ mod services {
     ) -> AuthenticationServiceServer<api::Authentication> {
         AuthenticationServiceServer::new(api::Authentication::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn explanations() -> ExplainServiceServer<api::Explanations> {
+        ExplainServiceServer::new(api::Explanations).max_decoding_message_size(LAST_LINE_BYTES)
     }
 
     pub(super) fn subjects(gate: &Arc<Gate>) -> SubjectServiceServer<api::Subjects> {
