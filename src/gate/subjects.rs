@@ -102,17 +102,7 @@ impl Gate {
     ) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self
-            .caller_at_home(&rules, peer, "FilterSubjects", now)
-            .await?;
-        if caller
-            .service
-            .is_none_or(|service| service.systems.is_empty())
-        {
-            let error = GateError::NotAuthorised("only a service that holds data may ask this");
-            let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
-            return Err(self.refused_entry(entry, "FilterSubjects", error).await);
-        }
+        let caller = self.registering_caller(&rules, peer, now).await?;
         self.known_hold(peer, &caller, &rules, &change.hold, now)
             .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
@@ -202,17 +192,7 @@ impl Gate {
     pub async fn set_date(&self, peer: &Peer, change: DateSet) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self
-            .caller_at_home(&rules, peer, "FilterSubjects", now)
-            .await?;
-        if caller
-            .service
-            .is_none_or(|service| service.systems.is_empty())
-        {
-            let error = GateError::NotAuthorised("only a service that holds data may ask this");
-            let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
-            return Err(self.refused_entry(entry, "FilterSubjects", error).await);
-        }
+        let caller = self.registering_caller(&rules, peer, now).await?;
         let mut violations = Vec::new();
         if rules.dates.id(&change.date).is_none() {
             let known: Vec<&str> = rules.dates.iter().map(|(_, name, _)| name).collect();
