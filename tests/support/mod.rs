@@ -5,6 +5,7 @@
 #![allow(dead_code, unreachable_pub)]
 
 pub mod certificates;
+pub mod client;
 pub mod compare;
 pub mod daemon;
 pub mod grpcurl;

@@ -331,7 +331,7 @@ impl Stage<'_> {
                 self.session = Some(session.map_err(|error| format!("login of {person}: {error}"))?);
                 Ok(())
             }
-            Step::StepUp => self.step_up().map_err(|error| format!("step-up: {error}")),
+            Step::Refresh => self.step_up().map_err(|error| format!("step-up: {error}")),
             Step::EndSession => {
                 let ticket = self.session.as_ref().map(|session| session.ticket.clone()).ok_or("no session to end")?;
                 self.door

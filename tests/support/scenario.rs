@@ -183,7 +183,7 @@ pub enum Step<'a> {
     },
     Wait(Duration),
     LogIn,
-    StepUp,
+    Refresh,
     EndSession,
     Exchange,
 }
@@ -225,7 +225,7 @@ impl Given {
         }
         for (is, step) in [
             (self.log_in, Step::LogIn),
-            (self.step_up, Step::StepUp),
+            (self.step_up, Step::Refresh),
             (self.end_session, Step::EndSession),
             (self.exchange, Step::Exchange),
         ] {
