@@ -635,6 +635,14 @@ impl Grants {
         cell.always.at(action).or(conditional)
     }
 
+    /// Whether a line denies the action.
+    #[must_use]
+    pub fn denies(&self, key: GrantKey, action: Action) -> bool {
+        self.cells
+            .get(&key)
+            .is_some_and(|cell| cell.denied.at(action).is_some())
+    }
+
     /// Whether a grant has all but the action.
     #[must_use]
     pub fn any_action(&self, key: GrantKey, on_request: bool) -> bool {

@@ -1,0 +1,215 @@
+//! Stage `grant`: may one of the roles do this action on each category of this kind of person for this purpose?
+
+use super::facts::{Actor, Facts};
+use super::rules::{Category, GrantKey, Id, Kind, Purpose, Role, RuleSet};
+use super::scope::Scope;
+use super::verdict::RuleLine;
+use super::{Failure, Outcome};
+use crate::domain::reason::{Reason, ReasonCode};
+
+/// The fewest characters of a reason for break glass, blanks not counted.
+const BREAK_GLASS_REASON_MIN_CHARACTERS: usize = 20;
+
+pub(super) fn stage(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    actor: &Actor,
+    scope: &mut Scope,
+) -> Outcome {
+    match check(rules, facts, actor, scope) {
+        Ok(true) => Outcome::Passed,
+        Ok(false) => Outcome::NotEvaluated,
+        Err(failure) => Outcome::Failed(failure),
+    }
+}
+
+/// `Ok(false)` when all is well but nobody is known whose roles could grant it.
+fn check(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    actor: &Actor,
+    scope: &mut Scope,
+) -> Result<bool, Failure> {
+    let request = facts.request;
+    let category_name = |position: usize| request.categories.get(position).map_or("", |name| name);
+
+    let kind_name = request.subject_kind.as_deref().unwrap_or("");
+    let Some(kind) = rules.kinds.id(kind_name) else {
+        return fail(ReasonCode::SubjectKindUnknown, kind_name);
+    };
+    scope.check_categories(|position, id| match id {
+        Some(_) => Ok(()),
+        None => fail(ReasonCode::CategoryUnknown, category_name(position)),
+    })?;
+    let Some(purpose_name) = request.purpose.as_deref() else {
+        return fail(ReasonCode::PurposeMissing, "");
+    };
+    let Some((purpose_id, purpose)) = rules
+        .purposes
+        .id(purpose_name)
+        .and_then(|id| Some((id, rules.purposes.get(id)?)))
+    else {
+        return fail(ReasonCode::PurposeNotSpecified, purpose_name);
+    };
+    let by_purpose = RuleLine::Pack(purpose.line);
+    if !purpose.kinds.contains(kind) {
+        return Err(Failure::by(
+            Reason::new(ReasonCode::PurposeNotForSubjectKind, purpose_name),
+            by_purpose,
+        ));
+    }
+    scope.check_categories(|position, id| {
+        if id.is_some_and(|id| purpose.categories.contains(id)) {
+            return Ok(());
+        }
+        Err(Failure::by(
+            Reason::new(ReasonCode::PurposeNotForCategory, category_name(position)),
+            by_purpose,
+        ))
+    })?;
+    if purpose.needs_case_ref && request.case_ref.is_none() {
+        return Err(Failure::by(
+            Reason::new(ReasonCode::CaseRefRequired, purpose_name),
+            by_purpose,
+        ));
+    }
+    let Some(roles) = actor.roles() else {
+        return Ok(false);
+    };
+    let (mut settled_by, mut broke_glass) = (None, false);
+    scope.check_categories(|position, id| {
+        let Some(category) = id else {
+            return fail(ReasonCode::CategoryUnknown, category_name(position));
+        };
+        match granted(rules, facts, roles, (kind, category, purpose_id)) {
+            Ok(line) => {
+                settled_by.get_or_insert(RuleLine::Grants(line));
+                Ok(())
+            }
+            Err(code) => {
+                let missing = Reason::new(code, category_name(position));
+                let line = break_glass(rules, facts, actor, (kind, category), missing)?;
+                settled_by = Some(line);
+                broke_glass = true;
+                Ok(())
+            }
+        }
+    })?;
+    scope.rule = settled_by;
+    scope.break_glass = broke_glass;
+    Ok(true)
+}
+
+fn fail<T>(code: ReasonCode, about: &str) -> Result<T, Failure> {
+    Err(Failure::of(Reason::new(code, about)))
+}
+
+/// The line of policy.csv by which one of the roles may, or the code of what is missing. A line that denies one role
+/// outranks what another role allows.
+fn granted(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    roles: &[Id<Role>],
+    (kind, category, purpose): (Id<Kind>, Id<Category>, Id<Purpose>),
+) -> Result<u32, ReasonCode> {
+    let on_request = facts.request.basis.subject_request;
+    let action = facts.request.action;
+    let keys = || {
+        roles.iter().map(|role| GrantKey {
+            role: *role,
+            kind,
+            category,
+            purpose,
+        })
+    };
+    let denied = keys().any(|key| rules.grants.denies(key, action));
+    match keys().find_map(|key| rules.grants.allows(key, action, on_request)) {
+        Some(line) if !denied => Ok(line),
+        _ if keys().any(|key| rules.grants.any_action(key, on_request)) => {
+            Err(ReasonCode::ActionNotPermitted)
+        }
+        _ => Err(ReasonCode::CategoryNotPermitted),
+    }
+}
+
+/// Passes over a missing grant where the pack lets one of the person's roles; never for a workload.
+fn break_glass(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    actor: &Actor,
+    (kind, category): (Id<Kind>, Id<Category>),
+    missing: Reason,
+) -> Result<RuleLine, Failure> {
+    let Some(reason) = &facts.request.break_glass else {
+        return Err(Failure::of(missing));
+    };
+    let roles: &[Id<Role>] = match actor {
+        Actor::Person(roles) => roles,
+        Actor::Unknown | Actor::Workload(_) => &[],
+    };
+    let effective = roles
+        .iter()
+        .filter_map(|role| rules.roles.get(*role))
+        .flat_map(|role| role.closure.iter().copied());
+    let rule = effective
+        .filter_map(|role| {
+            rules.break_glass.iter().find(|rule| {
+                rule.roles.contains(role)
+                    && rule.kinds.contains(kind)
+                    && rule.categories.contains(category)
+                    && rule.actions.contains(facts.request.action)
+            })
+        })
+        .next();
+    let code = match rule {
+        None => ReasonCode::BreakGlassNotPermitted,
+        Some(_) if !says_something(reason) => ReasonCode::BreakGlassReasonRequired,
+        Some(rule) => return Ok(RuleLine::Pack(rule.line)),
+    };
+    Err(Failure {
+        reasons: vec![Reason::new(code, &missing.about), missing],
+        rule: rule.map(|rule| RuleLine::Pack(rule.line)),
+    })
+}
+
+/// Whether a reason has enough characters that are not blank: white space, control characters, and those that Unicode
+/// draws as nothing.
+fn says_something(reason: &str) -> bool {
+    let blank = |character: &char| {
+        character.is_whitespace()
+            || character.is_control()
+            || matches!(character,
+                '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+                | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}'
+                | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+    };
+    let mut seen = reason.chars().filter(|character| !blank(character));
+    let first = seen.next();
+    let mut rest = seen.clone();
+    seen.count() + 1 >= BREAK_GLASS_REASON_MIN_CHARACTERS
+        && first.is_some_and(|first| rest.any(|other| other != first))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_of_blank_filler_says_nothing() {
+        for filler in [
+            "",
+            "                      ",
+            "too short",
+            "........................",
+            "\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}\u{3164}",
+            "short\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}\u{200b}",
+        ] {
+            assert!(!says_something(filler), "{filler:?}");
+        }
+        assert!(says_something("The ambulance crew asks about allergies."));
+        assert!(says_something(
+            "救急隊が持病の有無を至急確認する必要があるため連絡した"
+        ));
+    }
+}

@@ -1,0 +1,132 @@
+//! What an allowance obliges the caller to do.
+
+use time::UtcOffset;
+
+use super::facts::{Actor, Facts};
+use super::provision::stopping_hold;
+use super::rules::Id;
+use super::rules::{RetentionRule, Role, RuleSet};
+use super::scope::Scope;
+use super::verdict::ObligationKind;
+use crate::domain::access::Action;
+use crate::domain::subject::SubjectState;
+use crate::domain::time::Timestamp;
+
+/// Whether a retention rule's period is over for a subject.
+#[must_use]
+pub fn retention_over(
+    rule: &RetentionRule,
+    subject: &SubjectState,
+    now: Timestamp,
+    utc_offset: UtcOffset,
+) -> bool {
+    subject
+        .date(&rule.date)
+        .is_some_and(|from| now > from.plus_years(rule.years, utc_offset))
+}
+
+pub(super) fn of(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    actor: &Actor,
+    scope: &Scope,
+) -> Vec<ObligationKind> {
+    let request = facts.request;
+    let mut obligations = Vec::new();
+    let masked = masked_categories(rules, facts, actor, scope);
+    if !masked.is_empty() {
+        obligations.push(ObligationKind::Mask(masked));
+    }
+    let recipient = (request.action == Action::Provide)
+        .then_some(request.provision.recipient.as_deref())
+        .flatten()
+        .and_then(|name| rules.recipients.id(name))
+        .and_then(|id| rules.recipients.get(id));
+    if let Some(years) = recipient.and_then(|recipient| recipient.record_years) {
+        obligations.push(ObligationKind::ProvisionRecord {
+            keep_until: facts.now.plus_years(years, rules.utc_offset),
+        });
+    }
+    let within = rules
+        .outcomes
+        .iter()
+        .filter(|rule| {
+            rule.actions.contains(request.action) || (rule.break_glass && scope.break_glass)
+        })
+        .map(|rule| rule.within)
+        .min();
+    if let Some(within) = within {
+        obligations.push(ObligationKind::ReportOutcomeBy(facts.now.plus(within)));
+    }
+    let named = u64::try_from(request.subjects.named().len()).unwrap_or(u64::MAX);
+    if named < request.record_count {
+        let held = holds_to_leave_out(rules, facts, recipient.and_then(stopping_hold));
+        if !held.is_empty() {
+            obligations.push(ObligationKind::ExcludeHeld(held));
+        }
+    }
+    obligations
+}
+
+/// Items that the actor sees masked, where data are shown to them or taken out.
+fn masked_categories(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    actor: &Actor,
+    scope: &Scope,
+) -> Vec<Box<str>> {
+    if !matches!(
+        facts.request.action,
+        Action::Read | Action::Search | Action::Export
+    ) {
+        return Vec::new();
+    }
+    let effective: Vec<Id<Role>> = actor
+        .roles()
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|role| rules.roles.get(*role))
+        .flat_map(|role| role.closure.iter().copied())
+        .collect();
+    let mut masked: Vec<Box<str>> = scope
+        .known_categories()
+        .filter_map(|category| rules.categories.get(category))
+        .flat_map(|category| &category.masks)
+        .filter(|mask| !effective.iter().any(|role| mask.except_to.contains(*role)))
+        .map(|mask| rules.categories.name(mask.category).into())
+        .collect();
+    masked.sort_unstable();
+    masked.dedup();
+    masked
+}
+
+/// What would refuse this request for a person it doesn't name: holds, and retention periods that are over.
+fn holds_to_leave_out(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    stopped_by: Option<&str>,
+) -> Vec<Box<str>> {
+    let request = facts.request;
+    let kind = request
+        .subject_kind
+        .as_deref()
+        .and_then(|kind| rules.kinds.id(kind));
+    let purpose = request
+        .purpose
+        .as_deref()
+        .and_then(|purpose| rules.purposes.id(purpose));
+    let retention = rules
+        .retention
+        .iter()
+        .filter(|rule| kind.is_some_and(|kind| rule.kinds.contains(kind)))
+        .filter(|rule| {
+            !rule.except_actions.contains(request.action)
+                && !purpose.is_some_and(|purpose| rule.except_purposes.contains(purpose))
+        })
+        .map(|rule| rule.id.clone());
+    stopped_by
+        .map(Box::from)
+        .into_iter()
+        .chain(retention)
+        .collect()
+}

@@ -1,0 +1,46 @@
+//! Stage `person`: is the account enabled, the person still employed, trained and pledged?
+
+use super::facts::Facts;
+use super::rules::RuleSet;
+use super::{Failure, Outcome};
+use crate::domain::access::Proof;
+use crate::domain::person::Person;
+use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::time::Timestamp;
+
+pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>) -> Outcome {
+    let failed = if facts.request.proof == Proof::Workload {
+        let service = match facts.caller.service {
+            Some(service) => service,
+            None => return Outcome::NotEvaluated,
+        };
+        service
+            .workload_role
+            .is_none()
+            .then_some(ReasonCode::WorkloadNotAllowed)
+    } else {
+        let Some(person) = facts.person else {
+            return Outcome::NotEvaluated;
+        };
+        standing(rules, person, facts.now)
+    };
+    match failed {
+        Some(code) => Outcome::Failed(Failure::of(Reason::new(code, ""))),
+        None => Outcome::Passed,
+    }
+}
+
+/// What is wrong with the person's standing at `now`, by the numbers of the reason codes.
+pub(super) fn standing(rules: &RuleSet, person: &Person, now: Timestamp) -> Option<ReasonCode> {
+    if person.disabled {
+        Some(ReasonCode::AccountDisabled)
+    } else if person.employment_end.is_some_and(|end| now > end) {
+        Some(ReasonCode::EmploymentEnded)
+    } else if rules.standing.training && person.trained_until.is_none_or(|until| now > until) {
+        Some(ReasonCode::TrainingNotCurrent)
+    } else if rules.standing.pledge && !person.pledge {
+        Some(ReasonCode::ConfidentialityPledgeMissing)
+    } else {
+        None
+    }
+}
