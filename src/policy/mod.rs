@@ -1,1 +1,119 @@
-//! Policy packs: files to a rule set.
+//! Policy packs: files to a rule set. A pack loads whole or not at all: every word is checked against what the pack declares, and
+//! every fault is told at once, with its file and line.
+//!
+//! The files of a pack, and who reads them:
+//! ```text
+//! pack.toml   services, networks, roles, data, purposes, recipients, limits   entry, pack_toml
+//! model.conf  casbin's model, the same in every pack                          model
+//! policy.csv  which role may do what; inheritance; hierarchy                  csv, rows, resolve, grants
+//! people.csv  samples, which are no policy                                    csv, people
+//! ```
+//!
+//! This room never decides anything, never reads outside the pack's directory, keeps nothing between two loads, and lets no type
+//! of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in the same files (`judge`).
+
+mod csv;
+mod entry;
+mod errors;
+mod grants;
+mod judge;
+mod model;
+mod pack_toml;
+mod people;
+mod resolve;
+mod rows;
+mod source;
+mod suggest;
+mod words;
+
+#[cfg(test)]
+mod bad_packs;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+
+use crate::decision::rules::RuleSet;
+use crate::domain::ids::Name;
+use crate::domain::person::Person;
+
+pub use errors::{PackError, PackErrors};
+
+use errors::{Faults, PackFile};
+use judge::{Judge, JudgeError};
+use source::Sources;
+
+/// A policy pack that loaded.
+#[derive(Debug)]
+pub struct Pack {
+    /// The rules, compiled.
+    pub rules: RuleSet,
+    /// The sample people of people.csv, in its order; empty where the pack has no such file.
+    pub people: Vec<Person>,
+    /// Those of them who have not enrolled a second factor.
+    pub people_without_second_factor: Vec<Name>,
+}
+
+/// Loads the pack in `directory`. Reads at most 64 MiB and blocks for as long as that takes (about a second for 100,000 rules):
+/// not to be called on an async thread that serves.
+///
+/// # Errors
+/// Everything that is wrong with the pack. Then nothing of it may be used.
+pub fn load(directory: &Path) -> Result<Pack, PackErrors> {
+    let faults = Faults::default();
+    match read(directory, &faults) {
+        Some(pack) if faults.is_empty() => Ok(pack),
+        _ => Err(faults.into_errors(directory)),
+    }
+}
+
+/// Reads as far as it makes sense; what it gives is good only when no fault was told, and it gives nothing only after one was.
+fn read(directory: &Path, faults: &Faults) -> Option<Pack> {
+    let sources = Sources::read(directory, faults);
+    if let Some(text) = &sources.model {
+        model::check(text, faults.of(PackFile::Model));
+    }
+    let pack = sources
+        .pack
+        .as_deref()
+        .and_then(|text| pack_toml::read(text, faults.of(PackFile::Pack)));
+    let rows = sources
+        .policy
+        .as_deref()
+        .map(|text| rows::read(text, faults.of(PackFile::Policy)));
+    let people = sources
+        .people
+        .as_deref()
+        .map(|text| people::read(text, pack.as_ref(), faults.of(PackFile::People)))
+        .unwrap_or_default();
+
+    let (mut pack, rows) = (pack?, rows?);
+    let rules = resolve::resolve(&rows, &mut pack, faults);
+    if !faults.is_empty() {
+        return None;
+    }
+    let of_policy = faults.of(PackFile::Policy);
+    let toml = sources.pack.as_deref()?;
+    let model = sources.model.as_deref()?;
+    let policy = sources.policy.as_deref()?;
+    pack.grants = grants::build(&rules, &pack, of_policy);
+    match Judge::new(model, policy, &rows) {
+        Ok(judge) => judge::cross_check(&judge, &rules, &pack, &pack.grants, of_policy),
+        Err(error) => tell_judge_error(&error, faults),
+    }
+    pack.revision = source::revision(toml, model, policy);
+    Some(Pack {
+        rules: pack,
+        people: people.all,
+        people_without_second_factor: people.without_second_factor,
+    })
+}
+
+fn tell_judge_error(error: &JudgeError, faults: &Faults) {
+    let (file, line) = match error {
+        JudgeError::Model => (PackFile::Model, 0),
+        JudgeError::Row { line } => (PackFile::Policy, *line),
+        JudgeError::Casbin(_) | JudgeError::Waits => (PackFile::Policy, 0),
+    };
+    faults.of(file).tell(line, || error.to_string());
+}

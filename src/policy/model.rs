@@ -1,0 +1,171 @@
+//! model.conf: casbin's model, the same in every pack. A pack could otherwise change what its rules mean without a change to a
+//! rule, and casbin itself passes over sections that it doesn't know and stops the process at an effect that it doesn't know.
+
+use super::errors::{FileFaults, shown};
+
+/// The model, by section and key, in the order of the file.
+const DEFINITIONS: [(&str, &str, &str); 6] = [
+    (
+        "request_definition",
+        "r",
+        "role, kind, category, action, purpose, condition",
+    ),
+    (
+        "policy_definition",
+        "p",
+        "role, kind, category, action, purpose, condition, eft",
+    ),
+    ("role_definition", "g", "_, _"),
+    ("role_definition", "g2", "_, _"),
+    (
+        "policy_effect",
+        "e",
+        "some(where (p.eft == allow)) && !some(where (p.eft == deny))",
+    ),
+    (
+        "matchers",
+        "m",
+        "r.action == p.action && r.purpose == p.purpose && (p.kind == \"*\" || r.kind == p.kind) \
+         && (p.condition == \"always\" || p.condition == r.condition) && g(r.role, p.role) \
+         && (p.category == \"*\" || g2(r.category, p.category) \
+         || (p.eft == \"deny\" && g2(p.category, r.category)))",
+    ),
+];
+
+/// The model as the text of a file.
+pub(super) fn expected() -> String {
+    let mut text = String::new();
+    for (section, key, value) in DEFINITIONS {
+        text.push_str(&format!("[{section}]\n{key} = {value}\n"));
+    }
+    text
+}
+
+/// Tells where the text is not the model.
+pub(super) fn check(text: &str, faults: FileFaults<'_>) {
+    let mut section = "";
+    let mut missing: Vec<_> = DEFINITIONS.into();
+    for (number, line) in (1_u32..).zip(text.lines()) {
+        let line = line.trim();
+        // casbin takes both for comments.
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = line
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+        {
+            section = name;
+            if !DEFINITIONS.iter().any(|(known, _, _)| *known == name) {
+                let known = DEFINITIONS.iter().map(|(known, _, _)| *known);
+                faults.unknown(number, "", "section", name, known);
+            }
+            continue;
+        }
+        let Some((key, value)) = line.split_once('=') else {
+            faults.tell(number, || {
+                format!("expected key = value, found {}", shown(line))
+            });
+            continue;
+        };
+        let (key, value) = (key.trim(), value.trim());
+        let expected = DEFINITIONS
+            .iter()
+            .find(|(of, known, _)| *of == section && *known == key);
+        match expected {
+            None => {
+                let known = DEFINITIONS
+                    .iter()
+                    .filter(|(of, _, _)| *of == section)
+                    .map(|(_, known, _)| *known);
+                faults.unknown(number, &format!("[{section}]"), "key", key, known);
+            }
+            Some((_, _, expected)) if value != *expected => {
+                faults.tell(number, || {
+                    format!("[{section}] {key}: the model of every pack has {key} = {expected}")
+                });
+            }
+            Some(found) if !missing.contains(found) => {
+                faults.tell(number, || format!("[{section}] {key} is there twice"));
+            }
+            Some(_) => {}
+        }
+        missing.retain(|(of, known, _)| (*of, *known) != (section, key));
+    }
+    for (section, key, _) in missing {
+        faults.tell(0, || format!("[{section}] {key} is missing"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::errors::{Faults, PackFile};
+    use super::*;
+    use std::path::Path;
+
+    fn faults_of(text: &str) -> String {
+        let faults = Faults::default();
+        check(text, faults.of(PackFile::Model));
+        faults.into_errors(Path::new("")).to_string()
+    }
+
+    #[test]
+    fn the_model_is_accepted_with_comments_and_either_line_end() {
+        assert_eq!(faults_of(&expected()), "");
+        assert_eq!(
+            faults_of(&expected().replace('\n', "\r\n; so it is\r\n")),
+            ""
+        );
+    }
+
+    #[test]
+    fn any_other_model_is_refused_at_its_line() {
+        let model = expected();
+        for (from, to, told) in [
+            (
+                "&& !some(where (p.eft == deny))",
+                "",
+                "model.conf:9: [policy_effect] e: the model",
+            ),
+            (
+                "g(r.role, p.role)",
+                "true",
+                "model.conf:11: [matchers] m: the model",
+            ),
+            (
+                "[matchers]",
+                "[matcher]",
+                "model.conf:10: unknown section \"matcher\" (did you mean \"matchers\"?)",
+            ),
+            (
+                "g2 = _, _",
+                "g3 = _, _",
+                "model.conf:8: [role_definition]: unknown key \"g3\" (did you mean \"g\"?)",
+            ),
+            (
+                "g2 = _, _\n",
+                "",
+                "model.conf: [role_definition] g2 is missing",
+            ),
+            (
+                "g2 = _, _\n",
+                "g2 = _, _\ng2 = _, _\n",
+                "model.conf:9: [role_definition] g2 is there twice",
+            ),
+            (
+                "[matchers]\n",
+                "[matchers]\nm2 = true\n",
+                "[matchers]: unknown key \"m2\"",
+            ),
+            (
+                "[matchers]\n",
+                "[matchers]\nnothing\n",
+                "expected key = value, found \"nothing\"",
+            ),
+        ] {
+            assert!(model.contains(from), "{from:?}");
+            let told_all = faults_of(&model.replacen(from, to, 1));
+            assert!(told_all.contains(told), "{from:?}: {told_all}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! pack.toml to a rule set, but for the grants. Every id is declared before any is looked up, so that one fault is told once
+//! and sections may stand in any order.
+
+mod callers;
+mod conditions;
+mod data;
+mod recipients;
+
+use std::time::Duration;
+
+use time::UtcOffset;
+
+use super::entry::{At, Choice, Document, Entry};
+use super::errors::{FileFaults, shown};
+use super::words;
+use crate::decision::rules::{
+    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, RuleSet, SessionRule, StandingRule,
+    Table, TableError,
+};
+use crate::domain::access::{Action, LegalException};
+use crate::domain::ids::Name;
+
+/// The role that every pack has: it administers people, holds and packs.
+pub(super) const ADMINISTRATOR: &str = "administrator";
+/// Ids of services that the program itself is; no pack may claim them.
+const RESERVED_SERVICES: &str = "sekisho-";
+
+// Bounds on what "all" can mean, so that the grants that a pack resolves to stay countable.
+const ROLES_MAX: usize = 1_000;
+const KINDS_MAX: usize = 1_000;
+const CATEGORIES_MAX: usize = 10_000;
+const PURPOSES_MAX: usize = 1_000;
+const OTHERS_MAX: usize = 10_000;
+
+/// Reads the text; `None` when it is not TOML. The rule set is good only when no fault was told; its grants and the closures of
+/// its roles are still empty.
+pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
+    let document = Document::parse(text, faults)?;
+    let root = document.root(faults);
+    root.require(&[
+        "pack", "session", "standing", "service", "network", "role", "kind", "category", "purpose",
+    ]);
+    let mut rules = blank();
+    general(&root, &mut rules);
+
+    let networks = declare(&root, "network", &mut rules.networks, OTHERS_MAX);
+    let roles = declare(&root, "role", &mut rules.roles, ROLES_MAX);
+    let services = declare(&root, "service", &mut rules.services, OTHERS_MAX);
+    let kinds = declare(&root, "kind", &mut rules.kinds, KINDS_MAX);
+    let purposes = declare(&root, "purpose", &mut rules.purposes, PURPOSES_MAX);
+    let recipients = declare_with(&root, "recipient", &mut rules.recipients, |line| {
+        recipients::blank(line)
+    });
+    let holds = declare(&root, "hold", &mut rules.holds, OTHERS_MAX);
+    let dates = declare(&root, "date", &mut rules.dates, OTHERS_MAX);
+
+    callers::networks(&networks, &mut rules);
+    callers::roles(&roles, &mut rules);
+    callers::services(&services, &mut rules);
+    callers::every_person_works_from_somewhere(&roles, &rules);
+    data::kinds(&kinds, &mut rules);
+    data::categories(&root, &mut rules);
+    data::purposes(&purposes, &mut rules);
+    recipients::holds(&holds, &mut rules);
+    recipients::recipients(&recipients, &mut rules);
+    conditions::dates(&dates, &mut rules);
+    conditions::second_steps(&root, &mut rules);
+    conditions::break_glass(&root, &mut rules);
+    conditions::limits(&root, &mut rules);
+    conditions::retention(&root, &mut rules);
+    conditions::outcomes(&root, &mut rules);
+    root.finish();
+    Some(rules)
+}
+
+fn blank() -> RuleSet {
+    RuleSet {
+        pack: "".into(),
+        revision: [0; 32],
+        utc_offset: UtcOffset::UTC,
+        session: SessionRule {
+            absolute: Duration::ZERO,
+            idle: Duration::ZERO,
+        },
+        standing: StandingRule::default(),
+        exceptions: ExceptionRule::default(),
+        services: Table::default(),
+        networks: Table::default(),
+        roles: Table::default(),
+        kinds: Table::default(),
+        categories: Table::default(),
+        purposes: Table::default(),
+        recipients: Table::default(),
+        holds: Table::default(),
+        dates: Table::default(),
+        second_step: Vec::new(),
+        break_glass: Vec::new(),
+        limits: Vec::new(),
+        retention: Vec::new(),
+        outcomes: Vec::new(),
+        grants: Grants::default(),
+    }
+}
+
+/// `[pack]`, `[session]`, `[standing]`, `[exceptions]`.
+fn general(root: &Entry<'_>, rules: &mut RuleSet) {
+    if let Some(pack) = root.section("pack") {
+        pack.require(&["id", "title", "title_ja", "utc_offset"]);
+        if let Some(id) = id_of(&pack) {
+            rules.pack = id.value.into();
+        }
+        for key in ["title", "title_ja"] {
+            if let Some(title) = pack.text(key)
+                && let Err(error) = Name::parse(title.value)
+            {
+                pack.fault(title.line, || format!("{key} {error}"));
+            }
+        }
+        if let Some(offset) = pack.text("utc_offset") {
+            match words::utc_offset(offset.value) {
+                Some(offset) => rules.utc_offset = offset,
+                None => pack.fault(offset.line, || {
+                    let found = shown(offset.value);
+                    format!("utc_offset: expected an offset like \"+09:00\", found {found}")
+                }),
+            }
+        }
+        pack.finish();
+    }
+    if let Some(session) = root.section("session") {
+        session.require(&["absolute", "idle"]);
+        let absolute = session.duration("absolute");
+        let idle = session.duration("idle");
+        if let (Some(absolute), Some(idle)) = (absolute, idle) {
+            if idle > absolute {
+                session.fault(session.line, || "idle is longer than absolute".into());
+            }
+            rules.session = SessionRule { absolute, idle };
+        }
+        session.finish();
+    }
+    if let Some(standing) = root.section("standing") {
+        standing.require(&["training", "pledge"]);
+        rules.standing = StandingRule {
+            training: standing.flag("training"),
+            pledge: standing.flag("pledge"),
+        };
+        standing.finish();
+    }
+    if let Some(exceptions) = root.section("exceptions") {
+        exceptions.require(&["accepted"]);
+        let accepted = exceptions_of(&exceptions, "accepted", None);
+        rules.exceptions = ExceptionRule {
+            accepted,
+            consent_difficult: exceptions_of(&exceptions, "consent_difficult", Some(accepted)),
+            instead_of_special_care_consent: exceptions_of(
+                &exceptions,
+                "instead_of_special_care_consent",
+                Some(accepted),
+            ),
+        };
+        exceptions.finish();
+    }
+}
+
+/// The id of a table, checked for its form.
+fn id_of<'a>(entry: &Entry<'a>) -> Option<At<&'a str>> {
+    let id = entry.text("id")?;
+    if !words::is_id(id.value) {
+        entry.fault(id.line, || {
+            format!("id {}: {}", shown(id.value), words::ID_FORM)
+        });
+    }
+    Some(id)
+}
+
+/// A section with the place in its table that its id has.
+type Declared<'a, T> = Vec<(Id<T>, Entry<'a>)>;
+
+fn declare<'a, T: Default>(
+    root: &Entry<'a>,
+    key: &'static str,
+    table: &mut Table<T>,
+    at_most: usize,
+) -> Declared<'a, T> {
+    let sections = declare_with(root, key, table, |_| T::default());
+    if let Some((_, first_over)) = sections.get(at_most) {
+        root.fault(first_over.line, || {
+            format!("a pack has at most {at_most} sections [[{key}]]")
+        });
+    }
+    sections
+}
+
+fn declare_with<'a, T>(
+    root: &Entry<'a>,
+    key: &'static str,
+    table: &mut Table<T>,
+    blank: impl Fn(u32) -> T,
+) -> Declared<'a, T> {
+    let mut declared = Vec::new();
+    for entry in root.sections(key) {
+        entry.require(&["id"]);
+        let Some(id) = id_of(&entry) else { continue };
+        if let Some(place) = add(&entry, id, table, blank(entry.line)) {
+            declared.push((place, entry));
+        }
+    }
+    declared
+}
+
+/// Puts a row into its table. A duplicate is told, and read on as the row that is there.
+fn add<T>(entry: &Entry<'_>, id: At<&str>, table: &mut Table<T>, row: T) -> Option<Id<T>> {
+    match table.add(id.value, row) {
+        Ok(place) => Some(place),
+        Err(error) => {
+            entry.fault(id.line, || format!("{} {error}", shown(id.value)));
+            match error {
+                TableError::Duplicate => table.id(id.value),
+                TableError::Full => None,
+            }
+        }
+    }
+}
+
+/// Looks an id up, or tells that it is unknown.
+fn find<T>(entry: &Entry<'_>, sort: &str, word: At<&str>, table: &Table<T>) -> Option<Id<T>> {
+    let id = table.id(word.value);
+    if id.is_none() {
+        entry.unknown(sort, word, table.iter().map(|(_, name, _)| name));
+    }
+    id
+}
+
+/// The ids that a list names.
+fn listed<T>(entry: &Entry<'_>, key: &'static str, sort: &str, table: &Table<T>) -> Vec<Id<T>> {
+    entry
+        .words(key)
+        .into_iter()
+        .filter_map(|word| find(entry, sort, word, table))
+        .collect()
+}
+
+/// The ids that a list names, or all.
+fn chosen<T>(entry: &Entry<'_>, key: &'static str, sort: &str, table: &Table<T>) -> IdSet<T> {
+    match entry.choice(key) {
+        None => IdSet::default(),
+        Some(Choice::All) => table.iter().map(|(id, _, _)| id).collect(),
+        Some(Choice::These(words)) => words
+            .into_iter()
+            .filter_map(|word| find(entry, sort, word, table))
+            .collect(),
+    }
+}
+
+fn actions_of(entry: &Entry<'_>, key: &'static str) -> Actions {
+    entry
+        .words(key)
+        .into_iter()
+        .filter_map(|word| {
+            let action = Action::from_name(word.value);
+            if action.is_none() {
+                let known = Action::ALL.iter().map(|action| action.name());
+                entry.unknown("action", word, known);
+            }
+            action
+        })
+        .collect()
+}
+
+/// The legal exceptions that a list names; each must be `among` those that the pack accepts.
+fn exceptions_of(entry: &Entry<'_>, key: &'static str, among: Option<Exceptions>) -> Exceptions {
+    entry
+        .words(key)
+        .into_iter()
+        .filter_map(|word| exception_of(entry, key, word, among))
+        .collect()
+}
+
+fn exception_of(
+    entry: &Entry<'_>,
+    key: &str,
+    word: At<&str>,
+    among: Option<Exceptions>,
+) -> Option<LegalException> {
+    let exception = LegalException::from_name(word.value);
+    match exception {
+        None => {
+            let known = LegalException::ALL.iter().map(|exception| exception.name());
+            entry.unknown("legal exception", word, known);
+        }
+        Some(known) if among.is_some_and(|among| !among.contains(known)) => {
+            entry.fault(word.line, || {
+                format!("{key}: {known} is not among those that [exceptions] accepts")
+            });
+        }
+        Some(_) => {}
+    }
+    exception
+}

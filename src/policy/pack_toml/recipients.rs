@@ -1,0 +1,151 @@
+//! To whom data may go: `[[recipient]]`, and the `[[hold]]`s that stop it.
+
+use time::Date;
+
+use super::data::covered;
+use super::{Declared, chosen, find};
+use crate::decision::rules::{IdSet, Recipient, Route, RuleSet};
+use crate::domain::time::Timestamp;
+use crate::policy::entry::{At, Entry};
+use crate::policy::errors::shown;
+use crate::policy::words;
+
+/// The hold that stops a route that stops on request, where the pack names no other.
+const STOPPED_BY: &str = "provision-stopped";
+/// Where no transfer abroad is.
+const HOME: &str = "JP";
+
+const ROUTES: [Route; 5] = [
+    Route::SharedUse,
+    Route::Outsourcing,
+    Route::ThirdPartyConsent,
+    Route::ThirdPartyStopsOnRequest,
+    Route::ThirdPartyByLaw,
+];
+
+pub(super) fn blank(line: u32) -> Recipient {
+    Recipient {
+        // Of all routes the one that is let through least, should a fault go untold.
+        route: Route::Outsourcing,
+        abroad: true,
+        items: IdSet::default(),
+        purposes: IdSet::default(),
+        contract_until: None,
+        inspected_until: None,
+        equivalent_until: None,
+        record_years: None,
+        stopped_by: None,
+        line,
+    }
+}
+
+pub(super) fn holds(declared: &Declared<'_, u32>, rules: &mut RuleSet) {
+    for (id, entry) in declared {
+        if let Some(line) = rules.holds.get_mut(*id) {
+            *line = entry.line;
+        }
+        entry.finish();
+    }
+}
+
+pub(super) fn recipients(declared: &Declared<'_, Recipient>, rules: &mut RuleSet) {
+    for (id, entry) in declared {
+        entry.require(&["route", "country", "items", "purposes"]);
+        let mut recipient = blank(entry.line);
+        recipient.items = covered(entry, "items", &rules.categories);
+        recipient.purposes = chosen(entry, "purposes", "purpose", &rules.purposes);
+        if let Some(country) = country(entry) {
+            recipient.abroad = country.value != HOME;
+            if recipient.abroad {
+                recipient.equivalent_until = end_of(entry.date("equivalent_until"), rules);
+            } else {
+                entry.refuse("equivalent_until", "is for recipients abroad");
+            }
+        } else {
+            entry.has("equivalent_until");
+        }
+        match route(entry) {
+            Some(route) => {
+                recipient.route = route;
+                conditions_of_route(entry, rules, &mut recipient);
+            }
+            None => {
+                for key in [
+                    "contract_until",
+                    "inspected_until",
+                    "record_years",
+                    "stopped_by",
+                ] {
+                    entry.has(key);
+                }
+            }
+        }
+        if let Some(place) = rules.recipients.get_mut(*id) {
+            *place = recipient;
+        }
+        entry.finish();
+    }
+}
+
+/// What one route needs has no meaning on another: it would be a promise that nobody keeps.
+fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recipient) {
+    match recipient.route {
+        Route::Outsourcing => {
+            // APPI Art. 25: whoever outsources supervises.
+            entry.require(&["contract_until", "inspected_until"]);
+            recipient.contract_until = end_of(entry.date("contract_until"), rules);
+            recipient.inspected_until = end_of(entry.date("inspected_until"), rules);
+        }
+        _ => {
+            entry.refuse("contract_until", "is for the route \"outsourcing\"");
+            entry.refuse("inspected_until", "is for the route \"outsourcing\"");
+        }
+    }
+    match recipient.route {
+        Route::SharedUse | Route::Outsourcing => {
+            entry.refuse("record_years", "is for routes to a third party");
+        }
+        _ => {
+            recipient.record_years = entry
+                .number("record_years", 1..=100)
+                .and_then(|years| u16::try_from(years).ok());
+        }
+    }
+    if recipient.route == Route::ThirdPartyStopsOnRequest {
+        let hold = entry.text("stopped_by").unwrap_or(At {
+            value: STOPPED_BY,
+            line: entry.line,
+        });
+        find(entry, "hold", hold, &rules.holds);
+        recipient.stopped_by = Some(hold.value.into());
+    } else {
+        let why = "is for the route \"third-party-stops-on-request\"";
+        entry.refuse("stopped_by", why);
+    }
+}
+
+fn route(entry: &Entry<'_>) -> Option<Route> {
+    let word = entry.text("route")?;
+    let route = ROUTES.into_iter().find(|route| route.name() == word.value);
+    if route.is_none() {
+        entry.unknown("route", word, ROUTES.iter().map(|route| route.name()));
+    }
+    route
+}
+
+fn country<'a>(entry: &Entry<'a>) -> Option<At<&'a str>> {
+    let word = entry.text("country")?;
+    if !words::is_country(word.value) {
+        entry.fault(word.line, || {
+            let found = shown(word.value);
+            format!("country: expected two capital letters (ISO 3166-1 alpha-2), found {found}")
+        });
+        return None;
+    }
+    Some(word)
+}
+
+/// A day counts until it ends, where the pack's clock is.
+fn end_of(date: Option<Date>, rules: &RuleSet) -> Option<Timestamp> {
+    date.map(|date| Timestamp::end_of(date, rules.utc_offset))
+}

@@ -1,0 +1,201 @@
+//! policy.csv, read strictly: casbin itself drops lines that it doesn't know, and lets a rule with a mistyped effect vanish.
+
+use std::collections::HashMap;
+
+use super::csv::{self, Line};
+use super::errors::{FileFaults, shown};
+use crate::decision::rules::GrantCondition;
+use crate::domain::access::Action;
+
+/// The columns of a rule after its "p".
+const RULE_COLUMNS: [&str; 7] = [
+    "role",
+    "kind",
+    "category",
+    "action",
+    "purpose",
+    "condition",
+    "effect",
+];
+/// Every kind of person, every category.
+pub(super) const ALL: &str = "*";
+
+pub(super) const ALWAYS: &str = "always";
+pub(super) const ON_REQUEST: &str = "on-request";
+const ALLOW: &str = "allow";
+const DENY: &str = "deny";
+
+/// What a rule does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    Allow,
+    Deny,
+}
+
+/// A rule as it is written.
+#[derive(Debug)]
+pub(super) struct RuleRow<'a> {
+    pub(super) line: u32,
+    /// The columns of [`RULE_COLUMNS`].
+    pub(super) fields: [&'a str; 7],
+    pub(super) action: Action,
+    pub(super) condition: GrantCondition,
+    pub(super) effect: Effect,
+}
+
+/// `g` or `g2`: the inner has what the outer has.
+#[derive(Debug)]
+pub(super) struct PairRow<'a> {
+    pub(super) line: u32,
+    pub(super) inner: &'a str,
+    pub(super) outer: &'a str,
+}
+
+/// The rows of the file, each sort in its order.
+#[derive(Debug, Default)]
+pub(super) struct Rows<'a> {
+    pub(super) rules: Vec<RuleRow<'a>>,
+    /// `g`: a role and one whose grants it inherits.
+    pub(super) inherits: Vec<PairRow<'a>>,
+    /// `g2`: a category and the one that covers it.
+    pub(super) covered_by: Vec<PairRow<'a>>,
+}
+
+/// Reads the rows; what is none is told and left out.
+pub(super) fn read<'a>(text: &'a str, faults: FileFaults<'_>) -> Rows<'a> {
+    let mut rows = Rows::default();
+    let mut seen = HashMap::new();
+    for line in csv::lines(text, faults) {
+        if is_duplicate(&line, &mut seen, faults) {
+            continue;
+        }
+        let (sort, columns) = match line.fields.split_first() {
+            Some((sort, columns)) => (*sort, columns),
+            None => continue,
+        };
+        match sort {
+            "p" => rows.rules.extend(rule(line.number, columns, faults)),
+            "g" => rows
+                .inherits
+                .extend(pair(line.number, sort, columns, faults)),
+            "g2" => rows
+                .covered_by
+                .extend(pair(line.number, sort, columns, faults)),
+            _ => faults.unknown(
+                line.number,
+                "",
+                "sort of line",
+                sort,
+                ["p", "g", "g2"].into_iter(),
+            ),
+        }
+    }
+    if rows.rules.is_empty() && faults.none() {
+        faults.tell(0, || "has no rule (a line that begins with \"p\")".into());
+    }
+    rows
+}
+
+/// Two lines that say the same, or that differ in their effect alone, are a mistake of whoever changes one of them later.
+fn is_duplicate<'a>(
+    line: &Line<'a>,
+    seen: &mut HashMap<Vec<&'a str>, (u32, &'a str)>,
+    faults: FileFaults<'_>,
+) -> bool {
+    let mut key = line.fields.clone();
+    let effect = match key.first() {
+        Some(&"p") => key.pop().unwrap_or_default(),
+        _ => "",
+    };
+    let Some((first, effect_there)) = seen.insert(key, (line.number, effect)) else {
+        return false;
+    };
+    faults.tell(line.number, || {
+        if effect == effect_there {
+            format!("is the same as line {first}")
+        } else {
+            format!(
+                "contradicts line {first}, which says {}",
+                shown(effect_there)
+            )
+        }
+    });
+    true
+}
+
+fn columns<'a, const N: usize>(
+    line: u32,
+    sort: &str,
+    names: [&str; N],
+    columns: &[&'a str],
+    faults: FileFaults<'_>,
+) -> Option<[&'a str; N]> {
+    let Ok(fields) = <[&str; N]>::try_from(columns) else {
+        faults.tell(line, || {
+            let found = columns.len() + 1;
+            let expected = N + 1;
+            let names = names.join(", ");
+            format!("expected {expected} columns ({sort}, {names}), found {found}")
+        });
+        return None;
+    };
+    for (name, field) in names.iter().zip(fields) {
+        if field.is_empty() {
+            faults.tell(line, || format!("{name} is empty"));
+        }
+    }
+    (!fields.contains(&"")).then_some(fields)
+}
+
+fn pair<'a>(
+    line: u32,
+    sort: &str,
+    fields: &[&'a str],
+    faults: FileFaults<'_>,
+) -> Option<PairRow<'a>> {
+    let names = match sort {
+        "g" => ["role", "inherited role"],
+        _ => ["category", "covering category"],
+    };
+    let [inner, outer] = columns(line, sort, names, fields, faults)?;
+    Some(PairRow { line, inner, outer })
+}
+
+fn rule<'a>(line: u32, fields: &[&'a str], faults: FileFaults<'_>) -> Option<RuleRow<'a>> {
+    let fields = columns(line, "p", RULE_COLUMNS, fields, faults)?;
+    let [_, _, _, action_word, _, condition_word, effect_word] = fields;
+    let action = Action::from_name(action_word);
+    if action.is_none() {
+        let known = Action::ALL.iter().map(|action| action.name());
+        faults.unknown(line, "", "action", action_word, known);
+    }
+    let condition = match condition_word {
+        ALWAYS => Some(GrantCondition::Always),
+        ON_REQUEST => Some(GrantCondition::OnRequest),
+        _ => {
+            let known = [ALWAYS, ON_REQUEST].into_iter();
+            faults.unknown(line, "", "condition", condition_word, known);
+            None
+        }
+    };
+    let effect = match effect_word {
+        ALLOW => Some(Effect::Allow),
+        DENY => Some(Effect::Deny),
+        _ => {
+            faults.unknown(line, "", "effect", effect_word, [ALLOW, DENY].into_iter());
+            None
+        }
+    };
+    if (effect, condition) == (Some(Effect::Deny), Some(GrantCondition::OnRequest)) {
+        faults.tell(line, || {
+            format!("a rule that denies has the condition {ALWAYS:?}: whoever may not, may not on request either")
+        });
+    }
+    Some(RuleRow {
+        line,
+        fields,
+        action: action?,
+        condition: condition?,
+        effect: effect?,
+    })
+}
