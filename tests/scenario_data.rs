@@ -30,9 +30,8 @@ const OUT_OF_REACH: &[&str] = &[
     "AUTOMATED_DECISION_FORBIDDEN",
     "SUBJECT_UNVERIFIED",
     "REFERENCE_UNKNOWN",
-    // The only outsourcee's contract and inspection outlast everybody's training.
+    // The only outsourcee's contract lasts as long as everybody's training.
     "OUTSOURCEE_NO_CONTRACT",
-    "OUTSOURCEE_INSPECTION_OVERDUE",
     "FOREIGN_CONSENT_REQUIRED",
     "SAFEGUARD_REQUIRED",
     "OPTED_OUT_OF_SALE_OR_SHARING",

@@ -239,7 +239,7 @@ fn always_holds(problems: &mut Vec<String>, allowed: bool, answer: &Value) {
         let within = |field: &str, value: &Value, at_most: i64, problems: &mut Vec<String>| {
             let later =
                 Timestamp::parse(text(value, field)).map(|until| until.micros() - decided.micros());
-            if !later.is_ok_and(|later| (1..=at_most).contains(&later)) {
+            if !later.is_ok_and(|later| (0..=at_most).contains(&later)) {
                 problems.push(format!(
                     "{field} is {:?}, decided at {decided}",
                     text(value, field)
