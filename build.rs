@@ -10,6 +10,7 @@ const PROTOS: [&str; 5] = [
     "sekisho/v1/entry.proto",
 ];
 
+#[allow(clippy::disallowed_methods)] // what a build makes needs no durability
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::compile(PROTOS, ["proto"])?;

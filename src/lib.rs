@@ -1,10 +1,16 @@
 //! sekisho
 
+pub mod api;
+pub mod cli;
+pub mod config;
 pub mod decision;
 pub mod domain;
+pub mod files;
+pub mod gate;
 pub mod identity;
 pub mod log;
 pub mod policy;
+pub mod serve;
 pub mod store;
 
 /// The API as generated from `proto/`.

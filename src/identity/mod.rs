@@ -1,1 +1,19 @@
-//! The two steps.
+//! The two steps: who a person is, and how that is proved again with each request.
+//!
+//! `password` is the first step and `totp` the second; `challenge` holds what lies between them, `ticket` is what comes of
+//! them, `sessions` is what is known of those in use, and `keyring` holds the keys behind all of it.
+//!
+//! This room never decides on access, never reads a clock, a socket or the store, and never writes a secret anywhere: no
+//! type of it prints one, and all are wiped when dropped. It does not count failures of a second factor or remember spent
+//! codes either, since those must survive the process: `store` does.
+
+pub mod certificate;
+pub mod challenge;
+pub mod keyring;
+mod keys;
+pub mod password;
+mod secret;
+pub mod sessions;
+pub mod ticket;
+mod ticket_keys;
+pub mod totp;

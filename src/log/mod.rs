@@ -1,1 +1,232 @@
-//! The access log.
+//! The access log: an append-only directory of segments. An entry that has a [`Receipt`] is on the disk, and an answer can
+//! only be built from a receipt.
+//!
+//! One thread writes; a queue that is bounded stands before it; readers see what is durable. From the first entry on, every
+//! entry is a leaf of an RFC 6962 tree over the stored bytes, whose state each segment's header carries.
+//!
+//! | file | job |
+//! |---|---|
+//! | `segment` | the bytes: header and frame |
+//! | `durable` | all that is written to the file system, and in which order |
+//! | `queue` | from callers to the writer; what callers wait on |
+//! | `writer` | the thread: batch, write, sync, wake |
+//! | `open` | take up, mend a torn tail, refuse damage |
+//! | `scan` | walk a segment; torn or damaged? |
+//! | `catalog` | where entries lie |
+//! | `merkle` | leaf hashes and the tree |
+//! | `read` | by index, forward, backward, by time, by decision |
+//!
+//! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
+//! cut the log (a torn tail is kept aside first); decide what goes into an entry; read a clock for an entry's time.
+
+mod catalog;
+mod durable;
+mod error;
+mod merkle;
+mod open;
+mod queue;
+mod read;
+mod scan;
+mod segment;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+pub use error::{AppendError, OpenError, ReadError};
+pub use queue::{Appending, Receipt, Receipts};
+pub use read::{Kept, LogReader};
+
+use crate::proto::StoredEntry;
+use catalog::Catalog;
+use durable::RealDisk;
+use queue::Queue;
+
+/// Where a log is and how much it takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogConfig {
+    /// The directory of the segments; nothing else belongs there.
+    pub directory: PathBuf,
+    /// Size of a segment, preallocated; at least 8 KiB. It bounds what one append may bring (at most 64 MiB).
+    pub segment_bytes: u64,
+    /// The most entries that wait to be written; together they take at most 64 MiB. It bounds one append too.
+    pub queue_entries: usize,
+    /// How long an append waits for the disk; at most a day.
+    pub deadline: Duration,
+}
+
+impl LogConfig {
+    /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s.
+    #[must_use]
+    pub fn new(directory: PathBuf) -> Self {
+        Self {
+            directory,
+            segment_bytes: 64 << 20,
+            queue_entries: 16_384,
+            deadline: Duration::from_secs(2),
+        }
+    }
+}
+
+/// A log that was opened, and what was found.
+#[derive(Debug)]
+pub struct Opened {
+    /// The log.
+    pub log: AccessLog,
+    /// Whether there was none before.
+    pub created: bool,
+    /// What the last stop left half written. No one had an answer from it; an entry should say so.
+    pub torn_tail: Option<TornTail>,
+}
+
+/// Bytes after the last whole batch, taken out of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TornTail {
+    /// The segment they were in.
+    pub segment: PathBuf,
+    /// Where they started, bytes from the segment's start.
+    pub offset: u64,
+    /// How many, up to the last that was not zero.
+    pub bytes: u64,
+    /// The file they were kept in.
+    pub kept_in: PathBuf,
+}
+
+/// How the log is doing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogState {
+    /// How many entries are durable: every index below this can be read.
+    pub durable: u64,
+    /// Whether it can be written.
+    pub health: LogHealth,
+}
+
+/// Whether the log can be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogHealth {
+    /// It can.
+    Writing,
+    /// The disk is full, read-only or gone, as the text says. It is tried again with each append, and twice a second without.
+    Refusing(String),
+    /// What the disk holds is not known any more (a sync failed, as the text says). The process must exit with code 74; the
+    /// next start finds out.
+    Failed(String),
+    /// It was closed.
+    Stopped,
+}
+
+/// The access log, open for writing. Cheap to clone; the last one dropped closes it.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    catalog: Arc<Catalog>,
+    queue: Arc<Queue>,
+    state: watch::Sender<LogState>,
+    /// The writer's thread, and the lock that is held for as long as it may write.
+    running: Mutex<Option<(JoinHandle<()>, File)>>,
+}
+
+impl AccessLog {
+    /// Opens the log in a directory, or makes it when the directory is missing or empty. Reads the whole last segment and all
+    /// headers, so it blocks for as long as that takes. `name` is used for a new log only: 1 to 128 bytes.
+    ///
+    /// # Errors
+    /// When the log is in use, damaged anywhere but in the last batch, or the directory can't be written to.
+    pub fn open(config: LogConfig, name: &str) -> Result<Opened, OpenError> {
+        open::open(Arc::new(RealDisk), &config, name)
+    }
+
+    fn new(
+        catalog: Arc<Catalog>,
+        queue: Arc<Queue>,
+        state: watch::Sender<LogState>,
+        thread: JoinHandle<()>,
+        lock: File,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                catalog,
+                queue,
+                state,
+                running: Mutex::new(Some((thread, lock))),
+            }),
+        }
+    }
+
+    /// Queues `entries` as one unit: they are durable all or not at all, with consecutive indexes. Never blocks on the disk.
+    ///
+    /// Once this returned `Ok`, the entries are written even when the [`Appending`] is dropped. A caller MUST NOT answer
+    /// before it has resolved to receipts.
+    ///
+    /// # Errors
+    /// At once when the queue is full, the log has stopped, there are no entries, one is empty or over 65,535 bytes, or all
+    /// together are more than a segment holds. Nothing was queued then.
+    pub fn append(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
+        self.shared.queue.push(entries)
+    }
+
+    /// The name that the log was given when it was made.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.shared.catalog.name()
+    }
+
+    /// How many entries are durable.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.shared.state.borrow().durable
+    }
+
+    /// Whether there are no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tells of each batch that became durable and of each change of health.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<LogState> {
+        self.shared.state.subscribe()
+    }
+
+    /// Reads what is durable, also what becomes so later.
+    #[must_use]
+    pub fn reader(&self) -> LogReader {
+        LogReader::new(Arc::clone(&self.shared.catalog))
+    }
+
+    /// Refuses further appends, writes what is queued, syncs, and gives the lock back. Blocks for as long as that takes; when
+    /// called again, it waits for the first to be done.
+    pub fn close(&self) {
+        self.shared.close();
+    }
+}
+
+impl Shared {
+    fn close(&self) {
+        self.queue.close("it was closed");
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((thread, lock)) = running.take() {
+            // A panic of the writer has been told as a failed state already.
+            let _ = thread.join();
+            drop(lock);
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

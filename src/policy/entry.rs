@@ -132,7 +132,7 @@ impl<'a> Entry<'a> {
         self.fault(self.line_of(value), || {
             let found = match value.get_ref() {
                 DeValue::String(text) => shown(text),
-                other => format!("a {}", other.type_str()),
+                other => format!("a value of type {}", other.type_str()),
             };
             format!("{key}: expected {expected}, found {found}")
         });

@@ -4,7 +4,7 @@
 use super::errors::FileFaults;
 use super::resolve::Rule;
 use super::rows::Effect;
-use crate::decision::rules::{Category, GrantKey, Grants, Id, Role, RuleSet};
+use crate::decision::rules::{Category, GrantKey, Grants, Id, Kind, Role, RuleSet};
 
 /// The most tuples that the rules of a pack may resolve to: about 400 MiB. A hundred thousand rules that each name a category
 /// of five items, held by two roles, make 1.2 million.
@@ -14,27 +14,21 @@ const TUPLES_MAX: usize = 4_000_000;
 pub(super) fn build(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) -> Grants {
     let reach = Reach::of(pack);
     let mut grants = Grants::default();
+    // Counted first: a pack that is too large must not cost the memory that it is refused for.
     let mut tuples = 0_usize;
     for rule in rules {
-        let roles = reach.heirs_of(rule.role);
-        let categories = reach.categories_of(rule);
-        let kinds: Vec<_> = match rule.kind {
-            Some(kind) => vec![kind],
-            None => pack.kinds.iter().map(|(id, _, _)| id).collect(),
-        };
-        tuples = tuples.saturating_add(
-            roles
-                .len()
-                .saturating_mul(categories.len())
-                .saturating_mul(kinds.len()),
-        );
+        tuples = tuples.saturating_add(reach.tuples_of(rule));
         if tuples > TUPLES_MAX {
             faults.tell(rule.line, || {
                 format!("up to here the rules resolve to more than {TUPLES_MAX} tuples")
             });
             return grants;
         }
-        for role in roles {
+    }
+    for rule in rules {
+        let kinds = reach.kinds_of(rule);
+        let categories = reach.categories_of(rule);
+        for role in reach.heirs_of(rule.role) {
             for kind in &kinds {
                 for category in &categories {
                     let key = GrantKey {
@@ -65,6 +59,7 @@ struct Reach {
     /// By position of a category: what covers it.
     covering: Vec<Vec<Id<Category>>>,
     all_categories: Vec<Id<Category>>,
+    all_kinds: Vec<Id<Kind>>,
 }
 
 impl Reach {
@@ -99,6 +94,7 @@ impl Reach {
             covered,
             covering,
             all_categories: pack.categories.iter().map(|(id, _, _)| id).collect(),
+            all_kinds: pack.kinds.iter().map(|(id, _, _)| id).collect(),
         }
     }
 
@@ -106,6 +102,19 @@ impl Reach {
         self.heirs
             .get(usize::from(role.position()))
             .map_or(&[], Vec::as_slice)
+    }
+
+    fn kinds_of(&self, rule: &Rule) -> Vec<Id<Kind>> {
+        rule.kind
+            .map_or_else(|| self.all_kinds.clone(), |kind| vec![kind])
+    }
+
+    fn tuples_of(&self, rule: &Rule) -> usize {
+        let kinds = rule.kind.map_or(self.all_kinds.len(), |_| 1);
+        self.heirs_of(rule.role)
+            .len()
+            .saturating_mul(kinds)
+            .saturating_mul(self.categories_of(rule).len())
     }
 
     /// What a rule's category means: what it covers, and for a rule that denies what covers it too, since whoever asks for the

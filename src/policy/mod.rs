@@ -27,8 +27,6 @@ mod suggest;
 mod words;
 
 #[cfg(test)]
-mod bad_packs;
-#[cfg(test)]
 mod tests;
 
 use std::path::Path;

@@ -125,17 +125,17 @@ mod tests {
             (
                 "&& !some(where (p.eft == deny))",
                 "",
-                "model.conf:9: [policy_effect] e: the model",
+                "model.conf:10: [policy_effect] e: the model",
             ),
             (
                 "g(r.role, p.role)",
                 "true",
-                "model.conf:11: [matchers] m: the model",
+                "model.conf:12: [matchers] m: the model",
             ),
             (
                 "[matchers]",
                 "[matcher]",
-                "model.conf:10: unknown section \"matcher\" (did you mean \"matchers\"?)",
+                "model.conf:11: unknown section \"matcher\" (did you mean \"matchers\"?)",
             ),
             (
                 "g2 = _, _",

@@ -22,31 +22,38 @@ pub(super) fn did_you_mean<'k>(
         .map(|(_, candidate)| candidate)
 }
 
-/// The fewest insertions, deletions and replacements from `word` to `candidate` (Levenshtein); `None` when more than
-/// `at_most`.
+/// The fewest insertions, deletions, replacements and swaps of neighbours from `word` to `candidate` (optimal string alignment);
+/// `None` when more than `at_most`.
 fn edits(word: &[char], candidate: &str, at_most: usize) -> Option<usize> {
-    let mut row: Vec<usize> = (0..=word.len()).collect();
-    let mut length = 0_usize;
-    for (position, other) in candidate.chars().enumerate() {
-        length += 1;
-        let mut diagonal = position;
-        let mut left = position + 1;
-        let mut next = Vec::with_capacity(row.len());
-        next.push(left);
-        for (above, character) in row.iter().skip(1).zip(word) {
-            let replaced = diagonal + usize::from(*character != other);
-            left = replaced.min(above + 1).min(left + 1);
-            next.push(left);
-            diagonal = *above;
-        }
-        row = next;
-        if row.iter().min().is_some_and(|least| *least > at_most) {
-            return None;
-        }
+    let candidate: Vec<char> = candidate.chars().collect();
+    if candidate.len().abs_diff(word.len()) > at_most {
+        return None;
     }
-    (length.abs_diff(word.len()) <= at_most)
-        .then(|| row.last().copied())
-        .flatten()
+    // One row of the table for each character of the candidate; a swap looks two rows back.
+    let mut two_back: Vec<usize> = Vec::new();
+    let mut one_back: Vec<usize> = (0..=word.len()).collect();
+    for (down, other) in candidate.iter().enumerate() {
+        let mut row = Vec::with_capacity(one_back.len());
+        row.push(down + 1);
+        for (across, character) in word.iter().enumerate() {
+            let at = |row: &[usize], column: usize| row.get(column).copied().unwrap_or(usize::MAX);
+            let replaced = at(&one_back, across).saturating_add(usize::from(character != other));
+            let removed = at(&one_back, across + 1).saturating_add(1);
+            let added = at(&row, across).saturating_add(1);
+            let mut least = replaced.min(removed).min(added);
+            if let (Some(left), Some(above)) = (across.checked_sub(1), down.checked_sub(1))
+                && word.get(left) == Some(other)
+                && candidate.get(above) == Some(character)
+            {
+                least = least.min(at(&two_back, left).saturating_add(1));
+            }
+            row.push(least);
+        }
+        two_back = std::mem::replace(&mut one_back, row);
+    }
+    one_back
+        .last()
+        .copied()
         .filter(|distance| *distance <= at_most)
 }
 
@@ -65,7 +72,8 @@ mod tests {
     fn a_slip_of_the_pen_finds_its_word() {
         assert_eq!(nearest("ofice"), Some("office"));
         assert_eq!(nearest("oficce"), Some("office"));
-        assert_eq!(nearest("vnp"), None);
+        assert_eq!(nearest("vnp"), Some("vpn"));
+        assert_eq!(nearest("nvp"), None);
         assert_eq!(nearest("vp"), Some("vpn"));
         assert_eq!(nearest("carreer-advisor"), Some("career-adviser"));
         assert_eq!(nearest("contact.mail"), Some("contact.email"));

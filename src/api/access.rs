@@ -1,0 +1,157 @@
+//! `AccessService`.
+
+use std::sync::Arc;
+
+use prost::Message;
+use tonic::{Request, Response, Status};
+
+use super::convert::{self, Fields};
+use super::limits::MESSAGE_MAX_BYTES;
+use super::{errors, peer, to_its_end};
+use crate::domain::access::SUBJECTS_MAX;
+use crate::gate::{Gate, OutcomeReport, Violation};
+use crate::proto::access_service_server::AccessService;
+use crate::proto::{
+    BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, ListMyAccessRequest,
+    ListMyAccessResponse, ReportOutcomeRequest, ReportOutcomeResponse,
+};
+
+/// The most obligations a report may name.
+const OBLIGATIONS_MAX: usize = 64;
+
+/// What an internal system asks before it touches personal data.
+#[derive(Debug, Clone)]
+pub struct Access {
+    gate: Arc<Gate>,
+}
+
+impl Access {
+    /// Asks `gate`.
+    #[must_use]
+    pub const fn new(gate: Arc<Gate>) -> Self {
+        Self { gate }
+    }
+}
+
+#[tonic::async_trait]
+impl AccessService for Access {
+    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let access = fields.access(request.into_inner(), None);
+        let access = match fields.finish(access) {
+            Ok(access) => access,
+            Err(violations) => {
+                return Err(errors::status(self.gate.malformed(&peer, "Check", violations).await));
+            }
+        };
+        let answer = self.gate.check(&peer, access).await.map_err(errors::status)?;
+        Ok(Response::new(convert::check_response(&answer, self.gate.log().name())))
+    }
+
+    async fn batch_check(
+        &self,
+        request: Request<BatchCheckRequest>,
+    ) -> Result<Response<BatchCheckResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let batch = request.into_inner();
+        let too_large = batch
+            .items
+            .iter()
+            .map(Message::encoded_len)
+            .enumerate()
+            .find(|(_, bytes)| *bytes > MESSAGE_MAX_BYTES);
+        if let Some((position, bytes)) = too_large {
+            let what = format!("items[{position}] has {bytes} bytes; at most {MESSAGE_MAX_BYTES} are taken");
+            return Err(errors::status(self.gate.too_large(&peer, "BatchCheck", what).await));
+        }
+        let accesses = match read_batch(batch) {
+            Ok(accesses) => accesses,
+            Err(violations) => {
+                return Err(errors::status(
+                    self.gate.malformed(&peer, "BatchCheck", violations).await,
+                ));
+            }
+        };
+        let answers = self
+            .gate
+            .check_batch(&peer, accesses)
+            .await
+            .map_err(errors::status)?;
+        let log = self.gate.log().name();
+        Ok(Response::new(BatchCheckResponse {
+            items: answers
+                .iter()
+                .map(|answer| convert::check_response(answer, log))
+                .collect(),
+        }))
+    }
+
+    async fn list_my_access(
+        &self,
+        _: Request<ListMyAccessRequest>,
+    ) -> Result<Response<ListMyAccessResponse>, Status> {
+        Err(errors::not_supported_yet("ListMyAccess"))
+    }
+
+    async fn report_outcome(
+        &self,
+        request: Request<ReportOutcomeRequest>,
+    ) -> Result<Response<ReportOutcomeResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let report = request.into_inner();
+        let mut fields = Fields::default();
+        let decision = fields.decision_id("decision_id", &report.decision_id);
+        let subjects = fields.subjects("subject_refs", &report.subject_refs, SUBJECTS_MAX);
+        if report.fulfilled_obligations.len() > OBLIGATIONS_MAX {
+            fields.wrong("fulfilled_obligations", "names more than 64");
+        }
+        let report = decision.map(|decision| OutcomeReport {
+            decision,
+            records_accessed: report.records_accessed,
+            fulfilled: report.fulfilled_obligations,
+            abandoned: report.abandoned,
+            subjects,
+        });
+        let report = match fields.finish(report) {
+            Ok(report) => report,
+            Err(violations) => {
+                return Err(errors::status(
+                    self.gate.malformed(&peer, "ReportOutcome", violations).await,
+                ));
+            }
+        };
+        let gate = Arc::clone(&self.gate);
+        let index = to_its_end(async move { gate.report_outcome(&peer, report).await })
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(ReportOutcomeResponse { log_index: index.0 }))
+    }
+}
+
+fn read_batch(
+    batch: BatchCheckRequest,
+) -> Result<Vec<crate::domain::access::AccessRequest>, Vec<Violation>> {
+    let mut fields = Fields::default();
+    let count = batch.items.len();
+    if count == 0 {
+        fields.wrong("items", "is empty");
+    }
+    if count > SUBJECTS_MAX {
+        fields.wrong("items", format!("has {count} items; at most {SUBJECTS_MAX} are taken"));
+        return Err(fields.finish::<()>(None).err().unwrap_or_default());
+    }
+    let mut accesses = Vec::with_capacity(count);
+    let mut ids = std::collections::HashMap::new();
+    for (position, item) in batch.items.into_iter().enumerate() {
+        fields.below(format!("items[{position}]."));
+        if !item.request_id.is_empty()
+            && let Some(earlier) = ids.insert(item.request_id.clone(), position)
+        {
+            fields.wrong("request_id", format!("is that of items[{earlier}] too"));
+        }
+        accesses.extend(fields.access(item, batch.actor.as_ref()));
+    }
+    let whole = accesses.len() == count;
+    fields.finish(whole.then_some(accesses))
+}

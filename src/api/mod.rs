@@ -1,0 +1,28 @@
+//! The gRPC door: one file per service. It translates and decides nothing: wire types come in and go out here, and are
+//! known nowhere else but in the log's stored form.
+
+mod access;
+mod access_log;
+mod authentication;
+mod convert;
+mod errors;
+mod limits;
+mod peer;
+mod subjects;
+
+pub use access::Access;
+pub use access_log::Logs;
+pub use authentication::Authentication;
+pub use limits::SizeLimits;
+pub use peer::Connection;
+pub use subjects::Subjects;
+
+/// Runs a use case to its end, also when the client hangs up: what was charged, spent or written has its sequel.
+async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, crate::gate::GateError>> + Send + 'static,
+) -> Result<T, crate::gate::GateError> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(_) => Err(crate::gate::GateError::Internal("a call ended early")),
+    }
+}

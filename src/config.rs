@@ -1,0 +1,292 @@
+//! The operator's configuration: a file, and the environment over it, checked whole. Pure: what is read comes in, and every
+//! fault comes out at once. A key that isn't known is refused, since it would be silently ignored otherwise.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::domain::ids::Name;
+
+/// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The data directory: keyring, store, log.
+    pub data: PathBuf,
+    /// The policy pack's folder.
+    pub pack: PathBuf,
+    /// Where gRPC listens.
+    pub grpc_listen: SocketAddr,
+    /// Where metrics and liveness are served, without TLS: keep it inside.
+    pub http_listen: SocketAddr,
+    /// The server's certificate chain (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM, 0600).
+    pub key: PathBuf,
+    /// The authority of client certificates (PEM).
+    pub client_authority: PathBuf,
+    /// The SPIFFE trust domain of the services.
+    pub trust_domain: Name,
+    /// SHA-256 of certificates that are no longer accepted.
+    pub revoked_certificates: HashSet<[u8; 32]>,
+    /// Certificate of the command line (PEM), the only one that may be `sekisho-cli`.
+    pub cli_certificate: Option<PathBuf>,
+    /// Certificate of the console (PEM), the only one that may be `sekisho-console`.
+    pub console_certificate: Option<PathBuf>,
+    /// Whether the command line and the console admit a device at a loopback address.
+    pub allow_loopback_device: bool,
+    /// After how long a call whose entry is not durable is refused; 10 ms to 1 min.
+    pub log_deadline: Duration,
+    /// The size of a log segment; 1 MiB to 1 GiB.
+    pub log_segment_bytes: u64,
+    /// How many request ids are remembered for ten minutes; up to 50 million, each about 100 bytes.
+    pub request_ids_max: usize,
+    /// How many connections may be open; 1 to 100,000.
+    pub connections_max: usize,
+}
+
+/// Everything that is wrong with a configuration.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ConfigErrors(pub Vec<String>);
+
+impl std::error::Error for ConfigErrors {}
+
+impl std::fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    data: PathBuf,
+    pack: PathBuf,
+    #[serde(default)]
+    allow_loopback_device: bool,
+    grpc: Grpc,
+    http: Http,
+    tls: Tls,
+    #[serde(default)]
+    log: Log,
+    #[serde(default)]
+    bounds: Bounds,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Grpc {
+    listen: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Http {
+    listen: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Tls {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_authority: PathBuf,
+    trust_domain: String,
+    #[serde(default)]
+    revoked_certificates: Vec<String>,
+    cli_certificate: Option<PathBuf>,
+    console_certificate: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Log {
+    deadline_ms: u64,
+    segment_mib: u64,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            deadline_ms: 2_000,
+            segment_mib: 64,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Bounds {
+    request_ids: usize,
+    connections: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self {
+            request_ids: 1_000_000,
+            connections: 4_096,
+        }
+    }
+}
+
+impl Config {
+    /// Reads a configuration. `environment` tells a variable's value: `SEKISHO_DATA`, `SEKISHO_PACK`, `SEKISHO_GRPC_LISTEN`
+    /// and `SEKISHO_HTTP_LISTEN` go before the file. Relative paths are taken from `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn read(
+        text: &str,
+        name: &str,
+        folder: &Path,
+        environment: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigErrors> {
+        let mut file: File = toml::from_str(text).map_err(|error| {
+            let line = error
+                .span()
+                .and_then(|span| text.get(..span.start))
+                .map_or(1, |before| before.matches('\n').count() + 1);
+            ConfigErrors(vec![format!("{name}:{line}: {}", error.message())])
+        })?;
+        if let Some(data) = environment("SEKISHO_DATA") {
+            file.data = data.into();
+        }
+        if let Some(pack) = environment("SEKISHO_PACK") {
+            file.pack = pack.into();
+        }
+        let listen = |variable: &str, from_file: String| environment(variable).unwrap_or(from_file);
+        let grpc_listen = listen("SEKISHO_GRPC_LISTEN", file.grpc.listen);
+        let http_listen = listen("SEKISHO_HTTP_LISTEN", file.http.listen);
+
+        let mut faults = Vec::new();
+        let mut wrong = |what: String| faults.push(format!("{name}: {what}"));
+        let mut address = |key: &str, text: &str| {
+            let parsed = text.parse::<SocketAddr>().ok();
+            if parsed.is_none() {
+                wrong(format!("{key}: {text:?} is not an address with a port, e.g. 127.0.0.1:7443"));
+            }
+            parsed
+        };
+        let grpc_listen = address("grpc.listen", &grpc_listen);
+        let http_listen = address("http.listen", &http_listen);
+        let trust_domain = Name::parse(&file.tls.trust_domain).ok().filter(|name| {
+            name.bytes().all(|byte| {
+                byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte)
+            })
+        });
+        if trust_domain.is_none() {
+            wrong(format!(
+                "tls.trust_domain: {:?} is not a SPIFFE trust domain (lower-case letters, digits, dot, hyphen)",
+                file.tls.trust_domain
+            ));
+        }
+        let mut revoked_certificates = HashSet::new();
+        for text in &file.tls.revoked_certificates {
+            match read_fingerprint(text) {
+                Some(fingerprint) => {
+                    revoked_certificates.insert(fingerprint);
+                }
+                None => wrong(format!("tls.revoked_certificates: {text:?} is not a SHA-256 in hex")),
+            }
+        }
+        let mut within = |key: &str, value: u64, bounds: std::ops::RangeInclusive<u64>| {
+            if !bounds.contains(&value) {
+                wrong(format!("{key}: {value} is not from {} to {}", bounds.start(), bounds.end()));
+            }
+        };
+        let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+        within("log.deadline_ms", file.log.deadline_ms, 10..=60_000);
+        within("log.segment_mib", file.log.segment_mib, 1..=1_024);
+        within("bounds.request_ids", count(file.bounds.request_ids), 1..=50_000_000);
+        within("bounds.connections", count(file.bounds.connections), 1..=100_000);
+        match (grpc_listen, http_listen, trust_domain) {
+            (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => Ok(Self {
+                data: folder.join(file.data),
+                pack: folder.join(file.pack),
+                grpc_listen,
+                http_listen,
+                certificate: folder.join(file.tls.certificate),
+                key: folder.join(file.tls.key),
+                client_authority: folder.join(file.tls.client_authority),
+                trust_domain,
+                revoked_certificates,
+                cli_certificate: file.tls.cli_certificate.map(|path| folder.join(path)),
+                console_certificate: file.tls.console_certificate.map(|path| folder.join(path)),
+                allow_loopback_device: file.allow_loopback_device,
+                log_deadline: Duration::from_millis(file.log.deadline_ms),
+                log_segment_bytes: file.log.segment_mib << 20,
+                request_ids_max: file.bounds.request_ids,
+                connections_max: file.bounds.connections,
+            }),
+            _ => Err(ConfigErrors(faults)),
+        }
+    }
+}
+
+fn read_fingerprint(text: &str) -> Option<[u8; 32]> {
+    let hex = text.replace(':', "").to_ascii_lowercase();
+    data_encoding::HEXLOWER
+        .decode(hex.as_bytes())
+        .ok()?
+        .try_into()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: &str = r#"
+data = "data"
+pack = "/packs/recruitment"
+[grpc]
+listen = "127.0.0.1:7443"
+[http]
+listen = "127.0.0.1:7480"
+[tls]
+certificate = "tls/server.pem"
+key = "tls/server.key"
+client_authority = "tls/ca.pem"
+trust_domain = "sekisho.test"
+"#;
+
+    fn read(text: &str) -> Result<Config, ConfigErrors> {
+        Config::read(text, "sekisho.toml", Path::new("/etc/sekisho"), |_| None)
+    }
+
+    #[test]
+    fn paths_are_taken_from_the_files_folder() {
+        let config = read(WHOLE).unwrap();
+        assert_eq!(config.data, Path::new("/etc/sekisho/data"));
+        assert_eq!(config.pack, Path::new("/packs/recruitment"));
+        assert!(!config.allow_loopback_device);
+    }
+
+    #[test]
+    fn the_environment_goes_before_the_file() {
+        let environment = |name: &str| (name == "SEKISHO_GRPC_LISTEN").then(|| "[::1]:1".to_owned());
+        let config = Config::read(WHOLE, "f", Path::new("/"), environment).unwrap();
+        assert_eq!(config.grpc_listen, "[::1]:1".parse().unwrap());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let faults = read(&format!("{WHOLE}trust_domains = 1\n")).unwrap_err();
+        assert!(faults.0[0].starts_with("sekisho.toml:13: unknown field `trust_domains`"), "{faults}");
+    }
+
+    #[test]
+    fn every_fault_is_told_at_once() {
+        let text = WHOLE
+            .replace("127.0.0.1:7443", "localhost")
+            .replace("sekisho.test", "Sekisho Test")
+            + "revoked_certificates = [\"abc\"]\n[log]\ndeadline_ms = 0\n";
+        let faults = read(&text).unwrap_err().0;
+        for key in ["grpc.listen", "tls.trust_domain", "tls.revoked_certificates", "log.deadline_ms"] {
+            assert!(faults.iter().any(|fault| fault.contains(key)), "{key}: {faults:?}");
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Private files: keys, certificates' keys, samples, command-line tickets. One home for the care that they take, so that
+//! none is ever readable by others, half written, or lost with a directory entry that was not on disk yet.
+//!
+//! The access log does not come here: its files have a craft of their own (`log`).
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use data_encoding::HEXLOWER;
+use rustix::fs::{CWD, OFlags, RenameFlags};
+use zeroize::Zeroizing;
+
+/// Owner reads and writes, nobody else does anything.
+const FILE_MODE: u32 = 0o600;
+/// Owner lists, enters and changes, nobody else does anything.
+const DIRECTORY_MODE: u32 = 0o700;
+/// What group and others may do.
+const OTHERS: u32 = 0o077;
+/// That group or others may write.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// Why a private file or directory can't be used. All of these are the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The system refused.
+    #[error("{}: can't {doing}: {source}", path.display())]
+    System {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Group or others may read or change it.
+    #[error("{}: others may use it (mode {mode:04o}): run `chmod go-rwx` on it, and replace what was in it if they did", path.display())]
+    Exposed {
+        /// Which file or directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// It is there already and must not be replaced.
+    #[error("{}: is there already and is never overwritten", path.display())]
+    Exists {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// A directory, a device or a link where a plain file is needed, or no directory where one is.
+    #[error("{}: is not a plain {wanted}", path.display())]
+    Kind {
+        /// Which file or directory.
+        path: PathBuf,
+        /// "file" or "directory".
+        wanted: &'static str,
+    },
+    /// Larger than anything that is written there.
+    #[error("{}: is over {max_bytes} bytes", path.display())]
+    TooLarge {
+        /// Which file.
+        path: PathBuf,
+        /// The bound.
+        max_bytes: u64,
+    },
+}
+
+impl FileError {
+    fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::System {
+            path,
+            doing,
+            source,
+        }
+    }
+}
+
+/// Writes a file that only its owner can read (0600), replacing what was there: afterwards either the old or the new
+/// content is there, whole, whatever happens in between.
+///
+/// # Errors
+/// When the system refuses; the old file is then untouched, unless only the last `fsync` of the directory failed.
+pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    publish(path, content, RenameFlags::empty())
+}
+
+/// As [`write_private`], but never replaces a file.
+///
+/// # Errors
+/// [`FileError::Exists`] when something has that name; else when the system refuses.
+pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    publish(path, content, RenameFlags::NOREPLACE)
+}
+
+/// Makes sure that a private file is there, empty when it is new. For files that a library then opens by name, which would
+/// otherwise make them with the process's umask.
+///
+/// # Errors
+/// [`FileError::Exposed`] when it is there and others may use it; else when the system refuses.
+pub fn ensure_private(path: &Path) -> Result<(), FileError> {
+    match create_private(path, &[]) {
+        Err(FileError::Exists { .. }) => open_private(path).map(drop),
+        done => done,
+    }
+}
+
+/// Reads a private file of at most `max_bytes`. A link is not followed.
+///
+/// # Errors
+/// [`FileError::Exposed`] when group or others may do anything with it, [`FileError::TooLarge`], [`FileError::Kind`]; else
+/// when the system refuses.
+pub fn read_private(path: &Path, max_bytes: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let (file, bytes) = open_private(path)?;
+    let too_large = || FileError::TooLarge {
+        path: path.to_owned(),
+        max_bytes,
+    };
+    if bytes > max_bytes {
+        return Err(too_large());
+    }
+    // Room for one byte more than may be there: a buffer that grew would leave copies of the secret behind.
+    let room = usize::try_from(max_bytes.saturating_add(1)).map_err(|_| too_large())?;
+    let mut content = Zeroizing::new(Vec::with_capacity(room));
+    file.take(max_bytes.saturating_add(1))
+        .read_to_end(&mut content)
+        .map_err(FileError::system(path, "read"))?;
+    if content.len() >= room {
+        return Err(too_large());
+    }
+    Ok(content)
+}
+
+/// Makes a directory, and those above it, that only their owner can enter (0700). One that is there already is taken as it
+/// is, since somebody chose its mode, unless others can put files into it.
+///
+/// # Errors
+/// [`FileError::Exposed`] when group or others may write, [`FileError::Kind`]; else when the system refuses.
+pub fn make_private_directory(path: &Path) -> Result<(), FileError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(DIRECTORY_MODE)
+        .create(path)
+        .map_err(FileError::system(path, "make the directory"))?;
+    let about = fs::metadata(path).map_err(FileError::system(path, "look at"))?;
+    if !about.is_dir() {
+        return Err(FileError::Kind {
+            path: path.to_owned(),
+            wanted: "directory",
+        });
+    }
+    let mode = about.mode() & 0o7777;
+    if mode & OTHERS_WRITE != 0 {
+        return Err(FileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    sync_directory(&directory_of(path))
+}
+
+/// The file and its length, checked on the open file and not on its name, which may have changed hands in between.
+fn open_private(path: &Path) -> Result<(File, u64), FileError> {
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
+        .open(path)
+        .map_err(|source| {
+            if source.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error()) {
+                return FileError::Kind {
+                    path: path.to_owned(),
+                    wanted: "file",
+                };
+            }
+            FileError::system(path, "open")(source)
+        })?;
+    let about = file
+        .metadata()
+        .map_err(FileError::system(path, "look at"))?;
+    if !about.is_file() {
+        return Err(FileError::Kind {
+            path: path.to_owned(),
+            wanted: "file",
+        });
+    }
+    let mode = about.mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        return Err(FileError::Exposed {
+            path: path.to_owned(),
+            mode,
+        });
+    }
+    Ok((file, about.len()))
+}
+
+fn publish(path: &Path, content: &[u8], how: RenameFlags) -> Result<(), FileError> {
+    let temporary = temporary_beside(path)?;
+    let done = fill(&temporary, content).and_then(|()| {
+        rustix::fs::renameat_with(CWD, &temporary, CWD, path, how).map_err(|error| {
+            if error == rustix::io::Errno::EXIST {
+                FileError::Exists {
+                    path: path.to_owned(),
+                }
+            } else {
+                FileError::system(path, "put the file in place")(error.into())
+            }
+        })
+    });
+    if done.is_err() {
+        // Best effort: the first error is the one to tell.
+        drop(fs::remove_file(&temporary));
+        return done;
+    }
+    sync_directory(&directory_of(path))
+}
+
+fn fill(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .custom_flags(flags(OFlags::NOFOLLOW))
+        .open(path)
+        .map_err(FileError::system(path, "make"))?;
+    file.write_all(content)
+        .and_then(|()| file.sync_all())
+        .map_err(FileError::system(path, "write"))
+}
+
+fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
+    let name = path.file_name().ok_or_else(|| FileError::Kind {
+        path: path.to_owned(),
+        wanted: "file",
+    })?;
+    let mut random = [0_u8; 8];
+    getrandom::fill(&mut random)
+        .map_err(|error| FileError::system(path, "draw a random name")(error.into()))?;
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}.new", HEXLOWER.encode(&random)));
+    Ok(path.with_file_name(temporary))
+}
+
+fn directory_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<(), FileError> {
+    File::open(path)
+        .and_then(|directory| directory.sync_all())
+        .map_err(FileError::system(path, "sync the directory"))
+}
+
+/// The bits as the standard library takes them.
+fn flags(flags: OFlags) -> i32 {
+    flags.bits().cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_written_file_is_its_owners_alone_and_leaves_nothing_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write_private(&path, b"one").unwrap();
+        write_private(&path, b"two").unwrap();
+        assert_eq!(mode(&path), 0o600);
+        assert_eq!(&**read_private(&path, 3).unwrap(), b"two");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_must_not_be_replaced_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        create_private(&path, b"one").unwrap();
+        assert!(matches!(
+            create_private(&path, b"two"),
+            Err(FileError::Exists { .. })
+        ));
+        ensure_private(&path).unwrap();
+        assert_eq!(&**read_private(&path, 9).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_others_may_use_in_any_way_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        write_private(&path, b"one").unwrap();
+        for bad in [0o644, 0o640, 0o604, 0o620, 0o601] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(bad)).unwrap();
+            assert!(
+                matches!(read_private(&path, 9), Err(FileError::Exposed { mode, .. }) if mode == bad),
+                "{bad:o}"
+            );
+            assert!(matches!(
+                ensure_private(&path),
+                Err(FileError::Exposed { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn links_directories_and_oversized_files_are_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("key");
+        let link = directory.path().join("link");
+        write_private(&path, b"four").unwrap();
+        symlink(&path, &link).unwrap();
+        assert!(matches!(
+            read_private(&link, 9),
+            Err(FileError::Kind { .. })
+        ));
+        assert!(matches!(
+            read_private(directory.path(), 9),
+            Err(FileError::Kind { .. })
+        ));
+        assert!(matches!(
+            read_private(&path, 3),
+            Err(FileError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            read_private(&directory.path().join("none"), 3),
+            Err(FileError::System { .. })
+        ));
+    }
+
+    #[test]
+    fn a_new_directory_is_private_and_one_open_to_writers_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let inner = directory.path().join("data").join("keys");
+        make_private_directory(&inner).unwrap();
+        make_private_directory(&inner).unwrap();
+        assert_eq!(mode(&inner), 0o700);
+        assert_eq!(mode(&directory.path().join("data")), 0o700);
+        fs::set_permissions(&inner, fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(matches!(
+            make_private_directory(&inner),
+            Err(FileError::Exposed { .. })
+        ));
+    }
+}

@@ -1,0 +1,239 @@
+//! Who comes in: tickets opened, and people admitted who read the log, administer or use their own session.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::peer::Caller;
+use super::Gate;
+use crate::decision::rules::{Reviews, RuleSet};
+use crate::decision::{self, Facts, GenuineTicket, TicketFacts};
+use crate::domain::access::{
+    AccessRequest, Action, Basis, Consent, Proof, Provision, Subjects, TicketText,
+};
+use crate::domain::ids::Name;
+use crate::domain::network::device_network;
+use crate::domain::person::Person;
+use crate::domain::reason::ReasonCode;
+use crate::domain::time::Timestamp;
+use crate::identity::ticket::Ticket;
+
+/// A person's proof as request metadata carry it.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The ticket.
+    pub ticket: Option<TicketText>,
+    /// The device address that it is bound to.
+    pub client_ip: Option<IpAddr>,
+    /// The session that it is bound to.
+    pub session_ref: Option<Name>,
+}
+
+/// A ticket, opened.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) facts: TicketFacts,
+    /// Where the ticket is genuine, expired or not.
+    pub(super) ticket: Option<Ticket>,
+    /// Where it is genuine and not expired.
+    pub(super) person: Option<Arc<Person>>,
+}
+
+/// A person who was admitted.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) person: Arc<Person>,
+    pub(super) ticket: Ticket,
+    pub(super) client_ip: IpAddr,
+}
+
+impl Gate {
+    /// The device's address: what the service says, or for sekisho's own programs the other end of the connection.
+    pub(super) const fn device_address(&self, caller: &Caller<'_>, said: Option<IpAddr>) -> Option<IpAddr> {
+        if caller.is_built_in {
+            Some(caller.address)
+        } else {
+            said
+        }
+    }
+
+    /// Opens a ticket and says what it is worth now. Costs no look into the store.
+    pub(super) fn open_ticket(
+        &self,
+        rules: &RuleSet,
+        caller: &Caller<'_>,
+        text: Option<&TicketText>,
+        device: Option<IpAddr>,
+        session_ref: Option<&str>,
+        now: Timestamp,
+    ) -> Opened {
+        let closed = |facts| Opened {
+            facts,
+            ticket: None,
+            person: None,
+        };
+        let Some(text) = text else {
+            return closed(TicketFacts::Missing);
+        };
+        let Ok(ticket) = self.keyring.tickets.verify(text) else {
+            return closed(TicketFacts::Invalid);
+        };
+        let last_use = self
+            .sessions
+            .last_use(ticket.session)
+            .map_or(ticket.issued, |last| last.max(ticket.issued));
+        let person = self.person(&ticket.person);
+        let revoked = self.sessions.is_revoked(ticket.session)
+            || person.as_ref().is_none_or(|person| ticket.epoch < person.epoch);
+        if now >= ticket.expires || now.since(last_use) > rules.session.idle {
+            return Opened {
+                facts: TicketFacts::Expired {
+                    may_step_up: now < ticket.expires && !revoked,
+                },
+                ticket: Some(ticket),
+                person: None,
+            };
+        }
+        let bound = device.is_some_and(|device| {
+            ticket.is_bound_to(caller.id, device_network(device), session_ref)
+        });
+        Opened {
+            facts: TicketFacts::Genuine(GenuineTicket {
+                revoked,
+                bound,
+                second_step: Some(ticket.second_step),
+                expires: ticket.expires,
+            }),
+            ticket: Some(ticket),
+            person,
+        }
+    }
+
+    /// The session was used now; a ticket that is older than a fifth of the idle limit is renewed.
+    pub(super) fn use_session(&self, rules: &RuleSet, ticket: &Ticket, now: Timestamp) -> Option<TicketText> {
+        self.sessions.used(ticket.session, now);
+        (now.since(ticket.issued) >= rules.session.idle / 5).then(|| {
+            self.keyring.tickets.issue(&Ticket {
+                issued: now,
+                ..ticket.clone()
+            })
+        })
+    }
+
+    /// Admits a person to a call that is theirs and no access to data: stages caller, network, two_step and person.
+    pub(super) fn admit(
+        &self,
+        rules: &RuleSet,
+        caller: &Caller<'_>,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Result<Admitted, ReasonCode> {
+        let device = self.device_address(caller, credentials.client_ip);
+        let opened = self.open_ticket(
+            rules,
+            caller,
+            credentials.ticket.as_ref(),
+            device,
+            credentials.session_ref.as_deref(),
+            now,
+        );
+        self.admit_opened(rules, caller, opened, device, now)
+    }
+
+    pub(super) fn admit_opened(
+        &self,
+        rules: &RuleSet,
+        caller: &Caller<'_>,
+        opened: Opened,
+        device: Option<IpAddr>,
+        now: Timestamp,
+    ) -> Result<Admitted, ReasonCode> {
+        let request = coming_in(device);
+        let facts = Facts {
+            now,
+            request: &request,
+            caller: caller.facts(),
+            ticket: opened.facts,
+            person: opened.person.as_deref(),
+            subjects: &[],
+        };
+        decision::admit(rules, &facts, self.admits_loopback(caller)).map_err(|reason| reason.code)?;
+        match (opened.person, opened.ticket, device) {
+            (Some(person), Some(ticket), Some(client_ip)) => Ok(Admitted {
+                person,
+                ticket,
+                client_ip,
+            }),
+            _ => Err(ReasonCode::TicketInvalid),
+        }
+    }
+
+    /// Whether a device at loopback is admitted from sekisho's own programs.
+    pub(super) const fn admits_loopback(&self, caller: &Caller<'_>) -> bool {
+        self.settings.allow_loopback_device && caller.is_built_in && is_loopback(caller.address)
+    }
+}
+
+const fn is_loopback(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_loopback(),
+        IpAddr::V6(v6) => v6.is_loopback(),
+    }
+}
+
+/// A request that asks for nothing but to be admitted.
+fn coming_in(client_ip: Option<IpAddr>) -> AccessRequest {
+    AccessRequest {
+        request_id: None,
+        proof: Proof::Missing,
+        client_ip,
+        session_ref: None,
+        action: Action::Read,
+        system: None,
+        subject_kind: None,
+        subjects: Subjects::Unnamed,
+        categories: Vec::new(),
+        record_count: 1,
+        collected_via: None,
+        origin_country: None,
+        purpose: None,
+        basis: Basis {
+            consent: Consent::None,
+            exception: None,
+            reference: None,
+            consent_difficult: false,
+            subject_request: false,
+        },
+        provision: Provision::default(),
+        case_ref: None,
+        break_glass: None,
+        automated_decision: false,
+        allow_partial: false,
+        relation: None,
+    }
+}
+
+/// The most that a person's roles let them see of the log.
+pub(super) fn reviews(rules: &RuleSet, person: &Person) -> Reviews {
+    let roles = person
+        .roles
+        .iter()
+        .filter_map(|role| rules.roles.get(rules.roles.id(role)?));
+    let mut most = Reviews::Nothing;
+    for role in roles {
+        match (role.reviews, role.audits) {
+            (Reviews::Everything, _) | (_, true) => return Reviews::Everything,
+            (Reviews::Department, _) => most = Reviews::Department,
+            (Reviews::Nothing, _) => {}
+        }
+    }
+    most
+}
+
+/// Whether one of a person's roles administers.
+pub(super) fn administers(rules: &RuleSet, person: &Person) -> bool {
+    person
+        .roles
+        .iter()
+        .filter_map(|role| rules.roles.get(rules.roles.id(role)?))
+        .any(|role| role.administers)
+}

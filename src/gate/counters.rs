@@ -1,0 +1,325 @@
+//! How many people's records each person has reached lately: sliding windows, in memory, rebuilt from the log at start.
+//! Bounded by the limits themselves, since nothing past a limit is counted but what was reported afterwards.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::domain::subject::Pseudonym;
+use crate::domain::time::Timestamp;
+
+const SHARDS: usize = 64;
+
+/// What one access adds to one count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Charge {
+    /// Id of the limit.
+    pub(super) limit: Box<str>,
+    /// People newly counted that nobody named.
+    pub(super) unnamed: u64,
+    /// Those newly counted by name.
+    pub(super) named: Vec<Pseudonym>,
+}
+
+/// A limit as it stands.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bound<'a> {
+    pub(super) id: &'a str,
+    pub(super) people: u64,
+    pub(super) window: Duration,
+}
+
+#[derive(Debug, Default)]
+struct Window {
+    /// In order of time.
+    counted: VecDeque<(Timestamp, Counted)>,
+    /// When each named person was counted.
+    named: HashMap<Pseudonym, Timestamp>,
+    total: u64,
+}
+
+#[derive(Debug)]
+enum Counted {
+    Named(Pseudonym),
+    Unnamed(u64),
+}
+
+impl Window {
+    /// Forgets what left the window: it counted up to and including `window` after.
+    fn slide(&mut self, now: Timestamp, window: Duration) {
+        let from = now.minus(window);
+        while let Some((at, _)) = self.counted.front() {
+            if *at >= from {
+                break;
+            }
+            match self.counted.pop_front() {
+                Some((at, Counted::Named(subject))) => {
+                    if self.named.get(&subject) == Some(&at) {
+                        self.named.remove(&subject);
+                    }
+                    self.total = self.total.saturating_sub(1);
+                }
+                Some((_, Counted::Unnamed(count))) => self.total = self.total.saturating_sub(count),
+                None => break,
+            }
+        }
+    }
+
+    fn add(&mut self, at: Timestamp, charge: &Charge) {
+        // A clock that stepped back must not put a new count before older ones, or it would leave too early.
+        let at = self.counted.back().map_or(at, |(last, _)| at.max(*last));
+        for subject in &charge.named {
+            if self.named.insert(*subject, at).is_none() {
+                self.counted.push_back((at, Counted::Named(*subject)));
+                self.total = self.total.saturating_add(1);
+            }
+        }
+        if charge.unnamed > 0 {
+            self.counted.push_back((at, Counted::Unnamed(charge.unnamed)));
+            self.total = self.total.saturating_add(charge.unnamed);
+        }
+    }
+
+    fn remove(&mut self, charge: &Charge) {
+        for subject in &charge.named {
+            if self.named.remove(subject).is_some() {
+                let position = self
+                    .counted
+                    .iter()
+                    .rposition(|(_, counted)| matches!(counted, Counted::Named(named) if named == subject));
+                if let Some(position) = position {
+                    self.counted.remove(position);
+                    self.total = self.total.saturating_sub(1);
+                }
+            }
+        }
+        if charge.unnamed > 0 {
+            let position = self
+                .counted
+                .iter()
+                .rposition(|(_, counted)| matches!(counted, Counted::Unnamed(count) if *count == charge.unnamed));
+            if let Some(position) = position {
+                self.counted.remove(position);
+                self.total = self.total.saturating_sub(charge.unnamed);
+            }
+        }
+    }
+}
+
+type Windows = HashMap<Box<str>, HashMap<Box<str>, Window>>;
+
+/// All windows, by person and limit.
+#[derive(Debug)]
+pub(super) struct Counters {
+    shards: Vec<Mutex<Windows>>,
+    hasher: RandomState,
+}
+
+impl Counters {
+    pub(super) fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    fn with<T>(&self, person: &str, act: impl FnOnce(&mut Windows) -> T) -> Option<T> {
+        let hash = usize::try_from(self.hasher.hash_one(person)).unwrap_or(0);
+        let shard = self.shards.get(hash % SHARDS)?;
+        let mut windows = shard.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(act(&mut windows))
+    }
+
+    /// Counts an access on every bound, or on none: `Err` is the position of the first bound that it would pass. With
+    /// `only_look` nothing is counted. `subjects` are the people named, `records` all people's records, theirs included.
+    pub(super) fn reserve(
+        &self,
+        person: &str,
+        bounds: &[Bound<'_>],
+        subjects: &[Pseudonym],
+        records: u64,
+        now: Timestamp,
+        only_look: bool,
+    ) -> Result<Vec<Charge>, usize> {
+        let mut distinct = subjects.to_vec();
+        distinct.sort_unstable();
+        distinct.dedup();
+        let people = u64::try_from(distinct.len()).unwrap_or(u64::MAX);
+        let unnamed = records.saturating_sub(people);
+        let reserved = self.with(person, |windows| {
+            let windows = match windows.get_mut(person) {
+                Some(windows) => windows,
+                None => windows.entry(person.into()).or_default(),
+            };
+            let mut charges = Vec::with_capacity(bounds.len());
+            for (position, bound) in bounds.iter().enumerate() {
+                let window = match windows.get_mut(bound.id) {
+                    Some(window) => window,
+                    None => windows.entry(bound.id.into()).or_default(),
+                };
+                window.slide(now, bound.window);
+                let named: Vec<Pseudonym> = distinct
+                    .iter()
+                    .filter(|subject| !window.named.contains_key(*subject))
+                    .copied()
+                    .collect();
+                let newly = unnamed.saturating_add(u64::try_from(named.len()).unwrap_or(u64::MAX));
+                if window.total.saturating_add(newly) > bound.people {
+                    return Err(position);
+                }
+                charges.push(Charge {
+                    limit: bound.id.into(),
+                    unnamed,
+                    named,
+                });
+            }
+            if !only_look {
+                for charge in &charges {
+                    if let Some(window) = windows.get_mut(&charge.limit) {
+                        window.add(now, charge);
+                    }
+                }
+            }
+            Ok(charges)
+        });
+        reserved.unwrap_or(Err(0))
+    }
+
+    /// Counts without asking: what the log says was counted, or what an outcome reports beyond its decision.
+    pub(super) fn add(&self, person: &str, charges: &[Charge], at: Timestamp) {
+        self.with(person, |windows| {
+            let windows = windows.entry(person.into()).or_default();
+            for charge in charges {
+                windows
+                    .entry(charge.limit.clone())
+                    .or_default()
+                    .add(at, charge);
+            }
+        });
+    }
+
+    /// Takes back what [`Self::reserve`] counted, for an access that came to nothing.
+    pub(super) fn release(&self, person: &str, charges: &[Charge]) {
+        self.with(person, |windows| {
+            if let Some(windows) = windows.get_mut(person) {
+                for charge in charges {
+                    if let Some(window) = windows.get_mut(&charge.limit) {
+                        window.remove(charge);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Forgets windows that are empty, so that memory follows the people at work.
+    pub(super) fn tidy(&self, now: Timestamp, longest: Duration) {
+        for shard in &self.shards {
+            let mut windows = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            for of_person in windows.values_mut() {
+                for window in of_person.values_mut() {
+                    window.slide(now, longest);
+                }
+                of_person.retain(|_, window| !window.counted.is_empty());
+            }
+            windows.retain(|_, of_person| !of_person.is_empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn bound(people: u64) -> [Bound<'static>; 1] {
+        [Bound {
+            id: "read",
+            people,
+            window: HOUR,
+        }]
+    }
+
+    fn subject(number: u8) -> Pseudonym {
+        Pseudonym([number; 32])
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(1_000_000 + seconds)
+    }
+
+    #[test]
+    fn a_person_seen_again_within_the_window_counts_once() {
+        let counters = Counters::new();
+        for second in 0..10 {
+            let one = counters.reserve("p", &bound(1), &[subject(1)], 1, at(second), false);
+            assert!(one.is_ok());
+        }
+        assert_eq!(
+            counters.reserve("p", &bound(1), &[subject(2)], 1, at(11), false),
+            Err(0)
+        );
+    }
+
+    #[test]
+    fn a_request_that_would_pass_the_limit_is_refused_whole() {
+        let counters = Counters::new();
+        assert!(counters.reserve("p", &bound(10), &[], 8, at(0), false).is_ok());
+        assert_eq!(counters.reserve("p", &bound(10), &[], 3, at(1), false), Err(0));
+        assert!(counters.reserve("p", &bound(10), &[], 2, at(2), false).is_ok());
+    }
+
+    #[test]
+    fn what_was_counted_leaves_after_the_window_and_not_before() {
+        let counters = Counters::new();
+        assert!(counters.reserve("p", &bound(10), &[], 10, at(0), false).is_ok());
+        assert_eq!(counters.reserve("p", &bound(10), &[], 1, at(3600), false), Err(0));
+        assert!(counters.reserve("p", &bound(10), &[], 10, at(3601), false).is_ok());
+    }
+
+    #[test]
+    fn the_larger_of_records_and_people_named_counts() {
+        let counters = Counters::new();
+        let named = [subject(1), subject(2), subject(2)];
+        let charges = counters.reserve("p", &bound(10), &named, 5, at(0), false).unwrap();
+        assert_eq!((charges[0].named.len(), charges[0].unnamed), (2, 3));
+        assert_eq!(counters.reserve("p", &bound(10), &[], 6, at(1), true), Err(0));
+        assert!(counters.reserve("p", &bound(10), &[], 5, at(1), true).is_ok());
+    }
+
+    #[test]
+    fn looking_counts_nothing_and_a_release_gives_all_back() {
+        let counters = Counters::new();
+        for _ in 0..5 {
+            assert!(counters.reserve("p", &bound(10), &[], 10, at(0), true).is_ok());
+        }
+        let charges = counters.reserve("p", &bound(10), &[subject(1)], 10, at(0), false).unwrap();
+        counters.release("p", &charges);
+        assert!(counters.reserve("p", &bound(10), &[], 10, at(0), false).is_ok());
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_frees_nobody_early() {
+        let counters = Counters::new();
+        assert!(counters.reserve("p", &bound(10), &[], 5, at(1000), false).is_ok());
+        assert!(counters.reserve("p", &bound(10), &[], 5, at(0), false).is_ok());
+        assert_eq!(counters.reserve("p", &bound(10), &[], 1, at(4600), false), Err(0));
+    }
+
+    #[test]
+    fn fifty_at_once_dont_pass_a_limit_together() {
+        let counters = Counters::new();
+        let allowed = std::sync::atomic::AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..50 {
+                scope.spawn(|| {
+                    if counters.reserve("p", &bound(20), &[], 1, at(0), false).is_ok() {
+                        allowed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    }
+                });
+            }
+        });
+        assert_eq!(allowed.into_inner(), 20);
+    }
+}

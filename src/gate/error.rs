@@ -1,0 +1,78 @@
+//! Why a use case could not be carried out, split by whose fault it is. A denial is none of these: it is an answer.
+
+use std::time::Duration;
+
+use crate::domain::reason::ReasonCode;
+use crate::log::AppendError;
+use crate::store::StoreError;
+
+/// One field of a request that can't be taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Path of the field in the message, e.g. `items[3].data.categories`.
+    pub field: String,
+    /// What is wrong with it, free of personal data.
+    pub description: String,
+}
+
+impl Violation {
+    /// Says what is wrong with `field`.
+    pub fn new(field: impl Into<String>, description: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            description: description.into(),
+        }
+    }
+}
+
+/// Why a use case failed.
+#[derive(Debug, thiserror::Error)]
+pub enum GateError {
+    /// The caller's: fields that can't be taken.
+    #[error("the request can't be taken")]
+    Malformed(Vec<Violation>),
+    /// The caller's: more than the bound.
+    #[error("{0}")]
+    TooLarge(String),
+    /// The caller's or the person's: they may not.
+    #[error("{}", .0.message())]
+    Refused(ReasonCode),
+    /// The person's: their role neither reviews nor administers, as the call asks.
+    #[error("{0}")]
+    NotAuthorised(&'static str),
+    /// The person's: wrong id, password or code, a used code, a disabled account: the words never tell which.
+    #[error("the id, the password or the code is not right")]
+    NotGenuine,
+    /// The person's: their ticket won't do.
+    #[error("{}", .0.message())]
+    Ticket(ReasonCode),
+    /// The person's: no second factor is enrolled.
+    #[error("no second factor is enrolled")]
+    NotEnrolled,
+    /// The caller's: a repeat after the allowance ended.
+    #[error("the allowance that this request_id got has ended: ask anew with a new request_id")]
+    AllowanceEnded,
+    /// The caller's: reported before.
+    #[error("the outcome of this decision has been reported already")]
+    AlreadyReported,
+    /// The caller's: there is no such thing, or not for them.
+    #[error("{0}")]
+    NotFound(&'static str),
+    /// Ours, for now: too much at once.
+    #[error("{what}; try again later")]
+    Busy {
+        /// What there is too much of.
+        what: &'static str,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Ours: the log can't be written. Nothing was allowed.
+    #[error("the access log can't be written, so nothing is answered: {0}")]
+    Log(#[from] AppendError),
+    /// Ours: the store can't be reached.
+    #[error("the store can't be used: {0}")]
+    Store(#[from] StoreError),
+    /// Ours: what should not happen.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}

@@ -1,0 +1,520 @@
+//! The two steps. Refusals are generic: the words never tell a wrong id from a wrong password, a wrong code from a used
+//! one; the log tells. Whoever calls these runs them to their end, also when the client hangs up: what was charged or spent
+//! has its entry.
+
+use std::net::IpAddr;
+use uuid::Uuid;
+
+use super::admission::Opened;
+use super::peer::{Caller, Peer};
+use super::{Credentials, Gate, GateError, Violation, entry};
+use crate::decision::TicketFacts;
+use crate::decision::rules::RuleSet;
+use crate::domain::access::TicketText;
+use crate::domain::ids::{Name, SessionId};
+use crate::domain::network::device_network;
+use crate::domain::person::Person;
+use crate::domain::reason::ReasonCode;
+use crate::domain::time::Timestamp;
+use crate::identity::challenge::{Challenge, ChallengePurpose};
+use crate::identity::password::{PasswordError, Secret};
+use crate::identity::ticket::{Method, Ticket};
+use crate::identity::totp::{Code, Seed};
+use crate::proto::{EntryKind, StoredChange, StoredEntry, StoredSessionEnd, stored_change};
+use crate::store::SecondFactor;
+
+/// The first step.
+#[derive(Debug)]
+pub struct LoginRequest {
+    /// Who they say they are.
+    pub person: Name,
+    /// Their password.
+    pub password: Secret,
+    /// Their device, as the service says.
+    pub client_ip: Option<IpAddr>,
+    /// The service's session.
+    pub session_ref: Option<Name>,
+}
+
+/// The first step was passed.
+#[derive(Debug)]
+pub struct PasswordAccepted {
+    /// To be answered with a code.
+    pub challenge: String,
+    /// Until when.
+    pub expires: Timestamp,
+    /// No second factor is enrolled: nothing answers the challenge until one is.
+    pub enrollment_required: bool,
+}
+
+/// A ticket and what it says.
+#[derive(Debug)]
+pub struct TicketGiven {
+    /// The ticket.
+    pub ticket: TicketText,
+    /// When the second step was passed.
+    pub authenticated_at: Timestamp,
+    /// When the session ends, whatever happens.
+    pub expires: Timestamp,
+    /// The methods (RFC 8176).
+    pub methods: Vec<Method>,
+}
+
+/// A fresh second step is wanted within a session.
+#[derive(Debug)]
+pub struct StepUpRequest {
+    /// The session's ticket with its bindings.
+    pub credentials: Credentials,
+}
+
+const METHODS: [Method; 3] = [Method::Pwd, Method::Otp, Method::Mfa];
+
+impl Gate {
+    /// First step: ID and password.
+    ///
+    /// # Errors
+    /// [`GateError::NotGenuine`] for whatever is wrong with the person.
+    pub async fn verify_password(&self, peer: &Peer, login: LoginRequest) -> Result<PasswordAccepted, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.people_service(&rules, peer, "VerifyPassword", now).await?;
+        let Some(device) = self.device_address(&caller, login.client_ip) else {
+            let missing = Violation::new("client_ip", "is missing");
+            return Err(self
+                .malformed_of(peer, &caller, "VerifyPassword", vec![missing], now)
+                .await);
+        };
+        let person = self.person(&login.person);
+        let credential = self.store.credential(&login.person).await?;
+        let stored = credential
+            .as_ref()
+            .filter(|_| person.is_some())
+            .map(|credential| credential.password_hash.clone());
+        let right = match self.passwords.verify(login.password, stored).await {
+            Ok(right) => right,
+            Err(PasswordError::Busy) => return Err(busy_with_passwords()),
+            Err(_) => return Err(GateError::Internal("a stored password can't be read")),
+        };
+        let mut entry = self.step_entry(peer, &caller, "password", device, now);
+        let refused = match &person {
+            None => Some("unknown id"),
+            Some(person) => {
+                entry::acted_by(&mut entry, person);
+                if right {
+                    why_not(self, &rules, &caller, person, device, now)
+                } else {
+                    Some("wrong password")
+                }
+            }
+        };
+        let (Some(person), None, Some(credential)) = (person, refused, credential) else {
+            return Err(self.step_refused(entry, refused.unwrap_or("no credential")).await);
+        };
+        let challenge = Challenge {
+            person: person.id.clone(),
+            caller: Name::parse(caller.id).map_err(|_| GateError::Internal("a caller without id"))?,
+            device: device_network(device),
+            client_ip: device,
+            session_ref: login.session_ref,
+            purpose: ChallengePurpose::Login,
+            opened: now,
+        };
+        let (challenge, expires) = self
+            .challenges
+            .open(challenge, now)
+            .map_err(|_| busy_with_challenges())?;
+        self.step_passed(entry).await?;
+        Ok(PasswordAccepted {
+            challenge: challenge.expose().to_owned(),
+            expires,
+            enrollment_required: credential.second_factor.is_none(),
+        })
+    }
+
+    /// Second step: the code. Counted before it is looked at, spent before success is told.
+    ///
+    /// # Errors
+    /// [`GateError::NotGenuine`] for a wrong, used or late code, an unknown or used-up challenge.
+    pub async fn verify_second_factor(&self, peer: &Peer, challenge_id: &str, code: &str) -> Result<TicketGiven, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.people_service(&rules, peer, "VerifySecondFactor", now).await?;
+        let Some(challenge) = self.challenges.charge(challenge_id, caller.id, now) else {
+            let mut entry = entry::event(EntryKind::Authentication, now, &caller, peer);
+            entry::detail(&mut entry, "step", "second-factor");
+            return Err(self.step_refused(entry, "unknown, ended or used-up challenge").await);
+        };
+        let step = match challenge.purpose {
+            ChallengePurpose::Login => "second-factor",
+            ChallengePurpose::StepUp(_) => "step-up",
+        };
+        let mut entry = self.step_entry(peer, &caller, step, challenge.client_ip, now);
+        let Some(person) = self.person(&challenge.person) else {
+            return Err(self.step_refused(entry, "unknown id").await);
+        };
+        entry::acted_by(&mut entry, &person);
+        let credential = self.store.credential(&person.id).await?;
+        let Some(factor) = credential.and_then(|credential| credential.second_factor) else {
+            return Err(self.refused_entry(entry, "VerifySecondFactor", GateError::NotEnrolled).await);
+        };
+        let failures = self.store.charge_second_factor(factor.id).await?;
+        entry::detail(&mut entry, "attempt", failures.to_string());
+        let Ok(code) = Code::parse(code) else {
+            let digits = Violation::new("totp", "must be exactly six ASCII digits");
+            let error = GateError::Malformed(vec![digits]);
+            return Err(self.refused_entry(entry, "VerifySecondFactor", error).await);
+        };
+        if let Some(why) = why_not(self, &rules, &caller, &person, challenge.client_ip, now) {
+            return Err(self.step_refused(entry, why).await);
+        }
+        match self.spend_code(&person, &factor, &code, now).await? {
+            CodeOutcome::Wrong => return Err(self.step_refused(entry, "wrong code").await),
+            CodeOutcome::Used => return Err(self.step_refused(entry, "used code").await),
+            CodeOutcome::Unreadable => {
+                return Err(self.step_refused(entry, "the stored seed does not open").await);
+            }
+            CodeOutcome::Spent(step) => entry::detail(&mut entry, "time_step", step.to_string()),
+        }
+        if !self.challenges.close(challenge_id) {
+            return Err(self.step_refused(entry, "challenge used at the same time").await);
+        }
+        let ticket = match &challenge.purpose {
+            ChallengePurpose::StepUp(ticket) if self.sessions.is_revoked(ticket.session) => {
+                return Err(self.step_refused(entry, "the session was ended").await);
+            }
+            ChallengePurpose::StepUp(ticket) => Ticket {
+                second_step: now,
+                issued: now,
+                ..Ticket::clone(ticket)
+            },
+            ChallengePurpose::Login => Ticket {
+                caller: challenge.caller.clone(),
+                device: challenge.device,
+                session_ref: challenge.session_ref.clone(),
+                person: person.id.clone(),
+                session: SessionId(Uuid::new_v4()),
+                first_login: now,
+                second_step: now,
+                methods: METHODS.to_vec(),
+                issued: now,
+                expires: now.plus(rules.session.absolute),
+                epoch: person.epoch,
+            },
+        };
+        entry::in_session(&mut entry, &ticket);
+        self.sessions.used(ticket.session, now);
+        self.step_passed(entry).await?;
+        Ok(self.given(&ticket))
+    }
+
+    async fn spend_code(
+        &self,
+        person: &Person,
+        factor: &SecondFactor,
+        code: &Code,
+        now: Timestamp,
+    ) -> Result<CodeOutcome, GateError> {
+        let Ok(seed) = Seed::open(&self.keyring.seeds, &person.id, factor.id, &factor.sealed_seed) else {
+            return Ok(CodeOutcome::Unreadable);
+        };
+        let Some(step) = seed.matching_step(code, now) else {
+            return Ok(CodeOutcome::Wrong);
+        };
+        if self.store.spend_step(factor.id, step).await? {
+            Ok(CodeOutcome::Spent(step))
+        } else {
+            Ok(CodeOutcome::Used)
+        }
+    }
+
+    /// Opens a challenge for a fresh second step within a session, which may be idle but not past its end.
+    ///
+    /// # Errors
+    /// [`GateError::Ticket`] when the ticket won't do.
+    pub async fn begin_step_up(&self, peer: &Peer, request: StepUpRequest) -> Result<PasswordAccepted, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.people_service(&rules, peer, "BeginStepUp", now).await?;
+        let opened = self.open_credentials(&rules, &caller, &request.credentials, now);
+        let opened = take_up_again(self, opened, &caller, &request.credentials);
+        let device = self.device_address(&caller, request.credentials.client_ip);
+        let admitted = match self.admit_opened(&rules, &caller, opened, device, now) {
+            Ok(admitted) => admitted,
+            Err(code) => return Err(self.ticket_refused(peer, &caller, "BeginStepUp", code, now).await),
+        };
+        let challenge = Challenge {
+            person: admitted.person.id.clone(),
+            caller: admitted.ticket.caller.clone(),
+            device: admitted.ticket.device,
+            client_ip: admitted.client_ip,
+            session_ref: admitted.ticket.session_ref.clone(),
+            purpose: ChallengePurpose::StepUp(admitted.ticket.clone()),
+            opened: now,
+        };
+        let (challenge, expires) = self
+            .challenges
+            .open(challenge, now)
+            .map_err(|_| busy_with_challenges())?;
+        let mut entry = self.step_entry(peer, &caller, "begin-step-up", admitted.client_ip, now);
+        entry::acted_by(&mut entry, &admitted.person);
+        entry::in_session(&mut entry, &admitted.ticket);
+        self.step_passed(entry).await?;
+        Ok(PasswordAccepted {
+            challenge: challenge.expose().to_owned(),
+            expires: expires.min(admitted.ticket.expires),
+            enrollment_required: false,
+        })
+    }
+
+    /// Ends a session: every ticket of the login, whoever holds it.
+    ///
+    /// # Errors
+    /// [`GateError::Ticket`] when the ticket is not genuine or another service's.
+    pub async fn end_session(&self, peer: &Peer, ticket: &TicketText) -> Result<(), GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.people_service(&rules, peer, "EndSession", now).await?;
+        let ticket = match self.keyring.tickets.verify(ticket) {
+            Ok(ticket) if *ticket.caller == *caller.id => ticket,
+            Ok(_) => {
+                let code = ReasonCode::TicketBindingMismatch;
+                return Err(self.ticket_refused(peer, &caller, "EndSession", code, now).await);
+            }
+            Err(_) => {
+                let code = ReasonCode::TicketInvalid;
+                return Err(self.ticket_refused(peer, &caller, "EndSession", code, now).await);
+            }
+        };
+        let mut entry = entry::event(EntryKind::Authentication, now, &caller, peer);
+        entry::detail(&mut entry, "step", "end-session");
+        match self.person(&ticket.person) {
+            Some(person) => entry::acted_by(&mut entry, &person),
+            None => entry.person = ticket.person.to_string(),
+        }
+        entry::in_session(&mut entry, &ticket);
+        entry.change = Some(StoredChange {
+            kind: Some(stored_change::Kind::EndSession(StoredSessionEnd {
+                session: ticket.session.to_bytes(),
+                until_us: ticket.expires.micros(),
+            })),
+        });
+        self.change(entry, async |_| Ok(()), |gate, ()| {
+            gate.sessions.revoke(ticket.session, ticket.expires, now);
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Gives the calling service a ticket of its own for the session of another that the pack pairs with it. It has the same
+    /// second step and the same end.
+    ///
+    /// # Errors
+    /// [`GateError::Ticket`] when the ticket won't do, or its service is not paired with this one.
+    pub async fn exchange_ticket(
+        &self,
+        peer: &Peer,
+        credentials: &Credentials,
+        new_session_ref: Option<Name>,
+    ) -> Result<TicketGiven, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.people_service(&rules, peer, "ExchangeTicket", now).await?;
+        let partner = credentials
+            .ticket
+            .as_ref()
+            .and_then(|ticket| self.keyring.tickets.verify(ticket).ok())
+            .and_then(|ticket| rules.services.id(&ticket.caller));
+        let paired = partner.filter(|partner| {
+            caller
+                .service
+                .is_some_and(|service| service.exchanges_with.contains(partner))
+        });
+        let as_partner = Caller {
+            id: paired.map_or("", |partner| rules.services.name(partner)),
+            ..caller
+        };
+        let opened = self.open_credentials(&rules, &as_partner, credentials, now);
+        let admitted = match self.admit_opened(&rules, &caller, opened, credentials.client_ip, now) {
+            Ok(admitted) => admitted,
+            Err(code) => return Err(self.ticket_refused(peer, &caller, "ExchangeTicket", code, now).await),
+        };
+        let ticket = Ticket {
+            caller: Name::parse(caller.id).map_err(|_| GateError::Internal("a caller without id"))?,
+            session_ref: new_session_ref,
+            issued: now,
+            ..admitted.ticket
+        };
+        let mut entry = self.step_entry(peer, &caller, "exchange-ticket", admitted.client_ip, now);
+        entry::acted_by(&mut entry, &admitted.person);
+        entry::in_session(&mut entry, &ticket);
+        entry::detail(&mut entry, "from", as_partner.id);
+        self.sessions.used(ticket.session, now);
+        self.step_passed(entry).await?;
+        Ok(self.given(&ticket))
+    }
+
+    fn open_credentials(
+        &self,
+        rules: &RuleSet,
+        caller: &Caller<'_>,
+        credentials: &Credentials,
+        now: Timestamp,
+    ) -> Opened {
+        self.open_ticket(
+            rules,
+            caller,
+            credentials.ticket.as_ref(),
+            self.device_address(caller, credentials.client_ip),
+            credentials.session_ref.as_deref(),
+            now,
+        )
+    }
+
+    fn given(&self, ticket: &Ticket) -> TicketGiven {
+        TicketGiven {
+            ticket: self.keyring.tickets.issue(ticket),
+            authenticated_at: ticket.second_step,
+            expires: ticket.expires,
+            methods: ticket.methods.clone(),
+        }
+    }
+
+    /// A service that may act for people, at home; anyone else is refused.
+    async fn people_service<'a>(
+        &'a self,
+        rules: &'a RuleSet,
+        peer: &'a Peer,
+        call: &'static str,
+        now: Timestamp,
+    ) -> Result<Caller<'a>, GateError> {
+        let caller = self.caller_at_home(rules, peer, call, now).await?;
+        match caller.service {
+            Some(service) if service.acts_for_people => Ok(caller),
+            _ => {
+                let code = ReasonCode::CallerMayNotActForPeople;
+                Err(self.refused(peer, &caller, call, code, now).await)
+            }
+        }
+    }
+
+    fn step_entry(
+        &self,
+        peer: &Peer,
+        caller: &Caller<'_>,
+        step: &'static str,
+        device: IpAddr,
+        now: Timestamp,
+    ) -> StoredEntry {
+        let mut entry = entry::event(EntryKind::Authentication, now, caller, peer);
+        entry.client_ip = device.to_string();
+        entry::detail(&mut entry, "step", step);
+        entry
+    }
+
+    async fn step_passed(&self, mut entry: StoredEntry) -> Result<(), GateError> {
+        entry::detail(&mut entry, "outcome", "passed");
+        self.log.append(std::slice::from_ref(&entry))?.await?;
+        Ok(())
+    }
+
+    async fn step_refused(&self, mut entry: StoredEntry, why: &'static str) -> GateError {
+        entry::detail(&mut entry, "outcome", "refused");
+        entry::detail(&mut entry, "why", why);
+        let written = match self.log.append(std::slice::from_ref(&entry)) {
+            Ok(appending) => appending.await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        match written {
+            Ok(()) => GateError::NotGenuine,
+            Err(error) => error.into(),
+        }
+    }
+
+    async fn ticket_refused(
+        &self,
+        peer: &Peer,
+        caller: &Caller<'_>,
+        call: &'static str,
+        code: ReasonCode,
+        now: Timestamp,
+    ) -> GateError {
+        match self.refused(peer, caller, call, code, now).await {
+            GateError::Refused(code) if code.stage() != crate::domain::reason::Stage::Caller => {
+                GateError::Ticket(code)
+            }
+            error => error,
+        }
+    }
+}
+
+enum CodeOutcome {
+    Wrong,
+    Used,
+    Unreadable,
+    Spent(u64),
+}
+
+/// Why this person may not log in now; the words are for the log alone.
+fn why_not(
+    gate: &Gate,
+    rules: &RuleSet,
+    caller: &Caller<'_>,
+    person: &Person,
+    device: IpAddr,
+    now: Timestamp,
+) -> Option<&'static str> {
+    if person.disabled {
+        return Some("account disabled");
+    }
+    if person.employment_end.is_some_and(|end| now > end) {
+        return Some("employment ended");
+    }
+    let in_a_network = rules
+        .networks
+        .iter()
+        .any(|(_, _, network)| network.blocks.iter().any(|block| block.contains(&device)));
+    (!in_a_network && !gate.admits_loopback(caller)).then_some("device in no network of the policy")
+}
+
+/// An idle session that a fresh second step takes up again: its ticket counts as genuine here, and its bindings count.
+fn take_up_again(gate: &Gate, opened: Opened, caller: &Caller<'_>, credentials: &Credentials) -> Opened {
+    if opened.facts != (TicketFacts::Expired { may_step_up: true }) {
+        return opened;
+    }
+    let Some(ticket) = opened.ticket else {
+        return opened;
+    };
+    let bound = gate
+        .device_address(caller, credentials.client_ip)
+        .is_some_and(|device| {
+            ticket.is_bound_to(
+                caller.id,
+                device_network(device),
+                credentials.session_ref.as_deref(),
+            )
+        });
+    Opened {
+        facts: TicketFacts::Genuine(crate::decision::GenuineTicket {
+            revoked: false,
+            bound,
+            second_step: Some(ticket.second_step),
+            expires: ticket.expires,
+        }),
+        person: gate.person(&ticket.person),
+        ticket: Some(ticket),
+    }
+}
+
+const fn busy_with_passwords() -> GateError {
+    GateError::Busy {
+        what: "too many logins at once",
+        retry_after: std::time::Duration::from_secs(2),
+    }
+}
+
+const fn busy_with_challenges() -> GateError {
+    GateError::Busy {
+        what: "too many challenges are open",
+        retry_after: std::time::Duration::from_secs(60),
+    }
+}

@@ -1,0 +1,110 @@
+//! The use cases, in words of the domain: check, log in, register, report, read the log. The only room that joins the
+//! decision with the log; a door (`api`) only translates for it. It never speaks the wire, and it never answers without a
+//! receipt of the log.
+
+mod admission;
+mod changes;
+mod check;
+mod counters;
+mod entry;
+mod error;
+mod login;
+mod outcome;
+mod peer;
+mod read_log;
+mod refusals;
+mod repeats;
+mod start;
+mod subjects;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+pub use admission::Credentials;
+pub use check::{Answer, Answers};
+pub use error::{GateError, Violation};
+pub use login::{LoginRequest, PasswordAccepted, StepUpRequest, TicketGiven};
+pub use outcome::OutcomeReport;
+pub use peer::Peer;
+pub use read_log::{EntryFilter, Found, Page, ReadEntry};
+pub use start::{Parts, StartError};
+pub use subjects::{DateSet, HoldChange};
+
+use crate::decision::rules::{RuleSet, Service};
+use crate::domain::ids::Name;
+use crate::domain::person::Person;
+use crate::domain::time::{Clock, Timestamp};
+use crate::identity::challenge::Challenges;
+use crate::identity::keyring::Keyring;
+use crate::identity::password::Passwords;
+use crate::identity::sessions::Sessions;
+use crate::log::AccessLog;
+use crate::store::Store;
+
+/// What the operator decides about the gate.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The SPIFFE trust domain of the services' certificates.
+    pub trust_domain: Name,
+    /// Reserved service ids, by the SHA-256 of the one certificate that may bear each.
+    pub built_in: HashMap<[u8; 32], Name>,
+    /// SHA-256 of certificates that are no longer accepted.
+    pub revoked_certificates: HashSet<[u8; 32]>,
+    /// Whether the command line and the console admit a device at a loopback address.
+    pub allow_loopback_device: bool,
+    /// How many request ids are remembered for ten minutes; past it calls that carry one are refused.
+    pub request_ids_max: usize,
+}
+
+/// Everything a use case needs. Shared by all doors.
+pub struct Gate {
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    rules: ArcSwap<RuleSet>,
+    people: ArcSwap<HashMap<Name, Arc<Person>>>,
+    subjects: subjects::Register,
+    sessions: Sessions,
+    challenges: Challenges,
+    passwords: Passwords,
+    keyring: Keyring,
+    log: AccessLog,
+    store: Store,
+    counters: counters::Counters,
+    repeats: repeats::Repeats,
+    refusals: refusals::Refusals,
+    changes: tokio::sync::Mutex<changes::Changes>,
+    /// The command line and the console: for people, for no system, from anywhere that a person may be.
+    built_in_service: Service,
+}
+
+impl Gate {
+    /// The wall clock's reading.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// The pack in force.
+    #[must_use]
+    pub fn rules(&self) -> Arc<RuleSet> {
+        self.rules.load_full()
+    }
+
+    /// The access log.
+    #[must_use]
+    pub const fn log(&self) -> &AccessLog {
+        &self.log
+    }
+
+    fn person(&self, id: &str) -> Option<Arc<Person>> {
+        self.people.load().get(id).cloned()
+    }
+}
+
+impl std::fmt::Debug for Gate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gate").field("log", &self.log.name()).finish_non_exhaustive()
+    }
+}

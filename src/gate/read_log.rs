@@ -1,0 +1,496 @@
+//! Reading the access log, for the people who review it. Every call is itself logged before anything is shown.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use tokio::sync::mpsc;
+
+use super::admission::{Admitted, reviews};
+use super::peer::{Caller, Peer};
+use super::{Credentials, Gate, GateError, entry};
+use crate::decision::rules::Reviews;
+use crate::domain::access::{Action, SubjectRef};
+use crate::domain::ids::{DecisionId, LogIndex, Name};
+use crate::domain::network::parse_address;
+use crate::domain::subject::Pseudonym;
+use crate::domain::time::Timestamp;
+use crate::log::Kept;
+use crate::proto::{Decision, EntryKind, StoredEntry};
+
+/// Which entries are wanted: all that fit every condition that is set.
+#[derive(Debug, Clone, Default)]
+pub struct EntryFilter {
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+    /// Who acted.
+    pub person: Option<Name>,
+    /// Whose data; looked up by pseudonym.
+    pub subject: Option<SubjectRef>,
+    /// This category or one that it covers.
+    pub category: Option<Name>,
+    /// Purpose of use.
+    pub purpose: Option<Name>,
+    /// What was done.
+    pub action: Option<Action>,
+    /// How it was decided; the API's number.
+    pub decision: Option<i32>,
+    /// A reason of the answer or a further one; the API's number.
+    pub reason: Option<i32>,
+    /// The calling service.
+    pub caller: Option<Name>,
+    /// The device's address is in this block.
+    pub client_ip: Option<IpNet>,
+    /// Only where break glass was used.
+    pub break_glass_only: bool,
+    /// The kind of entry; the API's number.
+    pub kind: Option<i32>,
+    /// System.
+    pub system: Option<Name>,
+    /// Kind of person.
+    pub subject_kind: Option<Name>,
+    /// Department of who acted.
+    pub department: Option<Name>,
+    /// Recipient.
+    pub recipient: Option<Name>,
+    /// Case reference.
+    pub case_ref: Option<Name>,
+}
+
+/// Which part of what fits.
+#[derive(Debug, Clone, Copy)]
+pub struct Page {
+    /// Oldest first; newest first otherwise.
+    pub oldest_first: bool,
+    /// How many, 1 to 1,000.
+    pub size: usize,
+    /// Where to go on.
+    pub start: Option<LogIndex>,
+}
+
+/// An entry as a reviewer may see it.
+#[derive(Debug, Clone)]
+pub struct ReadEntry {
+    /// Where it is.
+    pub index: LogIndex,
+    /// What it says.
+    pub entry: StoredEntry,
+    /// Its bytes as kept.
+    pub stored: Vec<u8>,
+    /// RFC 6962 leaf hash of the bytes.
+    pub leaf_hash: [u8; 32],
+    /// The reason for break glass, opened.
+    pub break_glass_reason: String,
+    /// What was reported of it since.
+    pub records_accessed: Option<u64>,
+}
+
+/// The session that a stream ends with.
+#[derive(Debug, Clone, Copy)]
+struct Reader {
+    session: crate::domain::ids::SessionId,
+    until: Timestamp,
+}
+
+/// The filter, ready to look at entries.
+#[derive(Debug, Clone)]
+struct Sieve {
+    filter: EntryFilter,
+    subject: Option<Pseudonym>,
+    only_department: Option<Name>,
+}
+
+/// One message of a search: an entry, and where the next page starts when this is the last of its page.
+pub type Found = Result<(ReadEntry, Option<LogIndex>), GateError>;
+
+impl Gate {
+    /// Streams a page of what fits.
+    ///
+    /// # Errors
+    /// When nobody who reviews asks, or the call can't be logged.
+    pub async fn search(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        filter: EntryFilter,
+        page: Page,
+    ) -> Result<mpsc::Receiver<Found>, GateError> {
+        let (sieve, _) = self.admit_reader(peer, credentials, "Search", filter).await?;
+        let start = self.start_of(&sieve.filter, page)?;
+        let (send, found) = mpsc::channel(64);
+        let gate = Arc::clone(self);
+        let runtime = tokio::runtime::Handle::current();
+        tokio::task::spawn_blocking(move || {
+            let reader = gate.log.reader();
+            let scan: Box<dyn Iterator<Item = _>> = match (page.oldest_first, start) {
+                (_, None) => return,
+                (true, Some(start)) => Box::new(reader.forward(start)),
+                (false, Some(start)) => Box::new(reader.backward(start)),
+            };
+            let mut last: Option<ReadEntry> = None;
+            let mut count = 0_usize;
+            for kept in scan {
+                let fits = kept.map_err(unreadable).and_then(|kept| gate.sift(&sieve, kept));
+                let next = match fits {
+                    Ok(Sifted::Fits(entry)) => *entry,
+                    Ok(Sifted::No) => {
+                        // One that hung up ends the scan.
+                        if send.is_closed() {
+                            return;
+                        }
+                        continue;
+                    }
+                    Ok(Sifted::Past) if page.oldest_first => continue,
+                    Ok(Sifted::Past) => break,
+                    Err(error) => {
+                        let _ = send.blocking_send(Err(error));
+                        return;
+                    }
+                };
+                let more = (count == page.size).then_some(next.index);
+                if let Some(entry) = last.replace(next) {
+                    let entry = runtime.block_on(gate.with_outcome(entry));
+                    if send.blocking_send(entry.map(|entry| (entry, more))).is_err() || more.is_some() {
+                        return;
+                    }
+                }
+                count = count.saturating_add(1);
+            }
+            if let Some(entry) = last {
+                let entry = runtime.block_on(gate.with_outcome(entry));
+                let _ = send.blocking_send(entry.map(|entry| (entry, None)));
+            }
+        });
+        Ok(found)
+    }
+
+    /// Streams what fits as it comes, until the reader hangs up or their session ends.
+    ///
+    /// # Errors
+    /// As for [`Self::search`].
+    pub async fn tail(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        filter: EntryFilter,
+    ) -> Result<mpsc::Receiver<Found>, GateError> {
+        let (sieve, reader) = self.admit_reader(peer, credentials, "Tail", filter).await?;
+        let (send, found) = mpsc::channel(64);
+        let gate = Arc::clone(self);
+        let mut state = self.log.watch();
+        tokio::spawn(async move {
+            let mut next = LogIndex(state.borrow_and_update().durable);
+            loop {
+                tokio::select! {
+                    () = send.closed() => return,
+                    // Looks at the session at least every second, whether or not there is news.
+                    changed = tokio::time::timeout(std::time::Duration::from_secs(1), state.changed()) => {
+                        if matches!(changed, Ok(Err(_))) { return }
+                    }
+                }
+                if gate.now() >= reader.until || gate.sessions.is_revoked(reader.session) {
+                    let ended = GateError::Ticket(crate::domain::reason::ReasonCode::TicketExpired);
+                    let _ = send.send(Err(ended)).await;
+                    return;
+                }
+                let durable = state.borrow_and_update().durable;
+                if durable <= next.0 {
+                    continue;
+                }
+                let (from, sieve, scanning, sink) = (next, sieve.clone(), Arc::clone(&gate), send.clone());
+                let scanned = tokio::task::spawn_blocking(move || {
+                    for kept in scanning.log.reader().forward(from) {
+                        let sifted = kept.map_err(unreadable).and_then(|kept| scanning.sift(&sieve, kept));
+                        let sent = match sifted {
+                            Ok(Sifted::Fits(entry)) => sink.blocking_send(Ok((*entry, None))),
+                            Ok(Sifted::No | Sifted::Past) => Ok(()),
+                            Err(error) => sink.blocking_send(Err(error)),
+                        };
+                        if sent.is_err() {
+                            return;
+                        }
+                    }
+                })
+                .await;
+                if scanned.is_err() {
+                    return;
+                }
+                next = LogIndex(durable);
+            }
+        });
+        Ok(found)
+    }
+
+    /// One entry, by its position or by its decision.
+    ///
+    /// # Errors
+    /// When nobody who reviews asks, the call can't be logged, or there is no such entry that they may see.
+    pub async fn get_entry(
+        &self,
+        peer: &Peer,
+        credentials: &Credentials,
+        by: Result<LogIndex, DecisionId>,
+        log: &str,
+    ) -> Result<ReadEntry, GateError> {
+        let (sieve, _) = self
+            .admit_reader(peer, credentials, "GetEntry", EntryFilter::default())
+            .await?;
+        let missing = GateError::NotFound("there is no such entry, or it is not for this reader");
+        if !log.is_empty() && log != self.log.name() {
+            return Err(missing);
+        }
+        let reader = self.log.reader();
+        let kept = tokio::task::spawn_blocking(move || match by {
+            Ok(index) => reader.get(index),
+            Err(decision) => reader.find_decision(decision),
+        })
+        .await
+        .map_err(|_| GateError::Internal("reading ended early"))?
+        .map_err(unreadable)?;
+        match kept.map(|kept| self.sift(&sieve, kept)).transpose()? {
+            Some(Sifted::Fits(entry)) => self.with_outcome(*entry).await,
+            _ => Err(missing),
+        }
+    }
+
+    async fn admit_reader(
+        &self,
+        peer: &Peer,
+        credentials: &Credentials,
+        call: &'static str,
+        filter: EntryFilter,
+    ) -> Result<(Sieve, Reader), GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.caller(&rules, peer, now);
+        let admitted = match self.admit(&rules, &caller, credentials, now) {
+            Ok(admitted) => admitted,
+            Err(code) => return Err(self.refused(peer, &caller, call, code, now).await),
+        };
+        let only_department = match reviews(&rules, &admitted.person) {
+            Reviews::Everything => None,
+            Reviews::Department => Some(admitted.person.department.clone()),
+            Reviews::Nothing => {
+                let mut entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
+                entry::acted_by(&mut entry, &admitted.person);
+                let error = GateError::NotAuthorised("none of this person's roles reviews the access log");
+                return Err(self.refused_entry(entry, call, error).await);
+            }
+        };
+        let subject = filter
+            .subject
+            .as_ref()
+            .map(|subject| self.keyring.pseudonyms.pseudonym(subject));
+        let sieve = Sieve {
+            filter,
+            subject,
+            only_department,
+        };
+        let entry = read_entry(peer, &caller, &admitted, call, &sieve, now);
+        self.sessions.used(admitted.ticket.session, now);
+        self.log.append(std::slice::from_ref(&entry))?.await?;
+        let reader = Reader {
+            session: admitted.ticket.session,
+            until: admitted.ticket.expires,
+        };
+        Ok((sieve, reader))
+    }
+
+    /// Where a scan begins; `None` where there is nothing to scan.
+    fn start_of(&self, filter: &EntryFilter, page: Page) -> Result<Option<LogIndex>, GateError> {
+        let newest = match self.log.len().checked_sub(1) {
+            Some(newest) => LogIndex(newest),
+            None => return Ok(None),
+        };
+        let reader = self.log.reader();
+        let by_time = match (page.oldest_first, filter.from, filter.until) {
+            (true, Some(from), _) => reader.first_at_or_after(from).map_err(unreadable)?,
+            (true, None, _) => LogIndex(0),
+            (false, _, Some(until)) => {
+                // Entries a little out of order are met by starting a little later; the sieve drops what doesn't fit.
+                let slack = until.plus(std::time::Duration::from_secs(20));
+                reader.first_at_or_after(slack).map_err(unreadable)?.min(newest)
+            }
+            (false, _, None) => newest,
+        };
+        let start = match page.start {
+            Some(start) if page.oldest_first => start.max(by_time),
+            Some(start) => start.min(newest),
+            None => by_time,
+        };
+        Ok((start <= newest).then_some(start))
+    }
+
+    fn sift(&self, sieve: &Sieve, kept: Kept) -> Result<Sifted, GateError> {
+        let entry = kept.entry().map_err(unreadable)?;
+        let time = Timestamp::from_micros(entry.time_us);
+        // Newest first, nothing older than this by more than a clock's jitter can fit any more.
+        let jitter = std::time::Duration::from_secs(20);
+        if sieve.filter.from.is_some_and(|from| time < from.minus(jitter)) {
+            return Ok(Sifted::Past);
+        }
+        if !sieve.fits(&entry, time) {
+            return Ok(Sifted::No);
+        }
+        let break_glass_reason = if entry.break_glass_reason_sealed.is_empty() {
+            String::new()
+        } else {
+            self.keyring
+                .log_text
+                .open(&entry.decision_id, &entry.break_glass_reason_sealed)
+                .ok()
+                .and_then(|plain| String::from_utf8(plain.to_vec()).ok())
+                .unwrap_or_else(|| "(sealed under a key that is gone)".to_owned())
+        };
+        Ok(Sifted::Fits(Box::new(ReadEntry {
+            index: kept.index,
+            leaf_hash: kept.leaf_hash(),
+            stored: kept.bytes,
+            entry,
+            break_glass_reason,
+            records_accessed: None,
+        })))
+    }
+
+    /// Adds what was reported of a decision since.
+    async fn with_outcome(&self, mut read: ReadEntry) -> Result<ReadEntry, GateError> {
+        if read.entry.kind != i32::from(EntryKind::Decision)
+            || read.entry.decision != i32::from(Decision::Allow)
+        {
+            return Ok(read);
+        }
+        let Some(decision) = DecisionId::from_bytes(&read.entry.decision_id) else {
+            return Ok(read);
+        };
+        if let Some(index) = self.store.outcome_of(decision).await? {
+            read.records_accessed = Some(self.entry_at(index).await?.records_accessed);
+        }
+        Ok(read)
+    }
+
+    /// The entry at a position that is known to be durable.
+    pub(super) async fn entry_at(&self, index: LogIndex) -> Result<StoredEntry, GateError> {
+        let reader = self.log.reader();
+        tokio::task::spawn_blocking(move || reader.get(index))
+            .await
+            .map_err(|_| GateError::Internal("reading ended early"))?
+            .map_err(unreadable)?
+            .ok_or(GateError::Internal("an entry is gone"))?
+            .entry()
+            .map_err(unreadable)
+    }
+
+    pub(super) async fn find_decision(
+        &self,
+        decision: DecisionId,
+    ) -> Result<Option<(LogIndex, StoredEntry)>, GateError> {
+        let reader = self.log.reader();
+        let kept = tokio::task::spawn_blocking(move || reader.find_decision(decision))
+            .await
+            .map_err(|_| GateError::Internal("reading ended early"))?
+            .map_err(unreadable)?;
+        match kept {
+            Some(kept) => Ok(Some((kept.index, kept.entry().map_err(unreadable)?))),
+            None => Ok(None),
+        }
+    }
+}
+
+enum Sifted {
+    Fits(Box<ReadEntry>),
+    No,
+    /// Older than anything wanted.
+    Past,
+}
+
+fn unreadable<E: std::fmt::Display>(error: E) -> GateError {
+    tracing::error!(%error, "the access log can't be read");
+    GateError::Internal("the access log can't be read")
+}
+
+fn read_entry(
+    peer: &Peer,
+    caller: &Caller<'_>,
+    admitted: &Admitted,
+    call: &'static str,
+    sieve: &Sieve,
+    now: Timestamp,
+) -> StoredEntry {
+    let mut entry = entry::event(EntryKind::LogRead, now, caller, peer);
+    entry::acted_by(&mut entry, &admitted.person);
+    entry::in_session(&mut entry, &admitted.ticket);
+    entry.client_ip = admitted.client_ip.to_string();
+    entry.subjects = sieve.subject.iter().map(|subject| subject.0.to_vec()).collect();
+    entry::detail(&mut entry, "call", call);
+    // A subject's own name prints as nothing here; its pseudonym is above.
+    let conditions = EntryFilter {
+        subject: None,
+        ..sieve.filter.clone()
+    };
+    entry::detail(&mut entry, "filter", conditions.to_string());
+    entry
+}
+
+/// The conditions that are set, for the log.
+impl std::fmt::Display for EntryFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut first = true;
+        let mut say = |name: &str, value: Option<&dyn std::fmt::Display>| match value {
+            Some(value) => {
+                let gap = if std::mem::take(&mut first) { "" } else { " " };
+                write!(f, "{gap}{name}={value}")
+            }
+            None => Ok(()),
+        };
+        macro_rules! each {
+            ($($field:ident)+) => { $(say(stringify!($field), self.$field.as_ref().map(|value| value as &dyn std::fmt::Display))?;)+ };
+        }
+        each!(from until person category purpose action decision reason caller client_ip kind system subject_kind department recipient case_ref);
+        say("break_glass_only", self.break_glass_only.then_some(&true as &dyn std::fmt::Display))
+    }
+}
+
+impl Sieve {
+    fn fits(&self, entry: &StoredEntry, time: Timestamp) -> bool {
+        let filter = &self.filter;
+        let same = |wanted: &Option<Name>, has: &str| wanted.as_ref().is_none_or(|wanted| **wanted == *has);
+        let covers = |wanted: &str, has: &str| {
+            has.strip_prefix(wanted)
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        self.only_department
+            .as_ref()
+            .is_none_or(|own| **own == *entry.department)
+            && filter.from.is_none_or(|from| time >= from)
+            && filter.until.is_none_or(|until| time < until)
+            && filter.kind.is_none_or(|kind| kind == entry.kind)
+            && filter.decision.is_none_or(|decision| decision == entry.decision)
+            && filter
+                .action
+                .is_none_or(|action| action.number() == entry.action)
+            && filter.reason.is_none_or(|code| {
+                let mut reasons = entry.reasons.iter().chain(&entry.further_reasons);
+                reasons.any(|reason| reason.code == code)
+            })
+            && (!filter.break_glass_only || entry.break_glass)
+            && same(&filter.person, &entry.person)
+            && same(&filter.purpose, &entry.purpose)
+            && same(&filter.caller, &entry.caller)
+            && same(&filter.system, &entry.system)
+            && same(&filter.subject_kind, &entry.subject_kind)
+            && same(&filter.department, &entry.department)
+            && same(&filter.recipient, &entry.recipient)
+            && same(&filter.case_ref, &entry.case_ref)
+            && filter
+                .category
+                .as_ref()
+                .is_none_or(|wanted| entry.categories.iter().any(|has| covers(wanted, has)))
+            && self
+                .subject
+                .is_none_or(|subject| entry.subjects.iter().any(|has| **has == subject.0))
+            && filter.client_ip.is_none_or(|block| {
+                parse_address(&entry.client_ip).is_ok_and(|address| block.contains(&address))
+            })
+    }
+}

@@ -1,0 +1,304 @@
+//! Start and stop: log and store are brought to agree, and what a restart must not forgive is rebuilt from the log: counts,
+//! last use of sessions, request ids.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Mutex;
+
+use super::changes::Changes;
+use super::counters::Counters;
+use super::outcome::recount;
+use super::refusals::Refusals;
+use super::repeats::{Key, REMEMBERED, Repeats};
+use super::subjects::Register;
+use super::{Gate, Settings, entry};
+use crate::decision::rules::{RuleSet, Service};
+use crate::domain::ids::{LogIndex, Name, SessionId};
+use crate::domain::person::Person;
+use crate::domain::time::{Clock, Timestamp};
+use crate::identity::challenge::Challenges;
+use crate::identity::keyring::Keyring;
+use crate::identity::password::Passwords;
+use crate::identity::sessions::Sessions;
+use crate::log::{AppendError, Opened, ReadError};
+use crate::proto::{EntryKind, StoredChange, StoredEntry};
+use crate::store::{Store, StoreError};
+
+/// How many logins wait for a core before the next is told to come back.
+const PASSWORDS_QUEUED_MAX: usize = 64;
+
+/// Of how many sessions the last use is remembered; one forgotten counts from its ticket's last renewal.
+const SESSIONS_MAX: usize = 100_000;
+
+/// What a gate is made of.
+pub struct Parts {
+    /// The one clock.
+    pub clock: Arc<dyn Clock>,
+    /// What the operator decides.
+    pub settings: Settings,
+    /// The pack in force.
+    pub rules: Arc<RuleSet>,
+    /// The keys.
+    pub keyring: Keyring,
+    /// The log, just opened.
+    pub log: Opened,
+    /// The store.
+    pub store: Store,
+}
+
+/// Why a start is refused.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store can't be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The log can't be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The first entry can't be written.
+    #[error("the access log can't be written: {0}")]
+    Append(#[from] AppendError),
+    /// The log is an older copy.
+    #[error("the access log is older than the store: it has {log} entries, the store has applied {store}; restore both from one backup")]
+    LogOlderThanStore {
+        /// Entries of the log.
+        log: u64,
+        /// Entries that the store has applied.
+        store: u64,
+    },
+    /// The store is an older copy.
+    #[error("the store is older than the access log: it knows {store} starts, the log {log}; restore both from one backup")]
+    StoreOlderThanLog {
+        /// Starts that the log knows.
+        log: u64,
+        /// Starts that the store knows.
+        store: u64,
+    },
+}
+
+/// What the entries since the last mark say.
+#[derive(Default)]
+struct Replay {
+    changes: Vec<(LogIndex, StoredChange)>,
+    /// The newest number of a start.
+    starts: u64,
+}
+
+impl Gate {
+    /// Brings log and store to agree, takes up what the log knows, and writes the entry of this start.
+    ///
+    /// # Errors
+    /// When either can't be read or written, or one is an older copy than the other knows.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
+        let Parts {
+            clock,
+            settings,
+            rules,
+            keyring,
+            log: opened,
+            store,
+        } = parts;
+        let now = clock.now();
+        let log = opened.log;
+        store.bind_log(log.name()).await?;
+        store
+            .bind_pseudonym_key(keyring.pseudonyms.id().as_str())
+            .await?;
+        let applied = store.applied().await?;
+        if applied > log.len() {
+            return Err(StartError::LogOlderThanStore {
+                log: log.len(),
+                store: applied,
+            });
+        }
+        let gate = Arc::new(Self {
+            counters: Counters::new(),
+            repeats: Repeats::new(settings.request_ids_max),
+            refusals: Refusals::default(),
+            challenges: Challenges::new(),
+            sessions: Sessions::new(SESSIONS_MAX),
+            passwords: Passwords::new(keyring.pepper.clone(), password_threads(), PASSWORDS_QUEUED_MAX),
+            subjects: Register::new(),
+            people: ArcSwap::from_pointee(people_of(store.people().await?)),
+            rules: ArcSwap::new(rules),
+            changes: Mutex::new(Changes::default()),
+            built_in_service: built_in_service(),
+            settings,
+            clock,
+            keyring,
+            log,
+            store,
+        });
+        let replay = gate.replay(applied, now)?;
+        let known_starts = gate.store.starts().await?;
+        if known_starts < replay.starts {
+            return Err(StartError::StoreOlderThanLog {
+                log: replay.starts,
+                store: known_starts,
+            });
+        }
+        gate.store.apply(&replay.changes, gate.log.len()).await?;
+        let subjects = &gate.subjects;
+        gate.store
+            .load_subjects(|subject, state| subjects.put(subject, state))
+            .await?;
+        for (session, until) in gate.store.revoked_sessions(now).await? {
+            gate.sessions.revoke(session, until, now);
+        }
+        let number = gate.store.count_start().await?;
+        gate.log_start(number, replay.changes.len(), opened.torn_tail.as_ref(), now)
+            .await?;
+        Ok(gate)
+    }
+
+    /// Reads what the store lacks and what the last hour holds, in one pass.
+    fn replay(&self, applied: u64, now: Timestamp) -> Result<Replay, ReadError> {
+        let rules = self.rules.load();
+        let longest = rules
+            .limits
+            .iter()
+            .map(|limit| limit.window)
+            .chain([rules.session.idle, REMEMBERED])
+            .max()
+            .unwrap_or(REMEMBERED);
+        let since = now.minus(longest);
+        let reader = self.log.reader();
+        let recent = reader.first_at_or_after(since)?;
+        let mut replay = Replay::default();
+        for kept in reader.forward(LogIndex(applied).min(recent)) {
+            let kept = kept?;
+            let entry = kept.entry()?;
+            if kept.index.0 >= applied
+                && let Some(change) = &entry.change
+            {
+                replay.changes.push((kept.index, change.clone()));
+            }
+            if entry.kind == i32::from(EntryKind::DaemonStart) {
+                replay.starts = replay.starts.max(start_number(&entry));
+            }
+            if Timestamp::from_micros(entry.time_us) >= since {
+                self.take_up(&entry, kept.index);
+            }
+        }
+        Ok(replay)
+    }
+
+    fn take_up(&self, entry: &StoredEntry, index: LogIndex) {
+        let at = Timestamp::from_micros(entry.time_us);
+        recount(&self.counters, entry);
+        if let Some(session) = SessionId::from_bytes(&entry.session) {
+            self.sessions.used(session, at);
+        }
+        let is_first = entry.kind == i32::from(EntryKind::Decision) && entry.repeat_of.is_empty();
+        if is_first
+            && !entry.request_id.is_empty()
+            && let Ok(digest) = <[u8; 32]>::try_from(entry.request_digest.as_slice())
+        {
+            let key = Key::of(&entry.caller, &entry.request_id);
+            self.repeats.remember(key, digest, index, at);
+        }
+    }
+
+    async fn log_start(
+        &self,
+        number: u64,
+        replayed: usize,
+        torn_tail: Option<&crate::log::TornTail>,
+        now: Timestamp,
+    ) -> Result<(), AppendError> {
+        let rules = self.rules.load();
+        let mut entries = Vec::new();
+        if let Some(torn) = torn_tail {
+            let mut entry = own_entry(EntryKind::LogState, now);
+            entry::detail(&mut entry, "state", "torn tail cut off; nothing of it had been answered");
+            entry::detail(&mut entry, "offset", torn.offset.to_string());
+            entry::detail(&mut entry, "bytes", torn.bytes.to_string());
+            let kept_in = torn.kept_in.file_name().unwrap_or_default().to_string_lossy();
+            entry::detail(&mut entry, "kept_in", kept_in);
+            entries.push(entry);
+        }
+        let mut entry = own_entry(EntryKind::DaemonStart, now);
+        entry::detail(&mut entry, START_NUMBER, number.to_string());
+        entry::detail(&mut entry, "version", env!("CARGO_PKG_VERSION"));
+        entry::detail(&mut entry, "pack", &*rules.pack);
+        entry::detail(&mut entry, "replayed_changes", replayed.to_string());
+        entry.policy_revision = rules.revision.to_vec();
+        entries.push(entry);
+        self.log.append(&entries)?.await?;
+        Ok(())
+    }
+
+    /// Writes the entry of the stop and closes log and store. No call may follow.
+    pub async fn stop(&self) {
+        let mut entry = own_entry(EntryKind::DaemonStop, self.now());
+        entry::detail(&mut entry, "version", env!("CARGO_PKG_VERSION"));
+        let written = match self.log.append(std::slice::from_ref(&entry)) {
+            Ok(appending) => appending.await.map(|_| ()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::error!(%error, "the entry of the stop was not written");
+        }
+        if let Err(error) = self.mark_applied().await {
+            tracing::warn!(%error, "the store was not marked; the next start replays more");
+        }
+        let log = self.log.clone();
+        if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+            tracing::error!("the access log was not closed");
+        }
+        self.store.close().await;
+    }
+
+    /// What has to be done from time to time: called every minute.
+    pub async fn tidy(&self) {
+        let longest = self.rules.load().limits.iter().map(|limit| limit.window).max();
+        self.counters.tidy(self.now(), longest.unwrap_or(Duration::ZERO));
+        if let Err(error) = self.mark_applied().await {
+            tracing::warn!(%error, "the store can't be written");
+        }
+    }
+}
+
+const START_NUMBER: &str = "start";
+
+fn start_number(entry: &StoredEntry) -> u64 {
+    entry
+        .details
+        .iter()
+        .find(|detail| detail.key == START_NUMBER)
+        .and_then(|detail| detail.value.parse().ok())
+        .unwrap_or(0)
+}
+
+fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
+    StoredEntry {
+        time_us: now.micros(),
+        kind: kind.into(),
+        ..StoredEntry::default()
+    }
+}
+
+fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
+    people
+        .into_iter()
+        .map(|person| (person.id.clone(), Arc::new(person)))
+        .collect()
+}
+
+fn built_in_service() -> Service {
+    Service {
+        blocks: vec![
+            ipnet::Ipv4Net::default().into(),
+            ipnet::Ipv6Net::default().into(),
+        ],
+        acts_for_people: true,
+        ..Service::default()
+    }
+}
+
+fn password_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}

@@ -1,0 +1,338 @@
+//! Holds and dates of the people whose data are guarded: kept in memory for checks, in the store for the next start.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::admission::administers;
+use super::peer::{Caller, Peer};
+use super::{Credentials, Gate, GateError, Violation, entry};
+use crate::decision;
+use crate::decision::rules::RuleSet;
+use crate::domain::access::SubjectRef;
+use crate::domain::ids::{LogIndex, Name};
+use crate::domain::reason::ReasonCode;
+use crate::domain::subject::{Pseudonym, SubjectState};
+use crate::domain::time::Timestamp;
+use crate::proto::{EntryKind, StoredChange, StoredDate, StoredEntry, StoredHold, stored_change};
+
+const SHARDS: usize = 64;
+
+/// What is registered, by pseudonym.
+#[derive(Debug)]
+pub(super) struct Register {
+    shards: Vec<RwLock<HashMap<Pseudonym, Arc<SubjectState>>>>,
+    nothing: Arc<SubjectState>,
+}
+
+impl Register {
+    pub(super) fn new() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
+            nothing: Arc::default(),
+        }
+    }
+
+    fn shard(&self, subject: &Pseudonym) -> Option<&RwLock<HashMap<Pseudonym, Arc<SubjectState>>>> {
+        let first = subject.0.first().copied().unwrap_or(0);
+        self.shards.get(usize::from(first) % SHARDS)
+    }
+
+    /// What is registered for a subject now.
+    pub(super) fn state(&self, subject: &Pseudonym) -> Arc<SubjectState> {
+        self.shard(subject)
+            .and_then(|shard| {
+                let states = shard.read().unwrap_or_else(PoisonError::into_inner);
+                states.get(subject).cloned()
+            })
+            .unwrap_or_else(|| Arc::clone(&self.nothing))
+    }
+
+    pub(super) fn put(&self, subject: Pseudonym, state: SubjectState) {
+        self.change(subject, |at| *at = state);
+    }
+
+    fn change(&self, subject: Pseudonym, change: impl FnOnce(&mut SubjectState)) {
+        if let Some(shard) = self.shard(&subject) {
+            let mut states = shard.write().unwrap_or_else(PoisonError::into_inner);
+            let state = states.entry(subject).or_default();
+            change(Arc::make_mut(state));
+            if state.is_empty() {
+                states.remove(&subject);
+            }
+        }
+    }
+}
+
+/// A hold to register or to release.
+#[derive(Debug)]
+pub struct HoldChange {
+    /// Whose.
+    pub subject: SubjectRef,
+    /// Which; checked against the pack here.
+    pub hold: Name,
+    /// The request or order behind it.
+    pub reference: Option<Name>,
+}
+
+/// A date to set.
+#[derive(Debug)]
+pub struct DateSet {
+    /// Whose.
+    pub subject: SubjectRef,
+    /// Which; checked against the pack here.
+    pub date: Name,
+    /// When.
+    pub value: Timestamp,
+    /// The request or order behind it.
+    pub reference: Option<Name>,
+}
+
+/// 1900-01-01 and 2200-12-31: a date outside is a slip of the pen.
+const DATES: std::ops::RangeInclusive<i64> = -2_208_988_800..=7_289_654_399;
+
+impl Gate {
+    /// Registers a hold; registering it again changes nothing but its reference.
+    ///
+    /// # Errors
+    /// When the service may not register, the pack has no such hold, or the entry can't be written.
+    pub async fn register_hold(&self, peer: &Peer, change: HoldChange) -> Result<LogIndex, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.registering_caller(&rules, peer, now).await?;
+        self.known_hold(peer, &caller, &rules, &change.hold, now).await?;
+        let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
+        let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
+        entry::detail(&mut entry, "change", "register-hold");
+        entry::detail(&mut entry, "hold", &*change.hold);
+        about(&mut entry, subject, change.reference.as_ref());
+        entry.change = Some(StoredChange {
+            kind: Some(stored_change::Kind::RegisterHold(stored_hold(subject, &change))),
+        });
+        let hold = change.hold;
+        let receipt = self
+            .change(entry, async |_| Ok(()), |gate, ()| {
+                gate.subjects.change(subject, |state| {
+                    if !state.has_hold(&hold) {
+                        state.holds.push(hold);
+                    }
+                });
+            })
+            .await?;
+        Ok(receipt.index())
+    }
+
+    /// Releases a hold; needs an administrator. Releasing one that is not in force changes nothing.
+    ///
+    /// # Errors
+    /// When nobody who administers asks, the pack has no such hold, or the entry can't be written.
+    pub async fn release_hold(
+        &self,
+        peer: &Peer,
+        credentials: &Credentials,
+        change: HoldChange,
+    ) -> Result<LogIndex, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.caller(&rules, peer, now);
+        let admitted = match self.admit(&rules, &caller, credentials, now) {
+            Ok(admitted) => admitted,
+            Err(code) => return Err(self.refused(peer, &caller, "ReleaseHold", code, now).await),
+        };
+        if !administers(&rules, &admitted.person) {
+            let error = GateError::NotAuthorised("releasing a hold needs an administrator");
+            let mut entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
+            entry::acted_by(&mut entry, &admitted.person);
+            return Err(self.refused_entry(entry, "ReleaseHold", error).await);
+        }
+        self.known_hold(peer, &caller, &rules, &change.hold, now).await?;
+        let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
+        let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
+        entry::acted_by(&mut entry, &admitted.person);
+        entry::in_session(&mut entry, &admitted.ticket);
+        entry.client_ip = admitted.client_ip.to_string();
+        entry::detail(&mut entry, "change", "release-hold");
+        entry::detail(&mut entry, "hold", &*change.hold);
+        about(&mut entry, subject, change.reference.as_ref());
+        entry.change = Some(StoredChange {
+            kind: Some(stored_change::Kind::ReleaseHold(stored_hold(subject, &change))),
+        });
+        let hold = change.hold;
+        self.sessions.used(admitted.ticket.session, now);
+        let receipt = self
+            .change(entry, async |_| Ok(()), |gate, ()| {
+                gate.subjects
+                    .change(subject, |state| state.holds.retain(|held| *held != hold));
+            })
+            .await?;
+        Ok(receipt.index())
+    }
+
+    /// Sets a date; setting it again replaces it.
+    ///
+    /// # Errors
+    /// When the service may not register, the pack has no such date, or the entry can't be written.
+    pub async fn set_date(&self, peer: &Peer, change: DateSet) -> Result<LogIndex, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.registering_caller(&rules, peer, now).await?;
+        let mut violations = Vec::new();
+        if rules.dates.id(&change.date).is_none() {
+            let known: Vec<&str> = rules.dates.iter().map(|(_, name, _)| name).collect();
+            violations.push(Violation::new(
+                "date",
+                format!("the pack has no such date; it has: {}", known.join(", ")),
+            ));
+        }
+        if !DATES.contains(&change.value.seconds()) {
+            violations.push(Violation::new("value", "must be from 1900 to 2200"));
+        }
+        if !violations.is_empty() {
+            return Err(self.malformed_of(peer, &caller, "SetDate", violations, now).await);
+        }
+        let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
+        let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
+        entry::detail(&mut entry, "change", "set-date");
+        entry::detail(&mut entry, "date", &*change.date);
+        entry::detail(&mut entry, "value", change.value.to_string());
+        about(&mut entry, subject, change.reference.as_ref());
+        entry.change = Some(StoredChange {
+            kind: Some(stored_change::Kind::SetDate(StoredDate {
+                subject: subject.0.to_vec(),
+                date: change.date.to_string(),
+                value_us: change.value.micros(),
+                reference: change.reference.as_deref().unwrap_or("").to_owned(),
+            })),
+        });
+        let (date, value) = (change.date, change.value);
+        let receipt = self
+            .change(entry, async |_| Ok(()), |gate, ()| {
+                gate.subjects.change(subject, |state| {
+                    state.dates.retain(|(name, _)| *name != date);
+                    state.dates.push((date, value));
+                });
+            })
+            .await?;
+        Ok(receipt.index())
+    }
+
+    /// The positions of the subjects under one of the holds; a retention period that is over counts as a hold under its
+    /// rule's id.
+    ///
+    /// # Errors
+    /// When the service may not ask, the pack has no such hold, or the entry can't be written.
+    pub async fn filter_subjects(
+        &self,
+        peer: &Peer,
+        subjects: &[SubjectRef],
+        holds: &[Name],
+    ) -> Result<Vec<u32>, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.registering_caller(&rules, peer, now).await?;
+        for (position, hold) in holds.iter().enumerate() {
+            if rules.holds.id(hold).is_none() && !rules.retention.iter().any(|rule| *rule.id == **hold) {
+                let violation = Violation::new(format!("holds[{position}]"), unknown_hold(&rules));
+                return Err(self
+                    .malformed_of(peer, &caller, "FilterSubjects", vec![violation], now)
+                    .await);
+            }
+        }
+        let is_held = |state: &SubjectState| {
+            holds.iter().any(|hold| {
+                state.has_hold(hold)
+                    || rules.retention.iter().any(|rule| {
+                        *rule.id == **hold
+                            && decision::retention_over(rule, state, now, rules.utc_offset)
+                    })
+            })
+        };
+        let held: Vec<u32> = (0_u32..)
+            .zip(subjects)
+            .filter(|(_, subject)| {
+                let pseudonym = self.keyring.pseudonyms.pseudonym(subject);
+                is_held(&self.subjects.state(&pseudonym))
+            })
+            .map(|(position, _)| position)
+            .collect();
+        let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
+        entry::detail(&mut entry, "call", "FilterSubjects");
+        let names: Vec<&str> = holds.iter().map(|hold| &**hold).collect();
+        entry::detail(&mut entry, "holds", names.join(", "));
+        entry::detail(&mut entry, "subjects", subjects.len().to_string());
+        entry::detail(&mut entry, "held", held.len().to_string());
+        self.log.append(std::slice::from_ref(&entry))?.await?;
+        Ok(held)
+    }
+
+    /// A service of the pack, in its blocks, that may register subjects; anyone else is refused.
+    async fn registering_caller<'a>(
+        &'a self,
+        rules: &'a RuleSet,
+        peer: &'a Peer,
+        now: Timestamp,
+    ) -> Result<Caller<'a>, GateError> {
+        let caller = self.caller_at_home(rules, peer, "SubjectService", now).await?;
+        match caller.service {
+            Some(service) if service.registers_subjects => Ok(caller),
+            _ => {
+                let error = GateError::NotAuthorised("the policy lets this service register nothing");
+                let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
+                Err(self.refused_entry(entry, "SubjectService", error).await)
+            }
+        }
+    }
+
+    async fn known_hold(
+        &self,
+        peer: &Peer,
+        caller: &Caller<'_>,
+        rules: &RuleSet,
+        hold: &str,
+        now: Timestamp,
+    ) -> Result<(), GateError> {
+        if rules.holds.id(hold).is_some() {
+            return Ok(());
+        }
+        let violation = Violation::new("hold", unknown_hold(rules));
+        Err(self
+            .malformed_of(peer, caller, "RegisterHold", vec![violation], now)
+            .await)
+    }
+
+    /// The caller of a call other than `Check`: a service that is known and calls from its own blocks.
+    pub(super) async fn caller_at_home<'a>(
+        &'a self,
+        rules: &'a RuleSet,
+        peer: &'a Peer,
+        call: &'static str,
+        now: Timestamp,
+    ) -> Result<Caller<'a>, GateError> {
+        let caller = self.caller(rules, peer, now);
+        let code = match caller.service {
+            None => ReasonCode::CallerUnknown,
+            Some(service) if !decision::is_from_its_blocks(service, caller.address) => {
+                ReasonCode::CallerNetworkNotAllowed
+            }
+            Some(_) => return Ok(caller),
+        };
+        Err(self.refused(peer, &caller, call, code, now).await)
+    }
+}
+
+fn unknown_hold(rules: &RuleSet) -> String {
+    let known: Vec<&str> = rules.holds.iter().map(|(_, name, _)| name).collect();
+    format!("the pack has no such hold; it has: {}", known.join(", "))
+}
+
+fn about(entry: &mut StoredEntry, subject: Pseudonym, reference: Option<&Name>) {
+    entry.subjects = vec![subject.0.to_vec()];
+    entry.basis_reference = reference.map_or_else(String::new, ToString::to_string);
+}
+
+fn stored_hold(subject: Pseudonym, change: &HoldChange) -> StoredHold {
+    StoredHold {
+        subject: subject.0.to_vec(),
+        hold: change.hold.to_string(),
+        reference: change.reference.as_deref().unwrap_or("").to_owned(),
+    }
+}

@@ -1,0 +1,345 @@
+//! Where the entries lie: the segments, and within each the offset of every 64th entry. Shared by the one writer and all
+//! readers; of closed segments only a few are kept in memory, so it doesn't grow with the log.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use super::error::ReadError;
+use super::scan::{self, ScanError};
+use super::segment::{self, HEADER_BYTES, Header, Times};
+
+/// How many entries share an offset: a reader walks at most this many frames to find one.
+const BLOCK_ENTRIES: u64 = 64;
+/// How many closed segments' offsets are kept: about 100 KiB each at 64 MiB and 300 bytes an entry.
+const CLOSED_KEPT: usize = 4;
+
+/// Some consecutive entries of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Block {
+    /// Of the first one's frame.
+    pub(super) offset: u64,
+    pub(super) times: Times,
+}
+
+/// The durable entries of a segment.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Blocks {
+    first_index: u64,
+    next_index: u64,
+    end: u64,
+    times: Times,
+    blocks: Vec<Block>,
+}
+
+impl Blocks {
+    pub(super) fn new(first_index: u64, end: u64) -> Self {
+        Self {
+            first_index,
+            next_index: first_index,
+            end,
+            times: Times::NONE,
+            blocks: Vec::new(),
+        }
+    }
+
+    /// Adds the next entry, whose frame is at `offset`. [`set_end`](Self::set_end) follows.
+    pub(super) fn note(&mut self, offset: u64, time: i64) {
+        let within = self.next_index.saturating_sub(self.first_index) % BLOCK_ENTRIES;
+        if within == 0 {
+            self.blocks.push(Block {
+                offset,
+                times: Times::NONE,
+            });
+        }
+        if let Some(block) = self.blocks.last_mut() {
+            block.times.include(time);
+        }
+        self.times.include(time);
+        self.next_index = self.next_index.saturating_add(1);
+    }
+
+    /// Where the last entry's frame ends.
+    pub(super) fn set_end(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    pub(super) fn next_index(&self) -> u64 {
+        self.next_index
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.times
+    }
+
+    fn number_of(&self, index: u64) -> Option<usize> {
+        let within = index.checked_sub(self.first_index)?;
+        usize::try_from(within / BLOCK_ENTRIES).ok()
+    }
+
+    /// The block that holds `index`.
+    fn place(&self, index: u64) -> Option<Place> {
+        let number = self.number_of(index).filter(|_| index < self.next_index)?;
+        let block = self.blocks.get(number)?;
+        let after = self.blocks.get(number.saturating_add(1));
+        Some(Place {
+            first_index: index
+                .saturating_sub(index.saturating_sub(self.first_index) % BLOCK_ENTRIES),
+            offset: block.offset,
+            end: after.map_or(self.end, |next| next.offset),
+        })
+    }
+
+    /// The first index at or after `from` whose block has a time within `times`.
+    fn first_within(&self, from: u64, times: Times) -> Option<u64> {
+        let start = self.number_of(from.max(self.first_index))?;
+        let later = self.blocks.get(start..)?;
+        let number = later.iter().position(|block| block.times.meet(times))?;
+        let number = u64::try_from(start.saturating_add(number)).ok()?;
+        let first = number
+            .saturating_mul(BLOCK_ENTRIES)
+            .saturating_add(self.first_index);
+        Some(first.max(from))
+    }
+}
+
+/// Where a block lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) first_index: u64,
+    pub(super) offset: u64,
+    pub(super) end: u64,
+}
+
+/// An open segment.
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub(super) path: PathBuf,
+    pub(super) seed: u32,
+    file: File,
+    first_index: u64,
+    blocks: RwLock<Blocks>,
+}
+
+impl Segment {
+    pub(super) fn new(path: PathBuf, seed: u32, file: File, blocks: Blocks) -> Self {
+        Self {
+            path,
+            seed,
+            file,
+            first_index: blocks.first_index,
+            blocks: RwLock::new(blocks),
+        }
+    }
+
+    pub(super) fn blocks<T>(&self, look: impl FnOnce(&Blocks) -> T) -> T {
+        look(&self.blocks.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// For the writer, after it synced: what `add` notes can be read from now on.
+    pub(super) fn publish(&self, add: impl FnOnce(&mut Blocks)) {
+        add(&mut self.blocks.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// The bytes of the block that holds `index`; `None` when the segment doesn't.
+    pub(super) fn read(&self, index: u64) -> Result<Option<(Place, Vec<u8>)>, ReadError> {
+        let Some(place) = self.blocks(|blocks| blocks.place(index)) else {
+            return Ok(None);
+        };
+        let count = place.end.saturating_sub(place.offset);
+        let mut bytes = vec![0; usize::try_from(count).unwrap_or(0)];
+        self.file
+            .read_exact_at(&mut bytes, place.offset)
+            .map_err(|source| ReadError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
+        Ok(Some((place, bytes)))
+    }
+}
+
+/// A segment that is written no more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closed {
+    pub(super) first_index: u64,
+    pub(super) next_first: u64,
+    pub(super) times: Times,
+}
+
+#[derive(Debug)]
+struct State {
+    /// In order; 32 bytes for each 64 MiB of log.
+    closed: Vec<Closed>,
+    live: Arc<Segment>,
+}
+
+/// All segments of a log.
+#[derive(Debug)]
+pub(super) struct Catalog {
+    directory: PathBuf,
+    name: String,
+    state: RwLock<State>,
+    /// The most lately used last.
+    kept: Mutex<VecDeque<Arc<Segment>>>,
+}
+
+impl Catalog {
+    pub(super) fn new(directory: &Path, name: &str, closed: Vec<Closed>, live: Segment) -> Self {
+        Self {
+            directory: directory.to_owned(),
+            name: name.to_owned(),
+            state: RwLock::new(State {
+                closed,
+                live: Arc::new(live),
+            }),
+            kept: Mutex::new(VecDeque::new()),
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// How many entries are durable.
+    pub(super) fn len(&self) -> u64 {
+        self.live().blocks(Blocks::next_index)
+    }
+
+    pub(super) fn live(&self) -> Arc<Segment> {
+        Arc::clone(
+            &self
+                .state
+                .read()
+                .unwrap_or_else(PoisonError::into_inner)
+                .live,
+        )
+    }
+
+    /// Puts the next segment in the place of the live one, which is closed.
+    pub(super) fn roll(&self, next: Segment) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut state.live, Arc::new(next));
+        let closed = old.blocks(|blocks| Closed {
+            first_index: blocks.first_index,
+            next_first: blocks.next_index,
+            times: blocks.times,
+        });
+        state.closed.push(closed);
+        drop(state);
+        self.keep(old);
+    }
+
+    /// The segment that holds `index`; `None` beyond the end.
+    pub(super) fn segment_of(&self, index: u64) -> Result<Option<Arc<Segment>>, ReadError> {
+        let closed = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            if index >= state.live.first_index {
+                let beyond = index >= state.live.blocks(Blocks::next_index);
+                return Ok((!beyond).then(|| Arc::clone(&state.live)));
+            }
+            let after = state
+                .closed
+                .partition_point(|closed| closed.first_index <= index);
+            after
+                .checked_sub(1)
+                .and_then(|at| state.closed.get(at).copied())
+        };
+        closed.map(|closed| self.load(closed)).transpose()
+    }
+
+    /// The first index at or after `from` in whose block an entry's time is within `times`; `None` when there is none.
+    pub(super) fn first_within(&self, from: u64, times: Times) -> Result<Option<u64>, ReadError> {
+        let mut from = from;
+        loop {
+            let closed = {
+                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                let later = |closed: &&Closed| closed.next_first > from && closed.times.meet(times);
+                match state.closed.iter().find(later).copied() {
+                    Some(closed) => closed,
+                    None => {
+                        return Ok(state.live.blocks(|blocks| blocks.first_within(from, times)));
+                    }
+                }
+            };
+            let segment = self.load(closed)?;
+            if let Some(index) = segment.blocks(|blocks| blocks.first_within(from, times)) {
+                return Ok(Some(index));
+            }
+            from = closed.next_first;
+        }
+    }
+
+    fn load(&self, closed: Closed) -> Result<Arc<Segment>, ReadError> {
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = kept
+                .iter()
+                .position(|segment| segment.first_index == closed.first_index);
+            if let Some(segment) = found.and_then(|at| kept.remove(at)) {
+                kept.push_back(Arc::clone(&segment));
+                return Ok(segment);
+            }
+        }
+        // Outside the lock: a segment takes tens of milliseconds to read.
+        let segment = Arc::new(read_closed(&self.directory, closed)?);
+        self.keep(Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    fn keep(&self, segment: Arc<Segment>) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|other| other.first_index != segment.first_index);
+        while kept.len() >= CLOSED_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(segment);
+    }
+}
+
+fn read_closed(directory: &Path, closed: Closed) -> Result<Segment, ReadError> {
+    let path = segment::path_of(directory, closed.first_index);
+    let failed = |error| match error {
+        ScanError::Io(source) => ReadError::Io {
+            path: path.clone(),
+            source,
+        },
+        ScanError::Damaged { offset, what } => ReadError::Damaged {
+            path: path.clone(),
+            offset,
+            what,
+        },
+    };
+    let file = File::open(&path).map_err(|error| failed(error.into()))?;
+    let header = read_header(&file).map_err(failed)?;
+    let blocks = scan::scan_closed(&file, &header, closed.next_first).map_err(failed)?;
+    Ok(Segment::new(path, header.seed(), file, blocks))
+}
+
+/// The header of a segment.
+pub(super) fn read_header(file: &File) -> Result<Header, ScanError> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    let read = file.read_exact_at(&mut bytes, 0);
+    if matches!(&read, Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof) {
+        bytes.clear();
+    } else {
+        read?;
+    }
+    Header::decode(&bytes).map_err(|what| ScanError::Damaged {
+        offset: 0,
+        what: what.to_owned(),
+    })
+}
+
+#[cfg(test)]
+impl Catalog {
+    /// How many closed segments are in memory.
+    pub(super) fn kept_open(&self) -> usize {
+        self.kept.lock().unwrap().len()
+    }
+}

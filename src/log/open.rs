@@ -1,0 +1,314 @@
+//! Takes up a log where it was left: checks every header and the whole last segment, and keeps a torn tail aside.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::catalog::{self, Catalog, Closed, Segment};
+use super::durable::{self, Disk, Step};
+use super::error::OpenError;
+use super::merkle::CompactRange;
+use super::queue::Queue;
+use super::scan::{self, ScanError, Tail};
+use super::segment::{self, HEADER_BYTES, Header, Times};
+use super::writer::{Scratch, Writer};
+use super::{AccessLog, LogConfig, LogHealth, LogState, Opened, TornTail};
+use crate::domain::ids::Name;
+
+/// Smaller segments are made this large.
+const SEGMENT_BYTES_MIN: u64 = 8 << 10;
+/// How often a log without a lock is looked at before it counts as damaged: its writer may be writing just there.
+const LOOKS: usize = 3;
+
+/// A log's segments as they were found.
+pub(super) struct Found {
+    pub(super) closed: Vec<Closed>,
+    /// Of the last segment.
+    pub(super) header: Header,
+    pub(super) path: PathBuf,
+    pub(super) file: File,
+    pub(super) tail: Tail,
+}
+
+impl Found {
+    pub(super) fn into_catalog(self, directory: &Path) -> Catalog {
+        let seed = self.header.seed();
+        let live = Segment::new(self.path, seed, self.file, self.tail.blocks);
+        Catalog::new(directory, &self.header.name, self.closed, live)
+    }
+}
+
+/// Opens the log for writing, or makes it.
+pub(super) fn open(
+    disk: Arc<dyn Disk>,
+    config: &LogConfig,
+    name: &str,
+) -> Result<Opened, OpenError> {
+    let directory = config.directory.as_path();
+    let segment_bytes = config.segment_bytes.max(SEGMENT_BYTES_MIN);
+    durable::create_directory(&*disk, directory)?;
+    // Before the lock: a file of ours doesn't belong into a directory of something else.
+    list(directory)?;
+    let Some(lock) = durable::lock(directory)? else {
+        return Err(OpenError::InUse {
+            directory: directory.to_owned(),
+        });
+    };
+    let listed = list(directory)?;
+    for path in &listed.leftovers {
+        disk.remove(path).map_err(durable::at(Step::Create, path))?;
+    }
+    let created = listed.segments.is_empty();
+    let segments = if created {
+        create(&*disk, directory, name, segment_bytes)?;
+        vec![0]
+    } else {
+        listed.segments
+    };
+    let mut found = take_up(directory, &segments)?;
+    let file = disk
+        .open(&found.path)
+        .map_err(durable::at(Step::Open, &found.path))?;
+    file.allocate(segment_bytes)
+        .map_err(durable::at(Step::Allocate, &found.path))?;
+    let torn_tail = mend(&*disk, directory, &found, &*file)?;
+    let capacity = found
+        .file
+        .metadata()
+        .map_err(|source| OpenError::io(&found.path, source))?
+        .len();
+
+    let header = found.header.clone();
+    let tree = std::mem::take(&mut found.tail.tree);
+    let (end, next_index) = (found.tail.blocks.end(), found.tail.blocks.next_index());
+    let (path, next_batch) = (found.path.clone(), found.tail.next_batch);
+    let catalog = Arc::new(found.into_catalog(directory));
+    let room = segment_bytes.saturating_sub(HEADER_BYTES as u64);
+    let room = usize::try_from(room).unwrap_or(usize::MAX);
+    let queue = Arc::new(Queue::new(config.queue_entries, room, config.deadline));
+    let state = watch::Sender::new(LogState {
+        durable: next_index,
+        health: LogHealth::Writing,
+    });
+    let writer = Writer {
+        disk,
+        directory: directory.to_owned(),
+        catalog: Arc::clone(&catalog),
+        queue: Arc::clone(&queue),
+        state: state.clone(),
+        segment_bytes,
+        header,
+        path,
+        file,
+        capacity,
+        end,
+        next_index,
+        next_batch,
+        tree,
+        scratch: Scratch::default(),
+    };
+    let thread = std::thread::Builder::new()
+        .name("access-log".to_owned())
+        .spawn(move || writer.run())
+        .map_err(|source| OpenError::io(directory, source))?;
+    Ok(Opened {
+        log: AccessLog::new(catalog, queue, state, thread, lock),
+        created,
+        torn_tail,
+    })
+}
+
+/// Makes the first segment.
+fn create(
+    disk: &dyn Disk,
+    directory: &Path,
+    name: &str,
+    segment_bytes: u64,
+) -> Result<(), OpenError> {
+    if Name::parse(name).is_err() || name.chars().any(char::is_control) {
+        return Err(OpenError::Name {
+            name: name.to_owned(),
+        });
+    }
+    let header = Header {
+        log_id: Uuid::new_v4(),
+        name: name.to_owned(),
+        first_index: 0,
+        previous_first: None,
+        first_batch: 0,
+        previous_times: Times::NONE,
+        tree: CompactRange::default(),
+    };
+    durable::publish_segment(disk, directory, 0, &header.encode(), segment_bytes)?;
+    Ok(())
+}
+
+/// Makes sure that what is about to be told is what the disk holds, and clears away a torn tail.
+fn mend(
+    disk: &dyn Disk,
+    directory: &Path,
+    found: &Found,
+    file: &dyn durable::DiskFile,
+) -> Result<Option<TornTail>, OpenError> {
+    let offset = found.tail.last_batch.end;
+    let torn = offset..found.tail.torn_until;
+    let mut torn_tail = None;
+    if !torn.is_empty() {
+        // First aside, durably; only then is it erased.
+        let stem = format!("{:020}.torn-{offset}", found.header.first_index);
+        let kept_in = durable::keep_aside(disk, &found.file, torn.clone(), directory, &stem)?;
+        durable::erase(file, torn.clone(), &found.path)?;
+        torn_tail = Some(TornTail {
+            segment: found.path.clone(),
+            offset,
+            bytes: torn.end.saturating_sub(offset),
+            kept_in,
+        });
+    }
+    // All batches but the last were synced before the next was written.
+    let last = found.tail.last_batch.clone();
+    durable::write_again(&found.file, file, last, &found.path)?;
+    Ok(torn_tail)
+}
+
+/// What a directory holds.
+pub(super) struct Listed {
+    /// First indexes, in order.
+    pub(super) segments: Vec<u64>,
+    /// Segments that were never made part of the log.
+    leftovers: Vec<PathBuf>,
+}
+
+/// Lists the segments.
+///
+/// # Errors
+/// `NotALog` for a directory that holds other things and no segment.
+pub(super) fn list(directory: &Path) -> Result<Listed, OpenError> {
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => OpenError::NotALog {
+            path: directory.to_owned(),
+            what: "there is no such directory".to_owned(),
+        },
+        _ => OpenError::io(directory, source),
+    };
+    let mut listed = Listed {
+        segments: Vec::new(),
+        leftovers: Vec::new(),
+    };
+    let mut foreign = None;
+    for item in std::fs::read_dir(directory).map_err(failed)? {
+        let item = item.map_err(failed)?;
+        let file_name = item.file_name();
+        let file_name = file_name.to_string_lossy();
+        if let Some(first_index) = segment::first_index_of(&file_name) {
+            listed.segments.push(first_index);
+        } else if file_name
+            .strip_suffix(".new")
+            .and_then(segment::first_index_of)
+            .is_some()
+        {
+            listed.leftovers.push(item.path());
+        } else if !matches!(&*file_name, "lock" | "lost+found") {
+            foreign = Some(file_name.into_owned());
+        }
+    }
+    listed.segments.sort_unstable();
+    match foreign {
+        Some(foreign) if listed.segments.is_empty() => Err(OpenError::NotALog {
+            path: directory.to_owned(),
+            what: format!("it holds {foreign:?} and no segment"),
+        }),
+        _ => Ok(listed),
+    }
+}
+
+/// Reads a log that another process may be writing to.
+pub(super) fn look(directory: &Path) -> Result<Found, OpenError> {
+    let mut looks = 1;
+    loop {
+        let listed = list(directory)?;
+        if listed.segments.is_empty() {
+            return Err(OpenError::NotALog {
+                path: directory.to_owned(),
+                what: "it holds no segment".to_owned(),
+            });
+        }
+        match take_up(directory, &listed.segments) {
+            Err(OpenError::Damaged { .. }) if looks < LOOKS => looks += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Checks all headers and the whole last segment. Changes nothing.
+fn take_up(directory: &Path, segments: &[u64]) -> Result<Found, OpenError> {
+    let mut closed = Vec::new();
+    let mut before: Option<Header> = None;
+    let mut last = None;
+    for first_index in segments {
+        let path = segment::path_of(directory, *first_index);
+        let file = File::open(&path).map_err(|source| OpenError::io(&path, source))?;
+        let header = catalog::read_header(&file).map_err(|error| scan_failed(&path, error))?;
+        if let Some(what) = breach(*first_index, &header, before.as_ref()) {
+            let damage = ScanError::Damaged { offset: 0, what };
+            return Err(scan_failed(&path, damage));
+        }
+        if let Some(before) = before {
+            closed.push(Closed {
+                first_index: before.first_index,
+                next_first: header.first_index,
+                times: header.previous_times,
+            });
+        }
+        last = Some((path, file));
+        before = Some(header);
+    }
+    let (Some(header), Some((path, file))) = (before, last) else {
+        return Err(OpenError::NotALog {
+            path: directory.to_owned(),
+            what: "it holds no segment".to_owned(),
+        });
+    };
+    let tail = scan::scan_tail(&file, &header).map_err(|error| scan_failed(&path, error))?;
+    Ok(Found {
+        closed,
+        header,
+        path,
+        file,
+        tail,
+    })
+}
+
+/// What is wrong with a segment that follows the one with header `before`.
+fn breach(first_index: u64, header: &Header, before: Option<&Header>) -> Option<String> {
+    let previous = before.map(|before| before.first_index);
+    if header.first_index != first_index {
+        return Some(format!("it is the segment of index {}", header.first_index));
+    }
+    if header.previous_first != previous {
+        return Some(match header.previous_first {
+            Some(first) => format!("the segment before it, of index {first}, is missing"),
+            None => "it is the first segment, yet another lies before it".to_owned(),
+        });
+    }
+    let before = before?;
+    if (header.log_id, &header.name) != (before.log_id, &before.name) {
+        return Some("it is a segment of another log".to_owned());
+    }
+    (header.first_batch <= before.first_batch)
+        .then(|| "its first batch is not after those of the segment before".to_owned())
+}
+
+fn scan_failed(path: &Path, error: ScanError) -> OpenError {
+    match error {
+        ScanError::Io(source) => OpenError::io(path, source),
+        ScanError::Damaged { offset, what } => OpenError::Damaged {
+            path: path.to_owned(),
+            offset,
+            what,
+        },
+    }
+}

@@ -1,0 +1,291 @@
+//! Reading, newest or oldest first, in bounded memory, while the writer writes: a reader sees what is durable.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prost::Message as _;
+
+use super::catalog::Catalog;
+use super::error::{OpenError, ReadError};
+use super::merkle;
+use super::open;
+use super::segment::{self, Parsed, Times};
+use crate::domain::ids::{DecisionId, LogIndex};
+use crate::domain::time::Timestamp;
+use crate::proto::{EntryKind, StoredEntry};
+
+/// How far an entry's time may be from the time in its decision's id.
+const ID_SLACK: Duration = Duration::from_secs(10);
+
+/// An entry as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// Its place in the log.
+    pub index: LogIndex,
+    /// The batch that it was written with.
+    pub batch: u64,
+    /// The stored bytes: those that are hashed and proved. 1 to 65,535.
+    pub bytes: Vec<u8>,
+}
+
+impl Kept {
+    /// Decodes the entry.
+    ///
+    /// # Errors
+    /// When the bytes are not an entry.
+    pub fn entry(&self) -> Result<StoredEntry, ReadError> {
+        StoredEntry::decode(self.bytes.as_slice()).map_err(|source| ReadError::NotAnEntry {
+            index: self.index,
+            source,
+        })
+    }
+
+    /// The entry's time, without decoding the rest.
+    #[must_use]
+    pub fn time(&self) -> Timestamp {
+        Timestamp::from_micros(segment::time_of(&self.bytes))
+    }
+
+    /// The leaf of RFC 6962, section 2.1: `SHA-256(0x00 || bytes)`.
+    #[must_use]
+    pub fn leaf_hash(&self) -> [u8; 32] {
+        merkle::leaf_hash(&self.bytes)
+    }
+}
+
+/// Reads the log. Cheap to clone; its methods block on the disk, so call them where blocking is allowed.
+///
+/// The first read from a segment that is closed, and not among the few last used, reads the whole segment (64 MiB: some tens
+/// of milliseconds).
+#[derive(Debug, Clone)]
+pub struct LogReader {
+    catalog: Arc<Catalog>,
+}
+
+impl LogReader {
+    pub(super) fn new(catalog: Arc<Catalog>) -> Self {
+        Self { catalog }
+    }
+
+    /// Reads a log without its daemon: takes no lock and changes nothing. It ends at the last whole batch there is now.
+    ///
+    /// # Errors
+    /// When the directory holds no log, or one that is damaged.
+    pub fn open_directory(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        let path = path.as_ref();
+        let found = open::look(path)?;
+        Ok(Self::new(Arc::new(found.into_catalog(path))))
+    }
+
+    /// The log's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.catalog.name()
+    }
+
+    /// How many entries are durable.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.catalog.len()
+    }
+
+    /// Whether there are no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The entry at `index`; `None` beyond the end.
+    ///
+    /// # Errors
+    /// When it can't be read, or is not what was written.
+    pub fn get(&self, index: LogIndex) -> Result<Option<Kept>, ReadError> {
+        let block = self.block(index.0)?;
+        Ok(block.into_iter().find(|kept| kept.index == index))
+    }
+
+    /// Entries from `from` to what is the end at the call, oldest first. Ends after the first error.
+    pub fn forward(
+        &self,
+        from: LogIndex,
+    ) -> impl Iterator<Item = Result<Kept, ReadError>> + Send + use<> {
+        Forward {
+            reader: self.clone(),
+            next: from.0,
+            until: self.len(),
+            block: VecDeque::new(),
+        }
+    }
+
+    /// Entries from `from`, or from the last one before it that there is, newest first. Ends after the first error.
+    pub fn backward(
+        &self,
+        from: LogIndex,
+    ) -> impl Iterator<Item = Result<Kept, ReadError>> + Send + use<> {
+        Backward {
+            reader: self.clone(),
+            until: from.0.saturating_add(1).min(self.len()),
+            block: Vec::new(),
+        }
+    }
+
+    /// The smallest index whose entry's time is `time` or later; the length of the log when there is none. Exact whatever the
+    /// clock did: where it was set back, entries after this one may be earlier than `time`.
+    ///
+    /// # Errors
+    /// When an entry on the way can't be read, or is not what was written.
+    pub fn first_at_or_after(&self, time: Timestamp) -> Result<LogIndex, ReadError> {
+        let times = Times {
+            earliest: time.micros(),
+            latest: i64::MAX,
+        };
+        let found = self.first_of(times, |_| Ok(true))?;
+        Ok(found.map_or_else(|| LogIndex(self.len()), |kept| kept.index))
+    }
+
+    /// The entry that recorded a decision. Looks only where entries' times are within 10 s of the time in the id.
+    ///
+    /// # Errors
+    /// When an entry on the way can't be read, or is not what was written.
+    pub fn find_decision(&self, id: DecisionId) -> Result<Option<Kept>, ReadError> {
+        let Some((seconds, nanos)) = id.0.get_timestamp().map(|time| time.to_unix()) else {
+            return Ok(None);
+        };
+        let since = Duration::new(seconds, nanos);
+        let told = Timestamp::default().plus(since);
+        let times = Times {
+            earliest: told.minus(ID_SLACK).micros(),
+            latest: told.plus(ID_SLACK).micros(),
+        };
+        self.first_of(times, |kept| {
+            let entry = kept.entry()?;
+            // An outcome carries the id of the decision that it reports on.
+            let of_decision = entry.kind() != EntryKind::Outcome;
+            Ok(of_decision && entry.decision_id == id.0.as_bytes())
+        })
+    }
+
+    /// The first entry within `times` that is `wanted`.
+    fn first_of(
+        &self,
+        times: Times,
+        mut wanted: impl FnMut(&Kept) -> Result<bool, ReadError>,
+    ) -> Result<Option<Kept>, ReadError> {
+        let mut from = 0;
+        while let Some(index) = self.catalog.first_within(from, times)? {
+            from = index;
+            for kept in self.block(index)? {
+                if kept.index.0 < index {
+                    continue;
+                }
+                from = kept.index.0.saturating_add(1);
+                let time = segment::time_of(&kept.bytes);
+                let within = times.earliest <= time && time <= times.latest;
+                if within && wanted(&kept)? {
+                    return Ok(Some(kept));
+                }
+            }
+            if from == index {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The entries of the block that holds `index`, at most 64; none beyond the end.
+    fn block(&self, index: u64) -> Result<Vec<Kept>, ReadError> {
+        let Some(segment) = self.catalog.segment_of(index)? else {
+            return Ok(Vec::new());
+        };
+        let Some((place, bytes)) = segment.read(index)? else {
+            return Ok(Vec::new());
+        };
+        let mut block = Vec::new();
+        let mut rest = bytes.as_slice();
+        let mut next = place.first_index;
+        while !rest.is_empty() {
+            let what = match segment::parse(rest, segment.seed) {
+                Parsed::Frame(frame) if frame.index == next => {
+                    let length = segment::frame_bytes(frame.bytes.len());
+                    rest = rest.get(length..).unwrap_or_default();
+                    next = next.saturating_add(1);
+                    block.push(Kept {
+                        index: LogIndex(frame.index),
+                        batch: frame.batch,
+                        bytes: frame.bytes.to_vec(),
+                    });
+                    continue;
+                }
+                Parsed::Frame(_) => "a frame is not the one that belongs here",
+                Parsed::End => "the data end before the last entry",
+                Parsed::Bad(what) => what,
+            };
+            return Err(ReadError::Damaged {
+                path: segment.path.clone(),
+                offset: place.end.saturating_sub(rest.len() as u64),
+                what: what.to_owned(),
+            });
+        }
+        Ok(block)
+    }
+}
+
+struct Forward {
+    reader: LogReader,
+    next: u64,
+    until: u64,
+    block: VecDeque<Kept>,
+}
+
+impl Iterator for Forward {
+    type Item = Result<Kept, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.next >= self.until {
+            return None;
+        }
+        if self.block.is_empty() {
+            match self.reader.block(self.next) {
+                Ok(block) => self.block = block.into(),
+                Err(error) => {
+                    self.until = 0;
+                    return Some(Err(error));
+                }
+            }
+            self.block.retain(|kept| kept.index.0 >= self.next);
+        }
+        let kept = self.block.pop_front()?;
+        self.next = kept.index.0.saturating_add(1);
+        Some(Ok(kept))
+    }
+}
+
+struct Backward {
+    reader: LogReader,
+    /// All from here on have been given.
+    until: u64,
+    block: Vec<Kept>,
+}
+
+impl Iterator for Backward {
+    type Item = Result<Kept, ReadError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.until.checked_sub(1)?;
+        if self.block.is_empty() {
+            match self.reader.block(index) {
+                Ok(block) => self.block = block,
+                Err(error) => {
+                    self.until = 0;
+                    return Some(Err(error));
+                }
+            }
+            self.block.retain(|kept| kept.index.0 <= index);
+        }
+        let kept = self.block.pop()?;
+        self.until = kept.index.0;
+        Some(Ok(kept))
+    }
+}

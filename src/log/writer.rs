@@ -1,0 +1,367 @@
+//! The one thread that writes: it takes whatever is queued, writes it at once, syncs once, and then wakes every waiter.
+//!
+//! It never waits for more to come. While it syncs, the next batch gathers by itself.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{oneshot, watch};
+
+use super::catalog::{Blocks, Catalog, Segment};
+use super::durable::{self, Disk, DiskError, DiskFile, Step};
+use super::error::AppendError;
+use super::merkle::{self, CompactRange};
+use super::queue::{Answer, Queue, Receipts, Taken, Unit};
+use super::segment::{self, FRAME_HEADER_BYTES, HEADER_BYTES, Header};
+use super::{LogHealth, LogState};
+
+/// How often a log that can't be written is tried again while nobody appends.
+const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// How far a write goes on with zeros once it has passed the zeros written before: the file system notes the first use of
+/// preallocated space each time in its journal, and overwriting spares that (ext4 with a journal, one at a time: 245 µs
+/// instead of 310 µs in the mean, 0.4 ms instead of 1.0 ms at the 99th percentile). To fill a segment at once would hold up
+/// its first entries by 140 ms.
+const ZEROS_AHEAD_BYTES: u64 = 256 << 10;
+/// The buffer is given back when a burst has made it larger than this.
+const BUFFER_KEPT_BYTES: usize = 8 << 20;
+
+/// Why a batch was not written.
+#[derive(Debug)]
+enum Trouble {
+    /// It passes: the disk holds what it held before.
+    Refused(String),
+    /// Nobody can know what the disk holds.
+    Failed(String),
+}
+
+impl From<DiskError> for Trouble {
+    fn from(error: DiskError) -> Self {
+        if error.is_fatal() {
+            Self::Failed(error.to_string())
+        } else {
+            Self::Refused(error.to_string())
+        }
+    }
+}
+
+struct Waiting {
+    answer: oneshot::Sender<Answer>,
+    entries: usize,
+}
+
+/// Where the writer stands.
+pub(super) struct Writer {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) directory: PathBuf,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) queue: Arc<Queue>,
+    pub(super) state: watch::Sender<LogState>,
+    /// The size of new segments.
+    pub(super) segment_bytes: u64,
+    /// Of the live segment.
+    pub(super) header: Header,
+    pub(super) path: PathBuf,
+    pub(super) file: Box<dyn DiskFile>,
+    /// The space of the live segment.
+    pub(super) capacity: u64,
+    /// Where the next frame goes.
+    pub(super) end: u64,
+    pub(super) next_index: u64,
+    pub(super) next_batch: u64,
+    pub(super) tree: CompactRange,
+    pub(super) scratch: Scratch,
+}
+
+/// What is made anew for each batch.
+#[derive(Default)]
+pub(super) struct Scratch {
+    frames: Vec<u8>,
+    waiting: Vec<Waiting>,
+    /// Offset and time of each entry.
+    notes: Vec<(u64, i64)>,
+    /// A write that was refused may have left something up to here; the next one writes over it.
+    dirty_until: u64,
+    /// Zeros were written up to here.
+    zeros_until: u64,
+    /// A segment was wanted and could not be made.
+    roll_refused: bool,
+}
+
+/// Refuses all when the thread ends, however it ends: a waiter must never wait for a writer that is gone.
+struct LastWord(Arc<Queue>, watch::Sender<LogState>);
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        let failed = std::thread::panicking();
+        let why = if failed {
+            "its writer has failed"
+        } else {
+            "it was closed"
+        };
+        self.0.close(why);
+        self.1.send_if_modified(|state| {
+            if matches!(state.health, LogHealth::Failed(_)) {
+                return false;
+            }
+            state.health = if failed {
+                LogHealth::Failed(why.to_owned())
+            } else {
+                LogHealth::Stopped
+            };
+            true
+        });
+        self.0.fail(why);
+    }
+}
+
+impl Writer {
+    /// Writes until the queue is closed and empty, or the disk fails.
+    pub(super) fn run(mut self) {
+        let last_word = LastWord(Arc::clone(&self.queue), self.state.clone());
+        let mut units = Vec::new();
+        loop {
+            let refusing = !matches!(self.state.borrow().health, LogHealth::Writing);
+            let patience = refusing.then_some(TRY_AGAIN_EVERY);
+            let outcome = match self.queue.take(&mut units, patience) {
+                Taken::Units => self.write_units(&mut units),
+                Taken::Nothing => self.try_again(),
+                Taken::Closed => break,
+            };
+            match outcome {
+                Ok(()) if refusing => self.tell(LogHealth::Writing),
+                Ok(()) => {}
+                Err(Trouble::Refused(why)) => {
+                    self.refuse(&mut units, &AppendError::Refused(why.clone()));
+                    self.tell(LogHealth::Refusing(why));
+                }
+                Err(Trouble::Failed(why)) => {
+                    self.queue.close(&why);
+                    self.tell(LogHealth::Failed(why.clone()));
+                    self.refuse(&mut units, &AppendError::Stopped(why.clone()));
+                    self.queue.fail(&why);
+                    break;
+                }
+            }
+        }
+        drop(last_word);
+    }
+
+    /// Writes `units` in order, in as many batches as there are segments to fill.
+    fn write_units(&mut self, units: &mut Vec<Unit>) -> Result<(), Trouble> {
+        let mut rest = std::mem::take(units).into_iter();
+        while let Some(unit) = rest.next() {
+            let held = self.scratch.frames.len().saturating_add(unit.frames.len());
+            let full = self.end.saturating_add(held as u64) > self.capacity;
+            let made = if full {
+                self.flush().and_then(|()| self.roll())
+            } else {
+                Ok(())
+            };
+            if let Err(trouble) = made {
+                units.push(unit);
+                units.extend(rest);
+                return Err(trouble);
+            }
+            self.scratch.frames.extend_from_slice(&unit.frames);
+            self.scratch.waiting.push(Waiting {
+                answer: unit.answer,
+                entries: unit.entries,
+            });
+        }
+        self.flush()
+    }
+
+    /// One write, one sync, then the receipts.
+    fn flush(&mut self) -> Result<(), Trouble> {
+        if self.scratch.frames.is_empty() {
+            return Ok(());
+        }
+        self.check_linked()?;
+        self.seal();
+        let length = self.scratch.frames.len();
+        let new_end = self.end.saturating_add(length as u64);
+        self.scratch.dirty_until = self.scratch.dirty_until.max(new_end);
+        if new_end > self.scratch.zeros_until {
+            let ahead = new_end.saturating_add(ZEROS_AHEAD_BYTES).min(self.capacity);
+            self.scratch.dirty_until = self.scratch.dirty_until.max(ahead);
+        }
+        self.write_up_to_dirty()?;
+        self.file
+            .sync_data()
+            .map_err(durable::at(Step::Sync, &self.path))?;
+        self.scratch.zeros_until = self.scratch.zeros_until.max(self.scratch.dirty_until);
+        self.scratch.dirty_until = 0;
+        self.scratch.roll_refused = false;
+        self.scratch.frames.truncate(length);
+
+        let notes = &mut self.scratch.notes;
+        self.catalog.live().publish(|blocks| {
+            for (offset, time) in notes.drain(..) {
+                blocks.note(offset, time);
+            }
+            blocks.set_end(new_end);
+        });
+        let mut next = self.next_index;
+        for waiting in &self.scratch.waiting {
+            next = next.saturating_add(waiting.entries as u64);
+        }
+        self.state.send_modify(|state| {
+            state.durable = next;
+            state.health = LogHealth::Writing;
+        });
+        for waiting in self.scratch.waiting.drain(..) {
+            let receipts = Receipts::new(self.next_index, waiting.entries);
+            self.next_index = self.next_index.saturating_add(waiting.entries as u64);
+            // The caller may have hung up; its entry is written all the same.
+            let _ = waiting.answer.send(Ok(receipts));
+        }
+        // The waiters are already on their way while the tree grows.
+        for bytes in Frames(&self.scratch.frames) {
+            self.tree.push(merkle::leaf_hash(bytes));
+        }
+        self.end = new_end;
+        self.next_batch = self.next_batch.saturating_add(1);
+        self.clear();
+        Ok(())
+    }
+
+    /// Gives each frame of the batch its place.
+    fn seal(&mut self) {
+        let seed = self.header.seed();
+        let mut index = self.next_index;
+        let mut offset = self.end;
+        self.scratch.notes.clear();
+        let mut rest = self.scratch.frames.as_mut_slice();
+        while let Some(length) = segment::told_length(rest).map(segment::frame_bytes) {
+            let Some((frame, after)) = rest.split_at_mut_checked(length) else {
+                break;
+            };
+            segment::seal(frame, seed, index, self.next_batch, after.is_empty());
+            let stored = frame.get(FRAME_HEADER_BYTES..).unwrap_or_default();
+            self.scratch.notes.push((offset, segment::time_of(stored)));
+            index = index.saturating_add(1);
+            offset = offset.saturating_add(length as u64);
+            rest = after;
+        }
+    }
+
+    /// Writes the frames at hand, and zeros over what an earlier write may have left behind.
+    fn write_up_to_dirty(&mut self) -> Result<(), Trouble> {
+        let length = self.scratch.dirty_until.saturating_sub(self.end);
+        self.scratch
+            .frames
+            .resize(usize::try_from(length).unwrap_or(0), 0);
+        let written = self.file.write_at(&self.scratch.frames, self.end);
+        Ok(written.map_err(durable::at(Step::Write, &self.path))?)
+    }
+
+    /// A file that was removed takes writes and syncs without any error.
+    fn check_linked(&self) -> Result<(), Trouble> {
+        let linked = self
+            .file
+            .is_linked()
+            .map_err(durable::at(Step::Look, &self.path))?;
+        if linked {
+            return Ok(());
+        }
+        Err(Trouble::Refused(format!(
+            "{} was removed",
+            self.path.display()
+        )))
+    }
+
+    /// Makes the next segment and goes on there.
+    fn roll(&mut self) -> Result<(), Trouble> {
+        self.scratch.roll_refused = true;
+        self.check_linked()?;
+        self.clean_up()?;
+        let header = Header {
+            first_index: self.next_index,
+            previous_first: Some(self.header.first_index),
+            first_batch: self.next_batch,
+            previous_times: self.catalog.live().blocks(Blocks::times),
+            tree: self.tree.clone(),
+            log_id: self.header.log_id,
+            name: self.header.name.clone(),
+        };
+        let start = HEADER_BYTES as u64;
+        let path = segment::path_of(&self.directory, header.first_index);
+        let file = durable::publish_segment(
+            &*self.disk,
+            &self.directory,
+            header.first_index,
+            &header.encode(),
+            self.segment_bytes,
+        )?;
+        let reading = File::open(&path).map_err(durable::at(Step::Open, &path))?;
+        let blocks = Blocks::new(header.first_index, start);
+        self.catalog
+            .roll(Segment::new(path.clone(), header.seed(), reading, blocks));
+        self.header = header;
+        self.path = path;
+        self.file = file;
+        self.capacity = self.segment_bytes;
+        self.end = start;
+        self.scratch.zeros_until = 0;
+        self.scratch.roll_refused = false;
+        Ok(())
+    }
+
+    /// Does what was refused once more, so that service resumes without anybody having to append first.
+    fn try_again(&mut self) -> Result<(), Trouble> {
+        if self.scratch.roll_refused {
+            return self.roll();
+        }
+        self.check_linked()?;
+        self.clean_up()
+    }
+
+    /// Writes zeros over what a refused write may have left behind; no frames are at hand.
+    fn clean_up(&mut self) -> Result<(), Trouble> {
+        if self.scratch.dirty_until <= self.end {
+            return Ok(());
+        }
+        self.write_up_to_dirty()?;
+        self.scratch.frames.clear();
+        Ok(())
+    }
+
+    /// Refuses the batch at hand and `units`.
+    fn refuse(&mut self, units: &mut Vec<Unit>, why: &AppendError) {
+        let batch = self.scratch.waiting.drain(..).map(|waiting| waiting.answer);
+        for answer in batch.chain(units.drain(..).map(|unit| unit.answer)) {
+            let _ = answer.send(Err(why.clone()));
+        }
+        self.clear();
+    }
+
+    fn clear(&mut self) {
+        self.scratch.frames.clear();
+        self.scratch.frames.shrink_to(BUFFER_KEPT_BYTES);
+        self.scratch.notes.clear();
+    }
+
+    fn tell(&self, health: LogHealth) {
+        self.state.send_if_modified(|state| {
+            let changed = state.health != health;
+            state.health = health;
+            changed
+        });
+    }
+}
+
+/// The stored bytes of frames that were just sealed.
+struct Frames<'a>(&'a [u8]);
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let length = segment::told_length(self.0)?;
+        let (frame, after) = self.0.split_at_checked(segment::frame_bytes(length))?;
+        self.0 = after;
+        frame.get(FRAME_HEADER_BYTES..)?.get(..length)
+    }
+}

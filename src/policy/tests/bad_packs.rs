@@ -1,0 +1,403 @@
+//! Packs that must not load: each is `recruitment` with one thing spoilt, and says file, line and what is wrong.
+
+use super::*;
+
+/// One thing that is spoilt: in `file`, the first `from` becomes `to`. The fault is told at the line where `at` is first found
+/// afterwards (in `told_in`, which is `file` unless said), or for the file as a whole where `at` is empty.
+struct Spoilt {
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+    told_in: &'static str,
+    at: &'static str,
+    message: &'static str,
+}
+
+const fn pack(
+    from: &'static str,
+    to: &'static str,
+    at: &'static str,
+    message: &'static str,
+) -> Spoilt {
+    spoilt("pack.toml", from, to, at, message)
+}
+
+const fn policy(
+    from: &'static str,
+    to: &'static str,
+    at: &'static str,
+    message: &'static str,
+) -> Spoilt {
+    spoilt("policy.csv", from, to, at, message)
+}
+
+const fn people(
+    from: &'static str,
+    to: &'static str,
+    at: &'static str,
+    message: &'static str,
+) -> Spoilt {
+    spoilt("people.csv", from, to, at, message)
+}
+
+const fn spoilt(
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+    at: &'static str,
+    message: &'static str,
+) -> Spoilt {
+    Spoilt {
+        file,
+        from,
+        to,
+        told_in: file,
+        at,
+        message,
+    }
+}
+
+const RULE: &str = "p, reception, inquirer, identity, READ, inquiry-response, always, allow";
+
+#[rustfmt::skip]
+const SPOILT: &[Spoilt] = &[
+    // The form of pack.toml.
+    pack("[session]", "[session", "[session", "is not TOML: "),
+    pack("idle = \"15m\"", "idle = \"15m\"\nidle = \"16m\"", "idle = \"16m\"", "is not TOML: duplicate key"),
+    pack("[standing]", "[standings]", "[standings]", "unknown section \"standings\" (did you mean \"standing\"?)"),
+    pack("[standing]", "[standings]", "# Policy pack", "standing is missing"),
+    pack("workload_role", "worload_role", "worload_role", "service \"notice-mailer\": unknown key \"worload_role\" (did you mean \"workload_role\"?)"),
+    pack("route = \"outsourcing\"", "route = \"outsourced\"", "route = \"outsourced\"", "recipient \"partner\": unknown route \"outsourced\" (did you mean \"outsourcing\"?)"),
+    pack("idle = \"15m\"", "idle = 15", "idle = 15", "session: idle: expected a length of time like \"15m\" (s, m, h or d, at most 366d), found a value of type integer"),
+    pack("idle = \"15m\"", "idle = \"9h\"", "[session]", "session: idle is longer than absolute"),
+    pack("absolute = \"8h\"", "", "[session]", "session: absolute is missing"),
+    pack("training = true", "training = \"yes\"", "training =", "standing: training: expected true or false, found \"yes\""),
+    pack("\"+09:00\"", "\"JST\"", "\"JST\"", "pack: utc_offset: expected an offset like \"+09:00\", found \"JST\""),
+    pack("title_ja = \"人材紹介・技術者派遣\"", "title_ja = \" \"", "title_ja = \" \"", "pack: title_ja is missing"),
+    pack("id = \"recruitment\"", "id = \"Recruitment\"", "id = \"Recruitment\"", "pack: id \"Recruitment\": an id is lower-case"),
+    pack("[[network]]\nid = \"vpn\"\nblocks", "[network-of-people]\nid = \"vpn\"\nblocks", "[network-of-people]", "unknown section \"network-of-people\""),
+    // Exceptions.
+    pack("consent_difficult = [\"LIFE_BODY_PROPERTY\"", "consent_difficult = [\"LIFE_BODY\"", "[\"LIFE_BODY\"", "exceptions: unknown legal exception \"LIFE_BODY\""),
+    pack("    \"LIFE_BODY_PROPERTY\",\n", "", "consent_difficult = ", "exceptions: consent_difficult: LIFE_BODY_PROPERTY is not among those that [exceptions] accepts"),
+    // Services, networks, roles.
+    pack("id = \"billing\"", "id = \"career-crm\"", "id = \"career-crm\"\nblocks = [\"10.1.0.0/16\"]\nsystems = [\"ledger\"", "service \"career-crm\": \"career-crm\" is there already"),
+    pack("id = \"billing\"", "id = \"sekisho-cli\"", "[[service]]\nid = \"sekisho-cli\"", "service \"sekisho-cli\": ids that begin with \"sekisho-\" are reserved"),
+    pack("exchanges_with = [\"billing\"]", "exchanges_with = [\"biling\"]", "exchanges_with = [\"biling\"]", "service \"career-crm\": unknown service \"biling\" (did you mean \"billing\"?)"),
+    pack("workload_role = \"notice-mailer\"", "workload_role = \"administrator\"", "workload_role = \"administrator\"", "service \"notice-mailer\": workload_role: \"administrator\" is for people only"),
+    pack("workload_role = \"notice-mailer\"", "", "[[service]]\nid = \"notice-mailer\"", "service \"notice-mailer\": may do nothing"),
+    pack("\"10.2.0.0/24\"", "\"10.2.0.1/24\"", "\"10.2.0.1/24\"", "service \"notice-mailer\": blocks: \"10.2.0.1/24\" has host bits set: the network is 10.2.0.0/24"),
+    pack("\"10.20.0.0/16\"", "\"10.20.0.0\"", "\"10.20.0.0\"", "network \"vpn\": blocks: \"10.20.0.0\" is not a block in the form address/prefix"),
+    pack("blocks = [\"10.20.0.0/16\"]", "blocks = []", "blocks = []", "network \"vpn\": blocks: the list is empty"),
+    pack("id = \"reception\"\nnetworks = [\"office\"", "id = \"reception\"\nnetworks = [\"ofice\"", "networks = [\"ofice\"", "role \"reception\": unknown network \"ofice\" (did you mean \"office\"?)"),
+    pack("id = \"reception\"\nnetworks = [\"office\", \"vpn\"]", "id = \"reception\"", "[[role]]\nid = \"reception\"", "role \"reception\": networks is missing"),
+    pack("reviews = \"department\"", "reviews = \"departments\"", "reviews = \"departments\"", "role \"information-manager\": unknown extent of reviews \"departments\" (did you mean \"department\"?)"),
+    pack("id = \"reception\"\n", "id = \"reception\"\ninherits = [\"legal\"]\n", "inherits = ", "role \"reception\": unknown key \"inherits\""),
+    pack("[[role]]\nid = \"legal\"", "[[role]]\nid = \"contact\"\nnetworks = [\"vpn\"]\n\n[[role]]\nid = \"legal\"", "[[role]]\nid = \"contact\"", "role \"contact\": there is a category of this id"),
+    pack("[[role]]\nid = \"legal\"", "[[role]]\nid = \"administrator\"\nadministers = false\n\n[[role]]\nid = \"legal\"", "[[role]]\nid = \"administrator\"", "role \"administrator\": always administers"),
+    // Kinds, categories, purposes.
+    pack("id = \"inquirer\"", "id = \"job-seeker\"", "id = \"job-seeker\"\n\n[[kind]]\nid = \"client-contact\"", "kind \"job-seeker\": \"job-seeker\" is there already"),
+    pack("\"payment.invoice\"", "\"contact.invoice\"", "\"contact.invoice\"", "category \"payment\": item \"contact.invoice\" is not in the form \"payment.item\""),
+    pack("masked_except_to = [\"accounting\"]", "masked_except_to = [\"accountant\"]", "masked_except_to", "item \"payment.bank-account\": unknown role \"accountant\" (did you mean \"accounting\"?)"),
+    pack("masked_except_to", "masked_except", "masked_except =", "item \"payment.bank-account\": unknown key \"masked_except\" (did you mean \"masked_except_to\"?)"),
+    pack("items = [\"inquiry.text\"]", "items = [\"inquiry.text\", \"inquiry.call\"]", "\"inquiry.call\"", "item \"inquiry.call\": policy.csv has no line \"g2, inquiry.call, inquiry\""),
+    pack("categories = [\"identity\", \"contact\", \"payment\"]", "categories = [\"identity\", \"contact\", \"payments\"]", "\"payments\"", "purpose \"settlement\": unknown category \"payments\" (did you mean \"payment\"?)"),
+    pack("kinds = [\"inquirer\"]", "kinds = \"every\"", "kinds = \"every\"", "purpose \"affiliate-referral\": kinds: expected a list like [\"a\", \"b\"], or \"all\", found \"every\""),
+    pack("kinds = [\"inquirer\"]", "kinds = [\"inquirer\", \"inquirer\"]", "[\"inquirer\", \"inquirer\"]", "purpose \"affiliate-referral\": kinds: \"inquirer\" is there twice"),
+    // Conditions.
+    pack("categories = [\"special\"]\nmax_age", "max_age", "[[second_step]]", "second_step: needs categories, actions or both"),
+    pack("actions = [\"EXPORT\", \"PROVIDE\"]\nmax_age", "actions = [\"EXPORTS\", \"PROVIDE\"]\nmax_age", "\"EXPORTS\"", "second_step: unknown action \"EXPORTS\" (did you mean \"EXPORT\"?)"),
+    pack("categories = [\"special.medical\"]", "categories = [\"special.medicine\"]", "\"special.medicine\"", "break_glass: unknown category \"special.medicine\" (did you mean \"special.medical\"?)"),
+    pack("people = 200", "people = 0", "people = 0", "limit \"read-and-search\": people: expected a whole number from 1 to 1000000"),
+    pack("id = \"export\"", "id = \"read-and-search\"", "id = \"read-and-search\"\nactions = [\"EXPORT\"]", "limit \"read-and-search\": \"read-and-search\" is there already"),
+    pack("date = \"last-contact\"", "date = \"last-contract\"", "date = \"last-contract\"", "retention \"retention-expired\": unknown date \"last-contract\" (did you mean \"last-contact\"?)"),
+    pack("actions = [\"EXPORT\", \"PROVIDE\"]\nbreak_glass = true", "", "[[outcome]]", "outcome: needs actions, break_glass or both"),
+    // Recipients.
+    pack("country = \"SG\"", "country = \"sg\"", "country = \"sg\"", "recipient \"group-abroad\": country: expected two capital letters"),
+    pack("equivalent_until = 2099-01-31", "equivalent_until = \"2099-01-31\"", "equivalent_until = \"2099-01-31\"", "recipient \"group-abroad\": equivalent_until: expected a day like 2099-12-31, without quotes, found \"2099-01-31\""),
+    pack("contract_until = 2099-12-31\n", "", "[[recipient]]\nid = \"partner\"", "recipient \"partner\": contract_until is missing"),
+    pack("stopped_by = \"provision-stopped\"", "stopped_by = \"provision-stoped\"", "stopped_by = \"provision-stoped\"", "recipient \"affiliate\": unknown hold \"provision-stoped\" (did you mean \"provision-stopped\"?)"),
+    pack("[[hold]]\nid = \"provision-stopped\"", "[[hold]]\nid = \"use-suspended\"", "stopped_by = ", "recipient \"affiliate\": unknown hold \"provision-stopped\""),
+    pack("record_years = 3", "record_years = 3\nstopped_by = \"provision-stopped\"", "stopped_by = \"provision-stopped\" # record", "recipient \"employer\": stopped_by: is for the route"),
+    pack("purposes = [\"affiliate-referral\"]", "purposes = [\"affiliate-referal\"]", "\"affiliate-referal\"", "recipient \"affiliate\": unknown purpose \"affiliate-referal\" (did you mean \"affiliate-referral\"?)"),
+    // policy.csv.
+    policy(RULE, "p, reception, inquirer, identity, READ, inquiry-response, always", "inquiry-response, always\n", "expected 8 columns (p, role, kind, category, action, purpose, condition, effect), found 7"),
+    policy(RULE, "p, reception, inquirer, identity, READ, inquiry-response, always, allow, x", "allow, x", "expected 8 columns"),
+    policy(RULE, "p, receptoin, inquirer, identity, READ, inquiry-response, always, allow", "p, receptoin", "unknown role \"receptoin\" (did you mean \"reception\"?)"),
+    policy(RULE, "p, reception, enquirer, identity, READ, inquiry-response, always, allow", "enquirer", "unknown kind \"enquirer\" (did you mean \"inquirer\"?)"),
+    policy(RULE, "p, reception, inquirer, idenity, READ, inquiry-response, always, allow", "idenity", "unknown category \"idenity\" (did you mean \"identity\"?)"),
+    policy(RULE, "p, reception, inquirer, identity, LOOK, inquiry-response, always, allow", "LOOK", "unknown action \"LOOK\""),
+    policy(RULE, "p, reception, inquirer, identity, READ, inquiry-answer, always, allow", "inquiry-answer", "unknown purpose \"inquiry-answer\""),
+    policy(RULE, "p, reception, inquirer, identity, READ, *, always, allow", "READ, *", "unknown purpose \"*\""),
+    policy(RULE, "p, reception, inquirer, identity, READ, inquiry-response, on_request, allow", "on_request", "unknown condition \"on_request\" (did you mean \"on-request\"?)"),
+    policy(RULE, "p, reception, inquirer, identity, READ, inquiry-response, always, dney", "dney", "unknown effect \"dney\" (did you mean \"deny\"?)"),
+    policy(RULE, "p, reception, inquirer, identity, READ, inquiry-response, on-request, deny", "on-request, deny", "a rule that denies has the condition \"always\""),
+    policy(RULE, "p, reception, inquirer, \"identity\", READ, inquiry-response, always, allow", "\"identity\"", "has a quote"),
+    policy(RULE, "p, reception, inquirer, , READ, inquiry-response, always, allow", "inquirer, ,", "category is empty"),
+    policy(RULE, "P, reception, inquirer, identity, READ, inquiry-response, always, allow", "P, reception", "unknown sort of line \"P\""),
+    policy(RULE, "p, reception, inquirer, identity, READ, inquiry-response, always, allow # ours", "# ours", "unknown effect \"allow # ours\""),
+    policy("\n\n# Categories", "\np,legal,*,*,READ,legal-duty,always,allow\n\n# Categories", "p,legal,*", "is the same as line"),
+    policy("\n\n# Categories", "\np, legal, *, *, READ, legal-duty, always, deny\n\n# Categories", "always, deny", "contradicts line 258, which says \"allow\""),
+    policy("g, career-adviser, reception\n", "g, career-adviser, reception\ng, reception, information-manager\n", "g, reception, information-manager", "role \"reception\" inherits from itself, through \"information-manager\""),
+    policy("g, career-adviser, reception\n", "g, career-adviser, reception\ng, legal, legal\n", "g, legal, legal", "role \"legal\" inherits from itself, through \"legal\""),
+    policy("g, career-adviser, reception", "g, career-adviser, receptions", "g, career-adviser, receptions", "unknown role \"receptions\" (did you mean \"reception\"?)"),
+    policy("g, career-adviser, reception", "g, career-adviser", "g, career-adviser\n", "expected 3 columns (g, role, inherited role), found 2"),
+    policy("g2, inquiry.text, inquiry", "g2, inquiry.text, contact", "g2, inquiry.text, contact", "pack.toml doesn't say that \"contact\" covers \"inquiry.text\""),
+    Spoilt { told_in: "pack.toml", ..policy("g2, inquiry.text, inquiry\n", "", "items = [\"inquiry.text\"]", "item \"inquiry.text\": policy.csv has no line \"g2, inquiry.text, inquiry\"") },
+    // model.conf.
+    spoilt("model.conf", " && !some(where (p.eft == deny))", "", "e = some", "[policy_effect] e: the model of every pack has e = "),
+    spoilt("model.conf", "g2 = _, _", "", "", "[role_definition] g2 is missing"),
+    // people.csv.
+    people("id,department", "id,team", "id,team", "expected the header id,department,roles"),
+    people("career-adviser,,2099-12-31,yes,yes", "career-advisor,,2099-12-31,yes,yes", "adviser-1", "unknown role \"career-advisor\" (did you mean \"career-adviser\"?)"),
+    people("adviser-2", "adviser-1", "adviser-1,career,career-adviser,,2099-12-31,yes,yes\nadviser-3", "\"adviser-1\" is there already"),
+    people("2020-01-31", "2020-02-30", "adviser-3", "trained_until: expected a day like 2099-12-31, found \"2020-02-30\""),
+    people("2099-12-31,no,yes", "2099-12-31,maybe,yes", "adviser-5", "pledge: expected yes or no, found \"maybe\""),
+    people("reception-1,support,", "reception-1,,", "reception-1", "department is missing"),
+    people("legal-1,legal,legal,,", "legal-1,legal,legal,", "legal-1", "expected 7 columns, found 6"),
+    people("legal-1,legal,legal,", "legal-1,legal,,", "legal-1", "roles: expected roles with ; between them"),
+];
+
+fn line_of(text: &str, what: &str) -> u32 {
+    if what.is_empty() {
+        return 0;
+    }
+    let at = text.find(what).unwrap_or_else(|| panic!("no {what:?}"));
+    let before = text.get(..at).unwrap();
+    u32::try_from(before.matches('\n').count() + 1).unwrap()
+}
+
+#[test]
+fn a_spoilt_pack_is_refused_with_file_line_and_reason() {
+    for case in SPOILT {
+        let directory = copy_of_recruitment();
+        let path = directory.path();
+        let text = std::fs::read_to_string(path.join(case.file)).unwrap();
+        assert!(text.contains(case.from), "no {:?}", case.from);
+        write(path, case.file, text.replacen(case.from, case.to, 1));
+        let errors = load(path).err().unwrap_or_else(|| {
+            panic!("{:?} for {:?} was accepted", case.to, case.from);
+        });
+        let told_in = std::fs::read_to_string(path.join(case.told_in)).unwrap();
+        let line = line_of(&told_in, case.at);
+        let found = errors.0.iter().any(|error| {
+            error.file == path.join(case.told_in)
+                && error.line == line
+                && error.message.starts_with(case.message)
+        });
+        assert!(
+            found,
+            "{}:{line}: {} is not among\n{errors}",
+            case.told_in, case.message
+        );
+    }
+}
+
+#[test]
+fn the_table_of_spoilt_packs_is_long() {
+    assert!(SPOILT.len() >= 30);
+}
+
+#[test]
+fn faults_in_all_files_are_told_at_once_and_only_they() {
+    let directory = copy_of_recruitment();
+    let path = directory.path();
+    for (file, from, to) in [
+        ("pack.toml", "people = 50", "people = -50"),
+        ("pack.toml", "idle = \"15m\"", "idle = \"15 min\""),
+        (
+            "policy.csv",
+            "g, career-adviser, reception",
+            "g, career-adviser, recepton",
+        ),
+        ("policy.csv", "always, allow", "always, alow"),
+        ("model.conf", "g2 = _, _", "g2 = _, _, _"),
+        ("people.csv", "newcomer-1", "Newcomer 1"),
+    ] {
+        let text = std::fs::read_to_string(path.join(file)).unwrap();
+        assert!(text.contains(from));
+        write(path, file, text.replacen(from, to, 1));
+    }
+    let errors = load(path).unwrap_err();
+    let told: Vec<_> = errors
+        .0
+        .iter()
+        .map(|error| error.file.file_name().unwrap().to_str().unwrap())
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "pack.toml",
+            "pack.toml",
+            "model.conf",
+            "policy.csv",
+            "policy.csv",
+            "people.csv"
+        ],
+        "{errors}"
+    );
+    assert_eq!(errors.to_string().lines().count(), 6);
+    let first = errors.to_string();
+    let expected = format!(
+        "{}:20: session: idle: expected a length of time like \"15m\"",
+        path.join("pack.toml").display()
+    );
+    assert!(first.starts_with(&expected), "{first}");
+}
+
+fn refused(spoil: impl FnOnce(&Path)) -> String {
+    let directory = copy_of_recruitment();
+    spoil(directory.path());
+    let errors = load(directory.path()).unwrap_err().to_string();
+    errors.replace(&format!("{}/", directory.path().display()), "")
+}
+
+#[test]
+fn a_file_that_is_missing_empty_or_not_text_is_refused() {
+    let told = refused(|path| std::fs::remove_file(path.join("model.conf")).unwrap());
+    assert_eq!(told, "model.conf: is missing");
+    for file in ["pack.toml", "model.conf", "policy.csv", "people.csv"] {
+        assert_eq!(
+            refused(|path| write(path, file, "")),
+            format!("{file}:1: is empty")
+        );
+        assert_eq!(
+            refused(|path| write(path, file, "\r\n \n")),
+            format!("{file}:1: is empty")
+        );
+    }
+    let told = refused(|path| write(path, "policy.csv", "# nothing yet\n"));
+    assert!(told.contains("policy.csv: has no rule"), "{told}");
+    let told = refused(|path| write(path, "policy.csv", b"# a\n# \xff\n"));
+    assert_eq!(told, "policy.csv:2: is not UTF-8");
+    let told = refused(|path| {
+        let text = std::fs::read_to_string(path.join("policy.csv")).unwrap();
+        write(path, "policy.csv", format!("\u{feff}{text}"));
+    });
+    assert!(
+        told.starts_with("policy.csv:1: begins with a byte order mark"),
+        "{told}"
+    );
+    let nowhere = load(Path::new("policies/nowhere")).unwrap_err();
+    assert!(
+        nowhere
+            .to_string()
+            .starts_with("policies/nowhere/pack.toml: is missing"),
+        "{nowhere}"
+    );
+}
+
+#[test]
+fn a_file_that_is_too_large_or_no_plain_file_is_refused() {
+    let told = refused(|path| write(path, "policy.csv", vec![b'#'; 16 * 1024 * 1024 + 1]));
+    assert_eq!(told, "policy.csv: is over 16 MiB");
+    let told = refused(|path| {
+        std::fs::remove_file(path.join("policy.csv")).unwrap();
+        std::fs::create_dir(path.join("policy.csv")).unwrap();
+    });
+    assert_eq!(told, "policy.csv: is not a plain file");
+}
+
+#[test]
+fn links_are_followed_within_the_directory_only() {
+    use std::os::unix::fs::symlink;
+    let told = refused(|path| {
+        std::fs::remove_file(path.join("policy.csv")).unwrap();
+        symlink(
+            recruitment_directory().join("policy.csv"),
+            path.join("policy.csv"),
+        )
+        .unwrap();
+    });
+    assert_eq!(told, "policy.csv: leads out of the directory of the pack");
+    // As mounted configuration has it: the names link into a directory of one version.
+    let directory = copy_of_recruitment();
+    let path = directory.path();
+    std::fs::create_dir(path.join("..version-1")).unwrap();
+    std::fs::rename(path.join("policy.csv"), path.join("..version-1/policy.csv")).unwrap();
+    symlink("..version-1/policy.csv", path.join("policy.csv")).unwrap();
+    assert!(load(path).is_ok());
+}
+
+#[test]
+fn windows_line_ends_change_nothing_but_the_revision() {
+    let directory = copy_of_recruitment();
+    let path = directory.path();
+    for file in ["pack.toml", "model.conf", "policy.csv", "people.csv"] {
+        let text = std::fs::read_to_string(path.join(file)).unwrap();
+        write(path, file, text.replace('\n', "\r\n"));
+    }
+    let pack = load(path).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(pack.rules.grants.len(), recruitment().rules.grants.len());
+    assert_ne!(pack.rules.revision, recruitment().rules.revision);
+}
+
+#[test]
+fn inheritance_that_casbin_would_not_see_is_refused() {
+    let spoil = |links: usize| {
+        move |path: &Path| {
+            let mut toml = std::fs::read_to_string(path.join("pack.toml")).unwrap();
+            let mut csv = std::fs::read_to_string(path.join("policy.csv")).unwrap();
+            for step in 0..=links {
+                toml.push_str(&format!(
+                    "[[role]]\nid = \"step-{step}\"\nnetworks = [\"vpn\"]\n"
+                ));
+                if step > 0 {
+                    csv.push_str(&format!("g, step-{}, step-{step}\n", step - 1));
+                }
+            }
+            write(path, "pack.toml", toml);
+            write(path, "policy.csv", csv);
+        }
+    };
+    let told = refused(spoil(10));
+    assert_eq!(
+        told,
+        "policy.csv:283: role \"step-0\" inherits over 10 steps: casbin sees 9"
+    );
+    let directory = copy_of_recruitment();
+    spoil(9)(directory.path());
+    assert!(load(directory.path()).is_ok());
+}
+
+#[test]
+fn the_administrator_works_from_where_the_pack_says() {
+    let directory = copy_of_recruitment();
+    let text = std::fs::read_to_string(directory.path().join("pack.toml")).unwrap();
+    let role = "\n[[role]]\nid = \"administrator\"\nnetworks = [\"office\"]\n";
+    write(directory.path(), "pack.toml", text + role);
+    let rules = load(directory.path()).unwrap().rules;
+    let administrator = rules
+        .roles
+        .get(rules.roles.id("administrator").unwrap())
+        .unwrap();
+    assert!(administrator.administers);
+    assert_eq!(
+        administrator.networks,
+        [rules.networks.id("office").unwrap()]
+    );
+}
+
+#[test]
+fn rules_that_resolve_to_too_many_tuples_are_refused() {
+    let told = refused(|path| {
+        let mut toml = std::fs::read_to_string(path.join("pack.toml")).unwrap();
+        let mut csv = std::fs::read_to_string(path.join("policy.csv")).unwrap();
+        for kind in 0..900 {
+            toml.push_str(&format!("[[kind]]\nid = \"kind-{kind}\"\n"));
+        }
+        for role in 0..300 {
+            toml.push_str(&format!(
+                "[[role]]\nid = \"extra-{role}\"\nnetworks = [\"vpn\"]\n"
+            ));
+            csv.push_str(&format!(
+                "p, extra-{role}, *, *, READ, legal-duty, always, allow\n"
+            ));
+        }
+        write(path, "pack.toml", toml);
+        write(path, "policy.csv", csv);
+    });
+    assert!(
+        told.contains("the rules resolve to more than 4000000 tuples"),
+        "{told}"
+    );
+}

@@ -1,0 +1,389 @@
+//! The composition root: opens what the configuration names, joins it, listens, and on a signal lets go in order.
+
+mod http;
+mod tls;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use sha2::{Digest, Sha256};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tonic::transport::Server;
+
+use crate::api;
+use crate::config::Config;
+use crate::decision::rules::RuleSet;
+use crate::domain::ids::Name;
+use crate::domain::time::Clock;
+use crate::gate::{Gate, Parts, Settings, StartError};
+use crate::identity::keyring::{Keyring, KeyringError};
+use crate::log::{AccessLog, LogConfig, LogHealth, OpenError};
+use crate::policy::{self, PackErrors};
+use crate::proto;
+use crate::store::{Store, StoreError};
+
+/// How long calls in flight may take after a stop was asked for.
+const DRAIN: Duration = Duration::from_secs(10);
+/// The longest a call may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// How many calls one connection may have in flight.
+const STREAMS_PER_CONNECTION: u32 = 1_024;
+
+/// Why the daemon did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The policy pack is not in order.
+    #[error("the policy pack is refused:\n{0}")]
+    Pack(#[from] PackErrors),
+    /// A certificate or key can't be used.
+    #[error("{}: {what}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The keyring can't be used.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The access log can't be opened.
+    #[error(transparent)]
+    Log(#[from] OpenError),
+    /// The store can't be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Log and store don't go together, or can't be read.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// An address can't be listened on.
+    #[error("can't listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The disk could not make the log durable, so what it holds is unknown: the next start looks.
+    #[error("the access log failed: {0}")]
+    LogFailed(String),
+    /// What should not happen.
+    #[error("internal error: {0}")]
+    Internal(String),
+}
+
+impl ServeError {
+    /// The code the process ends with (sysexits). Those of the log are at [`OpenError`].
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Pack(_) | Self::Tls { .. } | Self::Keyring(_) => 78,
+            Self::Log(error) => error.exit_code(),
+            Self::Start(
+                StartError::LogOlderThanStore { .. } | StartError::StoreOlderThanLog { .. },
+            ) => 65,
+            Self::Store(_) | Self::Start(_) => 72,
+            Self::Listen { .. } => 69,
+            Self::LogFailed(_) => 74,
+            Self::Internal(_) => 70,
+        }
+    }
+}
+
+/// What is counted for operators.
+#[derive(Debug, Default)]
+struct Metrics {
+    connections: AtomicU64,
+    failed_handshakes: AtomicU64,
+    refused_connections: AtomicU64,
+}
+
+impl Metrics {
+    fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A daemon that serves.
+#[derive(Debug)]
+pub struct Running {
+    /// Where gRPC listens.
+    pub grpc: SocketAddr,
+    /// Where metrics and liveness are served.
+    pub http: SocketAddr,
+    gate: Arc<Gate>,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+}
+
+/// Opens everything and serves.
+///
+/// # Errors
+/// Whatever keeps it from serving; nothing is left running then.
+pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
+    let pack = config.pack.clone();
+    let rules = blocking(move || policy::load(&pack)).await??.rules;
+    let tls = tls::configuration(&config)?;
+    let settings = settings(&config)?;
+    let keyring = Keyring::open(&config.data.join("keyring"))?;
+    let log_config = LogConfig {
+        segment_bytes: config.log_segment_bytes,
+        deadline: config.log_deadline,
+        ..LogConfig::new(config.data.join("log"))
+    };
+    let name = format!("{}/log/{}", config.trust_domain, uuid::Uuid::new_v4().simple());
+    let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
+    if let Some(torn) = &opened.torn_tail {
+        tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
+            "the last stop left a write half done; nothing of it had been answered");
+    }
+    let store = Store::open(&config.data.join("store.sqlite")).await?;
+    let grpc_listener = listen(config.grpc_listen).await?;
+    let http_listener = listen(config.http_listen).await?;
+    let grpc = local_address(&grpc_listener, config.grpc_listen)?;
+    let http = local_address(&http_listener, config.http_listen)?;
+    let gate = Gate::start(Parts {
+        clock,
+        settings,
+        rules: Arc::<RuleSet>::new(rules),
+        keyring,
+        log: opened,
+        store,
+    })
+    .await?;
+
+    let metrics = Arc::new(Metrics::default());
+    let (stop, stopping) = watch::channel(false);
+    let (health_reporter, health) = tonic_health::server::health_reporter();
+    report_health(&health_reporter, true).await;
+    let incoming = tls::incoming(
+        grpc_listener,
+        tls,
+        config.connections_max,
+        Arc::clone(&metrics),
+        stopping.clone(),
+    );
+    let router = Server::builder()
+        .layer(api::SizeLimits::new(Arc::clone(&gate)))
+        .timeout(CALL_TIMEOUT)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .http2_keepalive_interval(Some(Duration::from_secs(30)))
+        .http2_keepalive_timeout(Some(Duration::from_secs(10)))
+        .http2_max_header_list_size(16 * 1024)
+        .add_service(health)
+        .add_service(reflection_v1()?)
+        .add_service(reflection_v1alpha()?)
+        .add_service(services::access(&gate))
+        .add_service(services::authentication(&gate))
+        .add_service(services::subjects(&gate))
+        .add_service(services::access_log(&gate));
+    let mut until = stopping.clone();
+    let serving = tokio::spawn(async move {
+        let stopped = async move { stopped(&mut until).await };
+        if let Err(error) = router.serve_with_incoming_shutdown(incoming, stopped).await {
+            tracing::error!(%error, "the gRPC server ended");
+        }
+    });
+    let pages = tokio::spawn(http::serve(
+        http_listener,
+        Arc::clone(&gate),
+        metrics,
+        stopping.clone(),
+    ));
+    let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
+    tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, "serving");
+    Ok(Running {
+        grpc,
+        http,
+        gate,
+        stop,
+        servers: vec![serving, pages, watching],
+    })
+}
+
+impl Running {
+    /// Waits until the log fails, which ends the daemon; for ever otherwise.
+    pub async fn failed(&self) -> ServeError {
+        let mut log = self.gate.log().watch();
+        let failed = log
+            .wait_for(|state| matches!(state.health, LogHealth::Failed(_)))
+            .await;
+        match failed.map(|state| state.health.clone()) {
+            Ok(LogHealth::Failed(why)) => ServeError::LogFailed(why),
+            _ => ServeError::LogFailed("its writer ended".to_owned()),
+        }
+    }
+
+    /// Takes no more calls, lets those in flight end, writes the entry of the stop and closes everything.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        let ending = async {
+            for server in self.servers {
+                let _ = server.await;
+            }
+        };
+        if tokio::time::timeout(DRAIN, ending).await.is_err() {
+            tracing::warn!("calls were still in flight after {DRAIN:?}");
+        }
+        self.gate.stop().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// The services, each behind its own bound: [`api::SizeLimits`] refuses first and says why; this is the last line.
+mod services {
+    use super::{Arc, Gate, api, proto};
+    use proto::access_log_service_server::AccessLogServiceServer;
+    use proto::access_service_server::AccessServiceServer;
+    use proto::authentication_service_server::AuthenticationServiceServer;
+    use proto::subject_service_server::SubjectServiceServer;
+
+    const LAST_LINE_BYTES: usize = 4 * 1024 * 1024;
+
+    pub(super) fn access(gate: &Arc<Gate>) -> AccessServiceServer<api::Access> {
+        AccessServiceServer::new(api::Access::new(Arc::clone(gate))).max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn authentication(gate: &Arc<Gate>) -> AuthenticationServiceServer<api::Authentication> {
+        AuthenticationServiceServer::new(api::Authentication::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn subjects(gate: &Arc<Gate>) -> SubjectServiceServer<api::Subjects> {
+        SubjectServiceServer::new(api::Subjects::new(Arc::clone(gate))).max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn access_log(gate: &Arc<Gate>) -> AccessLogServiceServer<api::Logs> {
+        AccessLogServiceServer::new(api::Logs::new(Arc::clone(gate))).max_decoding_message_size(LAST_LINE_BYTES)
+    }
+}
+
+fn descriptors<'a>() -> tonic_reflection::server::Builder<'a> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(proto::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+}
+
+fn reflection_v1() -> Result<
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+    ServeError,
+> {
+    descriptors()
+        .build_v1()
+        .map_err(|error| ServeError::Internal(error.to_string()))
+}
+
+fn reflection_v1alpha() -> Result<
+    tonic_reflection::server::v1alpha::ServerReflectionServer<
+        impl tonic_reflection::server::v1alpha::ServerReflection,
+    >,
+    ServeError,
+> {
+    descriptors()
+        .build_v1alpha()
+        .map_err(|error| ServeError::Internal(error.to_string()))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServeError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| ServeError::Internal(error.to_string()))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| ServeError::Listen { address, source })
+}
+
+fn local_address(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, ServeError> {
+    listener
+        .local_addr()
+        .map_err(|source| ServeError::Listen { address, source })
+}
+
+fn settings(config: &Config) -> Result<Settings, ServeError> {
+    let own = [
+        ("sekisho-cli", &config.cli_certificate),
+        ("sekisho-console", &config.console_certificate),
+    ];
+    let mut built_in = HashMap::new();
+    for (id, path) in own {
+        if let Some(path) = path {
+            let id = Name::parse(id).map_err(|error| ServeError::Internal(error.to_string()))?;
+            built_in.insert(fingerprint(path)?, id);
+        }
+    }
+    Ok(Settings {
+        trust_domain: config.trust_domain.clone(),
+        built_in,
+        revoked_certificates: config.revoked_certificates.clone(),
+        allow_loopback_device: config.allow_loopback_device,
+        request_ids_max: config.request_ids_max,
+    })
+}
+
+fn fingerprint(path: &Path) -> Result<[u8; 32], ServeError> {
+    let certificates = tls::certificates(path)?;
+    match certificates.first() {
+        Some(certificate) => Ok(Sha256::digest(certificate).into()),
+        None => Err(ServeError::Tls {
+            path: path.to_owned(),
+            what: "holds no certificate".to_owned(),
+        }),
+    }
+}
+
+/// Ends when a stop is asked for; a dropped sender is a stop too.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Every minute tidies up; at each change of the log's health tells it.
+async fn watch_health(
+    gate: Arc<Gate>,
+    reporter: tonic_health::server::HealthReporter,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let mut log = gate.log().watch();
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    let mut look = tokio::time::interval(Duration::from_millis(500));
+    let mut was_serving = true;
+    loop {
+        tokio::select! {
+            () = stopped(&mut stopping) => break,
+            _ = minute.tick() => gate.tidy().await,
+            _ = look.tick() => {
+                let serving = matches!(log.borrow_and_update().health, LogHealth::Writing);
+                if serving != was_serving {
+                    report_health(&reporter, serving).await;
+                    was_serving = serving;
+                }
+            }
+        }
+    }
+    report_health(&reporter, false).await;
+}
+
+async fn report_health(reporter: &tonic_health::server::HealthReporter, serving: bool) {
+    let status = if serving {
+        tonic_health::ServingStatus::Serving
+    } else {
+        tonic_health::ServingStatus::NotServing
+    };
+    for service in [
+        "",
+        "sekisho.v1.AccessService",
+        "sekisho.v1.AuthenticationService",
+        "sekisho.v1.SubjectService",
+        "sekisho.v1.AccessLogService",
+    ] {
+        reporter.set_service_status(service, status).await;
+    }
+}

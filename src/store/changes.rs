@@ -1,0 +1,362 @@
+//! Changes that come from entries of the log.
+
+use sqlx::{Row, Sqlite, Transaction};
+
+use super::error::StoreError;
+use super::marks::{mark, set_mark};
+use super::{Store, to_stored};
+use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
+use crate::domain::subject::Pseudonym;
+use crate::domain::time::Timestamp;
+use crate::proto::stored_change::Kind;
+use crate::proto::{StoredChange, StoredDate, StoredHold, StoredSessionEnd};
+
+type Change<'a> = &'a mut Transaction<'static, Sqlite>;
+
+impl Store {
+    /// Applies the changes of entries in one transaction and moves the mark to `applied`; never backwards. A change below
+    /// the mark is skipped, so applying again does nothing. Durable when it returns.
+    ///
+    /// The caller must hand over every change between the mark and `applied`, in the order of the log.
+    ///
+    /// # Errors
+    /// [`StoreError::Order`] when the changes are not in rising order below `applied`; [`StoreError::Change`] when one is
+    /// of a kind that this version doesn't know, or malformed. Then nothing is applied, and the mark stays.
+    pub async fn apply(
+        &self,
+        changes: &[(LogIndex, StoredChange)],
+        applied: u64,
+    ) -> Result<(), StoreError> {
+        let mut next = 0;
+        for (index, _) in changes {
+            if index.0 < next || index.0 >= applied {
+                return Err(StoreError::Order(*index));
+            }
+            next = index.0.saturating_add(1);
+        }
+        let mut transaction = self.change().await?;
+        let mark = mark(&mut transaction, "applied").await?;
+        for (index, stored) in changes.iter().filter(|(index, _)| index.0 >= mark) {
+            let kind = stored.kind.as_ref().ok_or(StoreError::Change(*index))?;
+            match kind {
+                Kind::RegisterHold(hold) => register_hold(&mut transaction, *index, hold).await?,
+                Kind::ReleaseHold(hold) => release_hold(&mut transaction, *index, hold).await?,
+                Kind::SetDate(date) => set_date(&mut transaction, *index, date).await?,
+                Kind::Outcome(outcome) => {
+                    report_outcome(&mut transaction, *index, &outcome.decision_id).await?;
+                }
+                Kind::EndSession(end) => end_session(&mut transaction, *index, end).await?,
+            }
+        }
+        set_mark(&mut transaction, "applied", mark.max(applied)).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    /// The ended sessions whose tickets might still be shown at `now`, each with the end of its last ticket. The others are
+    /// forgotten.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn revoked_sessions(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
+        let mut change = self.change().await?;
+        sqlx::query("DELETE FROM ended_sessions WHERE ends_until < ?1")
+            .bind(now.micros())
+            .execute(&mut *change)
+            .await?;
+        let rows = sqlx::query("SELECT session, ends_until FROM ended_sessions")
+            .fetch_all(&mut *change)
+            .await?;
+        change.commit().await?;
+        rows.iter()
+            .map(|row| {
+                let session = SessionId::from_bytes(row.try_get("session")?)
+                    .ok_or_else(|| StoreError::Damaged("a session's id".to_owned()))?;
+                Ok((session, Timestamp::from_micros(row.try_get("ends_until")?)))
+            })
+            .collect()
+    }
+
+    /// Where the reported outcome of a decision is in the log; `None` where none was reported.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn outcome_of(&self, decision: DecisionId) -> Result<Option<LogIndex>, StoreError> {
+        let found: Option<i64> =
+            sqlx::query_scalar("SELECT log_index FROM outcomes WHERE decision = ?1")
+                .bind(decision.to_bytes())
+                .fetch_optional(&self.readers)
+                .await?;
+        Ok(found.and_then(|index| u64::try_from(index).ok()).map(LogIndex))
+    }
+}
+
+async fn register_hold(
+    change: Change<'_>,
+    index: LogIndex,
+    hold: &StoredHold,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO holds (subject, hold, reference, log_index) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (subject, hold) DO UPDATE
+         SET reference = excluded.reference, log_index = excluded.log_index",
+    )
+    .bind(subject(index, &hold.subject)?)
+    .bind(name(index, &hold.hold)?)
+    .bind(&hold.reference)
+    .bind(to_stored(index.0)?)
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
+async fn release_hold(
+    change: Change<'_>,
+    index: LogIndex,
+    hold: &StoredHold,
+) -> Result<(), StoreError> {
+    sqlx::query("DELETE FROM holds WHERE subject = ?1 AND hold = ?2")
+        .bind(subject(index, &hold.subject)?)
+        .bind(name(index, &hold.hold)?)
+        .execute(&mut **change)
+        .await?;
+    Ok(())
+}
+
+async fn set_date(
+    change: Change<'_>,
+    index: LogIndex,
+    date: &StoredDate,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO dates (subject, date, value, reference, log_index) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (subject, date) DO UPDATE
+         SET value = excluded.value, reference = excluded.reference, log_index = excluded.log_index",
+    )
+    .bind(subject(index, &date.subject)?)
+    .bind(name(index, &date.date)?)
+    .bind(date.value_us)
+    .bind(&date.reference)
+    .bind(to_stored(index.0)?)
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
+async fn report_outcome(
+    change: Change<'_>,
+    index: LogIndex,
+    decision: &[u8],
+) -> Result<(), StoreError> {
+    let decision = DecisionId::from_bytes(decision).ok_or(StoreError::Change(index))?;
+    sqlx::query(
+        "INSERT INTO outcomes (decision, log_index) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+    )
+    .bind(decision.to_bytes())
+    .bind(to_stored(index.0)?)
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
+async fn end_session(
+    change: Change<'_>,
+    index: LogIndex,
+    end: &StoredSessionEnd,
+) -> Result<(), StoreError> {
+    let session = SessionId::from_bytes(&end.session).ok_or(StoreError::Change(index))?;
+    sqlx::query(
+        "INSERT INTO ended_sessions (session, ends_until, log_index) VALUES (?1, ?2, ?3)
+         ON CONFLICT (session) DO UPDATE SET ends_until = excluded.ends_until
+         WHERE excluded.ends_until > ended_sessions.ends_until",
+    )
+    .bind(session.to_bytes())
+    .bind(end.until_us)
+    .bind(to_stored(index.0)?)
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
+/// Checked here and not left to the tables, so that the entry can be named.
+fn subject(index: LogIndex, bytes: &[u8]) -> Result<&[u8], StoreError> {
+    Pseudonym::from_bytes(bytes)
+        .map(|_| bytes)
+        .ok_or(StoreError::Change(index))
+}
+
+fn name(index: LogIndex, text: &str) -> Result<&str, StoreError> {
+    Name::parse(text)
+        .map(|_| text)
+        .map_err(|_| StoreError::Change(index))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::StoredOutcome;
+    use crate::store::tests::{change, fresh, hold};
+    use uuid::Uuid;
+
+    fn session_end(session: u128, until: i64) -> StoredChange {
+        change(Kind::EndSession(StoredSessionEnd {
+            session: Uuid::from_u128(session).as_bytes().to_vec(),
+            until_us: Timestamp::from_seconds(until).micros(),
+        }))
+    }
+
+    fn register(index: u64, subject: u8, id: &str) -> (LogIndex, StoredChange) {
+        (
+            LogIndex(index),
+            change(Kind::RegisterHold(hold(subject, id))),
+        )
+    }
+
+    fn release(index: u64, subject: u8, id: &str) -> (LogIndex, StoredChange) {
+        (
+            LogIndex(index),
+            change(Kind::ReleaseHold(hold(subject, id))),
+        )
+    }
+
+    async fn held(store: &Store) -> Vec<(u8, String)> {
+        let mut all = Vec::new();
+        let load = |subject: Pseudonym, state: crate::domain::subject::SubjectState| {
+            all.extend(
+                state
+                    .holds
+                    .iter()
+                    .map(|hold| (subject.0[0], hold.to_string())),
+            );
+        };
+        store.load_subjects(load).await.unwrap();
+        all
+    }
+
+    #[tokio::test]
+    async fn applying_again_does_nothing() {
+        let (_directory, path, store) = fresh().await;
+        let changes = [
+            register(3, 1, "stop"),
+            release(5, 1, "stop"),
+            register(6, 2, "stop"),
+        ];
+        store.apply(&changes, 8).await.unwrap();
+        assert_eq!(held(&store).await, [(2, "stop".to_owned())]);
+        // Were it applied again, the first change would bring the released hold back for a moment, and the mark down.
+        store.apply(&changes[..1], 4).await.unwrap();
+        assert_eq!(held(&store).await, [(2, "stop".to_owned())]);
+        assert_eq!(store.applied().await.unwrap(), 8);
+        store.close().await;
+        let store = Store::open(&path).await.unwrap();
+        store.apply(&changes, 8).await.unwrap();
+        assert_eq!(held(&store).await, [(2, "stop".to_owned())]);
+    }
+
+    #[tokio::test]
+    async fn a_replay_takes_up_where_the_mark_is() {
+        let (_directory, _, store) = fresh().await;
+        store.apply(&[register(0, 1, "stop")], 1).await.unwrap();
+        let replay = [
+            register(0, 1, "stop"),
+            release(1, 1, "stop"),
+            register(2, 1, "hold"),
+        ];
+        store.apply(&replay, 3).await.unwrap();
+        assert_eq!(held(&store).await, [(1, "hold".to_owned())]);
+        assert_eq!(store.applied().await.unwrap(), 3);
+    }
+
+    #[tokio::test]
+    async fn the_mark_never_moves_back() {
+        let (_directory, _, store) = fresh().await;
+        store.apply(&[], 10).await.unwrap();
+        store.apply(&[], 7).await.unwrap();
+        assert_eq!(store.applied().await.unwrap(), 10);
+        store.apply(&[], 11).await.unwrap();
+        assert_eq!(store.applied().await.unwrap(), 11);
+    }
+
+    #[tokio::test]
+    async fn changes_out_of_order_or_beyond_the_mark_are_refused_whole() {
+        let (_directory, _, store) = fresh().await;
+        for (changes, at) in [
+            (vec![register(2, 1, "a"), register(1, 1, "b")], 1),
+            (vec![register(2, 1, "a"), register(2, 1, "b")], 2),
+            (vec![register(1, 1, "a"), register(9, 1, "b")], 9),
+        ] {
+            let refused = store.apply(&changes, 9).await.unwrap_err();
+            assert!(matches!(refused, StoreError::Order(LogIndex(index)) if index == at));
+        }
+        assert!(held(&store).await.is_empty());
+        assert_eq!(store.applied().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn one_change_that_is_not_understood_stops_all() {
+        let (_directory, _, store) = fresh().await;
+        let mut short = hold(1, "a");
+        short.subject.pop();
+        for bad in [
+            StoredChange { kind: None },
+            change(Kind::RegisterHold(short)),
+            change(Kind::RegisterHold(hold(1, " "))),
+            change(Kind::Outcome(StoredOutcome {
+                decision_id: vec![],
+            })),
+            change(Kind::EndSession(StoredSessionEnd::default())),
+        ] {
+            let changes = [register(0, 1, "a"), (LogIndex(1), bad)];
+            let refused = store.apply(&changes, 2).await.unwrap_err();
+            assert!(
+                matches!(refused, StoreError::Change(LogIndex(1))),
+                "{refused}"
+            );
+        }
+        assert!(held(&store).await.is_empty());
+        assert_eq!(store.applied().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_reported_outcome_is_known() {
+        let (_directory, _, store) = fresh().await;
+        let decision = DecisionId(Uuid::from_u128(5));
+        assert!(!store.outcome_of(decision).await.unwrap().is_some());
+        let outcome = StoredOutcome {
+            decision_id: decision.to_bytes(),
+        };
+        let changes = [
+            (LogIndex(0), change(Kind::Outcome(outcome.clone()))),
+            (LogIndex(1), change(Kind::Outcome(outcome))),
+        ];
+        store.apply(&changes, 2).await.unwrap();
+        assert!(store.outcome_of(decision).await.unwrap().is_some());
+        let other = DecisionId(Uuid::from_u128(6));
+        assert!(!store.outcome_of(other).await.unwrap().is_some());
+    }
+
+    #[tokio::test]
+    async fn an_ended_session_is_told_until_its_tickets_have_ended() {
+        let (_directory, path, store) = fresh().await;
+        let changes = [
+            (LogIndex(0), session_end(1, 100)),
+            (LogIndex(1), session_end(2, 200)),
+            (LogIndex(2), session_end(2, 150)),
+        ];
+        store.apply(&changes, 3).await.unwrap();
+        store.close().await;
+        let store = Store::open(&path).await.unwrap();
+        let (first, second) = (SessionId(Uuid::from_u128(1)), SessionId(Uuid::from_u128(2)));
+        let at = Timestamp::from_seconds;
+        let mut told = store.revoked_sessions(at(100)).await.unwrap();
+        told.sort();
+        assert_eq!(told, [(first, at(100)), (second, at(200))]);
+        assert_eq!(
+            store.revoked_sessions(at(101)).await.unwrap(),
+            [(second, at(200))]
+        );
+        assert_eq!(store.revoked_sessions(at(201)).await.unwrap(), []);
+    }
+}

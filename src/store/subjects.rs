@@ -1,0 +1,152 @@
+//! Holds and dates of the people whose data are guarded, by pseudonym. They are changed by `apply` only.
+
+use sqlx::Row;
+use tokio_stream::StreamExt;
+
+use super::Store;
+use super::error::StoreError;
+use super::people::read_name;
+use crate::domain::subject::{Pseudonym, SubjectState};
+use crate::domain::time::Timestamp;
+
+impl Store {
+    /// Hands over what is registered, subject by subject in the order of their pseudonyms and all as of one moment, without
+    /// ever holding more than one subject. Returns how many there were.
+    ///
+    /// # Errors
+    /// When the store can't be read. What was handed over by then is not the whole, and must not be decided upon.
+    pub async fn load_subjects(
+        &self,
+        mut each: impl FnMut(Pseudonym, SubjectState),
+    ) -> Result<u64, StoreError> {
+        // Both tables lie in this order on disk, so nothing is sorted.
+        let mut rows = sqlx::query(
+            "SELECT subject, hold AS name, NULL AS value FROM holds
+             UNION ALL SELECT subject, date, value FROM dates
+             ORDER BY 1, 2",
+        )
+        .fetch(&self.readers);
+        let mut count = 0_u64;
+        let mut current: Option<(Pseudonym, SubjectState)> = None;
+        while let Some(row) = rows.next().await {
+            let row = row?;
+            let subject = Pseudonym::from_bytes(row.try_get("subject")?)
+                .ok_or_else(|| StoreError::Damaged("a pseudonym".to_owned()))?;
+            let name = read_name(row.try_get("name")?)?;
+            let value: Option<i64> = row.try_get("value")?;
+            if current.as_ref().is_some_and(|(same, _)| *same != subject)
+                && let Some((done, state)) = current.take()
+            {
+                each(done, state);
+                count = count.saturating_add(1);
+            }
+            let (_, state) = current.get_or_insert_with(|| (subject, SubjectState::default()));
+            match value {
+                None => state.holds.push(name),
+                Some(micros) => state.dates.push((name, Timestamp::from_micros(micros))),
+            }
+        }
+        if let Some((done, state)) = current {
+            each(done, state);
+            count = count.saturating_add(1);
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::LogIndex;
+    use crate::proto::stored_change::Kind;
+    use crate::proto::{StoredChange, StoredDate};
+    use crate::store::tests::{change, fresh, hold};
+    use std::collections::BTreeMap;
+
+    fn date(subject: u8, date: &str, seconds: i64) -> StoredChange {
+        change(Kind::SetDate(StoredDate {
+            subject: vec![subject; 32],
+            date: date.to_owned(),
+            value_us: Timestamp::from_seconds(seconds).micros(),
+            reference: String::new(),
+        }))
+    }
+
+    async fn load(store: &Store) -> BTreeMap<u8, SubjectState> {
+        let mut all = BTreeMap::new();
+        let each = |subject: Pseudonym, state| assert!(all.insert(subject.0[0], state).is_none());
+        let count = store.load_subjects(each).await.unwrap();
+        assert_eq!(count, u64::try_from(all.len()).unwrap());
+        all
+    }
+
+    #[tokio::test]
+    async fn holds_and_dates_are_told_as_they_were_registered() {
+        let (_directory, path, store) = fresh().await;
+        assert!(load(&store).await.is_empty());
+        let changes: Vec<(LogIndex, StoredChange)> = (0..)
+            .map(LogIndex)
+            .zip([
+                date(3, "retention-end", -5),
+                change(Kind::RegisterHold(hold(1, "use-suspended"))),
+                date(1, "keep-until", 10),
+                change(Kind::RegisterHold(hold(1, "legal-hold"))),
+                change(Kind::RegisterHold(hold(2, "legal-hold"))),
+                change(Kind::RegisterHold(hold(1, "legal-hold"))),
+                change(Kind::ReleaseHold(hold(2, "legal-hold"))),
+                change(Kind::ReleaseHold(hold(9, "never-registered"))),
+                date(1, "keep-until", 20),
+            ])
+            .collect();
+        store.apply(&changes, 9).await.unwrap();
+        store.close().await;
+        let store = Store::open(&path).await.unwrap();
+        let all = load(&store).await;
+        assert_eq!(all.keys().copied().collect::<Vec<u8>>(), [1, 3]);
+        let one = &all[&1];
+        assert!(one.has_hold("use-suspended") && one.has_hold("legal-hold"));
+        assert_eq!(one.holds.len(), 2);
+        assert_eq!(one.date("keep-until"), Some(Timestamp::from_seconds(20)));
+        assert_eq!(one.dates.len(), 1);
+        let three = &all[&3];
+        assert_eq!(
+            three.date("retention-end"),
+            Some(Timestamp::from_seconds(-5))
+        );
+        assert!(three.holds.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_hold_and_a_date_of_one_name_are_told_apart() {
+        let (_directory, _, store) = fresh().await;
+        let changes = [
+            (LogIndex(0), change(Kind::RegisterHold(hold(1, "same")))),
+            (LogIndex(1), date(1, "same", 0)),
+        ];
+        store.apply(&changes, 2).await.unwrap();
+        let all = load(&store).await;
+        assert!(all[&1].has_hold("same"));
+        assert_eq!(all[&1].date("same"), Some(Timestamp::from_seconds(0)));
+    }
+
+    #[tokio::test]
+    async fn subjects_come_without_a_sort() {
+        let (_directory, _, store) = fresh().await;
+        let plan: Vec<String> = sqlx::query(
+            "EXPLAIN QUERY PLAN
+             SELECT subject, hold AS name, NULL AS value FROM holds
+             UNION ALL SELECT subject, date, value FROM dates
+             ORDER BY 1, 2",
+        )
+        .fetch_all(&store.readers)
+        .await
+        .unwrap()
+        .iter()
+        .map(|row| row.get("detail"))
+        .collect();
+        assert!(
+            !plan.iter().any(|step| step.contains("TEMP B-TREE")),
+            "{plan:?}"
+        );
+    }
+}
