@@ -127,13 +127,18 @@ fn run(scenarios: &[Scenario], next: &AtomicUsize) -> Vec<(usize, Vec<String>)> 
     results
 }
 
+/// Why this is left to the other runners, if so.
+fn why_left(scenario: &Scenario) -> Option<&'static str> {
+    scenario.needs_held_facts().or(scenario.needs_held_clock())
+}
+
 #[test]
 fn every_scenario_holds_for_real_grpcurl_and_the_shipped_binary() {
     let began = Instant::now();
     let (playable, left): (Vec<_>, Vec<_>) = load(&pack())
         .unwrap()
         .into_iter()
-        .partition(|scenario| scenario.needs_held_facts().is_none());
+        .partition(|scenario| why_left(scenario).is_none());
     let workers = thread::available_parallelism()
         .map_or(1, usize::from)
         .clamp(1, 4);
@@ -177,7 +182,7 @@ fn every_scenario_holds_for_real_grpcurl_and_the_shipped_binary() {
     ));
     let mut why: BTreeMap<&str, usize> = BTreeMap::new();
     for scenario in &left {
-        *why.entry(scenario.needs_held_facts().unwrap_or_default())
+        *why.entry(why_left(scenario).unwrap_or_default())
             .or_default() += 1;
     }
     for (reason, count) in why {

@@ -9,6 +9,7 @@ pub mod client;
 pub mod compare;
 pub mod daemon;
 pub mod grpcurl;
+pub mod house;
 pub mod people;
 pub mod play;
 pub mod scenario;

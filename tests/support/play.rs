@@ -13,7 +13,7 @@ use super::scenario::{Scenario, Step};
 pub type Metadata = Vec<(String, String)>;
 
 /// Longer than the window of every limit and than an idle session, and a new step of every authenticator.
-const APART: Duration = Duration::from_secs(61 * 60);
+pub const APART: Duration = Duration::from_secs(61 * 60);
 
 /// Why there was no answer.
 #[derive(Debug, Clone)]

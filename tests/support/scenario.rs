@@ -276,13 +276,20 @@ impl Scenario {
         expand(&self.request)
     }
 
-    /// Why this can't be played through a socket against a clock that runs, if so.
+    /// Why this can't be played through a socket, if so.
     pub fn needs_held_facts(&self) -> Option<&'static str> {
         if self.peer.is_some() {
             Some("the service's address is not loopback's")
         } else if self.standing.is_some() {
             Some("no interface changes a standing yet")
-        } else if self.now.is_some() {
+        } else {
+            None
+        }
+    }
+
+    /// Why this can't be played against a clock that runs, if so.
+    pub fn needs_held_clock(&self) -> Option<&'static str> {
+        if self.now.is_some() {
             Some("the clock stands decades away")
         } else if self.held_clock {
             Some("the clock is held to the second")
