@@ -166,7 +166,9 @@ impl Config {
         let mut address = |key: &str, text: &str| {
             let parsed = text.parse::<SocketAddr>().ok();
             if parsed.is_none() {
-                wrong(format!("{key}: {text:?} is not an address with a port, e.g. 127.0.0.1:7443"));
+                wrong(format!(
+                    "{key}: {text:?} is not an address with a port, e.g. 127.0.0.1:7443"
+                ));
             }
             parsed
         };
@@ -189,38 +191,54 @@ impl Config {
                 Some(fingerprint) => {
                     revoked_certificates.insert(fingerprint);
                 }
-                None => wrong(format!("tls.revoked_certificates: {text:?} is not a SHA-256 in hex")),
+                None => wrong(format!(
+                    "tls.revoked_certificates: {text:?} is not a SHA-256 in hex"
+                )),
             }
         }
         let mut within = |key: &str, value: u64, bounds: std::ops::RangeInclusive<u64>| {
             if !bounds.contains(&value) {
-                wrong(format!("{key}: {value} is not from {} to {}", bounds.start(), bounds.end()));
+                wrong(format!(
+                    "{key}: {value} is not from {} to {}",
+                    bounds.start(),
+                    bounds.end()
+                ));
             }
         };
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         within("log.deadline_ms", file.log.deadline_ms, 10..=60_000);
         within("log.segment_mib", file.log.segment_mib, 1..=1_024);
-        within("bounds.request_ids", count(file.bounds.request_ids), 1..=50_000_000);
-        within("bounds.connections", count(file.bounds.connections), 1..=100_000);
+        within(
+            "bounds.request_ids",
+            count(file.bounds.request_ids),
+            1..=50_000_000,
+        );
+        within(
+            "bounds.connections",
+            count(file.bounds.connections),
+            1..=100_000,
+        );
         match (grpc_listen, http_listen, trust_domain) {
-            (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => Ok(Self {
-                data: folder.join(file.data),
-                pack: folder.join(file.pack),
-                grpc_listen,
-                http_listen,
-                certificate: folder.join(file.tls.certificate),
-                key: folder.join(file.tls.key),
-                client_authority: folder.join(file.tls.client_authority),
-                trust_domain,
-                revoked_certificates,
-                cli_certificate: file.tls.cli_certificate.map(|path| folder.join(path)),
-                console_certificate: file.tls.console_certificate.map(|path| folder.join(path)),
-                allow_loopback_device: file.allow_loopback_device,
-                log_deadline: Duration::from_millis(file.log.deadline_ms),
-                log_segment_bytes: file.log.segment_mib << 20,
-                request_ids_max: file.bounds.request_ids,
-                connections_max: file.bounds.connections,
-            }),
+            (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
+                Ok(Self {
+                    data: folder.join(file.data),
+                    pack: folder.join(file.pack),
+                    grpc_listen,
+                    http_listen,
+                    certificate: folder.join(file.tls.certificate),
+                    key: folder.join(file.tls.key),
+                    client_authority: folder.join(file.tls.client_authority),
+                    trust_domain,
+                    revoked_certificates,
+                    cli_certificate: file.tls.cli_certificate.map(|path| folder.join(path)),
+                    console_certificate: file.tls.console_certificate.map(|path| folder.join(path)),
+                    allow_loopback_device: file.allow_loopback_device,
+                    log_deadline: Duration::from_millis(file.log.deadline_ms),
+                    log_segment_bytes: file.log.segment_mib << 20,
+                    request_ids_max: file.bounds.request_ids,
+                    connections_max: file.bounds.connections,
+                })
+            }
             _ => Err(ConfigErrors(faults)),
         }
     }
@@ -267,7 +285,8 @@ trust_domain = "sekisho.test"
 
     #[test]
     fn the_environment_goes_before_the_file() {
-        let environment = |name: &str| (name == "SEKISHO_GRPC_LISTEN").then(|| "[::1]:1".to_owned());
+        let environment =
+            |name: &str| (name == "SEKISHO_GRPC_LISTEN").then(|| "[::1]:1".to_owned());
         let config = Config::read(WHOLE, "f", Path::new("/"), environment).unwrap();
         assert_eq!(config.grpc_listen, "[::1]:1".parse().unwrap());
     }
@@ -275,7 +294,10 @@ trust_domain = "sekisho.test"
     #[test]
     fn an_unknown_key_is_refused_with_its_line() {
         let faults = read(&format!("{WHOLE}trust_domains = 1\n")).unwrap_err();
-        assert!(faults.0[0].starts_with("sekisho.toml:13: unknown field `trust_domains`"), "{faults}");
+        assert!(
+            faults.0[0].starts_with("sekisho.toml:13: unknown field `trust_domains`"),
+            "{faults}"
+        );
     }
 
     #[test]
@@ -285,8 +307,16 @@ trust_domain = "sekisho.test"
             .replace("sekisho.test", "Sekisho Test")
             + "revoked_certificates = [\"abc\"]\n[log]\ndeadline_ms = 0\n";
         let faults = read(&text).unwrap_err().0;
-        for key in ["grpc.listen", "tls.trust_domain", "tls.revoked_certificates", "log.deadline_ms"] {
-            assert!(faults.iter().any(|fault| fault.contains(key)), "{key}: {faults:?}");
+        for key in [
+            "grpc.listen",
+            "tls.trust_domain",
+            "tls.revoked_certificates",
+            "log.deadline_ms",
+        ] {
+            assert!(
+                faults.iter().any(|fault| fault.contains(key)),
+                "{key}: {faults:?}"
+            );
         }
     }
 }

@@ -35,18 +35,30 @@ impl Access {
 
 #[tonic::async_trait]
 impl AccessService for Access {
-    async fn check(&self, request: Request<CheckRequest>) -> Result<Response<CheckResponse>, Status> {
+    async fn check(
+        &self,
+        request: Request<CheckRequest>,
+    ) -> Result<Response<CheckResponse>, Status> {
         let peer = peer::of(&request)?;
         let mut fields = Fields::default();
         let access = fields.access(request.into_inner(), None);
         let access = match fields.finish(access) {
             Ok(access) => access,
             Err(violations) => {
-                return Err(errors::status(self.gate.malformed(&peer, "Check", violations).await));
+                return Err(errors::status(
+                    self.gate.malformed(&peer, "Check", violations).await,
+                ));
             }
         };
-        let answer = self.gate.check(&peer, access).await.map_err(errors::status)?;
-        Ok(Response::new(convert::check_response(&answer, self.gate.log().name())))
+        let answer = self
+            .gate
+            .check(&peer, access)
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(convert::check_response(
+            &answer,
+            self.gate.log().name(),
+        )))
     }
 
     async fn batch_check(
@@ -62,8 +74,12 @@ impl AccessService for Access {
             .enumerate()
             .find(|(_, bytes)| *bytes > MESSAGE_MAX_BYTES);
         if let Some((position, bytes)) = too_large {
-            let what = format!("items[{position}] has {bytes} bytes; at most {MESSAGE_MAX_BYTES} are taken");
-            return Err(errors::status(self.gate.too_large(&peer, "BatchCheck", what).await));
+            let what = format!(
+                "items[{position}] has {bytes} bytes; at most {MESSAGE_MAX_BYTES} are taken"
+            );
+            return Err(errors::status(
+                self.gate.too_large(&peer, "BatchCheck", what).await,
+            ));
         }
         let accesses = match read_batch(batch) {
             Ok(accesses) => accesses,
@@ -117,7 +133,9 @@ impl AccessService for Access {
             Ok(report) => report,
             Err(violations) => {
                 return Err(errors::status(
-                    self.gate.malformed(&peer, "ReportOutcome", violations).await,
+                    self.gate
+                        .malformed(&peer, "ReportOutcome", violations)
+                        .await,
                 ));
             }
         };
@@ -138,7 +156,10 @@ fn read_batch(
         fields.wrong("items", "is empty");
     }
     if count > SUBJECTS_MAX {
-        fields.wrong("items", format!("has {count} items; at most {SUBJECTS_MAX} are taken"));
+        fields.wrong(
+            "items",
+            format!("has {count} items; at most {SUBJECTS_MAX} are taken"),
+        );
         return Err(fields.finish::<()>(None).err().unwrap_or_default());
     }
     let mut accesses = Vec::with_capacity(count);

@@ -17,9 +17,9 @@ use crate::domain::reason::ReasonCode;
 use crate::gate::{EntryFilter, Found, Gate, Page, Peer, Violation};
 use crate::proto::access_log_service_server::AccessLogService;
 use crate::proto::{
-    Decision, EntryKind, GetCheckpointRequest, GetCheckpointResponse, GetEntryRequest, GetEntryResponse,
-    GetInclusionProofRequest, GetInclusionProofResponse, SearchRequest, SearchResponse, TailRequest,
-    TailResponse, get_entry_request::By,
+    Decision, EntryKind, GetCheckpointRequest, GetCheckpointResponse, GetEntryRequest,
+    GetEntryResponse, GetInclusionProofRequest, GetInclusionProofResponse, SearchRequest,
+    SearchResponse, TailRequest, TailResponse, get_entry_request::By,
 };
 
 const PAGE_SIZE: i32 = 100;
@@ -38,7 +38,12 @@ impl Logs {
         Self { gate }
     }
 
-    async fn malformed(&self, peer: &Peer, call: &'static str, violations: Vec<Violation>) -> Status {
+    async fn malformed(
+        &self,
+        peer: &Peer,
+        call: &'static str,
+        violations: Vec<Violation>,
+    ) -> Status {
         errors::status(self.gate.malformed(peer, call, violations).await)
     }
 }
@@ -74,9 +79,21 @@ fn filter(fields: &mut Fields, request: &SearchRequest) -> EntryFilter {
         }
         (number != 0 && known).then_some(number)
     };
-    let decision = number("decision", request.decision, Decision::try_from(request.decision).is_ok());
-    let kind = number("kind", request.kind, EntryKind::try_from(request.kind).is_ok());
-    let reason = number("reason", request.reason, ReasonCode::from_number(request.reason).is_some());
+    let decision = number(
+        "decision",
+        request.decision,
+        Decision::try_from(request.decision).is_ok(),
+    );
+    let kind = number(
+        "kind",
+        request.kind,
+        EntryKind::try_from(request.kind).is_ok(),
+    );
+    let reason = number(
+        "reason",
+        request.reason,
+        ReasonCode::from_number(request.reason).is_some(),
+    );
     let action = Action::from_number(request.action);
     if action.is_none() && request.action != 0 {
         fields.wrong("action", format!("has no value {}", request.action));
@@ -86,7 +103,10 @@ fn filter(fields: &mut Fields, request: &SearchRequest) -> EntryFilter {
         text => {
             let block = parse_block(text).or_else(|_| parse_address(text).map(ipnet::IpNet::from));
             if block.is_err() {
-                fields.wrong("client_ip", "is neither an address nor a block without host bits");
+                fields.wrong(
+                    "client_ip",
+                    "is neither an address nor a block without host bits",
+                );
             }
             block.ok()
         }
@@ -120,7 +140,10 @@ impl AccessLogService for Logs {
     type SearchStream = FoundStream<SearchResponse>;
     type TailStream = FoundStream<TailResponse>;
 
-    async fn search(&self, request: Request<SearchRequest>) -> Result<Response<Self::SearchStream>, Status> {
+    async fn search(
+        &self,
+        request: Request<SearchRequest>,
+    ) -> Result<Response<Self::SearchStream>, Status> {
         let peer = peer::of(&request)?;
         let mut fields = Fields::default();
         let credentials = fields.credentials(request.metadata());
@@ -157,7 +180,10 @@ impl AccessLogService for Logs {
         }))
     }
 
-    async fn get_entry(&self, request: Request<GetEntryRequest>) -> Result<Response<GetEntryResponse>, Status> {
+    async fn get_entry(
+        &self,
+        request: Request<GetEntryRequest>,
+    ) -> Result<Response<GetEntryResponse>, Status> {
         let peer = peer::of(&request)?;
         let mut fields = Fields::default();
         let credentials = fields.credentials(request.metadata());
@@ -186,7 +212,10 @@ impl AccessLogService for Logs {
         }))
     }
 
-    async fn tail(&self, request: Request<TailRequest>) -> Result<Response<Self::TailStream>, Status> {
+    async fn tail(
+        &self,
+        request: Request<TailRequest>,
+    ) -> Result<Response<Self::TailStream>, Status> {
         let peer = peer::of(&request)?;
         let mut fields = Fields::default();
         let credentials = fields.credentials(request.metadata());

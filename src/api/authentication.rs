@@ -7,8 +7,7 @@ use tonic::{Request, Response, Status};
 use super::convert::{self, Fields};
 use super::{errors, peer, to_its_end};
 use crate::gate::{
-    Credentials, Gate, LoginRequest, PasswordAccepted, Peer, StepUpRequest, TicketGiven,
-    Violation,
+    Credentials, Gate, LoginRequest, PasswordAccepted, Peer, StepUpRequest, TicketGiven, Violation,
 };
 use crate::identity::password::Secret;
 use crate::proto::authentication_service_server::AuthenticationService;
@@ -37,7 +36,12 @@ impl Authentication {
         Self { gate }
     }
 
-    async fn malformed(&self, peer: &Peer, call: &'static str, violations: Vec<Violation>) -> Status {
+    async fn malformed(
+        &self,
+        peer: &Peer,
+        call: &'static str,
+        violations: Vec<Violation>,
+    ) -> Status {
         errors::status(self.gate.malformed(peer, call, violations).await)
     }
 }
@@ -77,7 +81,9 @@ impl AuthenticationService for Authentication {
         });
         let login = match fields.finish(login) {
             Ok(login) => login,
-            Err(violations) => return Err(self.malformed(&peer, "VerifyPassword", violations).await),
+            Err(violations) => {
+                return Err(self.malformed(&peer, "VerifyPassword", violations).await);
+            }
         };
         let gate = Arc::clone(&self.gate);
         let accepted = to_its_end(async move { gate.verify_password(&peer, login).await })
@@ -114,13 +120,16 @@ impl AuthenticationService for Authentication {
         let (challenge, code) = match fields.finish(challenge.zip(code)) {
             Ok(both) => both,
             Err(violations) => {
-                return Err(self.malformed(&peer, "VerifySecondFactor", violations).await);
+                return Err(self
+                    .malformed(&peer, "VerifySecondFactor", violations)
+                    .await);
             }
         };
         let gate = Arc::clone(&self.gate);
-        let given = to_its_end(async move { gate.verify_second_factor(&peer, &challenge, &code).await })
-            .await
-            .map_err(errors::status)?;
+        let given =
+            to_its_end(async move { gate.verify_second_factor(&peer, &challenge, &code).await })
+                .await
+                .map_err(errors::status)?;
         let TicketGiven {
             ticket,
             authenticated_at,
@@ -131,7 +140,10 @@ impl AuthenticationService for Authentication {
             session_ticket: ticket.expose().to_owned(),
             authenticated_at: convert::instant(authenticated_at.micros()),
             expires_at: convert::instant(expires.micros()),
-            amr: methods.iter().map(|method| method.amr().to_owned()).collect(),
+            amr: methods
+                .iter()
+                .map(|method| method.amr().to_owned())
+                .collect(),
             recovery_codes_left: 0,
         }))
     }
@@ -153,10 +165,12 @@ impl AuthenticationService for Authentication {
             Err(violations) => return Err(self.malformed(&peer, "BeginStepUp", violations).await),
         };
         let gate = Arc::clone(&self.gate);
-        let accepted =
-            to_its_end(async move { gate.begin_step_up(&peer, StepUpRequest { credentials }).await })
+        let accepted = to_its_end(async move {
+            gate.begin_step_up(&peer, StepUpRequest { credentials })
                 .await
-                .map_err(errors::status)?;
+        })
+        .await
+        .map_err(errors::status)?;
         Ok(Response::new(BeginStepUpResponse {
             methods: methods(&accepted),
             challenge_id: accepted.challenge,
@@ -201,13 +215,17 @@ impl AuthenticationService for Authentication {
         let new_session_ref = fields.name("new_session_ref", &request.new_session_ref);
         let credentials = match fields.finish(Some(credentials)) {
             Ok(credentials) => credentials,
-            Err(violations) => return Err(self.malformed(&peer, "ExchangeTicket", violations).await),
+            Err(violations) => {
+                return Err(self.malformed(&peer, "ExchangeTicket", violations).await);
+            }
         };
         let gate = Arc::clone(&self.gate);
-        let given =
-            to_its_end(async move { gate.exchange_ticket(&peer, &credentials, new_session_ref).await })
+        let given = to_its_end(async move {
+            gate.exchange_ticket(&peer, &credentials, new_session_ref)
                 .await
-                .map_err(errors::status)?;
+        })
+        .await
+        .map_err(errors::status)?;
         Ok(Response::new(ExchangeTicketResponse {
             session_ticket: given.ticket.expose().to_owned(),
             expires_at: convert::instant(given.expires.micros()),

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use tonic::metadata::MetadataMap;
 
 use crate::domain::access::{
-    AccessRequest, Action, Basis, CATEGORIES_MAX, Consent, LegalException, Proof, Provision, Relation,
-    SUBJECTS_MAX, SubjectRef, Subjects, TEXT_MAX_BYTES, TicketText,
+    AccessRequest, Action, Basis, CATEGORIES_MAX, Consent, LegalException, Proof, Provision,
+    Relation, SUBJECTS_MAX, SubjectRef, Subjects, TEXT_MAX_BYTES, TicketText,
 };
 use crate::domain::ids::{DecisionId, LogIndex, Name, NameError};
 use crate::domain::network::parse_address;
@@ -30,8 +30,10 @@ impl Fields {
     }
 
     pub(super) fn wrong(&mut self, field: &str, description: impl Into<String>) {
-        self.violations
-            .push(Violation::new(format!("{}{field}", self.prefix), description));
+        self.violations.push(Violation::new(
+            format!("{}{field}", self.prefix),
+            description,
+        ));
     }
 
     /// The value, or every violation.
@@ -85,9 +87,17 @@ impl Fields {
     }
 
     /// A list of subjects, none of them missing.
-    pub(super) fn subjects(&mut self, field: &str, texts: &[String], max: usize) -> Vec<SubjectRef> {
+    pub(super) fn subjects(
+        &mut self,
+        field: &str,
+        texts: &[String],
+        max: usize,
+    ) -> Vec<SubjectRef> {
         if texts.len() > max {
-            self.wrong(field, format!("names {} people; at most {max} are taken", texts.len()));
+            self.wrong(
+                field,
+                format!("names {} people; at most {max} are taken", texts.len()),
+            );
             return Vec::new();
         }
         texts
@@ -98,7 +108,12 @@ impl Fields {
             .collect()
     }
 
-    fn known<T>(&mut self, field: &str, number: i32, from: impl FnOnce(i32) -> Option<T>) -> Option<T> {
+    fn known<T>(
+        &mut self,
+        field: &str,
+        number: i32,
+        from: impl FnOnce(i32) -> Option<T>,
+    ) -> Option<T> {
         if number == 0 {
             return None;
         }
@@ -119,7 +134,11 @@ impl Fields {
     }
 
     /// An instant that may be missing.
-    pub(super) fn instant(&mut self, field: &str, at: Option<&prost_types::Timestamp>) -> Option<Timestamp> {
+    pub(super) fn instant(
+        &mut self,
+        field: &str,
+        at: Option<&prost_types::Timestamp>,
+    ) -> Option<Timestamp> {
         let at = at?;
         let micros = at
             .seconds
@@ -165,7 +184,11 @@ impl Fields {
             consent: self
                 .known("basis.consent", basis.consent, Consent::from_number)
                 .unwrap_or(Consent::None),
-            exception: self.known("basis.exception", basis.exception, LegalException::from_number),
+            exception: self.known(
+                "basis.exception",
+                basis.exception,
+                LegalException::from_number,
+            ),
             reference: self.name("basis.reference", &basis.reference),
             consent_difficult: basis.consent_difficult,
             subject_request: basis.subject_request,
@@ -227,14 +250,19 @@ impl Fields {
         if texts.len() > CATEGORIES_MAX {
             self.wrong(
                 "data.categories",
-                format!("names {} categories; at most {CATEGORIES_MAX} are taken", texts.len()),
+                format!(
+                    "names {} categories; at most {CATEGORIES_MAX} are taken",
+                    texts.len()
+                ),
             );
             return Vec::new();
         }
         texts
             .iter()
             .enumerate()
-            .filter_map(|(position, text)| self.required(&format!("data.categories[{position}]"), text))
+            .filter_map(|(position, text)| {
+                self.required(&format!("data.categories[{position}]"), text)
+            })
             .collect()
     }
 
@@ -246,13 +274,20 @@ impl Fields {
             (None, false) => Subjects::List(list),
             (Some(one), true) => Subjects::One(SubjectRef::new(&one)),
             (Some(_), false) => {
-                self.wrong("data.subject_refs", "stands instead of data.subject_ref, not beside it");
+                self.wrong(
+                    "data.subject_refs",
+                    "stands instead of data.subject_ref, not beside it",
+                );
                 Subjects::Unnamed
             }
         }
     }
 
-    fn provision(&mut self, action: Option<Action>, provision: Option<proto::Provision>) -> Provision {
+    fn provision(
+        &mut self,
+        action: Option<Action>,
+        provision: Option<proto::Provision>,
+    ) -> Provision {
         if action != Some(Action::Provide) {
             return Provision::default();
         }
@@ -263,7 +298,10 @@ impl Fields {
         for (field, text) in [
             ("provision.recipient_name", &provision.recipient_name),
             ("provision.recipient_address", &provision.recipient_address),
-            ("provision.recipient_representative", &provision.recipient_representative),
+            (
+                "provision.recipient_representative",
+                &provision.recipient_representative,
+            ),
             ("provision.recipient_country", &provision.recipient_country),
         ] {
             self.name(field, text);
@@ -351,7 +389,8 @@ fn obligation(stored: &proto::StoredObligation) -> proto::Obligation {
 /// The answer to a check, read from its entry.
 pub(super) fn check_response(answer: &Answer, log: &str) -> proto::CheckResponse {
     let entry = &answer.entry;
-    let position = |withheld: &proto::StoredWithheld| usize::try_from(withheld.index).unwrap_or(usize::MAX);
+    let position =
+        |withheld: &proto::StoredWithheld| usize::try_from(withheld.index).unwrap_or(usize::MAX);
     proto::CheckResponse {
         decision: entry.decision,
         reasons: entry.reasons.iter().map(reason).collect(),

@@ -22,10 +22,14 @@ pub(super) fn status(error: GateError) -> Status {
         GateError::NotAuthorised(_) => with_info(Code::PermissionDenied, message, "NOT_AUTHORISED"),
         GateError::NotGenuine => with_info(Code::Unauthenticated, message, "NOT_GENUINE"),
         GateError::Ticket(code) => by_reason(Code::Unauthenticated, message, code),
-        GateError::NotEnrolled => {
-            with_info(Code::FailedPrecondition, message, "SECOND_FACTOR_NOT_ENROLLED")
+        GateError::NotEnrolled => with_info(
+            Code::FailedPrecondition,
+            message,
+            "SECOND_FACTOR_NOT_ENROLLED",
+        ),
+        GateError::AllowanceEnded => {
+            with_info(Code::FailedPrecondition, message, "ALLOWANCE_ENDED")
         }
-        GateError::AllowanceEnded => with_info(Code::FailedPrecondition, message, "ALLOWANCE_ENDED"),
         GateError::AlreadyReported => with_info(Code::AlreadyExists, message, "ALREADY_REPORTED"),
         GateError::NotFound(_) => with_info(Code::NotFound, message, "NOT_FOUND"),
         GateError::Busy { retry_after, .. } => {
@@ -40,7 +44,10 @@ pub(super) fn status(error: GateError) -> Status {
         ),
         GateError::Log(error) => {
             tracing::error!(%error, "a call was refused because the access log can't be written");
-            unavailable("the access log can't be written, so nothing is answered", "LOG_UNAVAILABLE")
+            unavailable(
+                "the access log can't be written, so nothing is answered",
+                "LOG_UNAVAILABLE",
+            )
         }
         GateError::Store(error) => {
             tracing::error!(%error, "a call was refused because the store can't be used");
@@ -48,7 +55,11 @@ pub(super) fn status(error: GateError) -> Status {
         }
         GateError::Internal(what) => {
             tracing::error!(what, "internal error");
-            with_info(Code::Internal, "internal error; nothing was allowed".to_owned(), "INTERNAL")
+            with_info(
+                Code::Internal,
+                "internal error; nothing was allowed".to_owned(),
+                "INTERNAL",
+            )
         }
     }
 }

@@ -134,7 +134,8 @@ impl Bounded {
                     }
                     if *filled == header.len() {
                         let [_, a, b, c, d] = *header;
-                        let length = usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
+                        let length =
+                            usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
                         if length > self.max {
                             return Some(length);
                         }
@@ -151,7 +152,10 @@ impl Bounded {
     }
 
     fn refuse(&self, length: usize) -> Refusing {
-        let what = format!("the message has {length} bytes; at most {} are taken", self.max);
+        let what = format!(
+            "the message has {length} bytes; at most {} are taken",
+            self.max
+        );
         let (gate, peer, call) = (
             Arc::clone(&self.refuse.gate),
             self.refuse.peer.clone(),

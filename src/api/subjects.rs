@@ -32,12 +32,22 @@ impl Subjects {
         Self { gate }
     }
 
-    async fn malformed(&self, peer: &Peer, call: &'static str, violations: Vec<Violation>) -> Status {
+    async fn malformed(
+        &self,
+        peer: &Peer,
+        call: &'static str,
+        violations: Vec<Violation>,
+    ) -> Status {
         errors::status(self.gate.malformed(peer, call, violations).await)
     }
 }
 
-fn hold_change(fields: &mut Fields, subject_ref: &str, hold: &str, reference: &str) -> Option<HoldChange> {
+fn hold_change(
+    fields: &mut Fields,
+    subject_ref: &str,
+    hold: &str,
+    reference: &str,
+) -> Option<HoldChange> {
     let subject = fields.required("subject_ref", subject_ref);
     let hold = fields.required("hold", hold);
     let reference = fields.name("reference", reference);
@@ -57,7 +67,12 @@ impl SubjectService for Subjects {
         let peer = peer::of(&request)?;
         let request = request.into_inner();
         let mut fields = Fields::default();
-        let change = hold_change(&mut fields, &request.subject_ref, &request.hold, &request.reference);
+        let change = hold_change(
+            &mut fields,
+            &request.subject_ref,
+            &request.hold,
+            &request.reference,
+        );
         let change = match fields.finish(change) {
             Ok(change) => change,
             Err(violations) => return Err(self.malformed(&peer, "RegisterHold", violations).await),
@@ -77,7 +92,12 @@ impl SubjectService for Subjects {
         let mut fields = Fields::default();
         let credentials = fields.credentials(request.metadata());
         let request = request.into_inner();
-        let change = hold_change(&mut fields, &request.subject_ref, &request.hold, &request.reference);
+        let change = hold_change(
+            &mut fields,
+            &request.subject_ref,
+            &request.hold,
+            &request.reference,
+        );
         let change = match fields.finish(change) {
             Ok(change) => change,
             Err(violations) => return Err(self.malformed(&peer, "ReleaseHold", violations).await),
@@ -89,7 +109,10 @@ impl SubjectService for Subjects {
         Ok(Response::new(ReleaseHoldResponse { log_index: index.0 }))
     }
 
-    async fn set_date(&self, request: Request<SetDateRequest>) -> Result<Response<SetDateResponse>, Status> {
+    async fn set_date(
+        &self,
+        request: Request<SetDateRequest>,
+    ) -> Result<Response<SetDateResponse>, Status> {
         let peer = peer::of(&request)?;
         let request = request.into_inner();
         let mut fields = Fields::default();
@@ -143,7 +166,9 @@ impl SubjectService for Subjects {
             .collect();
         let (subjects, holds) = match fields.finish(Some((subjects, holds))) {
             Ok(both) => both,
-            Err(violations) => return Err(self.malformed(&peer, "FilterSubjects", violations).await),
+            Err(violations) => {
+                return Err(self.malformed(&peer, "FilterSubjects", violations).await);
+            }
         };
         let held = self
             .gate

@@ -1,1 +1,149 @@
-//! The command line.
+//! The command line. `init`, `dev` and `serve` run the daemon; the others are clients of it like any other, and nothing here
+//! decides.
+#![allow(clippy::print_stdout, clippy::print_stderr)] // it is a command line
+
+mod certificates;
+mod code;
+mod dev;
+mod init;
+mod people;
+mod sample;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// Why a command failed, and the code the process ends with (sysexits).
+#[derive(Debug)]
+struct Failure {
+    what: String,
+    code: u8,
+}
+
+impl Failure {
+    fn new(code: u8, what: impl std::fmt::Display) -> Self {
+        Self {
+            what: what.to_string(),
+            code,
+        }
+    }
+
+    /// 73: what has to be made can't be.
+    fn cannot_create(what: impl std::fmt::Display) -> Self {
+        Self::new(73, what)
+    }
+
+    /// 78: a configuration or a pack that is not in order.
+    fn configuration(what: impl std::fmt::Display) -> Self {
+        Self::new(78, what)
+    }
+}
+
+impl From<crate::serve::ServeError> for Failure {
+    fn from(error: crate::serve::ServeError) -> Self {
+        Self::new(error.exit_code(), error)
+    }
+}
+
+/// The checkpoint (関所) that internal systems ask before they read personal data.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = None, after_help = EXIT_CODES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 2 wrong arguments; 65 log damaged, or log and store of different age; 66 not a log; 69 address or
+server not available; 70 internal error; 71 disk full; 72 disk or store error; 73 can't write; 74 the disk failed while
+serving; 75 log in use by another process; 77 not permitted; 78 configuration or pack not in order.
+Messages for operators go to standard error; RUST_LOG sets how many (default: info).";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Try it: make a data directory with sample people and certificates, serve on loopback, print lines to paste
+    Dev(dev::DevArgs),
+    /// Make a data directory: keys, certificates, first administrators, a commented configuration
+    Init(init::InitArgs),
+    /// Serve by a configuration
+    Serve(serve::ServeArgs),
+    /// Print the current one-time code of a person whom `dev` or `init` made (reads their people.json)
+    Code(code::CodeArgs),
+    /// Look at policy packs
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum PolicyCommand {
+    /// Load a pack and tell everything that is wrong with it
+    Check {
+        /// The pack's folder
+        pack: PathBuf,
+    },
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")),
+        )
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .init();
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("sekisho: no runtime: {error}");
+            return ExitCode::from(70);
+        }
+    };
+    match runtime.block_on(run(arguments.command)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("sekisho: {}", failure.what);
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Dev(arguments) => dev::run(arguments).await,
+        Command::Init(arguments) => init::run(arguments).await,
+        Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Code(arguments) => code::run(&arguments),
+        Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
+    }
+}
+
+fn check_pack(folder: &std::path::Path) -> Result<(), Failure> {
+    let pack = crate::policy::load(folder).map_err(Failure::configuration)?;
+    let rules = &pack.rules;
+    println!(
+        "{}: {} services, {} networks, {} roles, {} kinds, {} categories, {} purposes, {} recipients, {} grants",
+        rules.pack,
+        rules.services.len(),
+        rules.networks.len(),
+        rules.roles.len(),
+        rules.kinds.len(),
+        rules.categories.len(),
+        rules.purposes.len(),
+        rules.recipients.len(),
+        rules.grants.len(),
+    );
+    println!(
+        "revision {}",
+        data_encoding::HEXLOWER.encode(&rules.revision)
+    );
+    Ok(())
+}

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::peer::Caller;
 use super::Gate;
+use super::peer::Caller;
 use crate::decision::rules::{Reviews, RuleSet};
 use crate::decision::{self, Facts, GenuineTicket, TicketFacts};
 use crate::domain::access::{
@@ -48,7 +48,11 @@ pub(super) struct Admitted {
 
 impl Gate {
     /// The device's address: what the service says, or for sekisho's own programs the other end of the connection.
-    pub(super) const fn device_address(&self, caller: &Caller<'_>, said: Option<IpAddr>) -> Option<IpAddr> {
+    pub(super) const fn device_address(
+        &self,
+        caller: &Caller<'_>,
+        said: Option<IpAddr>,
+    ) -> Option<IpAddr> {
         if caller.is_built_in {
             Some(caller.address)
         } else {
@@ -83,7 +87,9 @@ impl Gate {
             .map_or(ticket.issued, |last| last.max(ticket.issued));
         let person = self.person(&ticket.person);
         let revoked = self.sessions.is_revoked(ticket.session)
-            || person.as_ref().is_none_or(|person| ticket.epoch < person.epoch);
+            || person
+                .as_ref()
+                .is_none_or(|person| ticket.epoch < person.epoch);
         if now >= ticket.expires || now.since(last_use) > rules.session.idle {
             return Opened {
                 facts: TicketFacts::Expired {
@@ -109,7 +115,12 @@ impl Gate {
     }
 
     /// The session was used now; a ticket that is older than a fifth of the idle limit is renewed.
-    pub(super) fn use_session(&self, rules: &RuleSet, ticket: &Ticket, now: Timestamp) -> Option<TicketText> {
+    pub(super) fn use_session(
+        &self,
+        rules: &RuleSet,
+        ticket: &Ticket,
+        now: Timestamp,
+    ) -> Option<TicketText> {
         self.sessions.used(ticket.session, now);
         (now.since(ticket.issued) >= rules.session.idle / 5).then(|| {
             self.keyring.tickets.issue(&Ticket {
@@ -156,7 +167,8 @@ impl Gate {
             person: opened.person.as_deref(),
             subjects: &[],
         };
-        decision::admit(rules, &facts, self.admits_loopback(caller)).map_err(|reason| reason.code)?;
+        decision::admit(rules, &facts, self.admits_loopback(caller))
+            .map_err(|reason| reason.code)?;
         match (opened.person, opened.ticket, device) {
             (Some(person), Some(ticket), Some(client_ip)) => Ok(Admitted {
                 person,

@@ -32,7 +32,11 @@ impl Gate {
             self.store_waiting(&mut changes).await?;
         }
         let wanted = still_wanted(self).await?;
-        let receipt = self.log.append(std::slice::from_ref(&entry))?.await?.first();
+        let receipt = self
+            .log
+            .append(std::slice::from_ref(&entry))?
+            .await?
+            .first();
         // The log is the truth: what it says is so from here on, whether or not the store can take it now.
         apply(self, wanted);
         if changes.waiting.len() < WAITING_MAX {

@@ -107,7 +107,11 @@ impl Gate {
     ///
     /// # Errors
     /// When the request can't be taken, or no entry can be made durable; then nothing was allowed.
-    pub async fn check(self: &Arc<Self>, peer: &Peer, request: AccessRequest) -> Result<Answer, GateError> {
+    pub async fn check(
+        self: &Arc<Self>,
+        peer: &Peer,
+        request: AccessRequest,
+    ) -> Result<Answer, GateError> {
         let mut answers = self.check_batch(peer, vec![request]).await?;
         match (answers.pop(), answers.is_empty()) {
             (Some(answer), true) => Ok(answer),
@@ -134,7 +138,11 @@ impl Gate {
             .unwrap_or(Err(GateError::Internal("a check ended early")))
     }
 
-    async fn decide_all(&self, peer: &Peer, requests: Vec<AccessRequest>) -> Result<Answers, GateError> {
+    async fn decide_all(
+        &self,
+        peer: &Peer,
+        requests: Vec<AccessRequest>,
+    ) -> Result<Answers, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
@@ -146,7 +154,9 @@ impl Gate {
             .service
             .is_none_or(|service| !decision::is_from_its_blocks(service, caller.address));
         if is_stranger {
-            return self.refuse_stranger(peer, &rules, &caller, &cases, now).await;
+            return self
+                .refuse_stranger(peer, &rules, &caller, &cases, now)
+                .await;
         }
         let known = self.take_request_ids(&caller, &cases, now).await?;
         let mut ready = Vec::with_capacity(cases.len());
@@ -336,7 +346,10 @@ impl Gate {
                     entry.request_digest = case.content().to_vec();
                 }
                 self.seal_break_glass_reason(&mut entry, case)?;
-                let stored = charges.iter().map(|charge| stored_charge(charge, case)).collect();
+                let stored = charges
+                    .iter()
+                    .map(|charge| stored_charge(charge, case))
+                    .collect();
                 entry::decided(&mut entry, rules, verdict, stored, now);
                 Ok((
                     Ready::Decided {
@@ -371,7 +384,11 @@ impl Gate {
         entry
     }
 
-    fn seal_break_glass_reason(&self, entry: &mut StoredEntry, case: &Case) -> Result<(), GateError> {
+    fn seal_break_glass_reason(
+        &self,
+        entry: &mut StoredEntry,
+        case: &Case,
+    ) -> Result<(), GateError> {
         if let Some(reason) = &case.request.break_glass {
             entry.break_glass_reason_sealed = self
                 .keyring
@@ -409,14 +426,14 @@ impl Gate {
             .iter()
             .filter_map(|position| case.pseudonyms.get(*position).copied())
             .collect();
-        let person = case
-            .opened
-            .person
-            .as_ref()
-            .map_or("", |person| &*person.id);
+        let person = case.opened.person.as_ref().map_or("", |person| &*person.id);
         self.counters
             .reserve(person, &bounds, &subjects, demand.records, now, only_look)
-            .map_err(|position| limits.get(position).map_or(usize::MAX, |(position, _)| *position))
+            .map_err(|position| {
+                limits
+                    .get(position)
+                    .map_or(usize::MAX, |(position, _)| *position)
+            })
     }
 
     fn take_back(&self, ready: &[Ready]) {

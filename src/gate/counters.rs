@@ -76,7 +76,8 @@ impl Window {
             }
         }
         if charge.unnamed > 0 {
-            self.counted.push_back((at, Counted::Unnamed(charge.unnamed)));
+            self.counted
+                .push_back((at, Counted::Unnamed(charge.unnamed)));
             self.total = self.total.saturating_add(charge.unnamed);
         }
     }
@@ -84,10 +85,9 @@ impl Window {
     fn remove(&mut self, charge: &Charge) {
         for subject in &charge.named {
             if self.named.remove(subject).is_some() {
-                let position = self
-                    .counted
-                    .iter()
-                    .rposition(|(_, counted)| matches!(counted, Counted::Named(named) if named == subject));
+                let position = self.counted.iter().rposition(
+                    |(_, counted)| matches!(counted, Counted::Named(named) if named == subject),
+                );
                 if let Some(position) = position {
                     self.counted.remove(position);
                     self.total = self.total.saturating_sub(1);
@@ -265,46 +265,98 @@ mod tests {
     #[test]
     fn a_request_that_would_pass_the_limit_is_refused_whole() {
         let counters = Counters::new();
-        assert!(counters.reserve("p", &bound(10), &[], 8, at(0), false).is_ok());
-        assert_eq!(counters.reserve("p", &bound(10), &[], 3, at(1), false), Err(0));
-        assert!(counters.reserve("p", &bound(10), &[], 2, at(2), false).is_ok());
+        assert!(
+            counters
+                .reserve("p", &bound(10), &[], 8, at(0), false)
+                .is_ok()
+        );
+        assert_eq!(
+            counters.reserve("p", &bound(10), &[], 3, at(1), false),
+            Err(0)
+        );
+        assert!(
+            counters
+                .reserve("p", &bound(10), &[], 2, at(2), false)
+                .is_ok()
+        );
     }
 
     #[test]
     fn what_was_counted_leaves_after_the_window_and_not_before() {
         let counters = Counters::new();
-        assert!(counters.reserve("p", &bound(10), &[], 10, at(0), false).is_ok());
-        assert_eq!(counters.reserve("p", &bound(10), &[], 1, at(3600), false), Err(0));
-        assert!(counters.reserve("p", &bound(10), &[], 10, at(3601), false).is_ok());
+        assert!(
+            counters
+                .reserve("p", &bound(10), &[], 10, at(0), false)
+                .is_ok()
+        );
+        assert_eq!(
+            counters.reserve("p", &bound(10), &[], 1, at(3600), false),
+            Err(0)
+        );
+        assert!(
+            counters
+                .reserve("p", &bound(10), &[], 10, at(3601), false)
+                .is_ok()
+        );
     }
 
     #[test]
     fn the_larger_of_records_and_people_named_counts() {
         let counters = Counters::new();
         let named = [subject(1), subject(2), subject(2)];
-        let charges = counters.reserve("p", &bound(10), &named, 5, at(0), false).unwrap();
+        let charges = counters
+            .reserve("p", &bound(10), &named, 5, at(0), false)
+            .unwrap();
         assert_eq!((charges[0].named.len(), charges[0].unnamed), (2, 3));
-        assert_eq!(counters.reserve("p", &bound(10), &[], 6, at(1), true), Err(0));
-        assert!(counters.reserve("p", &bound(10), &[], 5, at(1), true).is_ok());
+        assert_eq!(
+            counters.reserve("p", &bound(10), &[], 6, at(1), true),
+            Err(0)
+        );
+        assert!(
+            counters
+                .reserve("p", &bound(10), &[], 5, at(1), true)
+                .is_ok()
+        );
     }
 
     #[test]
     fn looking_counts_nothing_and_a_release_gives_all_back() {
         let counters = Counters::new();
         for _ in 0..5 {
-            assert!(counters.reserve("p", &bound(10), &[], 10, at(0), true).is_ok());
+            assert!(
+                counters
+                    .reserve("p", &bound(10), &[], 10, at(0), true)
+                    .is_ok()
+            );
         }
-        let charges = counters.reserve("p", &bound(10), &[subject(1)], 10, at(0), false).unwrap();
+        let charges = counters
+            .reserve("p", &bound(10), &[subject(1)], 10, at(0), false)
+            .unwrap();
         counters.release("p", &charges);
-        assert!(counters.reserve("p", &bound(10), &[], 10, at(0), false).is_ok());
+        assert!(
+            counters
+                .reserve("p", &bound(10), &[], 10, at(0), false)
+                .is_ok()
+        );
     }
 
     #[test]
     fn a_clock_that_steps_back_frees_nobody_early() {
         let counters = Counters::new();
-        assert!(counters.reserve("p", &bound(10), &[], 5, at(1000), false).is_ok());
-        assert!(counters.reserve("p", &bound(10), &[], 5, at(0), false).is_ok());
-        assert_eq!(counters.reserve("p", &bound(10), &[], 1, at(4600), false), Err(0));
+        assert!(
+            counters
+                .reserve("p", &bound(10), &[], 5, at(1000), false)
+                .is_ok()
+        );
+        assert!(
+            counters
+                .reserve("p", &bound(10), &[], 5, at(0), false)
+                .is_ok()
+        );
+        assert_eq!(
+            counters.reserve("p", &bound(10), &[], 1, at(4600), false),
+            Err(0)
+        );
     }
 
     #[test]
@@ -314,7 +366,10 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..50 {
                 scope.spawn(|| {
-                    if counters.reserve("p", &bound(20), &[], 1, at(0), false).is_ok() {
+                    if counters
+                        .reserve("p", &bound(20), &[], 1, at(0), false)
+                        .is_ok()
+                    {
                         allowed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     }
                 });

@@ -24,13 +24,20 @@ const STEP_UP_METHODS: [&str; 1] = ["otp"];
 /// A UUIDv7 whose time is `now`, so that its entry is found by time.
 pub(super) fn new_id(now: Timestamp) -> DecisionId {
     let micros = u64::try_from(now.micros()).unwrap_or(0);
-    let nanos = u32::try_from(micros % 1_000_000).unwrap_or(0).saturating_mul(1_000);
+    let nanos = u32::try_from(micros % 1_000_000)
+        .unwrap_or(0)
+        .saturating_mul(1_000);
     let at = uuid::Timestamp::from_unix(uuid::NoContext, micros / 1_000_000, nanos);
     DecisionId(Uuid::new_v7(at))
 }
 
 /// An entry of some kind with who called from where.
-pub(super) fn event(kind: EntryKind, now: Timestamp, caller: &Caller<'_>, peer: &Peer) -> StoredEntry {
+pub(super) fn event(
+    kind: EntryKind,
+    now: Timestamp,
+    caller: &Caller<'_>,
+    peer: &Peer,
+) -> StoredEntry {
     let mut entry = StoredEntry {
         time_us: now.micros(),
         kind: kind.into(),
@@ -137,15 +144,13 @@ pub(super) fn decided(
     now: Timestamp,
 ) {
     let trace = verdict.trace();
-    entry.network = trace
-        .network
-        .map_or_else(String::new, |network| rules.networks.name(network).to_owned());
+    entry.network = trace.network.map_or_else(String::new, |network| {
+        rules.networks.name(network).to_owned()
+    });
     entry.provision_route = trace
         .route
         .map_or_else(String::new, |route| route.name().to_owned());
-    entry.rule = trace
-        .rule
-        .map_or_else(String::new, |rule| rule.to_string());
+    entry.rule = trace.rule.map_or_else(String::new, |rule| rule.to_string());
     entry.break_glass = trace.break_glass;
     entry.policy_revision = rules.revision.to_vec();
     match verdict {

@@ -74,10 +74,16 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError::NotGenuine`] for whatever is wrong with the person.
-    pub async fn verify_password(&self, peer: &Peer, login: LoginRequest) -> Result<PasswordAccepted, GateError> {
+    pub async fn verify_password(
+        &self,
+        peer: &Peer,
+        login: LoginRequest,
+    ) -> Result<PasswordAccepted, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.people_service(&rules, peer, "VerifyPassword", now).await?;
+        let caller = self
+            .people_service(&rules, peer, "VerifyPassword", now)
+            .await?;
         let Some(device) = self.device_address(&caller, login.client_ip) else {
             let missing = Violation::new("client_ip", "is missing");
             return Err(self
@@ -108,11 +114,14 @@ impl Gate {
             }
         };
         let (Some(person), None, Some(credential)) = (person, refused, credential) else {
-            return Err(self.step_refused(entry, refused.unwrap_or("no credential")).await);
+            return Err(self
+                .step_refused(entry, refused.unwrap_or("no credential"))
+                .await);
         };
         let challenge = Challenge {
             person: person.id.clone(),
-            caller: Name::parse(caller.id).map_err(|_| GateError::Internal("a caller without id"))?,
+            caller: Name::parse(caller.id)
+                .map_err(|_| GateError::Internal("a caller without id"))?,
             device: device_network(device),
             client_ip: device,
             session_ref: login.session_ref,
@@ -135,14 +144,23 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError::NotGenuine`] for a wrong, used or late code, an unknown or used-up challenge.
-    pub async fn verify_second_factor(&self, peer: &Peer, challenge_id: &str, code: &str) -> Result<TicketGiven, GateError> {
+    pub async fn verify_second_factor(
+        &self,
+        peer: &Peer,
+        challenge_id: &str,
+        code: &str,
+    ) -> Result<TicketGiven, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.people_service(&rules, peer, "VerifySecondFactor", now).await?;
+        let caller = self
+            .people_service(&rules, peer, "VerifySecondFactor", now)
+            .await?;
         let Some(challenge) = self.challenges.charge(challenge_id, caller.id, now) else {
             let mut entry = entry::event(EntryKind::Authentication, now, &caller, peer);
             entry::detail(&mut entry, "step", "second-factor");
-            return Err(self.step_refused(entry, "unknown, ended or used-up challenge").await);
+            return Err(self
+                .step_refused(entry, "unknown, ended or used-up challenge")
+                .await);
         };
         let step = match challenge.purpose {
             ChallengePurpose::Login => "second-factor",
@@ -155,7 +173,9 @@ impl Gate {
         entry::acted_by(&mut entry, &person);
         let credential = self.store.credential(&person.id).await?;
         let Some(factor) = credential.and_then(|credential| credential.second_factor) else {
-            return Err(self.refused_entry(entry, "VerifySecondFactor", GateError::NotEnrolled).await);
+            return Err(self
+                .refused_entry(entry, "VerifySecondFactor", GateError::NotEnrolled)
+                .await);
         };
         let failures = self.store.charge_second_factor(factor.id).await?;
         entry::detail(&mut entry, "attempt", failures.to_string());
@@ -171,12 +191,16 @@ impl Gate {
             CodeOutcome::Wrong => return Err(self.step_refused(entry, "wrong code").await),
             CodeOutcome::Used => return Err(self.step_refused(entry, "used code").await),
             CodeOutcome::Unreadable => {
-                return Err(self.step_refused(entry, "the stored seed does not open").await);
+                return Err(self
+                    .step_refused(entry, "the stored seed does not open")
+                    .await);
             }
             CodeOutcome::Spent(step) => entry::detail(&mut entry, "time_step", step.to_string()),
         }
         if !self.challenges.close(challenge_id) {
-            return Err(self.step_refused(entry, "challenge used at the same time").await);
+            return Err(self
+                .step_refused(entry, "challenge used at the same time")
+                .await);
         }
         let ticket = match &challenge.purpose {
             ChallengePurpose::StepUp(ticket) if self.sessions.is_revoked(ticket.session) => {
@@ -214,7 +238,12 @@ impl Gate {
         code: &Code,
         now: Timestamp,
     ) -> Result<CodeOutcome, GateError> {
-        let Ok(seed) = Seed::open(&self.keyring.seeds, &person.id, factor.id, &factor.sealed_seed) else {
+        let Ok(seed) = Seed::open(
+            &self.keyring.seeds,
+            &person.id,
+            factor.id,
+            &factor.sealed_seed,
+        ) else {
             return Ok(CodeOutcome::Unreadable);
         };
         let Some(step) = seed.matching_step(code, now) else {
@@ -231,16 +260,26 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError::Ticket`] when the ticket won't do.
-    pub async fn begin_step_up(&self, peer: &Peer, request: StepUpRequest) -> Result<PasswordAccepted, GateError> {
+    pub async fn begin_step_up(
+        &self,
+        peer: &Peer,
+        request: StepUpRequest,
+    ) -> Result<PasswordAccepted, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.people_service(&rules, peer, "BeginStepUp", now).await?;
+        let caller = self
+            .people_service(&rules, peer, "BeginStepUp", now)
+            .await?;
         let opened = self.open_credentials(&rules, &caller, &request.credentials, now);
         let opened = take_up_again(self, opened, &caller, &request.credentials);
         let device = self.device_address(&caller, request.credentials.client_ip);
         let admitted = match self.admit_opened(&rules, &caller, opened, device, now) {
             Ok(admitted) => admitted,
-            Err(code) => return Err(self.ticket_refused(peer, &caller, "BeginStepUp", code, now).await),
+            Err(code) => {
+                return Err(self
+                    .ticket_refused(peer, &caller, "BeginStepUp", code, now)
+                    .await);
+            }
         };
         let challenge = Challenge {
             person: admitted.person.id.clone(),
@@ -278,11 +317,15 @@ impl Gate {
             Ok(ticket) if *ticket.caller == *caller.id => ticket,
             Ok(_) => {
                 let code = ReasonCode::TicketBindingMismatch;
-                return Err(self.ticket_refused(peer, &caller, "EndSession", code, now).await);
+                return Err(self
+                    .ticket_refused(peer, &caller, "EndSession", code, now)
+                    .await);
             }
             Err(_) => {
                 let code = ReasonCode::TicketInvalid;
-                return Err(self.ticket_refused(peer, &caller, "EndSession", code, now).await);
+                return Err(self
+                    .ticket_refused(peer, &caller, "EndSession", code, now)
+                    .await);
             }
         };
         let mut entry = entry::event(EntryKind::Authentication, now, &caller, peer);
@@ -298,9 +341,13 @@ impl Gate {
                 until_us: ticket.expires.micros(),
             })),
         });
-        self.change(entry, async |_| Ok(()), |gate, ()| {
-            gate.sessions.revoke(ticket.session, ticket.expires, now);
-        })
+        self.change(
+            entry,
+            async |_| Ok(()),
+            |gate, ()| {
+                gate.sessions.revoke(ticket.session, ticket.expires, now);
+            },
+        )
         .await?;
         Ok(())
     }
@@ -318,7 +365,9 @@ impl Gate {
     ) -> Result<TicketGiven, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.people_service(&rules, peer, "ExchangeTicket", now).await?;
+        let caller = self
+            .people_service(&rules, peer, "ExchangeTicket", now)
+            .await?;
         let partner = credentials
             .ticket
             .as_ref()
@@ -334,12 +383,18 @@ impl Gate {
             ..caller
         };
         let opened = self.open_credentials(&rules, &as_partner, credentials, now);
-        let admitted = match self.admit_opened(&rules, &caller, opened, credentials.client_ip, now) {
+        let admitted = match self.admit_opened(&rules, &caller, opened, credentials.client_ip, now)
+        {
             Ok(admitted) => admitted,
-            Err(code) => return Err(self.ticket_refused(peer, &caller, "ExchangeTicket", code, now).await),
+            Err(code) => {
+                return Err(self
+                    .ticket_refused(peer, &caller, "ExchangeTicket", code, now)
+                    .await);
+            }
         };
         let ticket = Ticket {
-            caller: Name::parse(caller.id).map_err(|_| GateError::Internal("a caller without id"))?,
+            caller: Name::parse(caller.id)
+                .map_err(|_| GateError::Internal("a caller without id"))?,
             session_ref: new_session_ref,
             issued: now,
             ..admitted.ticket
@@ -477,7 +532,12 @@ fn why_not(
 }
 
 /// An idle session that a fresh second step takes up again: its ticket counts as genuine here, and its bindings count.
-fn take_up_again(gate: &Gate, opened: Opened, caller: &Caller<'_>, credentials: &Credentials) -> Opened {
+fn take_up_again(
+    gate: &Gate,
+    opened: Opened,
+    caller: &Caller<'_>,
+    credentials: &Credentials,
+) -> Opened {
     if opened.facts != (TicketFacts::Expired { may_step_up: true }) {
         return opened;
     }

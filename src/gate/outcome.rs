@@ -31,10 +31,16 @@ impl Gate {
     ///
     /// # Errors
     /// When there is no such allowance of this service, or it was reported already.
-    pub async fn report_outcome(&self, peer: &Peer, report: OutcomeReport) -> Result<LogIndex, GateError> {
+    pub async fn report_outcome(
+        &self,
+        peer: &Peer,
+        report: OutcomeReport,
+    ) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.caller_at_home(&rules, peer, "ReportOutcome", now).await?;
+        let caller = self
+            .caller_at_home(&rules, peer, "ReportOutcome", now)
+            .await?;
         let found = self.find_decision(report.decision).await?;
         let decision = match found {
             Some((_, decision)) if decision.caller == caller.id => decision,
@@ -46,13 +52,23 @@ impl Gate {
         };
         let mut violations = Vec::new();
         if decision.decision != i32::from(Decision::Allow) {
-            violations.push(Violation::new("decision_id", "was a denial: nothing came of it"));
+            violations.push(Violation::new(
+                "decision_id",
+                "was a denial: nothing came of it",
+            ));
         }
         if report.abandoned && (report.records_accessed > 0 || !report.subjects.is_empty()) {
-            violations.push(Violation::new("abandoned", "contradicts records_accessed or subject_refs"));
+            violations.push(Violation::new(
+                "abandoned",
+                "contradicts records_accessed or subject_refs",
+            ));
         }
         for (position, id) in report.fulfilled.iter().enumerate() {
-            if !decision.obligations.iter().any(|obligation| obligation.id == *id) {
+            if !decision
+                .obligations
+                .iter()
+                .any(|obligation| obligation.id == *id)
+            {
                 violations.push(Violation::new(
                     format!("fulfilled_obligations[{position}]"),
                     "is no obligation of this decision",
@@ -90,7 +106,10 @@ impl Gate {
         entry.subject_kind.clone_from(&decision.subject_kind);
         entry.categories.clone_from(&decision.categories);
         entry.purpose.clone_from(&decision.purpose);
-        entry.subjects = pseudonyms.iter().map(|subject| subject.0.to_vec()).collect();
+        entry.subjects = pseudonyms
+            .iter()
+            .map(|subject| subject.0.to_vec())
+            .collect();
         entry.record_count = decision.record_count;
         entry.records_accessed = report.records_accessed;
         entry.abandoned = report.abandoned;
@@ -152,5 +171,9 @@ pub(super) fn recount(counters: &super::counters::Counters, entry: &StoredEntry)
                 .collect(),
         })
         .collect();
-    counters.add(&entry.person, &charges, Timestamp::from_micros(entry.time_us));
+    counters.add(
+        &entry.person,
+        &charges,
+        Timestamp::from_micros(entry.time_us),
+    );
 }

@@ -116,7 +116,9 @@ impl Gate {
         filter: EntryFilter,
         page: Page,
     ) -> Result<mpsc::Receiver<Found>, GateError> {
-        let (sieve, _) = self.admit_reader(peer, credentials, "Search", filter).await?;
+        let (sieve, _) = self
+            .admit_reader(peer, credentials, "Search", filter)
+            .await?;
         let start = self.start_of(&sieve.filter, page)?;
         let (send, found) = mpsc::channel(64);
         let gate = Arc::clone(self);
@@ -131,7 +133,9 @@ impl Gate {
             let mut last: Option<ReadEntry> = None;
             let mut count = 0_usize;
             for kept in scan {
-                let fits = kept.map_err(unreadable).and_then(|kept| gate.sift(&sieve, kept));
+                let fits = kept
+                    .map_err(unreadable)
+                    .and_then(|kept| gate.sift(&sieve, kept));
                 let next = match fits {
                     Ok(Sifted::Fits(entry)) => *entry,
                     Ok(Sifted::No) => {
@@ -151,7 +155,11 @@ impl Gate {
                 let more = (count == page.size).then_some(next.index);
                 if let Some(entry) = last.replace(next) {
                     let entry = runtime.block_on(gate.with_outcome(entry));
-                    if send.blocking_send(entry.map(|entry| (entry, more))).is_err() || more.is_some() {
+                    if send
+                        .blocking_send(entry.map(|entry| (entry, more)))
+                        .is_err()
+                        || more.is_some()
+                    {
                         return;
                     }
                 }
@@ -198,10 +206,13 @@ impl Gate {
                 if durable <= next.0 {
                     continue;
                 }
-                let (from, sieve, scanning, sink) = (next, sieve.clone(), Arc::clone(&gate), send.clone());
+                let (from, sieve, scanning, sink) =
+                    (next, sieve.clone(), Arc::clone(&gate), send.clone());
                 let scanned = tokio::task::spawn_blocking(move || {
                     for kept in scanning.log.reader().forward(from) {
-                        let sifted = kept.map_err(unreadable).and_then(|kept| scanning.sift(&sieve, kept));
+                        let sifted = kept
+                            .map_err(unreadable)
+                            .and_then(|kept| scanning.sift(&sieve, kept));
                         let sent = match sifted {
                             Ok(Sifted::Fits(entry)) => sink.blocking_send(Ok((*entry, None))),
                             Ok(Sifted::No | Sifted::Past) => Ok(()),
@@ -274,7 +285,8 @@ impl Gate {
             Reviews::Nothing => {
                 let mut entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
                 entry::acted_by(&mut entry, &admitted.person);
-                let error = GateError::NotAuthorised("none of this person's roles reviews the access log");
+                let error =
+                    GateError::NotAuthorised("none of this person's roles reviews the access log");
                 return Err(self.refused_entry(entry, call, error).await);
             }
         };
@@ -310,7 +322,10 @@ impl Gate {
             (false, _, Some(until)) => {
                 // Entries a little out of order are met by starting a little later; the sieve drops what doesn't fit.
                 let slack = until.plus(std::time::Duration::from_secs(20));
-                reader.first_at_or_after(slack).map_err(unreadable)?.min(newest)
+                reader
+                    .first_at_or_after(slack)
+                    .map_err(unreadable)?
+                    .min(newest)
             }
             (false, _, None) => newest,
         };
@@ -327,7 +342,11 @@ impl Gate {
         let time = Timestamp::from_micros(entry.time_us);
         // Newest first, nothing older than this by more than a clock's jitter can fit any more.
         let jitter = std::time::Duration::from_secs(20);
-        if sieve.filter.from.is_some_and(|from| time < from.minus(jitter)) {
+        if sieve
+            .filter
+            .from
+            .is_some_and(|from| time < from.minus(jitter))
+        {
             return Ok(Sifted::Past);
         }
         if !sieve.fits(&entry, time) {
@@ -421,7 +440,11 @@ fn read_entry(
     entry::acted_by(&mut entry, &admitted.person);
     entry::in_session(&mut entry, &admitted.ticket);
     entry.client_ip = admitted.client_ip.to_string();
-    entry.subjects = sieve.subject.iter().map(|subject| subject.0.to_vec()).collect();
+    entry.subjects = sieve
+        .subject
+        .iter()
+        .map(|subject| subject.0.to_vec())
+        .collect();
     entry::detail(&mut entry, "call", call);
     // A subject's own name prints as nothing here; its pseudonym is above.
     let conditions = EntryFilter {
@@ -447,14 +470,20 @@ impl std::fmt::Display for EntryFilter {
             ($($field:ident)+) => { $(say(stringify!($field), self.$field.as_ref().map(|value| value as &dyn std::fmt::Display))?;)+ };
         }
         each!(from until person category purpose action decision reason caller client_ip kind system subject_kind department recipient case_ref);
-        say("break_glass_only", self.break_glass_only.then_some(&true as &dyn std::fmt::Display))
+        say(
+            "break_glass_only",
+            self.break_glass_only
+                .then_some(&true as &dyn std::fmt::Display),
+        )
     }
 }
 
 impl Sieve {
     fn fits(&self, entry: &StoredEntry, time: Timestamp) -> bool {
         let filter = &self.filter;
-        let same = |wanted: &Option<Name>, has: &str| wanted.as_ref().is_none_or(|wanted| **wanted == *has);
+        let same = |wanted: &Option<Name>, has: &str| {
+            wanted.as_ref().is_none_or(|wanted| **wanted == *has)
+        };
         let covers = |wanted: &str, has: &str| {
             has.strip_prefix(wanted)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -465,7 +494,9 @@ impl Sieve {
             && filter.from.is_none_or(|from| time >= from)
             && filter.until.is_none_or(|until| time < until)
             && filter.kind.is_none_or(|kind| kind == entry.kind)
-            && filter.decision.is_none_or(|decision| decision == entry.decision)
+            && filter
+                .decision
+                .is_none_or(|decision| decision == entry.decision)
             && filter
                 .action
                 .is_none_or(|action| action.number() == entry.action)

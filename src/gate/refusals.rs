@@ -91,7 +91,10 @@ impl Refusals {
             loop {
                 tokio::time::sleep(WINDOW).await;
                 let window = {
-                    let mut windows = refusals.windows.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut windows = refusals
+                        .windows
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner);
                     match windows.get_mut(&key) {
                         Some(window) if window.sum.is_some() => std::mem::take(window),
                         _ => {
@@ -135,9 +138,15 @@ impl Gate {
         }];
         let key = (peer.certificate.fingerprint, code.name());
         let logged = if code.stage() == Stage::Caller {
-            self.refusals.log(&self.log, key, entry, 1).await.map(|_| ())
+            self.refusals
+                .log(&self.log, key, entry, 1)
+                .await
+                .map(|_| ())
         } else {
-            write(&self.log, entry).await.map(|_| ()).map_err(GateError::from)
+            write(&self.log, entry)
+                .await
+                .map(|_| ())
+                .map_err(GateError::from)
         };
         logged.err().unwrap_or(GateError::Refused(code))
     }
@@ -166,7 +175,8 @@ impl Gate {
     ) -> GateError {
         let (rules, now) = (self.rules.load_full(), self.now());
         let caller = self.caller(&rules, peer, now);
-        self.malformed_of(peer, &caller, call, violations, now).await
+        self.malformed_of(peer, &caller, call, violations, now)
+            .await
     }
 
     pub(super) async fn malformed_of(
@@ -177,7 +187,10 @@ impl Gate {
         violations: Vec<Violation>,
         now: Timestamp,
     ) -> GateError {
-        let fields: Vec<&str> = violations.iter().map(|violation| &*violation.field).collect();
+        let fields: Vec<&str> = violations
+            .iter()
+            .map(|violation| &*violation.field)
+            .collect();
         let mut entry = entry::event(EntryKind::RefusedCall, now, caller, peer);
         entry::detail(&mut entry, "call", call);
         entry::detail(&mut entry, "fields", fields.join(", "));
@@ -207,10 +220,16 @@ impl Gate {
             .service
             .is_some_and(|service| decision::is_from_its_blocks(service, caller.address));
         let logged = if at_home {
-            write(&self.log, entry).await.map(|_| ()).map_err(GateError::from)
+            write(&self.log, entry)
+                .await
+                .map(|_| ())
+                .map_err(GateError::from)
         } else {
             let key = (peer.certificate.fingerprint, "malformed");
-            self.refusals.log(&self.log, key, entry, 1).await.map(|_| ())
+            self.refusals
+                .log(&self.log, key, entry, 1)
+                .await
+                .map(|_| ())
         };
         logged.err().unwrap_or(error)
     }

@@ -22,7 +22,11 @@ pub(super) struct Key([u8; 16]);
 impl Key {
     pub(super) fn of(caller: &str, request_id: &str) -> Self {
         let mut hash = Sha256::new();
-        hash.update(u64::try_from(caller.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hash.update(
+            u64::try_from(caller.len())
+                .unwrap_or(u64::MAX)
+                .to_be_bytes(),
+        );
         hash.update(caller);
         hash.update(request_id);
         let mut key = [0; 16];
@@ -109,7 +113,13 @@ impl Repeats {
     }
 
     /// Puts in an answer that the log has.
-    pub(super) fn remember(&self, key: Key, content: ContentDigest, index: LogIndex, at: Timestamp) {
+    pub(super) fn remember(
+        &self,
+        key: Key,
+        content: ContentDigest,
+        index: LogIndex,
+        at: Timestamp,
+    ) {
         let mut table = self.lock();
         table.slots.insert(key, Slot::Answered(content, index));
         table.by_time.push_back((at, key));
@@ -179,7 +189,10 @@ mod tests {
             repeats.begin(key, [2; 32], at(600)),
             Known::OtherContent
         ));
-        assert!(matches!(repeats.begin(key, [1; 32], at(601)), Known::First(_)));
+        assert!(matches!(
+            repeats.begin(key, [1; 32], at(601)),
+            Known::First(_)
+        ));
     }
 
     #[test]
@@ -191,9 +204,14 @@ mod tests {
             panic!()
         };
         drop(first);
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .build()
+            .unwrap();
         assert!(runtime.block_on(waiting.changed()).is_err());
-        assert!(matches!(repeats.begin(key, [1; 32], at(0)), Known::First(_)));
+        assert!(matches!(
+            repeats.begin(key, [1; 32], at(0)),
+            Known::First(_)
+        ));
     }
 
     #[test]

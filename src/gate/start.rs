@@ -62,7 +62,9 @@ pub enum StartError {
     #[error("the access log can't be written: {0}")]
     Append(#[from] AppendError),
     /// The log is an older copy.
-    #[error("the access log is older than the store: it has {log} entries, the store has applied {store}; restore both from one backup")]
+    #[error(
+        "the access log is older than the store: it has {log} entries, the store has applied {store}; restore both from one backup"
+    )]
     LogOlderThanStore {
         /// Entries of the log.
         log: u64,
@@ -70,7 +72,9 @@ pub enum StartError {
         store: u64,
     },
     /// The store is an older copy.
-    #[error("the store is older than the access log: it knows {store} starts, the log {log}; restore both from one backup")]
+    #[error(
+        "the store is older than the access log: it knows {store} starts, the log {log}; restore both from one backup"
+    )]
     StoreOlderThanLog {
         /// Starts that the log knows.
         log: u64,
@@ -120,7 +124,11 @@ impl Gate {
             refusals: Refusals::default(),
             challenges: Challenges::new(),
             sessions: Sessions::new(SESSIONS_MAX),
-            passwords: Passwords::new(keyring.pepper.clone(), password_threads(), PASSWORDS_QUEUED_MAX),
+            passwords: Passwords::new(
+                keyring.pepper.clone(),
+                password_threads(),
+                PASSWORDS_QUEUED_MAX,
+            ),
             subjects: Register::new(),
             people: ArcSwap::from_pointee(people_of(store.people().await?)),
             rules: ArcSwap::new(rules),
@@ -213,10 +221,18 @@ impl Gate {
         let mut entries = Vec::new();
         if let Some(torn) = torn_tail {
             let mut entry = own_entry(EntryKind::LogState, now);
-            entry::detail(&mut entry, "state", "torn tail cut off; nothing of it had been answered");
+            entry::detail(
+                &mut entry,
+                "state",
+                "torn tail cut off; nothing of it had been answered",
+            );
             entry::detail(&mut entry, "offset", torn.offset.to_string());
             entry::detail(&mut entry, "bytes", torn.bytes.to_string());
-            let kept_in = torn.kept_in.file_name().unwrap_or_default().to_string_lossy();
+            let kept_in = torn
+                .kept_in
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy();
             entry::detail(&mut entry, "kept_in", kept_in);
             entries.push(entry);
         }
@@ -246,7 +262,10 @@ impl Gate {
             tracing::warn!(%error, "the store was not marked; the next start replays more");
         }
         let log = self.log.clone();
-        if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+        if tokio::task::spawn_blocking(move || log.close())
+            .await
+            .is_err()
+        {
             tracing::error!("the access log was not closed");
         }
         self.store.close().await;
@@ -254,8 +273,15 @@ impl Gate {
 
     /// What has to be done from time to time: called every minute.
     pub async fn tidy(&self) {
-        let longest = self.rules.load().limits.iter().map(|limit| limit.window).max();
-        self.counters.tidy(self.now(), longest.unwrap_or(Duration::ZERO));
+        let longest = self
+            .rules
+            .load()
+            .limits
+            .iter()
+            .map(|limit| limit.window)
+            .max();
+        self.counters
+            .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {
             tracing::warn!(%error, "the store can't be written");
         }

@@ -95,28 +95,39 @@ impl Gate {
     ///
     /// # Errors
     /// When the service may not register, the pack has no such hold, or the entry can't be written.
-    pub async fn register_hold(&self, peer: &Peer, change: HoldChange) -> Result<LogIndex, GateError> {
+    pub async fn register_hold(
+        &self,
+        peer: &Peer,
+        change: HoldChange,
+    ) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.registering_caller(&rules, peer, now).await?;
-        self.known_hold(peer, &caller, &rules, &change.hold, now).await?;
+        self.known_hold(peer, &caller, &rules, &change.hold, now)
+            .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
         let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
         entry::detail(&mut entry, "change", "register-hold");
         entry::detail(&mut entry, "hold", &*change.hold);
         about(&mut entry, subject, change.reference.as_ref());
         entry.change = Some(StoredChange {
-            kind: Some(stored_change::Kind::RegisterHold(stored_hold(subject, &change))),
+            kind: Some(stored_change::Kind::RegisterHold(stored_hold(
+                subject, &change,
+            ))),
         });
         let hold = change.hold;
         let receipt = self
-            .change(entry, async |_| Ok(()), |gate, ()| {
-                gate.subjects.change(subject, |state| {
-                    if !state.has_hold(&hold) {
-                        state.holds.push(hold);
-                    }
-                });
-            })
+            .change(
+                entry,
+                async |_| Ok(()),
+                |gate, ()| {
+                    gate.subjects.change(subject, |state| {
+                        if !state.has_hold(&hold) {
+                            state.holds.push(hold);
+                        }
+                    });
+                },
+            )
             .await?;
         Ok(receipt.index())
     }
@@ -144,7 +155,8 @@ impl Gate {
             entry::acted_by(&mut entry, &admitted.person);
             return Err(self.refused_entry(entry, "ReleaseHold", error).await);
         }
-        self.known_hold(peer, &caller, &rules, &change.hold, now).await?;
+        self.known_hold(peer, &caller, &rules, &change.hold, now)
+            .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
         let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
         entry::acted_by(&mut entry, &admitted.person);
@@ -154,15 +166,21 @@ impl Gate {
         entry::detail(&mut entry, "hold", &*change.hold);
         about(&mut entry, subject, change.reference.as_ref());
         entry.change = Some(StoredChange {
-            kind: Some(stored_change::Kind::ReleaseHold(stored_hold(subject, &change))),
+            kind: Some(stored_change::Kind::ReleaseHold(stored_hold(
+                subject, &change,
+            ))),
         });
         let hold = change.hold;
         self.sessions.used(admitted.ticket.session, now);
         let receipt = self
-            .change(entry, async |_| Ok(()), |gate, ()| {
-                gate.subjects
-                    .change(subject, |state| state.holds.retain(|held| *held != hold));
-            })
+            .change(
+                entry,
+                async |_| Ok(()),
+                |gate, ()| {
+                    gate.subjects
+                        .change(subject, |state| state.holds.retain(|held| *held != hold));
+                },
+            )
             .await?;
         Ok(receipt.index())
     }
@@ -187,7 +205,9 @@ impl Gate {
             violations.push(Violation::new("value", "must be from 1900 to 2200"));
         }
         if !violations.is_empty() {
-            return Err(self.malformed_of(peer, &caller, "SetDate", violations, now).await);
+            return Err(self
+                .malformed_of(peer, &caller, "SetDate", violations, now)
+                .await);
         }
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
         let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
@@ -205,12 +225,16 @@ impl Gate {
         });
         let (date, value) = (change.date, change.value);
         let receipt = self
-            .change(entry, async |_| Ok(()), |gate, ()| {
-                gate.subjects.change(subject, |state| {
-                    state.dates.retain(|(name, _)| *name != date);
-                    state.dates.push((date, value));
-                });
-            })
+            .change(
+                entry,
+                async |_| Ok(()),
+                |gate, ()| {
+                    gate.subjects.change(subject, |state| {
+                        state.dates.retain(|(name, _)| *name != date);
+                        state.dates.push((date, value));
+                    });
+                },
+            )
             .await?;
         Ok(receipt.index())
     }
@@ -230,7 +254,9 @@ impl Gate {
         let now = self.now();
         let caller = self.registering_caller(&rules, peer, now).await?;
         for (position, hold) in holds.iter().enumerate() {
-            if rules.holds.id(hold).is_none() && !rules.retention.iter().any(|rule| *rule.id == **hold) {
+            if rules.holds.id(hold).is_none()
+                && !rules.retention.iter().any(|rule| *rule.id == **hold)
+            {
                 let violation = Violation::new(format!("holds[{position}]"), unknown_hold(&rules));
                 return Err(self
                     .malformed_of(peer, &caller, "FilterSubjects", vec![violation], now)
@@ -271,11 +297,14 @@ impl Gate {
         peer: &'a Peer,
         now: Timestamp,
     ) -> Result<Caller<'a>, GateError> {
-        let caller = self.caller_at_home(rules, peer, "SubjectService", now).await?;
+        let caller = self
+            .caller_at_home(rules, peer, "SubjectService", now)
+            .await?;
         match caller.service {
             Some(service) if service.registers_subjects => Ok(caller),
             _ => {
-                let error = GateError::NotAuthorised("the policy lets this service register nothing");
+                let error =
+                    GateError::NotAuthorised("the policy lets this service register nothing");
                 let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
                 Err(self.refused_entry(entry, "SubjectService", error).await)
             }

@@ -73,7 +73,9 @@ fn name_of(certificate: &X509Certificate<'_>) -> ClaimedName {
     });
     match (uris.next(), uris.next()) {
         (Some(_), Some(_)) => ClaimedName::None("more than one URI name"),
-        (Some(uri), None) => spiffe(uri).unwrap_or(ClaimedName::None("the URI name is no service's")),
+        (Some(uri), None) => {
+            spiffe(uri).unwrap_or(ClaimedName::None("the URI name is no service's"))
+        }
         (None, _) => {
             let dns: Vec<Box<str>> = names
                 .iter()

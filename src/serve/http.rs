@@ -26,7 +26,10 @@ pub(super) async fn serve(
         move || async move {
             match gate.log().watch().borrow().health {
                 LogHealth::Writing => (StatusCode::OK, "ready\n"),
-                _ => (StatusCode::SERVICE_UNAVAILABLE, "the access log can't be written\n"),
+                _ => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the access log can't be written\n",
+                ),
             }
         }
     };
@@ -41,7 +44,10 @@ pub(super) async fn serve(
             )
         });
     let stopped = async move { stopped(&mut stopping).await };
-    if let Err(error) = axum::serve(listener, pages).with_graceful_shutdown(stopped).await {
+    if let Err(error) = axum::serve(listener, pages)
+        .with_graceful_shutdown(stopped)
+        .await
+    {
         tracing::error!(%error, "the HTTP server ended");
     }
 }
@@ -49,8 +55,18 @@ pub(super) async fn serve(
 fn text(gate: &Gate, metrics: &Metrics) -> String {
     let writing = matches!(gate.log().watch().borrow().health, LogHealth::Writing);
     let rows = [
-        ("sekisho_log_entries", "counter", "Durable entries of the access log.", gate.log().len()),
-        ("sekisho_log_writable", "gauge", "1 when the access log can be written.", u64::from(writing)),
+        (
+            "sekisho_log_entries",
+            "counter",
+            "Durable entries of the access log.",
+            gate.log().len(),
+        ),
+        (
+            "sekisho_log_writable",
+            "gauge",
+            "1 when the access log can be written.",
+            u64::from(writing),
+        ),
         (
             "sekisho_connections_total",
             "counter",
@@ -73,7 +89,10 @@ fn text(gate: &Gate, metrics: &Metrics) -> String {
     let mut text = String::new();
     for (name, kind, help, value) in rows {
         // Writing to a string does not fail.
-        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+        let _ = writeln!(
+            text,
+            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
+        );
     }
     text
 }

@@ -136,7 +136,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         deadline: config.log_deadline,
         ..LogConfig::new(config.data.join("log"))
     };
-    let name = format!("{}/log/{}", config.trust_domain, uuid::Uuid::new_v4().simple());
+    let name = format!(
+        "{}/log/{}",
+        config.trust_domain,
+        uuid::Uuid::new_v4().simple()
+    );
     let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
     if let Some(torn) = &opened.torn_tail {
         tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
@@ -246,20 +250,25 @@ mod services {
     const LAST_LINE_BYTES: usize = 4 * 1024 * 1024;
 
     pub(super) fn access(gate: &Arc<Gate>) -> AccessServiceServer<api::Access> {
-        AccessServiceServer::new(api::Access::new(Arc::clone(gate))).max_decoding_message_size(LAST_LINE_BYTES)
+        AccessServiceServer::new(api::Access::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
-    pub(super) fn authentication(gate: &Arc<Gate>) -> AuthenticationServiceServer<api::Authentication> {
+    pub(super) fn authentication(
+        gate: &Arc<Gate>,
+    ) -> AuthenticationServiceServer<api::Authentication> {
         AuthenticationServiceServer::new(api::Authentication::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
     pub(super) fn subjects(gate: &Arc<Gate>) -> SubjectServiceServer<api::Subjects> {
-        SubjectServiceServer::new(api::Subjects::new(Arc::clone(gate))).max_decoding_message_size(LAST_LINE_BYTES)
+        SubjectServiceServer::new(api::Subjects::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
     pub(super) fn access_log(gate: &Arc<Gate>) -> AccessLogServiceServer<api::Logs> {
-        AccessLogServiceServer::new(api::Logs::new(Arc::clone(gate))).max_decoding_message_size(LAST_LINE_BYTES)
+        AccessLogServiceServer::new(api::Logs::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
     }
 }
 
@@ -271,7 +280,9 @@ fn descriptors<'a>() -> tonic_reflection::server::Builder<'a> {
 }
 
 fn reflection_v1() -> Result<
-    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+    tonic_reflection::server::v1::ServerReflectionServer<
+        impl tonic_reflection::server::v1::ServerReflection,
+    >,
     ServeError,
 > {
     descriptors()
@@ -290,7 +301,9 @@ fn reflection_v1alpha() -> Result<
         .map_err(|error| ServeError::Internal(error.to_string()))
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ServeError> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ServeError> {
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| ServeError::Internal(error.to_string()))

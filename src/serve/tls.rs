@@ -48,13 +48,15 @@ pub(super) fn configuration(config: &Config) -> Result<Arc<ServerConfig>, ServeE
             .add(authority)
             .map_err(|error| wrong(&config.client_authority, error.to_string()))?;
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
-        .build()
-        .map_err(|error| wrong(&config.client_authority, error.to_string()))?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| wrong(&config.client_authority, error.to_string()))?;
     let chain = certificates(&config.certificate)?;
     let pem = files::read_private(&config.key, KEY_MAX_BYTES)
         .map_err(|error| wrong(&config.key, error.to_string()))?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| wrong(&config.key, error.to_string()))?;
+    let key = PrivateKeyDer::from_pem_slice(&pem)
+        .map_err(|error| wrong(&config.key, error.to_string()))?;
     let mut tls = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .map_err(|error| ServeError::Internal(error.to_string()))?

@@ -89,7 +89,9 @@ impl Store {
                 .bind(decision.to_bytes())
                 .fetch_optional(&self.readers)
                 .await?;
-        Ok(found.and_then(|index| u64::try_from(index).ok()).map(LogIndex))
+        Ok(found
+            .and_then(|index| u64::try_from(index).ok())
+            .map(LogIndex))
     }
 }
 

@@ -1,0 +1,277 @@
+//! `sekisho init`: makes a data directory with everything that `serve` needs.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::certificates::Authority;
+use super::people::{self, FirstCredentials};
+use super::{Failure, serve};
+use crate::decision::rules::RuleSet;
+use crate::domain::ids::Name;
+use crate::domain::person::Person;
+use crate::domain::time::{Clock, SystemClock};
+use crate::files;
+use crate::identity::keyring::Keyring;
+use crate::identity::password::{Passwords, random_password};
+use crate::identity::totp::Seed;
+use crate::policy::{self, Pack};
+use crate::store::Store;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct InitArgs {
+    /// The directory to make
+    #[arg(long)]
+    data: PathBuf,
+    /// The policy pack's folder
+    #[arg(long)]
+    pack: PathBuf,
+    /// A first administrator's id; name two, so that no single person can reset a second factor
+    #[arg(long = "administrator", value_name = "ID", required = true)]
+    administrators: Vec<String>,
+    /// Also make accounts for the people in the pack's people.csv
+    #[arg(long)]
+    people: bool,
+    /// The SPIFFE trust domain of the services' certificates
+    #[arg(long, default_value = "sekisho.internal")]
+    trust_domain: String,
+    /// A further name or address that clients reach the server by
+    #[arg(long = "host")]
+    hosts: Vec<String>,
+    /// Where gRPC will listen
+    #[arg(long, default_value = "0.0.0.0:7443")]
+    listen: SocketAddr,
+    /// Where metrics will be served
+    #[arg(long, default_value = "127.0.0.1:7480")]
+    http: SocketAddr,
+}
+
+/// What to make.
+pub(super) struct Plan<'a> {
+    pub(super) data: &'a Path,
+    pub(super) pack: &'a Path,
+    pub(super) trust_domain: &'a str,
+    pub(super) hosts: &'a [String],
+    pub(super) listen: SocketAddr,
+    pub(super) http: SocketAddr,
+    pub(super) allow_loopback_device: bool,
+    /// Accounts to make, with whether they get a second factor.
+    pub(super) people: Vec<(Person, bool)>,
+    /// Where the first credentials go.
+    pub(super) people_file: PathBuf,
+}
+
+pub(super) async fn run(arguments: InitArgs) -> Result<(), Failure> {
+    let pack = policy::load(&arguments.pack).map_err(Failure::configuration)?;
+    if arguments.administrators.len() < 2 {
+        eprintln!(
+            "sekisho: with one administrator nobody can reset that person's second factor; name two"
+        );
+    }
+    let mut people = administrators(&arguments.administrators, &pack.rules)?;
+    if arguments.people {
+        people.extend(listed_people(&pack));
+    }
+    let people_file = arguments.data.join("init/people.json");
+    make(Plan {
+        data: &arguments.data,
+        pack: &arguments.pack,
+        trust_domain: &arguments.trust_domain,
+        hosts: &arguments.hosts,
+        listen: arguments.listen,
+        http: arguments.http,
+        allow_loopback_device: false,
+        people,
+        people_file: people_file.clone(),
+    })
+    .await?;
+    let data = arguments.data.display();
+    println!("made {data}");
+    println!(
+        "  first passwords and seeds, in clear: {} (hand them out, then delete it)",
+        people_file.display()
+    );
+    println!("  configuration: {data}/sekisho.toml");
+    println!("  serve it:      sekisho serve --config {data}/sekisho.toml");
+    Ok(())
+}
+
+/// The people of the pack, with whether they get a second factor.
+pub(super) fn listed_people(pack: &Pack) -> impl Iterator<Item = (Person, bool)> {
+    pack.people.iter().map(|person| {
+        let enrolled = !pack.people_without_second_factor.contains(&person.id);
+        (person.clone(), enrolled)
+    })
+}
+
+/// Administrators as people: of the department `administration`, with the built-in role.
+pub(super) fn administrators(
+    ids: &[String],
+    rules: &RuleSet,
+) -> Result<Vec<(Person, bool)>, Failure> {
+    let name = |text: &str| {
+        Name::parse(text).map_err(|error| Failure::new(64, format!("--administrator {error}")))
+    };
+    if rules.roles.id("administrator").is_none() {
+        return Err(Failure::configuration("the pack has no role administrator"));
+    }
+    ids.iter()
+        .map(|id| {
+            let person = Person {
+                id: name(id)?,
+                department: name("administration")?,
+                roles: vec![name("administrator")?],
+                disabled: false,
+                employment_end: None,
+                trained_until: Some(crate::domain::time::Timestamp::end_of(
+                    time::macros::date!(2099 - 12 - 31),
+                    rules.utc_offset,
+                )),
+                pledge: true,
+                epoch: 0,
+            };
+            Ok((person, true))
+        })
+        .collect()
+}
+
+/// Makes the directory. What is there is never overwritten; the configuration comes last, so that a directory with one is
+/// whole.
+pub(super) async fn make(plan: Plan<'_>) -> Result<(), Failure> {
+    let configuration = plan.data.join("sekisho.toml");
+    if configuration.exists() {
+        return Err(Failure::cannot_create(format!(
+            "{}: is there already; a data directory is made once",
+            configuration.display()
+        )));
+    }
+    let now = SystemClock.now();
+    let tls = plan.data.join("tls");
+    let people_folder = plan.people_file.parent().unwrap_or(plan.data);
+    for folder in [plan.data, &tls, people_folder] {
+        files::make_private_directory(folder).map_err(Failure::cannot_create)?;
+    }
+    let authority = Authority::create(&tls, plan.trust_domain, now)?;
+    authority.server(&tls, plan.hosts)?;
+    for id in ["sekisho-cli", "sekisho-console"] {
+        authority.client(&tls, plan.trust_domain, id)?;
+    }
+    let keyring = Keyring::create(&plan.data.join("keyring")).map_err(Failure::cannot_create)?;
+    let store = Store::open(&plan.data.join("store.sqlite"))
+        .await
+        .map_err(Failure::cannot_create)?;
+    let mut first = Vec::with_capacity(plan.people.len());
+    for (person, with_second_factor) in &plan.people {
+        first.push(make_account(&store, &keyring, person, *with_second_factor).await?);
+    }
+    store.close().await;
+    people::write(&plan.people_file, &first)?;
+    let text = configuration_text(&plan)?;
+    // Read back, so that what is written is known to be in order.
+    crate::config::Config::read(&text, "sekisho.toml", plan.data, |_| None)
+        .map_err(Failure::configuration)?;
+    files::create_private(&configuration, text.as_bytes()).map_err(Failure::cannot_create)?;
+    serve::read(&configuration).map(|_| ())
+}
+
+async fn make_account(
+    store: &Store,
+    keyring: &Keyring,
+    person: &Person,
+    with_second_factor: bool,
+) -> Result<FirstCredentials, Failure> {
+    let passwords = Passwords::new(keyring.pepper.clone(), 1, 1);
+    let password = random_password();
+    let in_clear = password.expose().to_owned();
+    store
+        .put_person(person)
+        .await
+        .map_err(Failure::cannot_create)?;
+    let hash = passwords
+        .hash(password)
+        .await
+        .map_err(Failure::cannot_create)?;
+    store
+        .put_password(&person.id, &hash)
+        .await
+        .map_err(Failure::cannot_create)?;
+    let mut totp_secret = None;
+    if with_second_factor {
+        let (seed, id) = (
+            Seed::random().map_err(Failure::cannot_create)?,
+            Uuid::new_v4(),
+        );
+        let sealed = seed
+            .seal(&keyring.seeds, &person.id, id)
+            .map_err(Failure::cannot_create)?;
+        store
+            .put_second_factor(&person.id, id, &sealed)
+            .await
+            .map_err(Failure::cannot_create)?;
+        totp_secret = Some(seed.to_base32().to_string());
+    }
+    Ok(FirstCredentials {
+        id: person.id.to_string(),
+        password: in_clear,
+        totp_secret,
+    })
+}
+
+fn configuration_text(plan: &Plan<'_>) -> Result<String, Failure> {
+    let pack = std::path::absolute(plan.pack).map_err(Failure::cannot_create)?;
+    let quoted = |text: &str| serde_json::to_string(text).map_err(Failure::cannot_create);
+    let pack = quoted(&pack.to_string_lossy())?;
+    let trust_domain = quoted(plan.trust_domain)?;
+    let mut text = String::new();
+    write!(
+        text,
+        r#"# sekisho's configuration. Relative paths are taken from this file's folder. A key that isn't known is refused.
+# SEKISHO_DATA, SEKISHO_PACK, SEKISHO_GRPC_LISTEN and SEKISHO_HTTP_LISTEN in the environment go before it.
+
+# The data directory: keyring (keep a copy elsewhere, safe), store.sqlite, log/ (the access log).
+data = "."
+
+# The policy pack's folder.
+pack = {pack}
+
+# Whether `sekisho login` is admitted from this machine itself, which is in no network of the policy.
+allow_loopback_device = {loopback}
+
+[grpc]
+listen = "{listen}"
+
+[http]
+# Metrics and liveness, without TLS: keep it inside.
+listen = "{http}"
+
+[tls]
+certificate = "tls/server.pem"
+key = "tls/server.key"
+# Services are known by certificates of this authority that name them: spiffe://<trust_domain>/service/<id>.
+client_authority = "tls/ca.pem"
+trust_domain = {trust_domain}
+# The one certificate that may be the command line, and the one that may be the console.
+cli_certificate = "tls/sekisho-cli.pem"
+console_certificate = "tls/sekisho-console.pem"
+# SHA-256 of certificates that are no longer accepted, in hex.
+revoked_certificates = []
+
+[log]
+# A call whose entry is not durable by then is refused (UNAVAILABLE).
+deadline_ms = 2000
+segment_mib = 64
+
+[bounds]
+# Request ids that are remembered for ten minutes, about 100 bytes each.
+request_ids = 1000000
+connections = 4096
+"#,
+        loopback = plan.allow_loopback_device,
+        listen = plan.listen,
+        http = plan.http,
+    )
+    .map_err(Failure::cannot_create)?;
+    Ok(text)
+}
