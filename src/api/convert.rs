@@ -179,6 +179,7 @@ impl Fields {
         let data = request.data.unwrap_or_default();
         let categories = self.categories(&data.categories);
         let subjects = self.whose(&data);
+        let named = u64::try_from(subjects.named().len()).unwrap_or(u64::MAX);
         let basis = request.basis.unwrap_or_default();
         let basis = Basis {
             consent: self
@@ -214,7 +215,7 @@ impl Fields {
             relation: self.known("relation", request.relation, Relation::from_number),
             subjects,
             categories,
-            record_count: data.record_count.max(1),
+            record_count: data.record_count.max(named).max(1),
             basis,
             provision,
             break_glass,

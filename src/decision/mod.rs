@@ -164,11 +164,12 @@ mod tests {
                 "crate::gate",
             ] {
                 let found = text
+                    .split("#[cfg(test)]") // this very test names them all
+                    .next()
+                    .unwrap_or_default()
                     .lines()
-                    .filter(|line| {
-                        !line.contains("\"tokio\"") && !line.trim_start().starts_with('"')
-                    })
-                    .any(|line| line.contains(word) && !line.contains("std::fs::read"));
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .any(|line| line.contains(word));
                 assert!(!found, "{} speaks of {word}", path.display());
             }
         }
