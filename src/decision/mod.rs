@@ -12,6 +12,7 @@ pub mod rules;
 pub mod verdict;
 
 mod caller;
+mod conclude;
 mod grant;
 mod limits;
 mod network;
@@ -105,7 +106,7 @@ pub fn decide(
         && scope.is_anything_left();
     let (outcome, demand) = limits::stage(rules, facts, &scope, |demand| limit(demand, passed));
     stages.push((Stage::Limits, outcome));
-    verdict::conclude(rules, facts, &actor, scope, stages, demand)
+    conclude::conclude(rules, facts, &actor, scope, stages, demand)
 }
 
 /// Whether a person may come in at all, to read the log or to administer: stages `caller` (any system), `network`,
