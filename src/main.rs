@@ -1,2 +1,4 @@
 //! sekisho
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sekisho::cli::main()
+}
