@@ -193,15 +193,20 @@ fn plain(status: &Status) -> String {
 
 /// An error with its causes, each said once: libraries repeat theirs.
 pub(super) fn chain(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        let text = next.to_string();
-        if !words.contains(&text) {
-            words.push_str(": ");
-            words.push_str(&text);
+    let mut words = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        let text = error.to_string();
+        next = error.source();
+        // What tonic calls every failure of its own; the cause is what tells.
+        let empty = text == "transport error" && next.is_some();
+        if empty || words.contains(&text) {
+            continue;
         }
-        cause = next.source();
+        if !words.is_empty() {
+            words.push_str(": ");
+        }
+        words.push_str(&text);
     }
     words
 }

@@ -5,6 +5,7 @@ mod entry_fields;
 mod error;
 mod filter;
 mod log;
+mod log_output;
 mod login;
 mod moment;
 mod table;

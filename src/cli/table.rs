@@ -9,6 +9,8 @@ use unicode_width::UnicodeWidthChar;
 const GAP: usize = 1;
 /// What a terminal may claim to be wide; more is a mistake.
 const WIDTH_MAX: usize = 10_000;
+/// Where there is no edge, cells are never cut, but a single long one doesn't move all others to the right either.
+const PADDED_MAX: usize = 48;
 /// Stands for a character that may not reach the terminal.
 const REPLACEMENT: char = '\u{fffd}';
 
@@ -150,41 +152,63 @@ pub(super) struct Table {
     screen: Screen,
 }
 
+/// A column's width while widths are chosen.
+struct Width {
+    now: usize,
+    least: usize,
+    /// None of the rows has anything there.
+    empty: bool,
+}
+
+/// Takes columns off until all fit `room` or are at their least: from those with nothing in them first, then from the widest.
+fn narrow(widths: &mut [Width], room: usize) {
+    loop {
+        let total = widths
+            .iter()
+            .map(|width| width.now)
+            .fold(0, usize::saturating_add);
+        let next = widths
+            .iter_mut()
+            .filter(|width| width.now > width.least)
+            .max_by_key(|width| (width.empty, width.now));
+        match next {
+            Some(width) if total > room => width.now = width.now.saturating_sub(1),
+            _ => return,
+        }
+    }
+}
+
 impl Table {
     /// Chooses widths by the first rows, or the usual ones where there are none yet, and narrows the widest columns until a
     /// line fits the screen. A screen narrower than all columns at their least gets lines that it wraps.
     pub(super) fn new(columns: &[Column], rows: &[Vec<Cell>], screen: Screen) -> Self {
-        let mut columns: Vec<(Column, usize)> = columns
+        let mut widths: Vec<Width> = columns
             .iter()
             .enumerate()
             .map(|(position, column)| {
-                let widest = rows
-                    .iter()
-                    .filter_map(|row| row.get(position))
+                let cells = rows.iter().filter_map(|row| row.get(position));
+                let content = cells
                     .map(|cell| width(&cell.text))
                     .max()
                     .unwrap_or(column.usual);
-                (*column, widest.max(width(column.head)))
+                Width {
+                    now: content
+                        .min(screen.width.unwrap_or(PADDED_MAX))
+                        .max(width(column.head)),
+                    least: column.least,
+                    empty: content == 0,
+                }
             })
             .collect();
-        let gaps = columns.len().saturating_sub(1).saturating_mul(GAP);
-        let room = screen
-            .width
-            .map_or(usize::MAX, |width| width.saturating_sub(gaps));
-        loop {
-            let total = columns
-                .iter()
-                .map(|(_, width)| *width)
-                .fold(0, usize::saturating_add);
-            let widest = columns
-                .iter_mut()
-                .filter(|(column, width)| *width > column.least)
-                .max_by_key(|(_, width)| *width);
-            match widest {
-                Some((_, width)) if total > room => *width = width.saturating_sub(1),
-                _ => break,
-            }
+        if let Some(edge) = screen.width {
+            let gaps = columns.len().saturating_sub(1).saturating_mul(GAP);
+            narrow(&mut widths, edge.saturating_sub(gaps));
         }
+        let columns = columns
+            .iter()
+            .zip(widths)
+            .map(|(column, width)| (*column, width.now))
+            .collect();
         Self { columns, screen }
     }
 
@@ -222,6 +246,8 @@ impl Table {
                 line.push_str(&" ".repeat(GAP));
             }
         }
+        // Columns that are empty leave no blanks at the end.
+        line.truncate(line.trim_end_matches(' ').len());
         line
     }
 
@@ -331,6 +357,30 @@ mod tests {
         let long = "x".repeat(300);
         assert!(table.line(&row(["1", &long, "y"])).contains(&long));
         assert_eq!(table.heads(), "   N WHO          WHY");
+    }
+
+    #[test]
+    fn columns_with_nothing_in_them_give_way_first() {
+        let rows = vec![row(["1", "", "0123456789"])];
+        let columns = [
+            COLUMNS[0],
+            Column {
+                head: "PURPOSE OF USE",
+                ..COLUMNS[1]
+            },
+            COLUMNS[2],
+        ];
+        let table = Table::new(&columns, &rows, screen(Some(19)));
+        assert_eq!(table.line(&rows[0]), "1        0123456789");
+        assert_eq!(table.heads(), "N PURPO… WHY");
+    }
+
+    #[test]
+    fn one_long_cell_does_not_pad_all_lines_of_a_pipe() {
+        let rows = vec![row(["1", &"x".repeat(9_000), "y"]), row(["2", "a", "b"])];
+        let table = Table::new(&COLUMNS, &rows, screen(None));
+        assert!(table.line(&rows[1]).len() < 100);
+        assert!(table.line(&rows[0]).len() > 9_000);
     }
 
     #[test]
