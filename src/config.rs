@@ -37,11 +37,11 @@ pub struct Config {
     pub console_certificate: Option<PathBuf>,
     /// Whether the command line and the console admit a device at a loopback address.
     pub allow_loopback_device: bool,
-    /// After how long a call whose entry is not durable is refused; 10 ms to 1 min.
+    /// After how long a call whose entry is not durable is refused; 10 ms to 20 s, which is less than a call may take.
     pub log_deadline: Duration,
     /// The size of a log segment; 1 MiB to 1 GiB.
     pub log_segment_bytes: u64,
-    /// How many request ids are remembered for ten minutes; up to 50 million, each about 100 bytes.
+    /// How many request ids of one service are remembered for ten minutes; up to 50 million, each about 100 bytes.
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
@@ -206,7 +206,7 @@ impl Config {
             }
         };
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
-        within("log.deadline_ms", file.log.deadline_ms, 10..=60_000);
+        within("log.deadline_ms", file.log.deadline_ms, 10..=20_000);
         within("log.segment_mib", file.log.segment_mib, 1..=1_024);
         within(
             "bounds.request_ids",

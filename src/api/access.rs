@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::limits::MESSAGE_MAX_BYTES;
 use super::read::Fields;
 use super::write;
-use super::{errors, peer, to_its_end};
+use super::{errors, malformed, not_supported_yet, peer, to_its_end};
 use crate::domain::access::SUBJECTS_MAX;
 use crate::gate::{Gate, OutcomeReport, Violation};
 use crate::proto::access_service_server::AccessService;
@@ -17,6 +15,8 @@ use crate::proto::{
     ListMyAccessResponse, ReportOutcomeRequest, ReportOutcomeResponse,
 };
 
+/// The most people a batch may name in all its lists together.
+const BATCH_PEOPLE_MAX: usize = 20_000;
 /// The most obligations a report may name.
 const OBLIGATIONS_MAX: usize = 64;
 
@@ -46,9 +46,7 @@ impl AccessService for Access {
         let access = match fields.finish(access) {
             Ok(access) => access,
             Err(violations) => {
-                return Err(errors::status(
-                    self.gate.malformed(&peer, "Check", violations).await,
-                ));
+                return Err(malformed(&self.gate, &peer, "Check", violations).await);
             }
         };
         let answer = self
@@ -68,26 +66,10 @@ impl AccessService for Access {
     ) -> Result<Response<BatchCheckResponse>, Status> {
         let peer = peer::of(&request)?;
         let batch = request.into_inner();
-        let too_large = batch
-            .items
-            .iter()
-            .map(Message::encoded_len)
-            .enumerate()
-            .find(|(_, bytes)| *bytes > MESSAGE_MAX_BYTES);
-        if let Some((position, bytes)) = too_large {
-            let what = format!(
-                "items[{position}] has {bytes} bytes; at most {MESSAGE_MAX_BYTES} are taken"
-            );
-            return Err(errors::status(
-                self.gate.too_large(&peer, "BatchCheck", what).await,
-            ));
-        }
         let accesses = match read_batch(batch) {
             Ok(accesses) => accesses,
             Err(violations) => {
-                return Err(errors::status(
-                    self.gate.malformed(&peer, "BatchCheck", violations).await,
-                ));
+                return Err(malformed(&self.gate, &peer, "BatchCheck", violations).await);
             }
         };
         let answers = self
@@ -106,9 +88,9 @@ impl AccessService for Access {
 
     async fn list_my_access(
         &self,
-        _: Request<ListMyAccessRequest>,
+        request: Request<ListMyAccessRequest>,
     ) -> Result<Response<ListMyAccessResponse>, Status> {
-        Err(errors::not_supported_yet("ListMyAccess"))
+        Err(not_supported_yet(&self.gate, &request, "ListMyAccess").await)
     }
 
     async fn report_outcome(
@@ -133,11 +115,7 @@ impl AccessService for Access {
         let report = match fields.finish(report) {
             Ok(report) => report,
             Err(violations) => {
-                return Err(errors::status(
-                    self.gate
-                        .malformed(&peer, "ReportOutcome", violations)
-                        .await,
-                ));
+                return Err(malformed(&self.gate, &peer, "ReportOutcome", violations).await);
             }
         };
         let gate = Arc::clone(&self.gate);
@@ -146,6 +124,10 @@ impl AccessService for Access {
             .map_err(errors::status)?;
         Ok(Response::new(ReportOutcomeResponse { log_index: index.0 }))
     }
+}
+
+fn people_of(item: &CheckRequest) -> usize {
+    item.data.as_ref().map_or(0, |data| data.subject_refs.len())
 }
 
 fn read_batch(
@@ -163,6 +145,15 @@ fn read_batch(
         );
         return Err(fields.finish::<()>(None).err().unwrap_or_default());
     }
+    let people: usize = batch.items.iter().map(people_of).sum();
+    if people > BATCH_PEOPLE_MAX {
+        fields.wrong(
+            "items",
+            format!("name {people} people in all; at most {BATCH_PEOPLE_MAX} are taken"),
+        );
+        return Err(fields.finish::<()>(None).err().unwrap_or_default());
+    }
+    let actor = batch.actor.as_ref().map(|actor| fields.actor(actor));
     let mut accesses = Vec::with_capacity(count);
     let mut ids = std::collections::HashMap::new();
     for (position, item) in batch.items.into_iter().enumerate() {
@@ -172,7 +163,7 @@ fn read_batch(
         {
             fields.wrong("request_id", format!("is that of items[{earlier}] too"));
         }
-        accesses.extend(fields.access(item, batch.actor.as_ref()));
+        accesses.extend(fields.access(item, actor.clone()));
     }
     let whole = accesses.len() == count;
     fields.finish(whole.then_some(accesses))

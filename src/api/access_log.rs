@@ -10,12 +10,12 @@ use tonic::{Request, Response, Status};
 
 use super::read::{self, Fields};
 use super::write;
-use super::{errors, peer};
+use super::{errors, malformed, not_supported_yet, peer};
 use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::LogIndex;
 use crate::domain::network::{parse_address, parse_block};
 use crate::domain::reason::ReasonCode;
-use crate::gate::{EntryFilter, Found, Gate, Page, Peer, Violation};
+use crate::gate::{EntryFilter, Found, Gate, Page};
 use crate::proto::access_log_service_server::AccessLogService;
 use crate::proto::{
     Decision, EntryKind, GetCheckpointRequest, GetCheckpointResponse, GetEntryRequest,
@@ -37,15 +37,6 @@ impl Logs {
     #[must_use]
     pub const fn new(gate: Arc<Gate>) -> Self {
         Self { gate }
-    }
-
-    async fn malformed(
-        &self,
-        peer: &Peer,
-        call: &'static str,
-        violations: Vec<Violation>,
-    ) -> Status {
-        errors::status(self.gate.malformed(peer, call, violations).await)
     }
 }
 
@@ -164,7 +155,7 @@ impl AccessLogService for Logs {
         };
         let (filter, page) = match fields.finish(Some((filter, page))) {
             Ok(both) => both,
-            Err(violations) => return Err(self.malformed(&peer, "Search", violations).await),
+            Err(violations) => return Err(malformed(&self.gate, &peer, "Search", violations).await),
         };
         let found = self
             .gate
@@ -199,7 +190,9 @@ impl AccessLogService for Logs {
         };
         let by = match fields.finish(by) {
             Ok(by) => by,
-            Err(violations) => return Err(self.malformed(&peer, "GetEntry", violations).await),
+            Err(violations) => {
+                return Err(malformed(&self.gate, &peer, "GetEntry", violations).await);
+            }
         };
         let mut read = self
             .gate
@@ -235,7 +228,7 @@ impl AccessLogService for Logs {
         let filter = filter(&mut fields, &wanted);
         let filter = match fields.finish(Some(filter)) {
             Ok(filter) => filter,
-            Err(violations) => return Err(self.malformed(&peer, "Tail", violations).await),
+            Err(violations) => return Err(malformed(&self.gate, &peer, "Tail", violations).await),
         };
         let found = self
             .gate
@@ -253,15 +246,15 @@ impl AccessLogService for Logs {
 
     async fn get_inclusion_proof(
         &self,
-        _: Request<GetInclusionProofRequest>,
+        request: Request<GetInclusionProofRequest>,
     ) -> Result<Response<GetInclusionProofResponse>, Status> {
-        Err(errors::not_supported_yet("GetInclusionProof"))
+        Err(not_supported_yet(&self.gate, &request, "GetInclusionProof").await)
     }
 
     async fn get_checkpoint(
         &self,
-        _: Request<GetCheckpointRequest>,
+        request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        Err(errors::not_supported_yet("GetCheckpoint"))
+        Err(not_supported_yet(&self.gate, &request, "GetCheckpoint").await)
     }
 }

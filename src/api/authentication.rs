@@ -6,10 +6,8 @@ use tonic::{Request, Response, Status};
 
 use super::read::Fields;
 use super::write;
-use super::{errors, peer, to_its_end};
-use crate::gate::{
-    Credentials, Gate, LoginRequest, PasswordAccepted, Peer, StepUpRequest, TicketGiven, Violation,
-};
+use super::{errors, malformed, not_supported_yet, peer, to_its_end};
+use crate::gate::{Credentials, Gate, LoginRequest, PasswordAccepted, StepUpRequest, TicketGiven};
 use crate::identity::password::Secret;
 use crate::proto::authentication_service_server::AuthenticationService;
 use crate::proto::{
@@ -35,15 +33,6 @@ impl Authentication {
     #[must_use]
     pub const fn new(gate: Arc<Gate>) -> Self {
         Self { gate }
-    }
-
-    async fn malformed(
-        &self,
-        peer: &Peer,
-        call: &'static str,
-        violations: Vec<Violation>,
-    ) -> Status {
-        errors::status(self.gate.malformed(peer, call, violations).await)
     }
 }
 
@@ -83,7 +72,7 @@ impl AuthenticationService for Authentication {
         let login = match fields.finish(login) {
             Ok(login) => login,
             Err(violations) => {
-                return Err(self.malformed(&peer, "VerifyPassword", violations).await);
+                return Err(malformed(&self.gate, &peer, "VerifyPassword", violations).await);
             }
         };
         let gate = Arc::clone(&self.gate);
@@ -121,9 +110,7 @@ impl AuthenticationService for Authentication {
         let (challenge, code) = match fields.finish(challenge.zip(code)) {
             Ok(both) => both,
             Err(violations) => {
-                return Err(self
-                    .malformed(&peer, "VerifySecondFactor", violations)
-                    .await);
+                return Err(malformed(&self.gate, &peer, "VerifySecondFactor", violations).await);
             }
         };
         let gate = Arc::clone(&self.gate);
@@ -163,7 +150,9 @@ impl AuthenticationService for Authentication {
         };
         let credentials = match fields.finish(Some(credentials)) {
             Ok(credentials) => credentials,
-            Err(violations) => return Err(self.malformed(&peer, "BeginStepUp", violations).await),
+            Err(violations) => {
+                return Err(malformed(&self.gate, &peer, "BeginStepUp", violations).await);
+            }
         };
         let gate = Arc::clone(&self.gate);
         let accepted = to_its_end(async move {
@@ -192,7 +181,9 @@ impl AuthenticationService for Authentication {
         }
         let ticket = match fields.finish(ticket) {
             Ok(ticket) => ticket,
-            Err(violations) => return Err(self.malformed(&peer, "EndSession", violations).await),
+            Err(violations) => {
+                return Err(malformed(&self.gate, &peer, "EndSession", violations).await);
+            }
         };
         let gate = Arc::clone(&self.gate);
         to_its_end(async move { gate.end_session(&peer, &ticket).await })
@@ -217,7 +208,7 @@ impl AuthenticationService for Authentication {
         let credentials = match fields.finish(Some(credentials)) {
             Ok(credentials) => credentials,
             Err(violations) => {
-                return Err(self.malformed(&peer, "ExchangeTicket", violations).await);
+                return Err(malformed(&self.gate, &peer, "ExchangeTicket", violations).await);
             }
         };
         let gate = Arc::clone(&self.gate);
@@ -235,29 +226,29 @@ impl AuthenticationService for Authentication {
 
     async fn change_password(
         &self,
-        _: Request<ChangePasswordRequest>,
+        request: Request<ChangePasswordRequest>,
     ) -> Result<Response<ChangePasswordResponse>, Status> {
-        Err(errors::not_supported_yet("ChangePassword"))
+        Err(not_supported_yet(&self.gate, &request, "ChangePassword").await)
     }
 
     async fn start_enrollment(
         &self,
-        _: Request<StartEnrollmentRequest>,
+        request: Request<StartEnrollmentRequest>,
     ) -> Result<Response<StartEnrollmentResponse>, Status> {
-        Err(errors::not_supported_yet("StartEnrollment"))
+        Err(not_supported_yet(&self.gate, &request, "StartEnrollment").await)
     }
 
     async fn confirm_enrollment(
         &self,
-        _: Request<ConfirmEnrollmentRequest>,
+        request: Request<ConfirmEnrollmentRequest>,
     ) -> Result<Response<ConfirmEnrollmentResponse>, Status> {
-        Err(errors::not_supported_yet("ConfirmEnrollment"))
+        Err(not_supported_yet(&self.gate, &request, "ConfirmEnrollment").await)
     }
 
     async fn regenerate_recovery_codes(
         &self,
-        _: Request<RegenerateRecoveryCodesRequest>,
+        request: Request<RegenerateRecoveryCodesRequest>,
     ) -> Result<Response<RegenerateRecoveryCodesResponse>, Status> {
-        Err(errors::not_supported_yet("RegenerateRecoveryCodes"))
+        Err(not_supported_yet(&self.gate, &request, "RegenerateRecoveryCodes").await)
     }
 }

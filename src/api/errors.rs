@@ -31,6 +31,9 @@ pub(super) fn status(error: GateError) -> Status {
             with_info(Code::FailedPrecondition, message, "ALLOWANCE_ENDED")
         }
         GateError::AlreadyReported => with_info(Code::AlreadyExists, message, "ALREADY_REPORTED"),
+        GateError::NotSupportedYet(_) => {
+            with_info(Code::Unimplemented, message, "NOT_SUPPORTED_YET")
+        }
         GateError::NotFound(_) => with_info(Code::NotFound, message, "NOT_FOUND"),
         GateError::Busy { retry_after, .. } => {
             let mut details = info("BUSY");
@@ -62,15 +65,6 @@ pub(super) fn status(error: GateError) -> Status {
             )
         }
     }
-}
-
-/// A method that is not there yet.
-pub(super) fn not_supported_yet(what: &str) -> Status {
-    with_info(
-        Code::Unimplemented,
-        format!("{what}: not supported yet"),
-        "NOT_SUPPORTED_YET",
-    )
 }
 
 fn malformed(violations: &[Violation]) -> Status {

@@ -1,8 +1,11 @@
 //! `ExplainService`: not there yet, and it says so.
 
+use std::sync::Arc;
+
 use tonic::{Request, Response, Status};
 
-use super::errors;
+use super::not_supported_yet;
+use crate::gate::Gate;
 use crate::proto::explain_service_server::ExplainService;
 use crate::proto::{
     ExplainRequest, ExplainResponse, ListAllowedAccessRequest, ListAllowedAccessResponse,
@@ -10,29 +13,39 @@ use crate::proto::{
 };
 
 /// Tells why a decision is what it is.
-#[derive(Debug, Clone, Copy)]
-pub struct Explanations;
+#[derive(Debug, Clone)]
+pub struct Explanations {
+    gate: Arc<Gate>,
+}
+
+impl Explanations {
+    /// Asks `gate`.
+    #[must_use]
+    pub const fn new(gate: Arc<Gate>) -> Self {
+        Self { gate }
+    }
+}
 
 #[tonic::async_trait]
 impl ExplainService for Explanations {
     async fn explain(
         &self,
-        _: Request<ExplainRequest>,
+        request: Request<ExplainRequest>,
     ) -> Result<Response<ExplainResponse>, Status> {
-        Err(errors::not_supported_yet("Explain"))
+        Err(not_supported_yet(&self.gate, &request, "Explain").await)
     }
 
     async fn list_allowed_actors(
         &self,
-        _: Request<ListAllowedActorsRequest>,
+        request: Request<ListAllowedActorsRequest>,
     ) -> Result<Response<ListAllowedActorsResponse>, Status> {
-        Err(errors::not_supported_yet("ListAllowedActors"))
+        Err(not_supported_yet(&self.gate, &request, "ListAllowedActors").await)
     }
 
     async fn list_allowed_access(
         &self,
-        _: Request<ListAllowedAccessRequest>,
+        request: Request<ListAllowedAccessRequest>,
     ) -> Result<Response<ListAllowedAccessResponse>, Status> {
-        Err(errors::not_supported_yet("ListAllowedAccess"))
+        Err(not_supported_yet(&self.gate, &request, "ListAllowedAccess").await)
     }
 }

@@ -1,32 +1,39 @@
-//! Bounds on the size of a message, kept before any of it is decoded: a gRPC message says its length in its first five
-//! bytes.
+//! What is kept in front of all services: bounds on the size and number of messages before they are decoded, and a word in
+//! the log for what could not be decoded at all.
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use http::Request;
+use bytes::Bytes;
+use http::{Request, Response};
 use http_body::{Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::errors;
-use crate::gate::{Gate, GateError, Peer};
+use super::frames::{Frames, TooLong};
+use crate::gate::{Gate, GateError, Peer, Violation};
 
 /// The largest message of most calls, and of one item of a batch.
-pub(super) const MESSAGE_MAX_BYTES: usize = 64 * 1024;
+const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 /// The largest batch.
-pub(super) const BATCH_MAX_BYTES: usize = 4 * 1024 * 1024;
+const BATCH_MAX_BYTES: usize = 4 * 1024 * 1024;
+/// How many messages over [`MESSAGE_MAX_BYTES`] are worked on at once: with what they are decoded into, about 200 MiB.
+const LARGE_AT_ONCE: usize = 8;
 
-fn max_bytes(path: &str) -> usize {
+const BATCH_CHECK: &str = "/sekisho.v1.AccessService/BatchCheck";
+const FILTER_SUBJECTS: &str = "/sekisho.v1.SubjectService/FilterSubjects";
+
+fn frames_of(path: &str) -> Frames {
     match path {
-        "/sekisho.v1.AccessService/BatchCheck" | "/sekisho.v1.SubjectService/FilterSubjects" => {
-            BATCH_MAX_BYTES
-        }
-        _ => MESSAGE_MAX_BYTES,
+        BATCH_CHECK => Frames::new(BATCH_MAX_BYTES, Some(MESSAGE_MAX_BYTES)),
+        FILTER_SUBJECTS => Frames::new(BATCH_MAX_BYTES, None),
+        _ => Frames::new(MESSAGE_MAX_BYTES, None),
     }
 }
 
@@ -34,13 +41,17 @@ fn max_bytes(path: &str) -> usize {
 #[derive(Debug, Clone)]
 pub struct SizeLimits {
     gate: Arc<Gate>,
+    large: Arc<Semaphore>,
 }
 
 impl SizeLimits {
     /// Refusals are logged by `gate`.
     #[must_use]
-    pub const fn new(gate: Arc<Gate>) -> Self {
-        Self { gate }
+    pub fn new(gate: Arc<Gate>) -> Self {
+        Self {
+            gate,
+            large: Arc::new(Semaphore::new(LARGE_AT_ONCE)),
+        }
     }
 }
 
@@ -51,6 +62,7 @@ impl<S> Layer<S> for SizeLimits {
         Limited {
             inner,
             gate: Arc::clone(&self.gate),
+            large: Arc::clone(&self.large),
         }
     }
 }
@@ -60,113 +72,173 @@ impl<S> Layer<S> for SizeLimits {
 pub struct Limited<S> {
     inner: S,
     gate: Arc<Gate>,
+    large: Arc<Semaphore>,
 }
 
-impl<S: Service<Request<Body>>> Service<Request<Body>> for Limited<S> {
-    type Response = S::Response;
+impl<S> Service<Request<Body>> for Limited<S>
+where
+    S: Service<Request<Body>, Response = Response<Body>>,
+    S::Future: Send + 'static,
+{
+    type Response = Response<Body>;
     type Error = S::Error;
-    type Future = S::Future;
+    type Future = Answering<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         self.inner.poll_ready(context)
     }
 
-    fn call(&mut self, request: Request<Body>) -> S::Future {
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let (parts, body) = request.into_parts();
+        let refuse = Refuse {
+            gate: Arc::clone(&self.gate),
+            peer: parts.extensions.get::<Peer>().cloned(),
+            call: parts.uri.path().into(),
+        };
+        let place = Place::default();
         let bounded = Bounded {
             inner: body,
-            max: max_bytes(parts.uri.path()),
-            seen: Seen::Header([0; 5], 0),
-            refusing: None,
-            refuse: Refuse {
-                gate: Arc::clone(&self.gate),
-                peer: parts.extensions.get::<Peer>().cloned(),
-                call: parts.uri.path().to_owned(),
-            },
+            frames: frames_of(parts.uri.path()),
+            large: Arc::clone(&self.large),
+            place: Arc::clone(&place),
+            state: State::Passing,
+            refuse: refuse.clone(),
         };
-        self.inner
-            .call(Request::from_parts(parts, Body::new(bounded)))
+        Answering {
+            inner: Box::pin(
+                self.inner
+                    .call(Request::from_parts(parts, Body::new(bounded))),
+            ),
+            refusing: None,
+            refuse,
+            _place: place,
+        }
     }
 }
 
-/// How far into a message the body is.
-enum Seen {
-    /// This much of a header: compressed flag, length.
-    Header([u8; 5], usize),
-    /// So many bytes of a message are left.
-    Message(usize),
-}
+/// A large message's place, held until its call is answered.
+type Place = Arc<std::sync::Mutex<Option<OwnedSemaphorePermit>>>;
+type Refusing = Pin<Box<dyn Future<Output = GateError> + Send>>;
 
+#[derive(Clone)]
 struct Refuse {
     gate: Arc<Gate>,
     peer: Option<Peer>,
-    call: String,
+    call: Arc<str>,
 }
 
-type Refusing = Pin<Box<dyn Future<Output = GateError> + Send>>;
+impl Refuse {
+    fn with(&self, error: GateError) -> Refusing {
+        let Self { gate, peer, call } = self.clone();
+        Box::pin(async move {
+            match peer {
+                Some(peer) => gate.refuse_unheard(&peer, &call, error).await,
+                None => error,
+            }
+        })
+    }
+}
+
+/// A call under way. What its service could not decode is logged, and told as the caller's mistake that it is.
+pub struct Answering<F> {
+    inner: Pin<Box<F>>,
+    refusing: Option<Refusing>,
+    refuse: Refuse,
+    _place: Place,
+}
+
+impl<F> std::fmt::Debug for Answering<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Answering").finish_non_exhaustive()
+    }
+}
+
+/// How tonic tells that a message could not be decoded.
+fn is_undecodable(response: &Response<Body>) -> bool {
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .map(http::HeaderValue::as_bytes)
+    };
+    header("grpc-status") == Some(b"13")
+        && header("grpc-message")
+            .is_some_and(|message| message.starts_with(b"failed%20to%20decode%20Protobuf"))
+}
+
+impl<F, E> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<Body>, E>>,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.refusing.is_none() {
+            let answered = ready!(this.inner.as_mut().poll(context));
+            match answered {
+                Ok(response) if is_undecodable(&response) => {
+                    let what = Violation::new("(message)", "is no protobuf message of this method");
+                    this.refusing = Some(this.refuse.with(GateError::Malformed(vec![what])));
+                }
+                answered => return Poll::Ready(answered),
+            }
+        }
+        match &mut this.refusing {
+            Some(refusing) => refusing
+                .as_mut()
+                .poll(context)
+                .map(|error| Ok(errors::status(error).into_http())),
+            None => Poll::Pending,
+        }
+    }
+}
+
+enum State {
+    Passing,
+    Refusing(Refusing),
+    Refused,
+}
 
 struct Bounded {
     inner: Body,
-    max: usize,
-    seen: Seen,
-    refusing: Option<Refusing>,
+    frames: Frames,
+    large: Arc<Semaphore>,
+    place: Place,
+    state: State,
     refuse: Refuse,
 }
 
 impl Bounded {
-    /// Follows the messages through the bytes; the length of one that is over the bound.
-    fn follow(&mut self, data: &Bytes) -> Option<usize> {
-        let mut rest = data.clone();
-        while rest.has_remaining() {
-            match &mut self.seen {
-                Seen::Message(left) => {
-                    let step = (*left).min(rest.remaining());
-                    rest.advance(step);
-                    *left -= step;
-                    if *left == 0 {
-                        self.seen = Seen::Header([0; 5], 0);
-                    }
+    /// Looks at the next bytes; `Err` is why they are refused.
+    fn pass(&mut self, data: &Bytes) -> Result<(), GateError> {
+        self.frames.pass(data).map_err(|too_long| {
+            GateError::TooLarge(match too_long {
+                TooLong::Message(bytes) => {
+                    format!("the message has {bytes} bytes, more than this call takes")
                 }
-                Seen::Header(header, filled) => {
-                    if let Some(byte) = header.get_mut(*filled) {
-                        *byte = rest.get_u8();
-                        *filled += 1;
-                    }
-                    if *filled == header.len() {
-                        let [_, a, b, c, d] = *header;
-                        let length =
-                            usize::try_from(u32::from_be_bytes([a, b, c, d])).unwrap_or(usize::MAX);
-                        if length > self.max {
-                            return Some(length);
-                        }
-                        self.seen = if length == 0 {
-                            Seen::Header([0; 5], 0)
-                        } else {
-                            Seen::Message(length)
-                        };
-                    }
+                TooLong::Item(position, bytes) => {
+                    format!(
+                        "items[{position}] has {bytes} bytes; at most {MESSAGE_MAX_BYTES} are taken"
+                    )
                 }
-            }
+            })
+        })?;
+        if self.frames.longest <= MESSAGE_MAX_BYTES {
+            return Ok(());
         }
-        None
-    }
-
-    fn refuse(&self, length: usize) -> Refusing {
-        let what = format!(
-            "the message has {length} bytes; at most {} are taken",
-            self.max
-        );
-        let (gate, peer, call) = (
-            Arc::clone(&self.refuse.gate),
-            self.refuse.peer.clone(),
-            self.refuse.call.clone(),
-        );
-        Box::pin(async move {
-            match peer {
-                Some(peer) => gate.too_large(&peer, &call, what).await,
-                None => GateError::TooLarge(what),
-            }
-        })
+        let mut place = self
+            .place
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if place.is_none() {
+            let free = Arc::clone(&self.large).try_acquire_owned();
+            *place = Some(free.map_err(|_| GateError::Busy {
+                what: "too many large messages at once",
+                retry_after: Duration::from_secs(1),
+            })?);
+        }
+        Ok(())
     }
 }
 
@@ -179,27 +251,38 @@ impl http_body::Body for Bounded {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
         let this = &mut *self;
-        if this.refusing.is_none() {
-            let frame = match Pin::new(&mut this.inner).poll_frame(context) {
-                Poll::Ready(Some(Ok(frame))) => frame,
-                other => return other,
-            };
-            match frame.data_ref().and_then(|data| this.follow(data)) {
-                None => return Poll::Ready(Some(Ok(frame))),
-                Some(length) => this.refusing = Some(this.refuse(length)),
+        loop {
+            match &mut this.state {
+                State::Passing => {
+                    let frame = match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
+                        Some(Ok(frame)) => frame,
+                        other => return Poll::Ready(other),
+                    };
+                    let passed = frame
+                        .data_ref()
+                        .cloned()
+                        .map_or(Ok(()), |data| this.pass(&data));
+                    match passed {
+                        Ok(()) => return Poll::Ready(Some(Ok(frame))),
+                        Err(error) => this.state = State::Refusing(this.refuse.with(error)),
+                    }
+                }
+                State::Refusing(refusing) => {
+                    let error = ready!(refusing.as_mut().poll(context));
+                    this.state = State::Refused;
+                    return Poll::Ready(Some(Err(errors::status(error))));
+                }
+                State::Refused => return Poll::Ready(None),
             }
-        }
-        match &mut this.refusing {
-            Some(refusing) => refusing
-                .as_mut()
-                .poll(context)
-                .map(|error| Some(Err(errors::status(error)))),
-            None => Poll::Pending,
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.refusing.is_none() && self.inner.is_end_stream()
+        match self.state {
+            State::Passing => self.inner.is_end_stream(),
+            State::Refusing(_) => false,
+            State::Refused => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -6,6 +6,7 @@ mod access_log;
 mod authentication;
 mod errors;
 mod explain;
+mod frames;
 mod limits;
 mod peer;
 mod read;
@@ -20,12 +21,32 @@ pub use limits::SizeLimits;
 pub use peer::Connection;
 pub use subjects::Subjects;
 
+use tonic::{Request, Status};
+
+use crate::gate::{Gate, GateError, Peer, Violation};
+
 /// Runs a use case to its end, also when the client hangs up: what was charged, spent or written has its sequel.
 async fn to_its_end<T: Send + 'static>(
-    work: impl Future<Output = Result<T, crate::gate::GateError>> + Send + 'static,
-) -> Result<T, crate::gate::GateError> {
+    work: impl Future<Output = Result<T, GateError>> + Send + 'static,
+) -> Result<T, GateError> {
     match tokio::spawn(work).await {
         Ok(result) => result,
-        Err(_) => Err(crate::gate::GateError::Internal("a call ended early")),
+        Err(_) => Err(GateError::Internal("a call ended early")),
+    }
+}
+
+/// Refuses fields that can't be taken, with an entry.
+async fn malformed(gate: &Gate, peer: &Peer, call: &str, violations: Vec<Violation>) -> Status {
+    errors::status(gate.malformed(peer, call, violations).await)
+}
+
+/// Refuses a method that isn't there yet, with an entry.
+async fn not_supported_yet<T>(gate: &Gate, request: &Request<T>, call: &'static str) -> Status {
+    match peer::of(request) {
+        Ok(peer) => errors::status(
+            gate.refuse_unheard(&peer, call, GateError::NotSupportedYet(call))
+                .await,
+        ),
+        Err(status) => status,
     }
 }

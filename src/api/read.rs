@@ -6,7 +6,7 @@ use tonic::metadata::MetadataMap;
 
 use crate::domain::access::{
     AccessRequest, Action, Basis, CATEGORIES_MAX, Consent, LegalException, Proof, Provision,
-    Relation, SUBJECTS_MAX, SubjectRef, Subjects, TEXT_MAX_BYTES, TicketText,
+    Relation, SUBJECTS_MAX, SubjectRef, Subjects, TEXT_MAX_BYTES, TicketText, UnlistedRecipient,
 };
 use crate::domain::ids::{DecisionId, LogIndex, Name, NameError};
 use crate::domain::network::parse_address;
@@ -14,12 +14,35 @@ use crate::domain::time::Timestamp;
 use crate::gate::{Credentials, Violation};
 use crate::proto;
 
+/// Who asks, from where, in which session.
+#[derive(Debug, Clone)]
+pub(super) struct Actor {
+    proof: Proof,
+    client_ip: Option<IpAddr>,
+    session_ref: Option<Name>,
+}
+
+impl Default for Actor {
+    fn default() -> Self {
+        Self {
+            proof: Proof::Missing,
+            client_ip: None,
+            session_ref: None,
+        }
+    }
+}
+
 /// Reads the fields of one message and collects what is wrong with them.
 #[derive(Debug, Default)]
 pub(super) struct Fields {
     prefix: String,
     violations: Vec<Violation>,
+    /// Those that are not named any more.
+    more: usize,
 }
+
+/// The most violations that are named one by one: an answer has to fit into its headers.
+const VIOLATIONS_MAX: usize = 32;
 
 impl Fields {
     /// Everything read next is below `prefix`, e.g. `items[3].`.
@@ -28,6 +51,10 @@ impl Fields {
     }
 
     pub(super) fn wrong(&mut self, field: &str, description: impl Into<String>) {
+        if self.violations.len() >= VIOLATIONS_MAX {
+            self.more += 1;
+            return;
+        }
         self.violations.push(Violation::new(
             format!("{}{field}", self.prefix),
             description,
@@ -35,10 +62,16 @@ impl Fields {
     }
 
     /// The value, or every violation.
-    pub(super) fn finish<T>(self, value: Option<T>) -> Result<T, Vec<Violation>> {
+    pub(super) fn finish<T>(mut self, value: Option<T>) -> Result<T, Vec<Violation>> {
         match value {
             Some(value) if self.violations.is_empty() => Ok(value),
-            _ => Err(self.violations),
+            _ => {
+                if self.more > 0 {
+                    let what = format!("and {} more fields can't be taken", self.more);
+                    self.violations.push(Violation::new("…", what));
+                }
+                Err(self.violations)
+            }
         }
     }
 
@@ -149,21 +182,29 @@ impl Fields {
         micros.map(Timestamp::from_micros)
     }
 
+    /// Who asks.
+    pub(super) fn actor(&mut self, actor: &proto::Actor) -> Actor {
+        Actor {
+            proof: self.proof(actor.proof.as_ref()),
+            client_ip: self.address("actor.client_ip", &actor.client_ip),
+            session_ref: self.name("actor.session_ref", &actor.session_ref),
+        }
+    }
+
     /// A request for access; `actor` is a batch's, for items that carry none.
     pub(super) fn access(
         &mut self,
         request: proto::CheckRequest,
-        actor: Option<&proto::Actor>,
+        actor: Option<Actor>,
     ) -> Option<AccessRequest> {
         let request_id = self.name("request_id", &request.request_id);
-        let actor = request.actor.as_ref().or(actor);
-        let (proof, client_ip, session_ref) = match actor {
-            Some(actor) => (
-                self.proof(actor.proof.as_ref()),
-                self.address("actor.client_ip", &actor.client_ip),
-                self.name("actor.session_ref", &actor.session_ref),
-            ),
-            None => (Proof::Missing, None, None),
+        let Actor {
+            proof,
+            client_ip,
+            session_ref,
+        } = match &request.actor {
+            Some(own) => self.actor(own),
+            None => actor.unwrap_or_default(),
         };
         let action = match self.known("action", request.action, Action::from_number) {
             Some(action) => Some(action),
@@ -177,7 +218,6 @@ impl Fields {
         let data = request.data.unwrap_or_default();
         let categories = self.categories(&data.categories);
         let subjects = self.whose(&data);
-        let named = u64::try_from(subjects.named().len()).unwrap_or(u64::MAX);
         let basis = request.basis.unwrap_or_default();
         let basis = Basis {
             consent: self
@@ -199,7 +239,9 @@ impl Fields {
             }
             break_glass.reason.into_boxed_str()
         });
+        let people = subjects.all_people();
         Some(AccessRequest {
+            subjects,
             request_id,
             proof,
             client_ip,
@@ -211,9 +253,8 @@ impl Fields {
             purpose: self.name("purpose", &request.purpose),
             case_ref: self.name("case_ref", &request.case_ref),
             relation: self.known("relation", request.relation, Relation::from_number),
-            subjects,
             categories,
-            record_count: data.record_count.max(named).max(1),
+            record_count: data.record_count.max(people).max(1),
             basis,
             provision,
             break_glass,
@@ -294,18 +335,17 @@ impl Fields {
             self.wrong("provision", "is missing: ACTION_PROVIDE needs it");
             return Provision::default();
         };
-        for (field, text) in [
-            ("provision.recipient_name", &provision.recipient_name),
-            ("provision.recipient_address", &provision.recipient_address),
-            (
+        let unlisted = UnlistedRecipient {
+            name: self.name("provision.recipient_name", &provision.recipient_name),
+            address: self.name("provision.recipient_address", &provision.recipient_address),
+            representative: self.name(
                 "provision.recipient_representative",
                 &provision.recipient_representative,
             ),
-            ("provision.recipient_country", &provision.recipient_country),
-        ] {
-            self.name(field, text);
-        }
+            country: self.name("provision.recipient_country", &provision.recipient_country),
+        };
         Provision {
+            unlisted,
             recipient: self.name("provision.recipient", &provision.recipient),
             own_purpose: provision.recipient_own_purpose,
             safeguard: self.name("provision.safeguard", &provision.safeguard),

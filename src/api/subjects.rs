@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::read::Fields;
-use super::{errors, peer, to_its_end};
+use super::{errors, malformed, peer, to_its_end};
 use crate::domain::access::SubjectRef;
-use crate::gate::{DateSet, Gate, HoldChange, Peer, Violation};
+use crate::gate::{DateSet, Gate, HoldChange};
 use crate::proto::subject_service_server::SubjectService;
 use crate::proto::{
     FilterSubjectsRequest, FilterSubjectsResponse, RegisterHoldRequest, RegisterHoldResponse,
@@ -30,15 +30,6 @@ impl Subjects {
     #[must_use]
     pub const fn new(gate: Arc<Gate>) -> Self {
         Self { gate }
-    }
-
-    async fn malformed(
-        &self,
-        peer: &Peer,
-        call: &'static str,
-        violations: Vec<Violation>,
-    ) -> Status {
-        errors::status(self.gate.malformed(peer, call, violations).await)
     }
 }
 
@@ -75,7 +66,9 @@ impl SubjectService for Subjects {
         );
         let change = match fields.finish(change) {
             Ok(change) => change,
-            Err(violations) => return Err(self.malformed(&peer, "RegisterHold", violations).await),
+            Err(violations) => {
+                return Err(malformed(&self.gate, &peer, "RegisterHold", violations).await);
+            }
         };
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move { gate.register_hold(&peer, change).await })
@@ -100,7 +93,9 @@ impl SubjectService for Subjects {
         );
         let change = match fields.finish(change) {
             Ok(change) => change,
-            Err(violations) => return Err(self.malformed(&peer, "ReleaseHold", violations).await),
+            Err(violations) => {
+                return Err(malformed(&self.gate, &peer, "ReleaseHold", violations).await);
+            }
         };
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move { gate.release_hold(&peer, &credentials, change).await })
@@ -134,7 +129,9 @@ impl SubjectService for Subjects {
             });
         let change = match fields.finish(change) {
             Ok(change) => change,
-            Err(violations) => return Err(self.malformed(&peer, "SetDate", violations).await),
+            Err(violations) => {
+                return Err(malformed(&self.gate, &peer, "SetDate", violations).await);
+            }
         };
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move { gate.set_date(&peer, change).await })
@@ -167,7 +164,7 @@ impl SubjectService for Subjects {
         let (subjects, holds) = match fields.finish(Some((subjects, holds))) {
             Ok(both) => both,
             Err(violations) => {
-                return Err(self.malformed(&peer, "FilterSubjects", violations).await);
+                return Err(malformed(&self.gate, &peer, "FilterSubjects", violations).await);
             }
         };
         let held = self

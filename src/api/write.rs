@@ -62,11 +62,39 @@ fn obligation(stored: &proto::StoredObligation) -> proto::Obligation {
     }
 }
 
+fn withheld_category(
+    withheld: &proto::StoredWithheldCategory,
+    categories: &[String],
+) -> proto::WithheldCategory {
+    let position = usize::try_from(withheld.index).unwrap_or(usize::MAX);
+    let category = categories.get(position).cloned().unwrap_or_default();
+    let reason = withheld.reason.as_ref().map(reason).map(|mut reason| {
+        if reason.about.is_empty() {
+            reason.about.clone_from(&category);
+        }
+        reason
+    });
+    proto::WithheldCategory { category, reason }
+}
+
+/// In the order of the request.
+fn withheld_subjects(groups: &[proto::StoredWithheldSubjects]) -> Vec<proto::WithheldSubject> {
+    let mut withheld: Vec<proto::WithheldSubject> = groups
+        .iter()
+        .flat_map(|group| {
+            group.indexes.iter().map(|index| proto::WithheldSubject {
+                index: *index,
+                reason: group.reason.as_ref().map(reason),
+            })
+        })
+        .collect();
+    withheld.sort_unstable_by_key(|withheld| withheld.index);
+    withheld
+}
+
 /// The answer to a check, read from its entry.
 pub(super) fn check_response(answer: &Answer, log: &str) -> proto::CheckResponse {
     let entry = &answer.entry;
-    let position =
-        |withheld: &proto::StoredWithheld| usize::try_from(withheld.index).unwrap_or(usize::MAX);
     proto::CheckResponse {
         decision: entry.decision,
         reasons: entry.reasons.iter().map(reason).collect(),
@@ -84,23 +112,9 @@ pub(super) fn check_response(answer: &Answer, log: &str) -> proto::CheckResponse
         withheld_categories: entry
             .withheld_categories
             .iter()
-            .map(|withheld| proto::WithheldCategory {
-                category: entry
-                    .categories
-                    .get(position(withheld))
-                    .cloned()
-                    .unwrap_or_default(),
-                reason: withheld.reason.as_ref().map(reason),
-            })
+            .map(|withheld| withheld_category(withheld, &entry.categories))
             .collect(),
-        withheld_subjects: entry
-            .withheld_subjects
-            .iter()
-            .map(|withheld| proto::WithheldSubject {
-                index: withheld.index,
-                reason: withheld.reason.as_ref().map(reason),
-            })
-            .collect(),
+        withheld_subjects: withheld_subjects(&entry.withheld_subjects),
         renewed_ticket: answer
             .renewed_ticket
             .as_ref()

@@ -264,7 +264,7 @@ deadline_ms = 2000
 segment_mib = 64
 
 [bounds]
-# Request ids that are remembered for ten minutes, about 100 bytes each.
+# Request ids of one service that are remembered for ten minutes, about 100 bytes each.
 request_ids = 1000000
 connections = 4096
 "#,

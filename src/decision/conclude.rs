@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::facts::{Actor, Facts, TicketFacts};
-use super::limits::Demand;
+use super::limits::{self, Demand};
 use super::rules::RuleSet;
 use super::scope::Scope;
 use super::verdict::{ByDecision, Denial, Permit, StageVerdict, StepUp, Trace, Verdict};
@@ -37,8 +37,11 @@ pub(super) fn conclude(
         .collect();
     let rule = match failures.first() {
         Some(failure) => failure.rule,
-        None => scope.rule,
+        None => scope.granted_by().map(|granted| granted.rule),
     };
+    let break_glass = scope
+        .granted_by()
+        .is_some_and(|granted| granted.by_break_glass);
     let denial = (!allowed).then(|| {
         let mut by_stage = failures.iter().map(|failure| failure.reasons.clone());
         let first = by_stage.next();
@@ -54,7 +57,7 @@ pub(super) fn conclude(
         network: scope.network,
         route: scope.route,
         rule,
-        break_glass: scope.break_glass,
+        break_glass,
     };
     if let Some((first, further_reasons)) = denial {
         return Verdict::Deny(Denial {
@@ -65,8 +68,8 @@ pub(super) fn conclude(
             trace,
         });
     }
-    let remarks = scope
-        .break_glass
+    let allowed_records = limits::allowed_records(facts.request, &scope);
+    let remarks = break_glass
         .then(|| Reason::new(ReasonCode::BreakGlassUsed, ""))
         .into_iter()
         .collect();
@@ -76,6 +79,7 @@ pub(super) fn conclude(
         valid_until: valid_until(rules, facts),
         withheld_categories: scope.withheld_categories,
         withheld_subjects: scope.withheld_subjects,
+        allowed_records,
         demand,
         trace,
         made: ByDecision(()),

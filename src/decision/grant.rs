@@ -2,7 +2,7 @@
 
 use super::facts::{Actor, Facts};
 use super::rules::{Category, GrantKey, Id, Kind, Purpose, Role, RuleSet};
-use super::scope::Scope;
+use super::scope::{Granted, Scope};
 use super::verdict::RuleLine;
 use super::{Failure, Outcome};
 use crate::domain::reason::{Reason, ReasonCode};
@@ -76,27 +76,38 @@ fn check(
     let Some(roles) = actor.roles() else {
         return Ok(false);
     };
-    let (mut settled_by, mut broke_glass) = (None, false);
+    let mut granted_by = Vec::with_capacity(scope.categories.len());
     scope.check_categories(|position, id| {
         let Some(category) = id else {
             return fail(ReasonCode::CategoryUnknown, category_name(position));
         };
         match granted(rules, facts, roles, (kind, category, purpose_id)) {
             Ok(line) => {
-                settled_by.get_or_insert(RuleLine::Grants(line));
+                let rule = RuleLine::Grants(line);
+                granted_by.push((
+                    position,
+                    Granted {
+                        rule,
+                        by_break_glass: false,
+                    },
+                ));
                 Ok(())
             }
             Err(code) => {
                 let missing = Reason::new(code, category_name(position));
-                let line = break_glass(rules, facts, actor, (kind, category), missing)?;
-                settled_by = Some(line);
-                broke_glass = true;
+                let rule = break_glass(rules, facts, actor, (kind, category), missing)?;
+                granted_by.push((
+                    position,
+                    Granted {
+                        rule,
+                        by_break_glass: true,
+                    },
+                ));
                 Ok(())
             }
         }
     })?;
-    scope.rule = settled_by;
-    scope.break_glass = broke_glass;
+    scope.granted = granted_by;
     Ok(true)
 }
 

@@ -5,7 +5,7 @@ use super::rules::RuleSet;
 use super::scope::Scope;
 use super::verdict::RuleLine;
 use super::{Failure, Outcome};
-use crate::domain::access::Proof;
+use crate::domain::access::{AccessRequest, Proof};
 use crate::domain::reason::{Reason, ReasonCode};
 
 /// What an access adds to a person's counts, if it is allowed.
@@ -15,7 +15,7 @@ pub struct Demand {
     pub limits: Vec<usize>,
     /// Positions in the request of the subjects that are left.
     pub subjects: Vec<usize>,
-    /// People's records in all, those of the named subjects included.
+    /// People's records in all: at least as many as different people are left.
     pub records: u64,
 }
 
@@ -51,12 +51,10 @@ pub(super) fn stage(
     if facts.person.is_none() || !scope.is_anything_left() {
         return (Outcome::NotEvaluated, None);
     }
-    // Only what is allowed counts: records of people who are withheld are not read.
-    let withheld = u64::try_from(scope.withheld_subjects.len()).unwrap_or(u64::MAX);
     let demand = Demand {
         limits,
         subjects: scope.subjects.clone(),
-        records: request.record_count.saturating_sub(withheld).max(1),
+        records: allowed_records(request, scope),
     };
     match ask(&demand) {
         LimitOutcome::Within => (Outcome::Passed, Some(demand)),
@@ -71,4 +69,14 @@ pub(super) fn stage(
             (Outcome::Failed(failure), None)
         }
     }
+}
+
+/// How many people's records are left to be read: only what is allowed counts, and one who is named twice is one person.
+pub(super) fn allowed_records(request: &AccessRequest, scope: &Scope) -> u64 {
+    let positions = scope
+        .withheld_subjects
+        .iter()
+        .map(|withheld| withheld.position);
+    let withheld = request.subjects.people(positions);
+    request.record_count.saturating_sub(withheld).max(1)
 }

@@ -47,19 +47,19 @@ pub(super) fn of(
             keep_until: facts.now.plus_years(years, rules.utc_offset),
         });
     }
+    let broke_glass = scope
+        .granted_by()
+        .is_some_and(|granted| granted.by_break_glass);
     let within = rules
         .outcomes
         .iter()
-        .filter(|rule| {
-            rule.actions.contains(request.action) || (rule.break_glass && scope.break_glass)
-        })
+        .filter(|rule| rule.actions.contains(request.action) || (rule.break_glass && broke_glass))
         .map(|rule| rule.within)
         .min();
     if let Some(within) = within {
         obligations.push(ObligationKind::ReportOutcomeBy(facts.now.plus(within)));
     }
-    let named = u64::try_from(request.subjects.named().len()).unwrap_or(u64::MAX);
-    if named < request.record_count {
+    if request.subjects.all_people() < request.record_count {
         let held = holds_to_leave_out(rules, facts, recipient.and_then(stopping_hold));
         if !held.is_empty() {
             obligations.push(ObligationKind::ExcludeHeld(held));

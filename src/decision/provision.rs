@@ -70,11 +70,10 @@ fn check(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Result<(), Fa
         }
     }
     if let Some(hold) = stopping_hold(recipient) {
+        // There is a state for each subject named; were there none, nothing is known, and that is no allowance.
         scope.check_subjects(|position| match facts.subjects.get(position) {
-            Some(state) if state.has_hold(hold) => fail(ReasonCode::ProvisionStopped, hold),
-            Some(_) => Ok(()),
-            // Never so: there is a state for each subject named. If it were, nothing is known, and that is no allowance.
-            None => fail(ReasonCode::ProvisionStopped, hold),
+            Some(state) if !state.has_hold(hold) => Ok(()),
+            _ => fail(ReasonCode::ProvisionStopped, hold),
         })?;
     }
     if recipient.route == Route::ThirdPartyConsent && !request.basis.consent.is_prior() {

@@ -23,15 +23,35 @@ pub(super) struct Scope {
     first_withheld: Option<Failure>,
     /// The network that admitted the device.
     pub(super) network: Option<Id<Network>>,
-    /// The rule that grants.
-    pub(super) rule: Option<RuleLine>,
-    /// Whether break glass passed over a missing grant.
-    pub(super) break_glass: bool,
+    /// What grants each category, by its position.
+    pub(super) granted: Vec<(usize, Granted)>,
     /// On which ground data go out.
     pub(super) route: Option<Route>,
 }
 
+/// What grants a category.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Granted {
+    pub(super) rule: RuleLine,
+    /// It passed over a missing grant.
+    pub(super) by_break_glass: bool,
+}
+
 impl Scope {
+    /// What the allowance of the categories left rests on: break glass where one of them needs it.
+    pub(super) fn granted_by(&self) -> Option<Granted> {
+        let mut left = self
+            .granted
+            .iter()
+            .filter(|(position, _)| self.categories.iter().any(|(left, _)| left == position))
+            .map(|(_, granted)| *granted);
+        let first = left.next()?;
+        if first.by_break_glass {
+            return Some(first);
+        }
+        Some(left.find(|granted| granted.by_break_glass).unwrap_or(first))
+    }
+
     pub(super) fn of(rules: &RuleSet, request: &AccessRequest) -> Self {
         let named = request.subjects.named().len();
         Self {

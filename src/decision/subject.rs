@@ -79,7 +79,11 @@ fn check(
     }
 
     scope.check_subjects(|position| {
-        let over = facts.subjects.get(position).and_then(|state| {
+        // There is a state for each subject named; were there none, nothing is known, and that is no allowance.
+        let Some(state) = facts.subjects.get(position) else {
+            return Err(Failure::of(Reason::new(ReasonCode::RetentionExpired, "")));
+        };
+        let over = {
             rules
                 .retention
                 .iter()
@@ -89,7 +93,7 @@ fn check(
                         && !rule.except_purposes.contains(purpose_id)
                 })
                 .find(|rule| retention_over(rule, state, facts.now, rules.utc_offset))
-        });
+        };
         match over {
             Some(rule) => Err(Failure::by(
                 Reason::new(ReasonCode::RetentionExpired, &rule.id),

@@ -102,6 +102,8 @@ pub struct Permit {
     pub withheld_categories: Vec<Withheld>,
     /// Subjects left out.
     pub withheld_subjects: Vec<Withheld>,
+    /// How many people's records it is for.
+    pub allowed_records: u64,
     /// What was reserved on the person's counts.
     pub demand: Option<Demand>,
     /// How it came about.

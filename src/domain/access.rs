@@ -1,5 +1,6 @@
 //! One request for access, read and bounded.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -206,6 +207,26 @@ pub enum Subjects {
 }
 
 impl Subjects {
+    /// How many different people are named at `positions`; one named twice counts once.
+    pub fn people(&self, positions: impl IntoIterator<Item = usize>) -> u64 {
+        let named = self.named();
+        let different: HashSet<&SubjectRef> = positions
+            .into_iter()
+            .filter_map(|position| named.get(position))
+            .collect();
+        u64::try_from(different.len()).unwrap_or(u64::MAX)
+    }
+
+    /// How many different people are named.
+    #[must_use]
+    pub fn all_people(&self) -> u64 {
+        match self {
+            Self::Unnamed => 0,
+            Self::One(_) => 1,
+            Self::List(list) => self.people(0..list.len()),
+        }
+    }
+
     /// The people named, in order.
     #[must_use]
     pub fn named(&self) -> &[SubjectRef] {
@@ -217,11 +238,26 @@ impl Subjects {
     }
 }
 
+/// A recipient that the pack does not name, as the caller tells of it (items of the record of APPI Art. 29).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct UnlistedRecipient {
+    /// Its name.
+    pub name: Option<Name>,
+    /// Its address.
+    pub address: Option<Name>,
+    /// Who represents it.
+    pub representative: Option<Name>,
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<Name>,
+}
+
 /// To whom data go.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Provision {
     /// A recipient of the pack.
     pub recipient: Option<Name>,
+    /// What is told of a recipient that the pack does not name. No rule admits one yet.
+    pub unlisted: UnlistedRecipient,
     /// The recipient follows its own purpose.
     pub own_purpose: bool,
     /// Safeguard in force for a transfer abroad.

@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Gate;
 use super::peer::Caller;
+use super::{Gate, GateError};
 use crate::decision::rules::{Reviews, RuleSet};
 use crate::decision::{self, Facts, GenuineTicket, TicketFacts};
 use crate::domain::access::{
@@ -13,7 +13,7 @@ use crate::domain::access::{
 use crate::domain::ids::Name;
 use crate::domain::network::device_network;
 use crate::domain::person::Person;
-use crate::domain::reason::ReasonCode;
+use crate::domain::reason::{ReasonCode, Stage};
 use crate::domain::time::Timestamp;
 use crate::identity::ticket::Ticket;
 
@@ -38,12 +38,45 @@ pub(super) struct Opened {
     pub(super) person: Option<Arc<Person>>,
 }
 
+/// A person who was not admitted, as far as they are known.
+#[derive(Debug)]
+pub(super) struct NotAdmitted {
+    pub(super) code: ReasonCode,
+    pub(super) person: Option<Arc<Person>>,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) client_ip: Option<IpAddr>,
+}
+
 /// A person who was admitted.
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) person: Arc<Person>,
     pub(super) ticket: Ticket,
     pub(super) client_ip: IpAddr,
+}
+
+impl Admitted {
+    /// Refused after all, for what their roles lack.
+    pub(super) fn refused(self, code: ReasonCode) -> NotAdmitted {
+        NotAdmitted {
+            code,
+            person: Some(self.person),
+            ticket: Some(self.ticket),
+            client_ip: Some(self.client_ip),
+        }
+    }
+}
+
+impl NotAdmitted {
+    /// How it is told outside `Check`: what is wrong with a ticket as UNAUTHENTICATED to who asks with one for the session's
+    /// own sake, everything else as PERMISSION_DENIED.
+    pub(super) fn for_own_session(&self) -> GateError {
+        if self.code.stage() == Stage::TwoStep {
+            GateError::Ticket(self.code)
+        } else {
+            GateError::Refused(self.code)
+        }
+    }
 }
 
 impl Gate {
@@ -90,18 +123,18 @@ impl Gate {
             || person
                 .as_ref()
                 .is_none_or(|person| ticket.epoch < person.epoch);
+        let bound = device.is_some_and(|device| {
+            ticket.is_bound_to(caller.id, device_network(device), session_ref)
+        });
         if now >= ticket.expires || now.since(last_use) > rules.session.idle {
             return Opened {
                 facts: TicketFacts::Expired {
-                    may_step_up: now < ticket.expires && !revoked,
+                    may_step_up: now < ticket.expires && !revoked && bound,
                 },
                 ticket: Some(ticket),
                 person: None,
             };
         }
-        let bound = device.is_some_and(|device| {
-            ticket.is_bound_to(caller.id, device_network(device), session_ref)
-        });
         Opened {
             facts: TicketFacts::Genuine(GenuineTicket {
                 revoked,
@@ -137,7 +170,7 @@ impl Gate {
         caller: &Caller<'_>,
         credentials: &Credentials,
         now: Timestamp,
-    ) -> Result<Admitted, ReasonCode> {
+    ) -> Result<Admitted, Box<NotAdmitted>> {
         let device = self.device_address(caller, credentials.client_ip);
         let opened = self.open_ticket(
             rules,
@@ -157,7 +190,7 @@ impl Gate {
         opened: Opened,
         device: Option<IpAddr>,
         now: Timestamp,
-    ) -> Result<Admitted, ReasonCode> {
+    ) -> Result<Admitted, Box<NotAdmitted>> {
         let request = coming_in(device);
         let facts = Facts {
             now,
@@ -167,15 +200,19 @@ impl Gate {
             person: opened.person.as_deref(),
             subjects: &[],
         };
-        decision::admit(rules, &facts, self.admits_loopback(caller))
-            .map_err(|reason| reason.code)?;
-        match (opened.person, opened.ticket, device) {
-            (Some(person), Some(ticket), Some(client_ip)) => Ok(Admitted {
+        let refused = decision::admit(rules, &facts, self.admits_loopback(caller)).err();
+        match (refused, opened.person, opened.ticket, device) {
+            (None, Some(person), Some(ticket), Some(client_ip)) => Ok(Admitted {
                 person,
                 ticket,
                 client_ip,
             }),
-            _ => Err(ReasonCode::TicketInvalid),
+            (refused, person, ticket, client_ip) => Err(Box::new(NotAdmitted {
+                code: refused.map_or(ReasonCode::TicketInvalid, |reason| reason.code),
+                person,
+                ticket,
+                client_ip,
+            })),
         }
     }
 

@@ -1,13 +1,16 @@
-//! Changes by people: written as an entry first, then made in the store. What the store could not take yet is kept and
-//! made with the next change; a start replays the rest from the log.
+//! Changes by people: written as an entry first, then made in memory and in the store. What the store could not take is kept
+//! and made before the next change; a start replays the rest from the log.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Gate, GateError};
 use crate::domain::ids::LogIndex;
-use crate::log::Receipt;
+use crate::log::{AppendError, Receipt};
 use crate::proto::{StoredChange, StoredEntry};
 
-/// How many changes may wait for the store before no more are taken.
-const WAITING_MAX: usize = 1_000;
+/// How long a caller waits for a change. The change goes on all the same.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the store lacks.
 #[derive(Debug, Default)]
@@ -16,34 +19,38 @@ pub(super) struct Changes {
 }
 
 impl Gate {
-    /// Writes an entry that changes something, then makes the change in the store and, by `apply`, in memory. One at a
-    /// time. `still_wanted` looks once more, with nobody else changing anything.
-    pub(super) async fn change<T>(
-        &self,
+    /// Writes an entry that changes something, then makes the change in memory by `apply` and in the store. One at a time:
+    /// `still_wanted` looks with nobody else changing anything.
+    ///
+    /// Whether or not the caller waits, and however long the disk takes, what was written is made: otherwise the log would
+    /// say what is not so.
+    pub(super) async fn change(
+        self: &Arc<Self>,
         entry: StoredEntry,
-        still_wanted: impl AsyncFnOnce(&Self) -> Result<T, GateError>,
-        apply: impl FnOnce(&Self, T),
+        still_wanted: impl StillWanted,
+        apply: impl FnOnce(&Self) + Send + 'static,
     ) -> Result<Receipt, GateError> {
         let Some(change) = entry.change.clone() else {
             return Err(GateError::Internal("an entry that changes nothing"));
         };
-        let mut changes = self.changes.lock().await;
-        if !changes.waiting.is_empty() {
-            self.store_waiting(&mut changes).await?;
-        }
-        let wanted = still_wanted(self).await?;
-        let receipt = self
-            .log
-            .append(std::slice::from_ref(&entry))?
-            .await?
-            .first();
-        // The log is the truth: what it says is so from here on, whether or not the store can take it now.
-        apply(self, wanted);
-        if changes.waiting.len() < WAITING_MAX {
+        let gate = Arc::clone(self);
+        let work = tokio::spawn(async move {
+            let mut changes = gate.changes.lock().await;
+            // At most one is waiting: with the store out of reach nothing more is written.
+            gate.store_waiting(&mut changes).await?;
+            still_wanted.look(&gate).await?;
+            let appending = gate.log.append(std::slice::from_ref(&entry))?;
+            let receipt = appending.without_deadline().await?.first();
+            apply(&gate);
             changes.waiting.push((receipt.index(), change));
+            gate.store_waiting(&mut changes).await?;
+            Ok(receipt)
+        });
+        match tokio::time::timeout(PATIENCE, work).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(GateError::Internal("a change ended early")),
+            Err(_) => Err(AppendError::Deadline.into()),
         }
-        self.store_waiting(&mut changes).await?;
-        Ok(receipt)
     }
 
     async fn store_waiting(&self, changes: &mut Changes) -> Result<(), GateError> {
@@ -64,6 +71,21 @@ impl Gate {
         let mut changes = self.changes.lock().await;
         self.store_waiting(&mut changes).await?;
         self.store.apply(&[], self.log.len()).await?;
+        Ok(())
+    }
+}
+
+/// A last look before a change is written.
+pub(super) trait StillWanted: Send + 'static {
+    /// Says why it is not wanted any more.
+    fn look(self, gate: &Gate) -> impl Future<Output = Result<(), GateError>> + Send;
+}
+
+/// Wanted whatever happened meanwhile.
+pub(super) struct Always;
+
+impl StillWanted for Always {
+    async fn look(self, _: &Gate) -> Result<(), GateError> {
         Ok(())
     }
 }

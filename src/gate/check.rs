@@ -1,24 +1,28 @@
 //! The use case that the rest is for: may this access take place? Facts are gathered, `decision` decides, the entry is made
 //! durable, and only then is there an answer.
 
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use sha2::{Digest, Sha256};
+use tokio::sync::watch;
 
 use super::admission::Opened;
+use super::content;
 use super::counters::{Bound, Charge};
+use super::outcome::stored_charge;
 use super::peer::{Caller, Peer};
 use super::repeats::{Guard, Key, Known};
 use super::{Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::decision::{self, Demand, Facts, LimitOutcome, Verdict};
-use crate::domain::access::{AccessRequest, Proof, TicketText};
+use crate::domain::access::{AccessRequest, Proof, Subjects, TicketText};
 use crate::domain::ids::LogIndex;
 use crate::domain::reason::{ReasonCode, Stage};
 use crate::domain::subject::{Pseudonym, SubjectState};
 use crate::domain::time::Timestamp;
-use crate::log::{AppendError, Receipt};
-use crate::proto::{EntryKind, StoredCharge, StoredEntry};
+use crate::log::{AppendError, Appending, Receipt};
+use crate::proto::{EntryKind, StoredEntry};
 
 /// An answer to one check. There is none without a receipt.
 #[derive(Debug, Clone)]
@@ -58,23 +62,12 @@ impl Case {
 
     /// Digest of what is asked: all but the id, the proof as person and time of second step.
     fn content(&self) -> [u8; 32] {
-        let request = AccessRequest {
-            request_id: None,
-            proof: match self.request.proof {
-                Proof::Workload => Proof::Workload,
-                Proof::Ticket(_) | Proof::Missing => Proof::Missing,
-            },
-            ..self.request.clone()
-        };
-        let mut hash = Sha256::new();
-        // The subjects by pseudonym: their own form prints nothing.
-        for pseudonym in &self.pseudonyms {
-            hash.update(pseudonym.0);
-        }
-        let ticket = self.opened.ticket.as_ref();
-        let person = ticket.map(|ticket| (&ticket.person, ticket.second_step));
-        hash.update(format!("{request:?}{person:?}"));
-        hash.finalize().into()
+        let person = self.opened.ticket.as_ref();
+        content::digest(
+            &self.request,
+            &self.pseudonyms,
+            person.map(|ticket| (&*ticket.person, ticket.second_step)),
+        )
     }
 }
 
@@ -136,24 +129,44 @@ impl Gate {
     async fn decide_all(
         &self,
         peer: &Peer,
-        requests: Vec<AccessRequest>,
+        mut requests: Vec<AccessRequest>,
     ) -> Result<Answers, GateError> {
+        loop {
+            match self.try_all(peer, &requests).await? {
+                Tried::Answered(answers) => return Ok(answers),
+                Tried::WaitFor(mut first) => {
+                    // Ends in an error when the first is through: its sender is dropped, whatever came of it. Then the clock
+                    // is read again, and every fact gathered anew.
+                    while first.changed().await.is_ok() {}
+                }
+                Tried::Stranger(code) => {
+                    let count = u64::try_from(requests.len()).unwrap_or(u64::MAX);
+                    requests.truncate(1);
+                    return self
+                        .refuse_stranger(peer, requests.pop(), code, count)
+                        .await;
+                }
+            }
+        }
+    }
+
+    async fn try_all(&self, peer: &Peer, requests: &[AccessRequest]) -> Result<Tried, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
-        let cases: Vec<Case> = requests
-            .into_iter()
-            .map(|request| self.case(&rules, &caller, request, now))
-            .collect();
-        let is_stranger = caller
-            .service
-            .is_none_or(|service| !decision::is_from_its_blocks(service, caller.address));
-        if is_stranger {
-            return self
-                .refuse_stranger(peer, &rules, &caller, &cases, now)
-                .await;
+        if let Some(code) = caller.stranger() {
+            return Ok(Tried::Stranger(code));
         }
-        let known = self.take_request_ids(&caller, &cases, now).await?;
+        let mut pace = Pace::default();
+        let mut cases = Vec::with_capacity(requests.len());
+        for request in requests {
+            cases.push(self.case(&rules, &caller, request.clone(), now));
+            pace.after(request).await;
+        }
+        let known = match self.take_request_ids(peer, &caller, &cases, now).await? {
+            Ok(known) => known,
+            Err(first) => return Ok(Tried::WaitFor(first)),
+        };
         let mut ready = Vec::with_capacity(cases.len());
         let mut entries = Vec::with_capacity(cases.len());
         for (case, known) in cases.iter().zip(known) {
@@ -167,30 +180,43 @@ impl Gate {
                     return Err(error);
                 }
             }
+            pace.after(&case.request).await;
         }
-        let receipts = match self.log.append(&entries) {
-            Ok(appending) => appending.await,
-            Err(error) => Err(error),
-        };
-        let receipts = match receipts {
-            Ok(receipts) => receipts,
+        let mut appending = match self.log.append(&entries) {
+            Ok(appending) => appending,
             Err(error) => {
-                // Past the deadline the entry may still be written, and then it says that this was counted.
-                if !matches!(error, AppendError::Deadline) {
-                    self.take_back(&ready, &entries);
+                self.take_back(&ready, &entries);
+                if matches!(error, AppendError::TooLarge { .. }) {
+                    return Err(self
+                        .refuse_call(peer, &caller, "Check", error.into(), now)
+                        .await);
                 }
+                return Err(error.into());
+            }
+        };
+        let receipts = match (&mut appending).await {
+            Ok(receipts) => receipts,
+            Err(AppendError::Deadline) => {
+                // The entries may still be written, and then they say that this was counted and under which request ids.
+                tokio::spawn(remember_late(appending, ready, now));
+                return Err(AppendError::Deadline.into());
+            }
+            Err(error) => {
+                self.take_back(&ready, &entries);
                 return Err(error.into());
             }
         };
         if receipts.len() != ready.len() {
             return Err(GateError::Internal("not one receipt for each entry"));
         }
-        Ok(ready
-            .into_iter()
-            .zip(entries)
-            .zip(receipts.iter())
-            .map(|((ready, entry), receipt)| answer(ready, entry, receipt, now))
-            .collect())
+        Ok(Tried::Answered(
+            ready
+                .into_iter()
+                .zip(entries)
+                .zip(receipts.iter())
+                .map(|((ready, entry), receipt)| answer(ready, entry, receipt, now))
+                .collect(),
+        ))
     }
 
     fn case(
@@ -234,55 +260,58 @@ impl Gate {
         }
     }
 
-    /// Takes every request id, or none: waiting with one in hand for another's could wait for ever.
+    /// Takes every request id, or none: waiting with one in hand for another's could wait for ever. `Err` is what to wait for.
     async fn take_request_ids(
         &self,
+        peer: &Peer,
         caller: &Caller<'_>,
         cases: &[Case],
         now: Timestamp,
-    ) -> Result<Vec<Option<Known>>, GateError> {
-        loop {
-            let mut all = Vec::with_capacity(cases.len());
-            let mut wait_for = None;
-            for (position, case) in cases.iter().enumerate() {
-                let Some(id) = case.request.request_id.as_deref() else {
-                    all.push(None);
-                    continue;
-                };
-                let known = self
-                    .repeats
-                    .begin(Key::of(caller.id, id), case.content(), now);
-                let field = || match cases.len() {
-                    1 => "request_id".to_owned(),
-                    _ => format!("items[{position}].request_id"),
-                };
-                match known {
-                    Known::OtherContent => {
-                        return Err(GateError::Malformed(vec![Violation::new(
-                            field(),
-                            "was used within the last ten minutes for another request: use a new one",
-                        )]));
-                    }
-                    Known::Full => {
-                        return Err(GateError::Busy {
-                            what: "too many request ids within ten minutes",
-                            retry_after: std::time::Duration::from_secs(10),
-                        });
-                    }
-                    Known::InFlight(receiver) => {
-                        wait_for = Some(receiver);
-                        break;
-                    }
-                    known @ (Known::First(_) | Known::Answered(_)) => all.push(Some(known)),
-                }
-            }
-            let Some(mut first) = wait_for else {
-                return Ok(all);
+    ) -> Result<Result<Vec<Option<Known>>, watch::Receiver<()>>, GateError> {
+        let mut all = Vec::with_capacity(cases.len());
+        let mut used = Vec::new();
+        let mut of_this_call = HashSet::new();
+        for (position, case) in cases.iter().enumerate() {
+            let Some(id) = case.request.request_id.as_deref() else {
+                all.push(None);
+                continue;
             };
-            drop(all);
-            // Ends in an error when the first is through: its sender is dropped, whatever came of it.
-            while first.changed().await.is_ok() {}
+            if !of_this_call.insert(id) {
+                // Waiting for oneself would last for ever.
+                let field = format!("items[{position}].request_id");
+                used.push(Violation::new(field, "is that of another item too"));
+                continue;
+            }
+            let known = self
+                .repeats
+                .begin(Key::of(caller.id, id), case.content(), now);
+            match known {
+                Known::OtherContent => {
+                    let field = match cases.len() {
+                        1 => "request_id".to_owned(),
+                        _ => format!("items[{position}].request_id"),
+                    };
+                    let what =
+                        "was used within the last ten minutes for another request: use a new one";
+                    used.push(Violation::new(field, what));
+                }
+                Known::Full => {
+                    let busy = GateError::Busy {
+                        what: "too many request ids within ten minutes",
+                        retry_after: Duration::from_secs(10),
+                    };
+                    return Err(self.refuse_call(peer, caller, "Check", busy, now).await);
+                }
+                Known::InFlight(first) => return Ok(Err(first)),
+                known @ (Known::First(_) | Known::Answered(_)) => all.push(Some(known)),
+            }
         }
+        if used.is_empty() {
+            return Ok(Ok(all));
+        }
+        drop(all);
+        let error = GateError::Malformed(used);
+        Err(self.refuse_call(peer, caller, "Check", error, now).await)
     }
 
     async fn prepare(
@@ -314,13 +343,17 @@ impl Gate {
             _ => None,
         };
         let mut entry = self.who_and_what(peer, rules, caller, case, now);
+        entry.session_used = comes_in && case.opened.ticket.is_some();
         match known {
             Some(Known::Answered(first_index)) if comes_in => {
                 let first = self.entry_at(first_index).await?;
                 if first.decision == i32::from(crate::proto::Decision::Allow)
                     && now.micros() > first.valid_until_us
                 {
-                    return Err(GateError::AllowanceEnded);
+                    entry.kind = EntryKind::RefusedCall.into();
+                    entry.repeat_of.clone_from(&first.decision_id);
+                    let error = GateError::AllowanceEnded;
+                    return Err(self.refuse(peer, caller, entry, "Check", error).await);
                 }
                 let entry = repeat_of(&first, entry);
                 let outcome = ReadyOutcome::Repeat {
@@ -346,7 +379,7 @@ impl Gate {
                 self.seal_break_glass_reason(&mut entry, case)?;
                 let stored = charges
                     .iter()
-                    .map(|charge| stored_charge(charge, case))
+                    .map(|charge| stored_charge(charge, &case.pseudonyms))
                     .collect();
                 entry::decided(&mut entry, rules, verdict, stored, now);
                 let outcome = ReadyOutcome::Decided { charges, guard };
@@ -448,41 +481,71 @@ impl Gate {
         }
     }
 
-    /// A caller that is nobody, or not where it belongs: decided like any, but logged with a limit.
+    /// A caller that is nobody, or not where it belongs: decided like any, but logged with a limit and without what it asked,
+    /// so that it can't write what and as much as it likes.
     async fn refuse_stranger(
         &self,
         peer: &Peer,
-        rules: &RuleSet,
-        caller: &Caller<'_>,
-        cases: &[Case],
-        now: Timestamp,
+        request: Option<AccessRequest>,
+        code: ReasonCode,
+        count: u64,
     ) -> Result<Answers, GateError> {
-        let Some(case) = cases.first() else {
+        let Some(mut request) = request else {
             return Ok(Vec::new());
         };
-        let facts = case.facts(caller, now);
-        let verdict = decision::decide(rules, &facts, |_, _| LimitOutcome::Exceeded(usize::MAX));
-        let code = match &verdict {
-            Verdict::Deny(denial) => denial.reasons.first().map(|reason| reason.code),
-            Verdict::Allow(_) => return Err(GateError::Internal("a stranger was allowed")),
-        };
-        let mut entry = self.who_and_what(peer, rules, caller, case, now);
-        entry::decided(&mut entry, rules, verdict, Vec::new(), now);
-        let key = (
-            peer.certificate.fingerprint,
-            code.map_or("", ReasonCode::name),
-        );
-        let count = u64::try_from(cases.len()).unwrap_or(u64::MAX);
+        request.subjects = Subjects::Unnamed;
+        request.categories.truncate(1);
+        request.proof = Proof::Missing;
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.caller(&rules, peer, now);
+        let case = self.case(&rules, &caller, request, now);
+        let facts = case.facts(&caller, now);
+        let verdict = decision::decide(&rules, &facts, |_, _| LimitOutcome::Exceeded(usize::MAX));
+        if verdict.is_allowed() {
+            return Err(GateError::Internal("a stranger was allowed"));
+        }
+        let mut entry = entry::event(EntryKind::Decision, now, &caller, peer);
+        entry.decision_id = entry::new_id(now).to_bytes();
+        entry.action = case.request.action.number();
+        entry::decided(&mut entry, &rules, verdict, Vec::new(), now);
+        entry.further_reasons.clear();
+        let key = (peer.certificate.fingerprint, code.name());
         let (entry, receipt) = self.refusals.log(&self.log, key, entry, count).await?;
-        Ok(cases
-            .iter()
-            .map(|_| Answer {
-                entry: Arc::clone(&entry),
-                index: receipt.index(),
-                renewed_ticket: None,
-                receipt,
-            })
-            .collect())
+        let answer = Answer {
+            entry,
+            index: receipt.index(),
+            renewed_ticket: None,
+            receipt,
+        };
+        let copies = usize::try_from(count).unwrap_or(usize::MAX);
+        Ok(vec![answer; copies])
+    }
+}
+
+/// How far all requests of a call came.
+enum Tried {
+    Answered(Answers),
+    /// A first under one of the request ids is in flight.
+    WaitFor(watch::Receiver<()>),
+    Stranger(ReasonCode),
+}
+
+/// Lets other calls have their turn while a long list is worked through.
+#[derive(Default)]
+struct Pace {
+    people: usize,
+}
+
+impl Pace {
+    const PEOPLE: usize = 500;
+
+    async fn after(&mut self, request: &AccessRequest) {
+        self.people += request.subjects.named().len() + request.categories.len();
+        if self.people >= Self::PEOPLE {
+            self.people = 0;
+            tokio::task::yield_now().await;
+        }
     }
 }
 
@@ -517,16 +580,17 @@ fn repeat_of(first: &StoredEntry, asked: StoredEntry) -> StoredEntry {
     }
 }
 
-fn stored_charge(charge: &Charge, case: &Case) -> StoredCharge {
-    StoredCharge {
-        limit: charge.limit.to_string(),
-        unnamed: charge.unnamed,
-        named: charge
-            .named
-            .iter()
-            .filter_map(|subject| case.pseudonyms.iter().position(|named| named == subject))
-            .filter_map(|position| u32::try_from(position).ok())
-            .collect(),
+/// Holds the request ids of a call until it is known whether its entries were written after all.
+async fn remember_late(appending: Appending, ready: Vec<Ready>, now: Timestamp) {
+    if let Ok(receipts) = appending.without_deadline().await {
+        for (ready, receipt) in ready.into_iter().zip(receipts.iter()) {
+            if let ReadyOutcome::Decided {
+                guard: Some(guard), ..
+            } = ready.outcome
+            {
+                guard.answered(receipt.index(), now);
+            }
+        }
     }
 }
 

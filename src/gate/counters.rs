@@ -66,7 +66,8 @@ impl Window {
         }
     }
 
-    fn add(&mut self, at: Timestamp, charge: &Charge) {
+    fn add(&mut self, at: Timestamp, charge: &Charge, window: Duration) {
+        self.slide(at, window);
         // A clock that stepped back must not put a new count before older ones, or it would leave too early.
         let at = self.counted.back().map_or(at, |(last, _)| at.max(*last));
         for subject in &charge.named {
@@ -82,27 +83,18 @@ impl Window {
         }
     }
 
-    fn remove(&mut self, charge: &Charge) {
-        for subject in &charge.named {
-            if self.named.remove(subject).is_some() {
-                let position = self.counted.iter().rposition(
-                    |(_, counted)| matches!(counted, Counted::Named(named) if named == subject),
-                );
-                if let Some(position) = position {
-                    self.counted.remove(position);
-                    self.total = self.total.saturating_sub(1);
-                }
-            }
+    /// Takes back the unnamed. The named stay: a request in between may have been charged nothing for them because of this
+    /// charge, and asked for again they count no more anyway.
+    fn take_back(&mut self, charge: &Charge) {
+        if charge.unnamed == 0 {
+            return;
         }
-        if charge.unnamed > 0 {
-            let position = self
-                .counted
-                .iter()
-                .rposition(|(_, counted)| matches!(counted, Counted::Unnamed(count) if *count == charge.unnamed));
-            if let Some(position) = position {
-                self.counted.remove(position);
-                self.total = self.total.saturating_sub(charge.unnamed);
-            }
+        let position = self.counted.iter().rposition(
+            |(_, counted)| matches!(counted, Counted::Unnamed(count) if *count == charge.unnamed),
+        );
+        if let Some(position) = position {
+            self.counted.remove(position);
+            self.total = self.total.saturating_sub(charge.unnamed);
         }
     }
 }
@@ -176,8 +168,9 @@ impl Counters {
             }
             if !only_look {
                 for charge in &charges {
-                    if let Some(window) = windows.get_mut(&charge.limit) {
-                        window.add(now, charge);
+                    let bound = bounds.iter().find(|bound| *bound.id == *charge.limit);
+                    if let (Some(window), Some(bound)) = (windows.get_mut(&charge.limit), bound) {
+                        window.add(now, charge, bound.window);
                     }
                 }
             }
@@ -186,26 +179,35 @@ impl Counters {
         reserved.unwrap_or(Err(0))
     }
 
-    /// Counts without asking: what the log says was counted, or what an outcome reports beyond its decision.
-    pub(super) fn add(&self, person: &str, charges: &[Charge], at: Timestamp) {
+    /// Counts without asking: what the log says was counted, or what an outcome reports beyond its decision. A count that no
+    /// limit of `windows` has is left out.
+    pub(super) fn add(
+        &self,
+        person: &str,
+        charges: &[Charge],
+        at: Timestamp,
+        window_of: impl Fn(&str) -> Option<Duration>,
+    ) {
         self.with(person, |windows| {
             let windows = windows.entry(person.into()).or_default();
             for charge in charges {
-                windows
-                    .entry(charge.limit.clone())
-                    .or_default()
-                    .add(at, charge);
+                if let Some(window) = window_of(&charge.limit) {
+                    windows
+                        .entry(charge.limit.clone())
+                        .or_default()
+                        .add(at, charge, window);
+                }
             }
         });
     }
 
-    /// Takes back what [`Self::reserve`] counted, for an access that came to nothing.
+    /// Takes back what [`Self::reserve`] counted of unnamed people, for an access that came to nothing.
     pub(super) fn release(&self, person: &str, charges: &[Charge]) {
         self.with(person, |windows| {
             if let Some(windows) = windows.get_mut(person) {
                 for charge in charges {
                     if let Some(window) = windows.get_mut(&charge.limit) {
-                        window.remove(charge);
+                        window.take_back(charge);
                     }
                 }
             }
@@ -320,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_counts_nothing_and_a_release_gives_all_back() {
+    fn looking_counts_nothing_and_a_release_gives_the_unnamed_back() {
         let counters = Counters::new();
         for _ in 0..5 {
             assert!(
@@ -333,9 +335,46 @@ mod tests {
             .reserve("p", &bound(10), &[subject(1)], 10, at(0), false)
             .unwrap();
         counters.release("p", &charges);
+        let again = counters.reserve("p", &bound(10), &[subject(1)], 10, at(0), false);
+        assert!(again.is_ok());
+    }
+
+    #[test]
+    fn a_release_forgets_nobody_whom_another_request_relied_on() {
+        let counters = Counters::new();
+        let first = counters
+            .reserve("p", &bound(1), &[subject(1)], 1, at(0), false)
+            .unwrap();
         assert!(
             counters
-                .reserve("p", &bound(10), &[], 10, at(0), false)
+                .reserve("p", &bound(1), &[subject(1)], 1, at(1), false)
+                .is_ok()
+        );
+        counters.release("p", &first);
+        assert_eq!(
+            counters.reserve("p", &bound(1), &[subject(2)], 1, at(2), false),
+            Err(0)
+        );
+    }
+
+    #[test]
+    fn somebody_counted_again_after_the_window_is_counted_anew() {
+        let counters = Counters::new();
+        let one = [Charge {
+            limit: "read".into(),
+            unnamed: 0,
+            named: vec![subject(1)],
+        }];
+        let hour = |_: &str| Some(HOUR);
+        counters.add("p", &one, at(0), hour);
+        counters.add("p", &one, at(7_200), hour);
+        assert_eq!(
+            counters.reserve("p", &bound(1), &[subject(2)], 1, at(7_201), true),
+            Err(0)
+        );
+        assert!(
+            counters
+                .reserve("p", &bound(1), &[subject(2)], 1, at(10_801), true)
                 .is_ok()
         );
     }

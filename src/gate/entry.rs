@@ -15,7 +15,7 @@ use crate::identity::certificate::ClaimedName;
 use crate::identity::ticket::Ticket;
 use crate::proto::{
     Decision, EntryKind, StoredCharge, StoredDetail, StoredEntry, StoredObligation, StoredReason,
-    StoredStepUp, StoredWithheld,
+    StoredStepUp, StoredWithheldCategory, StoredWithheldSubjects,
 };
 
 /// Methods of the second step that would do (RFC 8176).
@@ -163,8 +163,9 @@ pub(super) fn decided(
                 .map(|obligation| stored_obligation(obligation, now))
                 .collect();
             entry.valid_until_us = permit.valid_until.micros();
-            entry.withheld_categories = stored_withheld(permit.withheld_categories);
-            entry.withheld_subjects = stored_withheld(permit.withheld_subjects);
+            entry.allowed_records = permit.allowed_records;
+            entry.withheld_categories = withheld_categories(permit.withheld_categories, entry);
+            entry.withheld_subjects = withheld_subjects(permit.withheld_subjects);
             entry.charges = charges;
         }
         Verdict::Deny(denial) => {
@@ -190,14 +191,44 @@ fn stored_reason(reason: Reason) -> StoredReason {
     }
 }
 
-fn stored_withheld(withheld: Vec<Withheld>) -> Vec<StoredWithheld> {
+fn position(withheld: &Withheld) -> u32 {
+    u32::try_from(withheld.position).unwrap_or(u32::MAX)
+}
+
+fn withheld_categories(
+    withheld: Vec<Withheld>,
+    entry: &StoredEntry,
+) -> Vec<StoredWithheldCategory> {
     withheld
         .into_iter()
-        .map(|withheld| StoredWithheld {
-            index: u32::try_from(withheld.position).unwrap_or(u32::MAX),
-            reason: Some(stored_reason(withheld.reason)),
+        .map(|withheld| {
+            let index = position(&withheld);
+            let mut reason = stored_reason(withheld.reason);
+            if entry.categories.get(withheld.position) == Some(&reason.about) {
+                reason.about.clear();
+            }
+            StoredWithheldCategory {
+                index,
+                reason: Some(reason),
+            }
         })
         .collect()
+}
+
+fn withheld_subjects(withheld: Vec<Withheld>) -> Vec<StoredWithheldSubjects> {
+    let mut groups: Vec<StoredWithheldSubjects> = Vec::new();
+    for withheld in withheld {
+        let index = position(&withheld);
+        let reason = Some(stored_reason(withheld.reason));
+        match groups.iter_mut().find(|group| group.reason == reason) {
+            Some(group) => group.indexes.push(index),
+            None => groups.push(StoredWithheldSubjects {
+                reason,
+                indexes: vec![index],
+            }),
+        }
+    }
+    groups
 }
 
 /// An obligation's id is its kind's name: an answer never has two of one kind.

@@ -55,6 +55,9 @@ pub enum GateError {
     /// The caller's: reported before.
     #[error("the outcome of this decision has been reported already")]
     AlreadyReported,
+    /// Nobody's: it isn't there yet.
+    #[error("{0}: not supported yet")]
+    NotSupportedYet(&'static str),
     /// The caller's: there is no such thing, or not for them.
     #[error("{0}")]
     NotFound(&'static str),

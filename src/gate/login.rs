@@ -3,9 +3,11 @@
 //! has its entry.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use uuid::Uuid;
 
-use super::admission::Opened;
+use super::admission::{NotAdmitted, Opened};
+use super::changes::Always;
 use super::peer::{Caller, Peer};
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::TicketFacts;
@@ -20,7 +22,9 @@ use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::password::{PasswordError, Secret};
 use crate::identity::ticket::{Method, Ticket};
 use crate::identity::totp::{Code, Seed};
-use crate::proto::{EntryKind, StoredChange, StoredEntry, StoredSessionEnd, stored_change};
+use crate::proto::{
+    Decision, EntryKind, StoredChange, StoredEntry, StoredSessionEnd, stored_change,
+};
 use crate::store::SecondFactor;
 
 /// The first step.
@@ -86,8 +90,9 @@ impl Gate {
             .await?;
         let Some(device) = self.device_address(&caller, login.client_ip) else {
             let missing = Violation::new("client_ip", "is missing");
+            let error = GateError::Malformed(vec![missing]);
             return Err(self
-                .malformed_of(peer, &caller, "VerifyPassword", vec![missing], now)
+                .refuse_call(peer, &caller, "VerifyPassword", error, now)
                 .await);
         };
         let person = self.person(&login.person);
@@ -98,7 +103,12 @@ impl Gate {
             .map(|credential| credential.password_hash.clone());
         let right = match self.passwords.verify(login.password, stored).await {
             Ok(right) => right,
-            Err(PasswordError::Busy) => return Err(busy_with_passwords()),
+            Err(PasswordError::Busy) => {
+                let busy = busy("too many logins at once", 2);
+                return Err(self
+                    .refuse_call(peer, &caller, "VerifyPassword", busy, now)
+                    .await);
+            }
             Err(_) => return Err(GateError::Internal("a stored password can't be read")),
         };
         let mut entry = self.step_entry(peer, &caller, "password", device, now);
@@ -128,10 +138,12 @@ impl Gate {
             purpose: ChallengePurpose::Login,
             opened: now,
         };
-        let (challenge, expires) = self
-            .challenges
-            .open(challenge, now)
-            .map_err(|_| busy_with_challenges())?;
+        let Ok((challenge, expires)) = self.challenges.open(challenge, now) else {
+            let busy = busy("too many challenges are open", 60);
+            return Err(self
+                .refuse_call(peer, &caller, "VerifyPassword", busy, now)
+                .await);
+        };
         self.step_passed(entry).await?;
         Ok(PasswordAccepted {
             challenge: challenge.expose().to_owned(),
@@ -174,7 +186,13 @@ impl Gate {
         let credential = self.store.credential(&person.id).await?;
         let Some(factor) = credential.and_then(|credential| credential.second_factor) else {
             return Err(self
-                .refused_entry(entry, "VerifySecondFactor", GateError::NotEnrolled)
+                .refuse(
+                    peer,
+                    &caller,
+                    entry,
+                    "VerifySecondFactor",
+                    GateError::NotEnrolled,
+                )
                 .await);
         };
         let failures = self.store.charge_second_factor(factor.id).await?;
@@ -182,7 +200,9 @@ impl Gate {
         let Ok(code) = Code::parse(code) else {
             let digits = Violation::new("totp", "must be exactly six ASCII digits");
             let error = GateError::Malformed(vec![digits]);
-            return Err(self.refused_entry(entry, "VerifySecondFactor", error).await);
+            return Err(self
+                .refuse(peer, &caller, entry, "VerifySecondFactor", error)
+                .await);
         };
         if let Some(why) = why_not(self, &rules, &caller, &person, challenge.client_ip, now) {
             return Err(self.step_refused(entry, why).await);
@@ -227,6 +247,7 @@ impl Gate {
         };
         entry::in_session(&mut entry, &ticket);
         self.sessions.used(ticket.session, now);
+        entry.session_used = true;
         self.step_passed(entry).await?;
         Ok(self.given(&ticket))
     }
@@ -271,13 +292,14 @@ impl Gate {
             .people_service(&rules, peer, "BeginStepUp", now)
             .await?;
         let opened = self.open_credentials(&rules, &caller, &request.credentials, now);
-        let opened = take_up_again(self, opened, &caller, &request.credentials);
+        let opened = take_up_again(self, opened);
         let device = self.device_address(&caller, request.credentials.client_ip);
         let admitted = match self.admit_opened(&rules, &caller, opened, device, now) {
             Ok(admitted) => admitted,
-            Err(code) => {
+            Err(refused) => {
+                let error = refused.for_own_session();
                 return Err(self
-                    .ticket_refused(peer, &caller, "BeginStepUp", code, now)
+                    .refuse_person(peer, &caller, "BeginStepUp", refused, error, now)
                     .await);
             }
         };
@@ -290,10 +312,12 @@ impl Gate {
             purpose: ChallengePurpose::StepUp(admitted.ticket.clone()),
             opened: now,
         };
-        let (challenge, expires) = self
-            .challenges
-            .open(challenge, now)
-            .map_err(|_| busy_with_challenges())?;
+        let Ok((challenge, expires)) = self.challenges.open(challenge, now) else {
+            let busy = busy("too many challenges are open", 60);
+            return Err(self
+                .refuse_call(peer, &caller, "BeginStepUp", busy, now)
+                .await);
+        };
         let mut entry = self.step_entry(peer, &caller, "begin-step-up", admitted.client_ip, now);
         entry::acted_by(&mut entry, &admitted.person);
         entry::in_session(&mut entry, &admitted.ticket);
@@ -309,22 +333,31 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError::Ticket`] when the ticket is not genuine or another service's.
-    pub async fn end_session(&self, peer: &Peer, ticket: &TicketText) -> Result<(), GateError> {
+    pub async fn end_session(
+        self: &Arc<Self>,
+        peer: &Peer,
+        ticket: &TicketText,
+    ) -> Result<(), GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.people_service(&rules, peer, "EndSession", now).await?;
-        let ticket = match self.keyring.tickets.verify(ticket) {
+        let verified = self.keyring.tickets.verify(ticket);
+        let ticket = match verified {
             Ok(ticket) if *ticket.caller == *caller.id => ticket,
-            Ok(_) => {
-                let code = ReasonCode::TicketBindingMismatch;
+            other => {
+                let code = match other {
+                    Ok(_) => ReasonCode::TicketBindingMismatch,
+                    Err(_) => ReasonCode::TicketInvalid,
+                };
+                let refused = NotAdmitted {
+                    code,
+                    person: None,
+                    ticket: other.ok(),
+                    client_ip: None,
+                };
+                let error = refused.for_own_session();
                 return Err(self
-                    .ticket_refused(peer, &caller, "EndSession", code, now)
-                    .await);
-            }
-            Err(_) => {
-                let code = ReasonCode::TicketInvalid;
-                return Err(self
-                    .ticket_refused(peer, &caller, "EndSession", code, now)
+                    .refuse_person(peer, &caller, "EndSession", refused, error, now)
                     .await);
             }
         };
@@ -341,13 +374,9 @@ impl Gate {
                 until_us: ticket.expires.micros(),
             })),
         });
-        self.change(
-            entry,
-            async |_| Ok(()),
-            |gate, ()| {
-                gate.sessions.revoke(ticket.session, ticket.expires, now);
-            },
-        )
+        self.change(entry, Always, move |gate| {
+            gate.sessions.revoke(ticket.session, ticket.expires, now);
+        })
         .await?;
         Ok(())
     }
@@ -386,9 +415,10 @@ impl Gate {
         let admitted = match self.admit_opened(&rules, &caller, opened, credentials.client_ip, now)
         {
             Ok(admitted) => admitted,
-            Err(code) => {
+            Err(refused) => {
+                let error = refused.for_own_session();
                 return Err(self
-                    .ticket_refused(peer, &caller, "ExchangeTicket", code, now)
+                    .refuse_person(peer, &caller, "ExchangeTicket", refused, error, now)
                     .await);
             }
         };
@@ -404,6 +434,7 @@ impl Gate {
         entry::in_session(&mut entry, &ticket);
         entry::detail(&mut entry, "from", as_partner.id);
         self.sessions.used(ticket.session, now);
+        entry.session_used = true;
         self.step_passed(entry).await?;
         Ok(self.given(&ticket))
     }
@@ -446,8 +477,8 @@ impl Gate {
         match caller.service {
             Some(service) if service.acts_for_people => Ok(caller),
             _ => {
-                let code = ReasonCode::CallerMayNotActForPeople;
-                Err(self.refused(peer, &caller, call, code, now).await)
+                let error = GateError::Refused(ReasonCode::CallerMayNotActForPeople);
+                Err(self.refuse_call(peer, &caller, call, error, now).await)
             }
         }
     }
@@ -473,6 +504,7 @@ impl Gate {
     }
 
     async fn step_refused(&self, mut entry: StoredEntry, why: &'static str) -> GateError {
+        entry.decision = Decision::Deny.into();
         entry::detail(&mut entry, "outcome", "refused");
         entry::detail(&mut entry, "why", why);
         let written = match self.log.append(std::slice::from_ref(&entry)) {
@@ -482,22 +514,6 @@ impl Gate {
         match written {
             Ok(()) => GateError::NotGenuine,
             Err(error) => error.into(),
-        }
-    }
-
-    async fn ticket_refused(
-        &self,
-        peer: &Peer,
-        caller: &Caller<'_>,
-        call: &'static str,
-        code: ReasonCode,
-        now: Timestamp,
-    ) -> GateError {
-        match self.refused(peer, caller, call, code, now).await {
-            GateError::Refused(code) if code.stage() != crate::domain::reason::Stage::Caller => {
-                GateError::Ticket(code)
-            }
-            error => error,
         }
     }
 }
@@ -532,31 +548,17 @@ fn why_not(
 }
 
 /// An idle session that a fresh second step takes up again: its ticket counts as genuine here, and its bindings count.
-fn take_up_again(
-    gate: &Gate,
-    opened: Opened,
-    caller: &Caller<'_>,
-    credentials: &Credentials,
-) -> Opened {
+fn take_up_again(gate: &Gate, opened: Opened) -> Opened {
     if opened.facts != (TicketFacts::Expired { may_step_up: true }) {
         return opened;
     }
     let Some(ticket) = opened.ticket else {
         return opened;
     };
-    let bound = gate
-        .device_address(caller, credentials.client_ip)
-        .is_some_and(|device| {
-            ticket.is_bound_to(
-                caller.id,
-                device_network(device),
-                credentials.session_ref.as_deref(),
-            )
-        });
     Opened {
         facts: TicketFacts::Genuine(crate::decision::GenuineTicket {
             revoked: false,
-            bound,
+            bound: true, // else no step-up would take it up
             second_step: Some(ticket.second_step),
             expires: ticket.expires,
         }),
@@ -565,16 +567,9 @@ fn take_up_again(
     }
 }
 
-const fn busy_with_passwords() -> GateError {
+const fn busy(what: &'static str, seconds: u64) -> GateError {
     GateError::Busy {
-        what: "too many logins at once",
-        retry_after: std::time::Duration::from_secs(2),
-    }
-}
-
-const fn busy_with_challenges() -> GateError {
-    GateError::Busy {
-        what: "too many challenges are open",
-        retry_after: std::time::Duration::from_secs(60),
+        what,
+        retry_after: std::time::Duration::from_secs(seconds),
     }
 }

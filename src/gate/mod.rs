@@ -5,6 +5,7 @@
 mod admission;
 mod changes;
 mod check;
+mod content;
 mod counters;
 mod entry;
 mod error;
@@ -54,7 +55,7 @@ pub struct Settings {
     pub revoked_certificates: HashSet<[u8; 32]>,
     /// Whether the command line and the console admit a device at a loopback address.
     pub allow_loopback_device: bool,
-    /// How many request ids are remembered for ten minutes; past it calls that carry one are refused.
+    /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.
     pub request_ids_max: usize,
 }
 
@@ -75,6 +76,10 @@ pub struct Gate {
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
     changes: tokio::sync::Mutex<changes::Changes>,
+    /// Places for scans of the log.
+    scans: tokio::sync::Semaphore,
+    /// Told once, when the daemon stops.
+    stopping: tokio::sync::watch::Sender<()>,
     /// The command line and the console: for people, for no system, from anywhere that a person may be.
     built_in_service: Service,
 }

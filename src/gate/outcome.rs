@@ -1,8 +1,14 @@
 //! What came of an allowed access: reported once, by the service that asked.
 
-use super::counters::Charge;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::changes::StillWanted;
+use super::counters::{Charge, Counters};
 use super::peer::Peer;
 use super::{Gate, GateError, Violation, entry};
+use crate::decision::rules::RuleSet;
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{DecisionId, LogIndex};
 use crate::domain::subject::Pseudonym;
@@ -32,7 +38,7 @@ impl Gate {
     /// # Errors
     /// When there is no such allowance of this service, or it was reported already.
     pub async fn report_outcome(
-        &self,
+        self: &Arc<Self>,
         peer: &Peer,
         report: OutcomeReport,
     ) -> Result<LogIndex, GateError> {
@@ -45,9 +51,10 @@ impl Gate {
         let decision = match found {
             Some((_, decision)) if decision.caller == caller.id => decision,
             _ => {
-                let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
                 let error = GateError::NotFound("this service has no decision of this id");
-                return Err(self.refused_entry(entry, "ReportOutcome", error).await);
+                return Err(self
+                    .refuse_call(peer, &caller, "ReportOutcome", error, now)
+                    .await);
             }
         };
         let mut violations = Vec::new();
@@ -76,8 +83,9 @@ impl Gate {
             }
         }
         if !violations.is_empty() {
+            let error = GateError::Malformed(violations);
             return Err(self
-                .malformed_of(peer, &caller, "ReportOutcome", violations, now)
+                .refuse_call(peer, &caller, "ReportOutcome", error, now)
                 .await);
         }
         let pseudonyms: Vec<Pseudonym> = report
@@ -85,17 +93,7 @@ impl Gate {
             .iter()
             .map(|subject| self.keyring.pseudonyms.pseudonym(subject))
             .collect();
-        let beyond = beyond(&decision, report.records_accessed, &pseudonyms);
-        let charges: Vec<Charge> = decision
-            .charges
-            .iter()
-            .filter(|_| beyond > 0)
-            .map(|charge| Charge {
-                limit: charge.limit.as_str().into(),
-                unnamed: beyond,
-                named: Vec::new(),
-            })
-            .collect();
+        let charges = beyond(&decision, report.records_accessed, &pseudonyms);
         let mut entry = entry::event(EntryKind::Outcome, now, &caller, peer);
         entry.decision_id = report.decision.to_bytes();
         entry.person.clone_from(&decision.person);
@@ -116,44 +114,100 @@ impl Gate {
         entry.fulfilled_obligations = report.fulfilled;
         entry.charges = charges
             .iter()
-            .map(|charge| StoredCharge {
-                limit: charge.limit.to_string(),
-                unnamed: charge.unnamed,
-                named: Vec::new(),
-            })
+            .map(|charge| stored_charge(charge, &pseudonyms))
             .collect();
         entry.change = Some(StoredChange {
             kind: Some(stored_change::Kind::Outcome(StoredOutcome {
                 decision_id: report.decision.to_bytes(),
             })),
         });
-        let not_yet = async |gate: &Self| match gate.store.outcome_of(report.decision).await? {
-            Some(_) => Err(GateError::AlreadyReported),
-            None => Ok(()),
-        };
+        let windows = move |limit: &str| window_of(&rules, limit);
         let receipt = self
-            .change(entry, not_yet, |gate, ()| {
-                gate.counters.add(&decision.person, &charges, now);
+            .change(entry, NotYetReported(report.decision), move |gate| {
+                gate.counters.add(&decision.person, &charges, now, windows);
             })
             .await?;
         Ok(receipt.index())
     }
 }
 
-/// How many people's records were read beyond those decided.
-fn beyond(decision: &StoredEntry, records_accessed: u64, subjects: &[Pseudonym]) -> u64 {
-    let mut distinct = subjects.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let named = u64::try_from(distinct.len()).unwrap_or(u64::MAX);
-    let decided = u64::try_from(decision.subjects.len())
-        .unwrap_or(u64::MAX)
-        .max(decision.record_count);
-    records_accessed.max(named).saturating_sub(decided)
+struct NotYetReported(DecisionId);
+
+impl StillWanted for NotYetReported {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        match gate.store.outcome_of(self.0).await? {
+            Some(_) => Err(GateError::AlreadyReported),
+            None => Ok(()),
+        }
+    }
+}
+
+fn window_of(rules: &RuleSet, limit: &str) -> Option<Duration> {
+    rules
+        .limits
+        .iter()
+        .find(|known| *known.id == *limit)
+        .map(|known| known.window)
+}
+
+/// What was read beyond the decision, to be counted wherever the decision was. People whom the decision did not name use up
+/// what it allowed unnamed; those past it are counted by name, and what is left over unnamed.
+fn beyond(decision: &StoredEntry, records_accessed: u64, reported: &[Pseudonym]) -> Vec<Charge> {
+    let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
+    let withheld: HashSet<u32> = decision
+        .withheld_subjects
+        .iter()
+        .flat_map(|group| group.indexes.iter().copied())
+        .collect();
+    let allowed: HashSet<Pseudonym> = (0_u32..)
+        .zip(&decision.subjects)
+        .filter(|(position, _)| !withheld.contains(position))
+        .filter_map(|(_, subject)| Pseudonym::from_bytes(subject))
+        .collect();
+    let different: HashSet<Pseudonym> = reported.iter().copied().collect();
+    let mut others: Vec<Pseudonym> = different.difference(&allowed).copied().collect();
+    others.sort_unstable();
+    let allowed_unnamed = decision
+        .allowed_records
+        .saturating_sub(count(allowed.len()));
+    let within = usize::try_from(allowed_unnamed)
+        .unwrap_or(usize::MAX)
+        .min(others.len());
+    let named = others.split_off(within);
+    let read = records_accessed.max(count(different.len()));
+    let unnamed = read
+        .saturating_sub(decision.allowed_records)
+        .saturating_sub(count(named.len()));
+    if named.is_empty() && unnamed == 0 {
+        return Vec::new();
+    }
+    decision
+        .charges
+        .iter()
+        .map(|charge| Charge {
+            limit: charge.limit.as_str().into(),
+            unnamed,
+            named: named.clone(),
+        })
+        .collect()
+}
+
+/// A charge as the log keeps it, its people as positions among those of the entry.
+pub(super) fn stored_charge(charge: &Charge, subjects: &[Pseudonym]) -> StoredCharge {
+    let positions: HashMap<&Pseudonym, u32> = subjects.iter().zip(0_u32..).collect();
+    StoredCharge {
+        limit: charge.limit.to_string(),
+        unnamed: charge.unnamed,
+        named: charge
+            .named
+            .iter()
+            .filter_map(|subject| positions.get(subject).copied())
+            .collect(),
+    }
 }
 
 /// Counts again what an entry says was counted.
-pub(super) fn recount(counters: &super::counters::Counters, entry: &StoredEntry) {
+pub(super) fn recount(counters: &Counters, rules: &RuleSet, entry: &StoredEntry) {
     if entry.charges.is_empty() || entry.person.is_empty() {
         return;
     }
@@ -175,5 +229,6 @@ pub(super) fn recount(counters: &super::counters::Counters, entry: &StoredEntry)
         &entry.person,
         &charges,
         Timestamp::from_micros(entry.time_us),
+        |limit| window_of(rules, limit),
     );
 }

@@ -4,8 +4,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::Gate;
-use crate::decision::CallerFacts;
 use crate::decision::rules::{RuleSet, Service};
+use crate::decision::{self, CallerFacts};
+use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
 use crate::identity::certificate::{Certificate, ClaimedName};
 
@@ -30,6 +31,21 @@ pub(super) struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
+    /// What makes it a stranger: no service that is known, or one outside its own blocks.
+    pub(super) fn stranger(&self) -> Option<ReasonCode> {
+        match self.service {
+            None => Some(ReasonCode::CallerUnknown),
+            Some(service) if !decision::is_from_its_blocks(service, self.address) => {
+                Some(ReasonCode::CallerNetworkNotAllowed)
+            }
+            Some(_) => None,
+        }
+    }
+
+    pub(super) fn is_at_home(&self) -> bool {
+        self.stranger().is_none()
+    }
+
     pub(super) const fn facts(&self) -> CallerFacts<'a> {
         CallerFacts {
             service: self.service,

@@ -1,6 +1,7 @@
 //! Reading the access log, for the people who review it. Every call is itself logged before anything is shown.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use tokio::sync::mpsc;
@@ -12,9 +13,10 @@ use crate::decision::rules::Reviews;
 use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::{DecisionId, LogIndex, Name};
 use crate::domain::network::parse_address;
+use crate::domain::reason::ReasonCode;
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
-use crate::log::Kept;
+use crate::log::{Kept, Period};
 use crate::proto::{Decision, EntryKind, StoredEntry};
 
 /// Which entries are wanted: all that fit every condition that is set.
@@ -104,6 +106,22 @@ struct Sieve {
 /// One message of a search: an entry, and where the next page starts when this is the last of its page.
 pub type Found = Result<(ReadEntry, Option<LogIndex>), GateError>;
 
+/// Where a scan stands.
+#[derive(Debug, Clone, Copy)]
+struct Scan {
+    /// The next entry to look at; `None` when there are no more.
+    next: Option<LogIndex>,
+    oldest_first: bool,
+}
+
+/// How many entries one turn of a scan looks at, and how many that fit it brings.
+const TURN_ENTRIES: usize = 20_000;
+const TURN_FOUND: usize = 64;
+/// How many scans look at the disk at once; the others wait for their turn.
+pub(super) const SCANS_AT_ONCE: usize = 4;
+/// How long a reader may leave a message untaken before their stream ends.
+const UNTAKEN: Duration = Duration::from_secs(30);
+
 impl Gate {
     /// Streams a page of what fits.
     ///
@@ -116,64 +134,57 @@ impl Gate {
         filter: EntryFilter,
         page: Page,
     ) -> Result<mpsc::Receiver<Found>, GateError> {
+        let what = [("page_start", page.start.map(|start| start.to_string()))];
         let (sieve, _) = self
-            .admit_reader(peer, credentials, "Search", filter)
+            .admit_reader(peer, credentials, "Search", filter, what)
             .await?;
-        let start = self.start_of(&sieve.filter, page)?;
-        let (send, found) = mpsc::channel(64);
+        let newest = self.log.len().checked_sub(1).map(LogIndex);
+        let mut scan = Scan {
+            next: if page.oldest_first {
+                Some(page.start.unwrap_or(LogIndex(0)))
+            } else {
+                page.start.or(newest)
+            },
+            oldest_first: page.oldest_first,
+        };
+        let (send, found) = mpsc::channel(TURN_FOUND);
         let gate = Arc::clone(self);
-        let runtime = tokio::runtime::Handle::current();
-        tokio::task::spawn_blocking(move || {
-            let reader = gate.log.reader();
-            let scan: Box<dyn Iterator<Item = _>> = match (page.oldest_first, start) {
-                (_, None) => return,
-                (true, Some(start)) => Box::new(reader.forward(start)),
-                (false, Some(start)) => Box::new(reader.backward(start)),
-            };
+        tokio::spawn(async move {
+            // One is held back until it is known whether another follows.
             let mut last: Option<ReadEntry> = None;
-            let mut count = 0_usize;
-            for kept in scan {
-                let fits = kept
-                    .map_err(unreadable)
-                    .and_then(|kept| gate.sift(&sieve, kept));
-                let next = match fits {
-                    Ok(Sifted::Fits(entry)) => *entry,
-                    Ok(Sifted::No) => {
-                        // One that hung up ends the scan.
-                        if send.is_closed() {
-                            return;
-                        }
-                        continue;
-                    }
-                    Ok(Sifted::Past) if page.oldest_first => continue,
-                    Ok(Sifted::Past) => break,
+            let mut sent = 0_usize;
+            while scan.next.is_some() {
+                let turn = match gate.turn(&sieve, &mut scan).await {
+                    Ok(turn) => turn,
                     Err(error) => {
-                        let _ = send.blocking_send(Err(error));
+                        deliver(&send, Err(error)).await;
                         return;
                     }
                 };
-                let more = (count == page.size).then_some(next.index);
-                if let Some(entry) = last.replace(next) {
-                    let entry = runtime.block_on(gate.with_outcome(entry));
-                    if send
-                        .blocking_send(entry.map(|entry| (entry, more)))
-                        .is_err()
-                        || more.is_some()
-                    {
-                        return;
+                for next in turn {
+                    let more = (sent + 1 == page.size).then_some(next.index);
+                    if let Some(entry) = last.replace(next) {
+                        let entry = gate.with_outcome(entry).await;
+                        let delivered = deliver(&send, entry.map(|entry| (entry, more))).await;
+                        if !delivered || more.is_some() {
+                            return;
+                        }
+                        sent += 1;
                     }
                 }
-                count = count.saturating_add(1);
+                if send.is_closed() {
+                    return;
+                }
             }
             if let Some(entry) = last {
-                let entry = runtime.block_on(gate.with_outcome(entry));
-                let _ = send.blocking_send(entry.map(|entry| (entry, None)));
+                let entry = gate.with_outcome(entry).await;
+                deliver(&send, entry.map(|entry| (entry, None))).await;
             }
         });
         Ok(found)
     }
 
-    /// Streams what fits as it comes, until the reader hangs up or their session ends.
+    /// Streams what fits as it comes, until the reader hangs up, their session ends or the daemon stops.
     ///
     /// # Errors
     /// As for [`Self::search`].
@@ -183,53 +194,108 @@ impl Gate {
         credentials: &Credentials,
         filter: EntryFilter,
     ) -> Result<mpsc::Receiver<Found>, GateError> {
-        let (sieve, reader) = self.admit_reader(peer, credentials, "Tail", filter).await?;
-        let (send, found) = mpsc::channel(64);
+        let (sieve, reader) = self
+            .admit_reader(peer, credentials, "Tail", filter, [])
+            .await?;
+        let (send, found) = mpsc::channel(TURN_FOUND);
         let gate = Arc::clone(self);
         let mut state = self.log.watch();
+        let mut stopping = self.stopping.subscribe();
         tokio::spawn(async move {
             let mut next = LogIndex(state.borrow_and_update().durable);
             loop {
                 tokio::select! {
                     () = send.closed() => return,
+                    _ = stopping.changed() => return,
                     // Looks at the session at least every second, whether or not there is news.
-                    changed = tokio::time::timeout(std::time::Duration::from_secs(1), state.changed()) => {
+                    changed = tokio::time::timeout(Duration::from_secs(1), state.changed()) => {
                         if matches!(changed, Ok(Err(_))) { return }
                     }
                 }
                 if gate.now() >= reader.until || gate.sessions.is_revoked(reader.session) {
-                    let ended = GateError::Ticket(crate::domain::reason::ReasonCode::TicketExpired);
-                    let _ = send.send(Err(ended)).await;
-                    return;
+                    let ended = GateError::Refused(ReasonCode::TicketExpired);
+                    {
+                        deliver(&send, Err(ended)).await;
+                        return;
+                    }
                 }
                 let durable = state.borrow_and_update().durable;
-                if durable <= next.0 {
-                    continue;
-                }
-                let (from, sieve, scanning, sink) =
-                    (next, sieve.clone(), Arc::clone(&gate), send.clone());
-                let scanned = tokio::task::spawn_blocking(move || {
-                    for kept in scanning.log.reader().forward(from) {
-                        let sifted = kept
-                            .map_err(unreadable)
-                            .and_then(|kept| scanning.sift(&sieve, kept));
-                        let sent = match sifted {
-                            Ok(Sifted::Fits(entry)) => sink.blocking_send(Ok((*entry, None))),
-                            Ok(Sifted::No | Sifted::Past) => Ok(()),
-                            Err(error) => sink.blocking_send(Err(error)),
-                        };
-                        if sent.is_err() {
+                while next.0 < durable {
+                    let mut scan = Scan {
+                        next: Some(next),
+                        oldest_first: true,
+                    };
+                    let turn = match gate.turn(&sieve, &mut scan).await {
+                        Ok(turn) => turn,
+                        Err(error) => {
+                            deliver(&send, Err(error)).await;
+                            return;
+                        }
+                    };
+                    for entry in turn {
+                        if !deliver(&send, Ok((entry, None))).await {
                             return;
                         }
                     }
-                })
-                .await;
-                if scanned.is_err() {
-                    return;
+                    next = scan
+                        .next
+                        .unwrap_or(LogIndex(durable))
+                        .max(LogIndex(next.0 + 1));
                 }
-                next = LogIndex(durable);
             }
         });
+        Ok(found)
+    }
+
+    /// Looks at the next entries of a scan, off the threads that serve. Bounded in what it reads and in what it brings, so
+    /// that a reader who doesn't take what was found holds up nobody.
+    async fn turn(
+        self: &Arc<Self>,
+        sieve: &Sieve,
+        scan: &mut Scan,
+    ) -> Result<Vec<ReadEntry>, GateError> {
+        let Some(from) = scan.next else {
+            return Ok(Vec::new());
+        };
+        let place = self
+            .scans
+            .acquire()
+            .await
+            .map_err(|_| GateError::Internal("no scans any more"))?;
+        let (gate, sieve, oldest_first) = (Arc::clone(self), sieve.clone(), scan.oldest_first);
+        let period = Period {
+            from: sieve.filter.from,
+            until: sieve.filter.until,
+        };
+        let turn = tokio::task::spawn_blocking(move || -> Result<_, GateError> {
+            let reader = gate.log.reader();
+            let mut entries: Box<dyn Iterator<Item = _>> = if oldest_first {
+                Box::new(reader.forward_within(from, period))
+            } else {
+                Box::new(reader.backward_within(from, period))
+            };
+            let mut found = Vec::new();
+            let mut next = None;
+            for kept in entries.by_ref().take(TURN_ENTRIES) {
+                let kept = kept.map_err(unreadable)?;
+                next = if oldest_first {
+                    Some(LogIndex(kept.index.0.saturating_add(1)))
+                } else {
+                    kept.index.0.checked_sub(1).map(LogIndex)
+                };
+                found.extend(gate.sift(&sieve, kept)?);
+                if found.len() >= TURN_FOUND {
+                    return Ok((found, next));
+                }
+            }
+            let ended = entries.next().is_none();
+            Ok((found, next.filter(|_| !ended)))
+        })
+        .await
+        .map_err(|_| GateError::Internal("reading ended early"))?;
+        drop(place);
+        let (found, next) = turn?;
+        scan.next = next;
         Ok(found)
     }
 
@@ -244,8 +310,18 @@ impl Gate {
         by: Result<LogIndex, DecisionId>,
         log: &str,
     ) -> Result<ReadEntry, GateError> {
+        let what = match by {
+            Ok(index) => ("log_index", Some(index.to_string())),
+            Err(decision) => ("decision_id", Some(decision.to_string())),
+        };
         let (sieve, _) = self
-            .admit_reader(peer, credentials, "GetEntry", EntryFilter::default())
+            .admit_reader(
+                peer,
+                credentials,
+                "GetEntry",
+                EntryFilter::default(),
+                [what],
+            )
             .await?;
         let missing = GateError::NotFound("there is no such entry, or it is not for this reader");
         if !log.is_empty() && log != self.log.name() {
@@ -259,35 +335,46 @@ impl Gate {
         .await
         .map_err(|_| GateError::Internal("reading ended early"))?
         .map_err(unreadable)?;
-        match kept.map(|kept| self.sift(&sieve, kept)).transpose()? {
-            Some(Sifted::Fits(entry)) => self.with_outcome(*entry).await,
-            _ => Err(missing),
+        match kept
+            .map(|kept| self.sift(&sieve, kept))
+            .transpose()?
+            .flatten()
+        {
+            Some(entry) => self.with_outcome(entry).await,
+            None => Err(missing),
         }
     }
 
-    async fn admit_reader(
+    async fn admit_reader<const N: usize>(
         &self,
         peer: &Peer,
         credentials: &Credentials,
         call: &'static str,
         filter: EntryFilter,
+        what: [(&'static str, Option<String>); N],
     ) -> Result<(Sieve, Reader), GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
         let admitted = match self.admit(&rules, &caller, credentials, now) {
             Ok(admitted) => admitted,
-            Err(code) => return Err(self.refused(peer, &caller, call, code, now).await),
+            Err(refused) => {
+                let error = GateError::Refused(refused.code);
+                return Err(self
+                    .refuse_person(peer, &caller, call, refused, error, now)
+                    .await);
+            }
         };
         let only_department = match reviews(&rules, &admitted.person) {
             Reviews::Everything => None,
             Reviews::Department => Some(admitted.person.department.clone()),
             Reviews::Nothing => {
-                let mut entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
-                entry::acted_by(&mut entry, &admitted.person);
                 let error =
                     GateError::NotAuthorised("none of this person's roles reviews the access log");
-                return Err(self.refused_entry(entry, call, error).await);
+                let refused = admitted.refused(ReasonCode::ActionNotPermitted);
+                return Err(self
+                    .refuse_person(peer, &caller, call, refused, error, now)
+                    .await);
             }
         };
         let subject = filter
@@ -299,7 +386,13 @@ impl Gate {
             subject,
             only_department,
         };
-        let entry = read_entry(peer, &caller, &admitted, call, &sieve, now);
+        let mut entry = read_entry(peer, &caller, &admitted, call, &sieve, now);
+        for (key, value) in what {
+            if let Some(value) = value {
+                entry::detail(&mut entry, key, value);
+            }
+        }
+        entry.session_used = true;
         self.sessions.used(admitted.ticket.session, now);
         self.log.append(std::slice::from_ref(&entry))?.await?;
         let reader = Reader {
@@ -309,48 +402,12 @@ impl Gate {
         Ok((sieve, reader))
     }
 
-    /// Where a scan begins; `None` where there is nothing to scan.
-    fn start_of(&self, filter: &EntryFilter, page: Page) -> Result<Option<LogIndex>, GateError> {
-        let newest = match self.log.len().checked_sub(1) {
-            Some(newest) => LogIndex(newest),
-            None => return Ok(None),
-        };
-        let reader = self.log.reader();
-        let by_time = match (page.oldest_first, filter.from, filter.until) {
-            (true, Some(from), _) => reader.first_at_or_after(from).map_err(unreadable)?,
-            (true, None, _) => LogIndex(0),
-            (false, _, Some(until)) => {
-                // Entries a little out of order are met by starting a little later; the sieve drops what doesn't fit.
-                let slack = until.plus(std::time::Duration::from_secs(20));
-                reader
-                    .first_at_or_after(slack)
-                    .map_err(unreadable)?
-                    .min(newest)
-            }
-            (false, _, None) => newest,
-        };
-        let start = match page.start {
-            Some(start) if page.oldest_first => start.max(by_time),
-            Some(start) => start.min(newest),
-            None => by_time,
-        };
-        Ok((start <= newest).then_some(start))
-    }
-
-    fn sift(&self, sieve: &Sieve, kept: Kept) -> Result<Sifted, GateError> {
+    /// The entry as the reader may see it, where it fits.
+    fn sift(&self, sieve: &Sieve, kept: Kept) -> Result<Option<ReadEntry>, GateError> {
         let entry = kept.entry().map_err(unreadable)?;
         let time = Timestamp::from_micros(entry.time_us);
-        // Newest first, nothing older than this by more than a clock's jitter can fit any more.
-        let jitter = std::time::Duration::from_secs(20);
-        if sieve
-            .filter
-            .from
-            .is_some_and(|from| time < from.minus(jitter))
-        {
-            return Ok(Sifted::Past);
-        }
         if !sieve.fits(&entry, time) {
-            return Ok(Sifted::No);
+            return Ok(None);
         }
         let break_glass_reason = if entry.break_glass_reason_sealed.is_empty() {
             String::new()
@@ -362,14 +419,14 @@ impl Gate {
                 .and_then(|plain| String::from_utf8(plain.to_vec()).ok())
                 .unwrap_or_else(|| "(sealed under a key that is gone)".to_owned())
         };
-        Ok(Sifted::Fits(Box::new(ReadEntry {
+        Ok(Some(ReadEntry {
             index: kept.index,
             leaf_hash: kept.leaf_hash(),
             stored: kept.bytes,
             entry,
             break_glass_reason,
             records_accessed: None,
-        })))
+        }))
     }
 
     /// Adds what was reported of a decision since.
@@ -416,11 +473,12 @@ impl Gate {
     }
 }
 
-enum Sifted {
-    Fits(Box<ReadEntry>),
-    No,
-    /// Older than anything wanted.
-    Past,
+/// Hands a message over; false when the reader is gone or takes nothing.
+async fn deliver(send: &mpsc::Sender<Found>, found: Found) -> bool {
+    matches!(
+        tokio::time::timeout(UNTAKEN, send.send(found)).await,
+        Ok(Ok(()))
+    )
 }
 
 fn unreadable<E: std::fmt::Display>(error: E) -> GateError {

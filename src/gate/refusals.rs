@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::admission::NotAdmitted;
 use super::peer::{Caller, Peer};
 use super::{Gate, GateError, Violation, entry};
-use crate::decision;
-use crate::domain::reason::{ReasonCode, Stage};
 use crate::domain::time::Timestamp;
 use crate::log::{AccessLog, AppendError, Receipt};
 use crate::proto::{Decision, EntryKind, StoredEntry, StoredReason};
@@ -120,117 +119,106 @@ async fn write(log: &AccessLog, entry: StoredEntry) -> Shared {
 }
 
 impl Gate {
-    /// Logs a call that was refused for `code` and says so to the caller.
-    pub(super) async fn refused(
+    /// Refuses a call: completes `entry` with what was called and why it is refused, makes it durable, and gives the error
+    /// back for the caller; if the entry can't be written, that is the error. A stranger's refusals are summed.
+    pub(super) async fn refuse(
         &self,
         peer: &Peer,
         caller: &Caller<'_>,
-        call: &'static str,
-        code: ReasonCode,
-        now: Timestamp,
-    ) -> GateError {
-        let mut entry = entry::event(EntryKind::RefusedCall, now, caller, peer);
-        entry::detail(&mut entry, "call", call);
-        entry.decision = Decision::Deny.into();
-        entry.reasons = vec![StoredReason {
-            code: code.number(),
-            about: String::new(),
-        }];
-        let key = (peer.certificate.fingerprint, code.name());
-        let logged = if code.stage() == Stage::Caller {
-            self.refusals
-                .log(&self.log, key, entry, 1)
-                .await
-                .map(|_| ())
-        } else {
-            write(&self.log, entry)
-                .await
-                .map(|_| ())
-                .map_err(GateError::from)
-        };
-        logged.err().unwrap_or(GateError::Refused(code))
-    }
-
-    /// Logs a refused call of a known caller under the error's own words.
-    pub(super) async fn refused_entry(
-        &self,
         mut entry: StoredEntry,
-        call: &'static str,
+        call: &str,
         error: GateError,
     ) -> GateError {
+        entry.decision = Decision::Deny.into();
         entry::detail(&mut entry, "call", call);
-        entry::detail(&mut entry, "refused", error.to_string());
-        match write(&self.log, entry).await {
+        let mut sort = "other";
+        match &error {
+            GateError::Malformed(violations) => {
+                let fields: Vec<&str> = violations
+                    .iter()
+                    .map(|violation| &*violation.field)
+                    .collect();
+                entry::detail(&mut entry, "fields", fields.join(", "));
+            }
+            GateError::Refused(code) | GateError::Ticket(code) => {
+                sort = code.name();
+                entry.reasons = vec![StoredReason {
+                    code: code.number(),
+                    about: String::new(),
+                }];
+            }
+            other => entry::detail(&mut entry, "refused", other.to_string()),
+        }
+        let logged = if caller.is_at_home() {
+            write(&self.log, entry).await.map_err(GateError::from)
+        } else {
+            let key = (peer.certificate.fingerprint, sort);
+            self.refusals.log(&self.log, key, entry, 1).await
+        };
+        match logged {
             Ok(_) => error,
-            Err(unwritten) => unwritten.into(),
+            Err(unwritten) => unwritten,
         }
     }
 
-    /// Logs a request that can't be taken, field by field, and says so to the caller. A stranger's are summed.
+    /// Refuses a call of which no more is known than who called.
+    pub(super) async fn refuse_call(
+        &self,
+        peer: &Peer,
+        caller: &Caller<'_>,
+        call: &str,
+        error: GateError,
+        now: Timestamp,
+    ) -> GateError {
+        let entry = entry::event(EntryKind::RefusedCall, now, caller, peer);
+        self.refuse(peer, caller, entry, call, error).await
+    }
+
+    /// Refuses a person, saying who they are as far as their ticket tells.
+    pub(super) async fn refuse_person(
+        &self,
+        peer: &Peer,
+        caller: &Caller<'_>,
+        call: &str,
+        refused: impl Into<Box<NotAdmitted>>,
+        error: GateError,
+        now: Timestamp,
+    ) -> GateError {
+        let refused = refused.into();
+        let mut entry = entry::event(EntryKind::RefusedCall, now, caller, peer);
+        entry.client_ip = refused
+            .client_ip
+            .map_or_else(String::new, |address| address.to_string());
+        if let Some(ticket) = &refused.ticket {
+            entry.person = ticket.person.to_string();
+            entry::in_session(&mut entry, ticket);
+        }
+        if let Some(person) = &refused.person {
+            entry::acted_by(&mut entry, person);
+        }
+        self.refuse(peer, caller, entry, call, error).await
+    }
+
+    /// Refuses a call before it became one of the gate's: a message that can't be taken, or a method that isn't there yet.
+    pub async fn refuse_unheard(&self, peer: &Peer, call: &str, error: GateError) -> GateError {
+        let (rules, now) = (self.rules.load_full(), self.now());
+        let caller = self.caller(&rules, peer, now);
+        // What isn't there yet is told to services only; whoever else asks learns that they are nobody.
+        let error = match (caller.stranger(), error) {
+            (Some(code), GateError::NotSupportedYet(_)) => GateError::Refused(code),
+            (_, error) => error,
+        };
+        self.refuse_call(peer, &caller, call, error, now).await
+    }
+
+    /// Refuses fields that can't be taken.
     pub async fn malformed(
         &self,
         peer: &Peer,
-        call: &'static str,
+        call: &str,
         violations: Vec<Violation>,
     ) -> GateError {
-        let (rules, now) = (self.rules.load_full(), self.now());
-        let caller = self.caller(&rules, peer, now);
-        self.malformed_of(peer, &caller, call, violations, now)
+        self.refuse_unheard(peer, call, GateError::Malformed(violations))
             .await
-    }
-
-    pub(super) async fn malformed_of(
-        &self,
-        peer: &Peer,
-        caller: &Caller<'_>,
-        call: &'static str,
-        violations: Vec<Violation>,
-        now: Timestamp,
-    ) -> GateError {
-        let fields: Vec<&str> = violations
-            .iter()
-            .map(|violation| &*violation.field)
-            .collect();
-        let mut entry = entry::event(EntryKind::RefusedCall, now, caller, peer);
-        entry::detail(&mut entry, "call", call);
-        entry::detail(&mut entry, "fields", fields.join(", "));
-        self.refuse_taking(peer, caller, entry, GateError::Malformed(violations))
-            .await
-    }
-
-    /// Logs a message over its size, which was not decoded.
-    pub async fn too_large(&self, peer: &Peer, call: &str, what: String) -> GateError {
-        let (rules, now) = (self.rules.load_full(), self.now());
-        let caller = self.caller(&rules, peer, now);
-        let mut entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
-        entry::detail(&mut entry, "call", call);
-        entry::detail(&mut entry, "refused", what.clone());
-        self.refuse_taking(peer, &caller, entry, GateError::TooLarge(what))
-            .await
-    }
-
-    async fn refuse_taking(
-        &self,
-        peer: &Peer,
-        caller: &Caller<'_>,
-        entry: StoredEntry,
-        error: GateError,
-    ) -> GateError {
-        let at_home = caller
-            .service
-            .is_some_and(|service| decision::is_from_its_blocks(service, caller.address));
-        let logged = if at_home {
-            write(&self.log, entry)
-                .await
-                .map(|_| ())
-                .map_err(GateError::from)
-        } else {
-            let key = (peer.certificate.fingerprint, "malformed");
-            self.refusals
-                .log(&self.log, key, entry, 1)
-                .await
-                .map(|_| ())
-        };
-        logged.err().unwrap_or(error)
     }
 }

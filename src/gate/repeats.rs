@@ -1,5 +1,5 @@
-//! Request ids of the last ten minutes: what each was asked, and where in the log its answer is. Bounded; rebuilt from the
-//! log at start. The answers themselves stay in the log.
+//! Request ids of the last ten minutes: what each was asked, and where in the log its answer is. Bounded for each caller, so
+//! that none can use up another's; rebuilt from the log at start. The answers themselves stay in the log.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -15,25 +15,23 @@ use crate::domain::time::Timestamp;
 /// How long a request id is remembered.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(600);
 
-/// One caller's request id, shortened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Key([u8; 16]);
+/// One caller's request id, shortened to the first half of its SHA-256.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    caller: Box<str>,
+    id: [u8; 16],
+}
 
 impl Key {
     pub(super) fn of(caller: &str, request_id: &str) -> Self {
-        let mut hash = Sha256::new();
-        hash.update(
-            u64::try_from(caller.len())
-                .unwrap_or(u64::MAX)
-                .to_be_bytes(),
-        );
-        hash.update(caller);
-        hash.update(request_id);
-        let mut key = [0; 16];
-        for (to, from) in key.iter_mut().zip(hash.finalize()) {
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(Sha256::digest(request_id)) {
             *to = from;
         }
-        Self(key)
+        Self {
+            caller: caller.into(),
+            id,
+        }
     }
 }
 
@@ -46,11 +44,12 @@ enum Slot {
     Answered(ContentDigest, LogIndex),
 }
 
+/// One caller's ids.
 #[derive(Debug, Default)]
 struct Table {
-    slots: HashMap<Key, Slot>,
-    /// Answered ones in order of time.
-    by_time: VecDeque<(Timestamp, Key)>,
+    slots: HashMap<[u8; 16], Slot>,
+    /// Answered ones, nearly in order of time.
+    by_time: VecDeque<(Timestamp, [u8; 16])>,
 }
 
 /// What is known of a request id.
@@ -71,28 +70,30 @@ pub(super) enum Known {
 /// The table.
 #[derive(Debug, Clone)]
 pub(super) struct Repeats {
-    table: Arc<Mutex<Table>>,
+    /// By caller: as many as the pack has services.
+    tables: Arc<Mutex<HashMap<Box<str>, Table>>>,
     max: usize,
 }
 
 impl Repeats {
     pub(super) fn new(max: usize) -> Self {
         Self {
-            table: Arc::default(),
+            tables: Arc::default(),
             max,
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashMap<Box<str>, Table>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a request id and, where it is new, takes it.
     pub(super) fn begin(&self, key: Key, content: ContentDigest, now: Timestamp) -> Known {
-        let mut table = self.lock();
+        let mut tables = self.lock();
+        let table = tables.entry(key.caller.clone()).or_default();
         table.forget(now);
         let full = table.slots.len() >= self.max;
-        match table.slots.entry(key) {
+        match table.slots.entry(key.id) {
             Entry::Occupied(slot) => match slot.get() {
                 Slot::InFlight(asked, _) | Slot::Answered(asked, _) if *asked != content => {
                     Known::OtherContent
@@ -120,20 +121,26 @@ impl Repeats {
         index: LogIndex,
         at: Timestamp,
     ) {
-        let mut table = self.lock();
-        table.slots.insert(key, Slot::Answered(content, index));
-        table.by_time.push_back((at, key));
+        let mut tables = self.lock();
+        let table = tables.entry(key.caller).or_default();
+        table.slots.insert(key.id, Slot::Answered(content, index));
+        table.by_time.push_back((at, key.id));
     }
 }
 
 impl Table {
     fn forget(&mut self, now: Timestamp) {
-        let from = now.minus(REMEMBERED);
-        while self.by_time.front().is_some_and(|(at, _)| *at < from) {
-            if let Some((_, key)) = self.by_time.pop_front()
-                && matches!(self.slots.get(&key), Some(Slot::Answered(..)))
+        // One from the future was put in before the clock stepped back; it must not hold up those behind it for ever.
+        let (from, until) = (now.minus(REMEMBERED), now.plus(REMEMBERED));
+        while self
+            .by_time
+            .front()
+            .is_some_and(|(at, _)| *at < from || *at > until)
+        {
+            if let Some((_, id)) = self.by_time.pop_front()
+                && matches!(self.slots.get(&id), Some(Slot::Answered(..)))
             {
-                self.slots.remove(&key);
+                self.slots.remove(&id);
             }
         }
     }
@@ -152,15 +159,18 @@ impl Guard {
     /// The answer is durable at `index`.
     pub(super) fn answered(self, index: LogIndex, at: Timestamp) {
         // Replacing the slot drops its sender, which wakes those who wait; the drop below then finds nothing in flight.
-        self.repeats.remember(self.key, self.content, index, at);
+        self.repeats
+            .remember(self.key.clone(), self.content, index, at);
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let mut table = self.repeats.lock();
-        if matches!(table.slots.get(&self.key), Some(Slot::InFlight(..))) {
-            table.slots.remove(&self.key);
+        let mut tables = self.repeats.lock();
+        if let Some(table) = tables.get_mut(&self.key.caller)
+            && matches!(table.slots.get(&self.key.id), Some(Slot::InFlight(..)))
+        {
+            table.slots.remove(&self.key.id);
         }
     }
 }
@@ -177,20 +187,20 @@ mod tests {
     fn a_request_id_is_remembered_for_ten_minutes() {
         let repeats = Repeats::new(10);
         let key = Key::of("crm", "a");
-        let Known::First(guard) = repeats.begin(key, [1; 32], at(0)) else {
+        let Known::First(guard) = repeats.begin(key.clone(), [1; 32], at(0)) else {
             panic!()
         };
         guard.answered(LogIndex(7), at(0));
         assert!(matches!(
-            repeats.begin(key, [1; 32], at(600)),
+            repeats.begin(key.clone(), [1; 32], at(600)),
             Known::Answered(LogIndex(7))
         ));
         assert!(matches!(
-            repeats.begin(key, [2; 32], at(600)),
+            repeats.begin(key.clone(), [2; 32], at(600)),
             Known::OtherContent
         ));
         assert!(matches!(
-            repeats.begin(key, [1; 32], at(601)),
+            repeats.begin(key.clone(), [1; 32], at(601)),
             Known::First(_)
         ));
     }
@@ -199,8 +209,8 @@ mod tests {
     fn one_that_came_to_nothing_is_free_again_and_wakes_who_waited() {
         let repeats = Repeats::new(10);
         let key = Key::of("crm", "a");
-        let first = repeats.begin(key, [1; 32], at(0));
-        let Known::InFlight(mut waiting) = repeats.begin(key, [1; 32], at(0)) else {
+        let first = repeats.begin(key.clone(), [1; 32], at(0));
+        let Known::InFlight(mut waiting) = repeats.begin(key.clone(), [1; 32], at(0)) else {
             panic!()
         };
         drop(first);
@@ -209,7 +219,7 @@ mod tests {
             .unwrap();
         assert!(runtime.block_on(waiting.changed()).is_err());
         assert!(matches!(
-            repeats.begin(key, [1; 32], at(0)),
+            repeats.begin(key.clone(), [1; 32], at(0)),
             Known::First(_)
         ));
     }
@@ -232,7 +242,23 @@ mod tests {
     }
 
     #[test]
-    fn two_callers_never_share_an_id() {
-        assert_ne!(Key::of("a", "bc"), Key::of("ab", "c"));
+    fn one_caller_never_meets_or_uses_up_anothers() {
+        let repeats = Repeats::new(1);
+        let _first = repeats.begin(Key::of("crm", "a"), [1; 32], at(0));
+        assert!(matches!(
+            repeats.begin(Key::of("billing", "a"), [2; 32], at(0)),
+            Known::First(_)
+        ));
+    }
+
+    #[test]
+    fn a_clock_that_stepped_back_holds_up_nothing() {
+        let repeats = Repeats::new(10);
+        repeats.remember(Key::of("crm", "future"), [1; 32], LogIndex(0), at(100_000));
+        repeats.remember(Key::of("crm", "old"), [1; 32], LogIndex(1), at(0));
+        assert!(matches!(
+            repeats.begin(Key::of("crm", "old"), [1; 32], at(700)),
+            Known::First(_)
+        ));
     }
 }

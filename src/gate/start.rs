@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::changes::Changes;
 use super::counters::Counters;
 use super::outcome::recount;
+use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
 use super::subjects::Register;
@@ -32,6 +33,9 @@ const PASSWORDS_QUEUED_MAX: usize = 64;
 
 /// Of how many sessions the last use is remembered; one forgotten counts from its ticket's last renewal.
 const SESSIONS_MAX: usize = 100_000;
+
+/// How long the store may take where nobody waits for it by name.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a gate is made of.
 pub struct Parts {
@@ -133,6 +137,8 @@ impl Gate {
             people: ArcSwap::from_pointee(people_of(store.people().await?)),
             rules: ArcSwap::new(rules),
             changes: Mutex::new(Changes::default()),
+            scans: Semaphore::new(SCANS_AT_ONCE),
+            stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
             settings,
             clock,
@@ -188,16 +194,18 @@ impl Gate {
                 replay.starts = replay.starts.max(start_number(&entry));
             }
             if Timestamp::from_micros(entry.time_us) >= since {
-                self.take_up(&entry, kept.index);
+                self.take_up(&rules, &entry, kept.index);
             }
         }
         Ok(replay)
     }
 
-    fn take_up(&self, entry: &StoredEntry, index: LogIndex) {
+    fn take_up(&self, rules: &RuleSet, entry: &StoredEntry, index: LogIndex) {
         let at = Timestamp::from_micros(entry.time_us);
-        recount(&self.counters, entry);
-        if let Some(session) = SessionId::from_bytes(&entry.session) {
+        recount(&self.counters, rules, entry);
+        if entry.session_used
+            && let Some(session) = SessionId::from_bytes(&entry.session)
+        {
             self.sessions.used(session, at);
         }
         let is_first = entry.kind == i32::from(EntryKind::Decision) && entry.repeat_of.is_empty();
@@ -247,6 +255,17 @@ impl Gate {
         Ok(())
     }
 
+    /// Ends what would go on for ever: readers who follow the log.
+    pub fn let_go(&self) {
+        self.stopping.send_replace(());
+    }
+
+    /// Whether the store answers.
+    pub async fn store_answers(&self) -> bool {
+        let asked = tokio::time::timeout(STORE_PATIENCE, self.store.starts()).await;
+        matches!(asked, Ok(Ok(_)))
+    }
+
     /// Writes the entry of the stop and closes log and store. No call may follow.
     pub async fn stop(&self) {
         let mut entry = own_entry(EntryKind::DaemonStop, self.now());
@@ -258,8 +277,12 @@ impl Gate {
         if let Err(error) = written {
             tracing::error!(%error, "the entry of the stop was not written");
         }
-        if let Err(error) = self.mark_applied().await {
-            tracing::warn!(%error, "the store was not marked; the next start replays more");
+        match tokio::time::timeout(STORE_PATIENCE, self.mark_applied()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "the store was not marked; the next start replays more");
+            }
+            Err(_) => tracing::warn!("the store took too long; the next start replays more"),
         }
         let log = self.log.clone();
         if tokio::task::spawn_blocking(move || log.close())

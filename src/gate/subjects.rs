@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use super::admission::administers;
+use super::changes::Always;
 use super::peer::{Caller, Peer};
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision;
@@ -96,14 +97,16 @@ impl Gate {
     /// # Errors
     /// When the service may not register, the pack has no such hold, or the entry can't be written.
     pub async fn register_hold(
-        &self,
+        self: &Arc<Self>,
         peer: &Peer,
         change: HoldChange,
     ) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.registering_caller(&rules, peer, now).await?;
-        self.known_hold(peer, &caller, &rules, &change.hold, now)
+        let caller = self
+            .registering_caller(&rules, peer, "RegisterHold", now)
+            .await?;
+        self.known_hold(peer, &caller, &rules, "RegisterHold", &change.hold, now)
             .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
         let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
@@ -117,17 +120,13 @@ impl Gate {
         });
         let hold = change.hold;
         let receipt = self
-            .change(
-                entry,
-                async |_| Ok(()),
-                |gate, ()| {
-                    gate.subjects.change(subject, |state| {
-                        if !state.has_hold(&hold) {
-                            state.holds.push(hold);
-                        }
-                    });
-                },
-            )
+            .change(entry, Always, move |gate| {
+                gate.subjects.change(subject, |state| {
+                    if !state.has_hold(&hold) {
+                        state.holds.push(hold);
+                    }
+                });
+            })
             .await?;
         Ok(receipt.index())
     }
@@ -137,7 +136,7 @@ impl Gate {
     /// # Errors
     /// When nobody who administers asks, the pack has no such hold, or the entry can't be written.
     pub async fn release_hold(
-        &self,
+        self: &Arc<Self>,
         peer: &Peer,
         credentials: &Credentials,
         change: HoldChange,
@@ -147,15 +146,21 @@ impl Gate {
         let caller = self.caller(&rules, peer, now);
         let admitted = match self.admit(&rules, &caller, credentials, now) {
             Ok(admitted) => admitted,
-            Err(code) => return Err(self.refused(peer, &caller, "ReleaseHold", code, now).await),
+            Err(refused) => {
+                let error = GateError::Refused(refused.code);
+                return Err(self
+                    .refuse_person(peer, &caller, "ReleaseHold", refused, error, now)
+                    .await);
+            }
         };
         if !administers(&rules, &admitted.person) {
             let error = GateError::NotAuthorised("releasing a hold needs an administrator");
-            let mut entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
-            entry::acted_by(&mut entry, &admitted.person);
-            return Err(self.refused_entry(entry, "ReleaseHold", error).await);
+            let refused = admitted.refused(ReasonCode::ActionNotPermitted);
+            return Err(self
+                .refuse_person(peer, &caller, "ReleaseHold", refused, error, now)
+                .await);
         }
-        self.known_hold(peer, &caller, &rules, &change.hold, now)
+        self.known_hold(peer, &caller, &rules, "ReleaseHold", &change.hold, now)
             .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
         let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
@@ -172,15 +177,12 @@ impl Gate {
         });
         let hold = change.hold;
         self.sessions.used(admitted.ticket.session, now);
+        entry.session_used = true;
         let receipt = self
-            .change(
-                entry,
-                async |_| Ok(()),
-                |gate, ()| {
-                    gate.subjects
-                        .change(subject, |state| state.holds.retain(|held| *held != hold));
-                },
-            )
+            .change(entry, Always, move |gate| {
+                gate.subjects
+                    .change(subject, |state| state.holds.retain(|held| *held != hold));
+            })
             .await?;
         Ok(receipt.index())
     }
@@ -189,10 +191,16 @@ impl Gate {
     ///
     /// # Errors
     /// When the service may not register, the pack has no such date, or the entry can't be written.
-    pub async fn set_date(&self, peer: &Peer, change: DateSet) -> Result<LogIndex, GateError> {
+    pub async fn set_date(
+        self: &Arc<Self>,
+        peer: &Peer,
+        change: DateSet,
+    ) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self.registering_caller(&rules, peer, now).await?;
+        let caller = self
+            .registering_caller(&rules, peer, "SetDate", now)
+            .await?;
         let mut violations = Vec::new();
         if rules.dates.id(&change.date).is_none() {
             let known: Vec<&str> = rules.dates.iter().map(|(_, name, _)| name).collect();
@@ -205,9 +213,8 @@ impl Gate {
             violations.push(Violation::new("value", "must be from 1900 to 2200"));
         }
         if !violations.is_empty() {
-            return Err(self
-                .malformed_of(peer, &caller, "SetDate", violations, now)
-                .await);
+            let error = GateError::Malformed(violations);
+            return Err(self.refuse_call(peer, &caller, "SetDate", error, now).await);
         }
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
         let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
@@ -225,16 +232,12 @@ impl Gate {
         });
         let (date, value) = (change.date, change.value);
         let receipt = self
-            .change(
-                entry,
-                async |_| Ok(()),
-                |gate, ()| {
-                    gate.subjects.change(subject, |state| {
-                        state.dates.retain(|(name, _)| *name != date);
-                        state.dates.push((date, value));
-                    });
-                },
-            )
+            .change(entry, Always, move |gate| {
+                gate.subjects.change(subject, |state| {
+                    state.dates.retain(|(name, _)| *name != date);
+                    state.dates.push((date, value));
+                });
+            })
             .await?;
         Ok(receipt.index())
     }
@@ -260,16 +263,18 @@ impl Gate {
             .is_none_or(|service| service.systems.is_empty())
         {
             let error = GateError::NotAuthorised("only a service that holds data may ask this");
-            let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
-            return Err(self.refused_entry(entry, "FilterSubjects", error).await);
+            return Err(self
+                .refuse_call(peer, &caller, "FilterSubjects", error, now)
+                .await);
         }
         for (position, hold) in holds.iter().enumerate() {
             if rules.holds.id(hold).is_none()
                 && !rules.retention.iter().any(|rule| *rule.id == **hold)
             {
                 let violation = Violation::new(format!("holds[{position}]"), unknown_hold(&rules));
+                let error = GateError::Malformed(vec![violation]);
                 return Err(self
-                    .malformed_of(peer, &caller, "FilterSubjects", vec![violation], now)
+                    .refuse_call(peer, &caller, "FilterSubjects", error, now)
                     .await);
             }
         }
@@ -305,18 +310,16 @@ impl Gate {
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
+        call: &'static str,
         now: Timestamp,
     ) -> Result<Caller<'a>, GateError> {
-        let caller = self
-            .caller_at_home(rules, peer, "SubjectService", now)
-            .await?;
+        let caller = self.caller_at_home(rules, peer, call, now).await?;
         match caller.service {
             Some(service) if service.registers_subjects => Ok(caller),
             _ => {
                 let error =
                     GateError::NotAuthorised("the policy lets this service register nothing");
-                let entry = entry::event(EntryKind::RefusedCall, now, &caller, peer);
-                Err(self.refused_entry(entry, "SubjectService", error).await)
+                Err(self.refuse_call(peer, &caller, call, error, now).await)
             }
         }
     }
@@ -326,16 +329,15 @@ impl Gate {
         peer: &Peer,
         caller: &Caller<'_>,
         rules: &RuleSet,
+        call: &'static str,
         hold: &str,
         now: Timestamp,
     ) -> Result<(), GateError> {
         if rules.holds.id(hold).is_some() {
             return Ok(());
         }
-        let violation = Violation::new("hold", unknown_hold(rules));
-        Err(self
-            .malformed_of(peer, caller, "RegisterHold", vec![violation], now)
-            .await)
+        let error = GateError::Malformed(vec![Violation::new("hold", unknown_hold(rules))]);
+        Err(self.refuse_call(peer, caller, call, error, now).await)
     }
 
     /// The caller of a call other than `Check`: a service that is known and calls from its own blocks.
@@ -347,14 +349,13 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Caller<'a>, GateError> {
         let caller = self.caller(rules, peer, now);
-        let code = match caller.service {
-            None => ReasonCode::CallerUnknown,
-            Some(service) if !decision::is_from_its_blocks(service, caller.address) => {
-                ReasonCode::CallerNetworkNotAllowed
+        match caller.stranger() {
+            None => Ok(caller),
+            Some(code) => {
+                let error = GateError::Refused(code);
+                Err(self.refuse_call(peer, &caller, call, error, now).await)
             }
-            Some(_) => return Ok(caller),
-        };
-        Err(self.refused(peer, &caller, call, code, now).await)
+        }
     }
 }
 

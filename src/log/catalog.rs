@@ -107,6 +107,19 @@ impl Blocks {
             .saturating_add(self.first_index);
         Some(first.max(from))
     }
+
+    /// The index after the last one below `until` whose block has a time within `times`.
+    fn end_within(&self, until: u64, times: Times) -> Option<u64> {
+        let last = until.min(self.next_index).checked_sub(1)?;
+        let earlier = self.blocks.get(..=self.number_of(last)?)?;
+        let number = earlier.iter().rposition(|block| block.times.meet(times))?;
+        let number = u64::try_from(number).ok()?;
+        let end = number
+            .saturating_add(1)
+            .saturating_mul(BLOCK_ENTRIES)
+            .saturating_add(self.first_index);
+        Some(end.min(last.saturating_add(1)))
+    }
 }
 
 /// Where a block lies.
@@ -272,6 +285,33 @@ impl Catalog {
                 return Ok(Some(index));
             }
             from = closed.next_first;
+        }
+    }
+
+    /// The index after the last one below `until` in whose block an entry's time is within `times`; `None` when there is none.
+    pub(super) fn end_within(&self, until: u64, times: Times) -> Result<Option<u64>, ReadError> {
+        let mut until = until;
+        loop {
+            let closed = {
+                let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+                let live = &state.live;
+                if until > live.first_index
+                    && let Some(end) = live.blocks(|blocks| blocks.end_within(until, times))
+                {
+                    return Ok(Some(end));
+                }
+                let earlier =
+                    |closed: &&Closed| closed.first_index < until && closed.times.meet(times);
+                match state.closed.iter().rfind(earlier).copied() {
+                    Some(closed) => closed,
+                    None => return Ok(None),
+                }
+            };
+            let segment = self.load(closed)?;
+            if let Some(end) = segment.blocks(|blocks| blocks.end_within(until, times)) {
+                return Ok(Some(end));
+            }
+            until = closed.first_index;
         }
     }
 

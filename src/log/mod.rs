@@ -42,7 +42,7 @@ use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use queue::{Appending, Receipt, Receipts};
-pub use read::{Kept, LogReader};
+pub use read::{Kept, LogReader, Period};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;

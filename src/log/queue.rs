@@ -113,6 +113,19 @@ impl Future for Appending {
     }
 }
 
+impl Appending {
+    /// Waits for as long as it takes: for what must know whether the entries were written. The log's own writer resolves it
+    /// in any case, also when it fails or stops.
+    ///
+    /// # Errors
+    /// As the log says it; never [`AppendError::Deadline`].
+    pub async fn without_deadline(self) -> Result<Receipts, AppendError> {
+        self.answer
+            .await
+            .unwrap_or_else(|_| Err(AppendError::Stopped("its writer is gone".to_owned())))
+    }
+}
+
 pub(super) type Answer = Result<Receipts, AppendError>;
 
 /// The entries of one append: framed, but for index, batch and checksum.

@@ -111,10 +111,21 @@ impl LogReader {
         &self,
         from: LogIndex,
     ) -> impl Iterator<Item = Result<Kept, ReadError>> + Send + use<> {
+        self.forward_within(from, Period::default())
+    }
+
+    /// As [`Self::forward`], but passes over blocks of 64 entries and whole segments that have nothing within `period`, so
+    /// entries outside it may come too. Exact whatever the clock did.
+    pub fn forward_within(
+        &self,
+        from: LogIndex,
+        period: Period,
+    ) -> impl Iterator<Item = Result<Kept, ReadError>> + Send + use<> {
         Forward {
             reader: self.clone(),
             next: from.0,
             until: self.len(),
+            times: period.times(),
             block: VecDeque::new(),
         }
     }
@@ -124,9 +135,19 @@ impl LogReader {
         &self,
         from: LogIndex,
     ) -> impl Iterator<Item = Result<Kept, ReadError>> + Send + use<> {
+        self.backward_within(from, Period::default())
+    }
+
+    /// As [`Self::backward`], passing over what has nothing within `period`, as [`Self::forward_within`] does.
+    pub fn backward_within(
+        &self,
+        from: LogIndex,
+        period: Period,
+    ) -> impl Iterator<Item = Result<Kept, ReadError>> + Send + use<> {
         Backward {
             reader: self.clone(),
             until: from.0.saturating_add(1).min(self.len()),
+            times: period.times(),
             block: Vec::new(),
         }
     }
@@ -232,10 +253,31 @@ impl LogReader {
     }
 }
 
+/// A stretch of time that entries are wanted from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Period {
+    /// Not before.
+    pub from: Option<Timestamp>,
+    /// Before.
+    pub until: Option<Timestamp>,
+}
+
+impl Period {
+    fn times(self) -> Times {
+        Times {
+            earliest: self.from.map_or(Times::ALL.earliest, Timestamp::micros),
+            latest: self
+                .until
+                .map_or(Times::ALL.latest, |until| until.micros().saturating_sub(1)),
+        }
+    }
+}
+
 struct Forward {
     reader: LogReader,
     next: u64,
     until: u64,
+    times: Times,
     block: VecDeque<Kept>,
 }
 
@@ -247,7 +289,14 @@ impl Iterator for Forward {
             return None;
         }
         if self.block.is_empty() {
-            match self.reader.block(self.next) {
+            let found = self.reader.catalog.first_within(self.next, self.times);
+            match found.and_then(|found| {
+                self.next = found
+                    .filter(|next| *next < self.until)
+                    .unwrap_or(self.until);
+                self.reader.block(self.next)
+            }) {
+                Ok(_) if self.next >= self.until => return None,
                 Ok(block) => self.block = block.into(),
                 Err(error) => {
                     self.until = 0;
@@ -266,6 +315,7 @@ struct Backward {
     reader: LogReader,
     /// All from here on have been given.
     until: u64,
+    times: Times,
     block: Vec<Kept>,
 }
 
@@ -273,6 +323,15 @@ impl Iterator for Backward {
     type Item = Result<Kept, ReadError>;
 
     fn next(&mut self) -> Option<Self::Item> {
+        if self.block.is_empty() && self.until > 0 {
+            match self.reader.catalog.end_within(self.until, self.times) {
+                Ok(end) => self.until = end.unwrap_or(0),
+                Err(error) => {
+                    self.until = 0;
+                    return Some(Err(error));
+                }
+            }
+        }
         let index = self.until.checked_sub(1)?;
         if self.block.is_empty() {
             match self.reader.block(index) {

@@ -72,6 +72,12 @@ pub(super) struct Times {
 }
 
 impl Times {
+    /// Of every entry.
+    pub(super) const ALL: Self = Self {
+        earliest: i64::MIN,
+        latest: i64::MAX,
+    };
+
     /// Of no entry.
     pub(super) const NONE: Self = Self {
         earliest: i64::MAX,

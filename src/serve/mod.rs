@@ -186,7 +186,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::authentication(&gate))
         .add_service(services::subjects(&gate))
         .add_service(services::access_log(&gate))
-        .add_service(services::explanations());
+        .add_service(services::explanations(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
         let stopped = async move { stopped(&mut until).await };
@@ -200,6 +200,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         metrics,
         stopping.clone(),
     ));
+    let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
     tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, "serving");
     Ok(Running {
@@ -207,7 +208,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: vec![serving, pages, watching],
+        servers: vec![serving, pages, tidying, watching],
     })
 }
 
@@ -227,6 +228,7 @@ impl Running {
     /// Takes no more calls, lets those in flight end, writes the entry of the stop and closes everything.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
+        self.gate.let_go();
         let ending = async {
             for server in self.servers {
                 let _ = server.await;
@@ -264,8 +266,9 @@ mod services {
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
-    pub(super) fn explanations() -> ExplainServiceServer<api::Explanations> {
-        ExplainServiceServer::new(api::Explanations).max_decoding_message_size(LAST_LINE_BYTES)
+    pub(super) fn explanations(gate: &Arc<Gate>) -> ExplainServiceServer<api::Explanations> {
+        ExplainServiceServer::new(api::Explanations::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
     pub(super) fn subjects(gate: &Arc<Gate>) -> SubjectServiceServer<api::Subjects> {
@@ -365,22 +368,32 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
 }
 
-/// Every minute tidies up; at each change of the log's health tells it.
+/// Every minute, what has to be done from time to time.
+async fn tidy_up(gate: Arc<Gate>, mut stopping: watch::Receiver<bool>) {
+    let mut minute = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            () = stopped(&mut stopping) => return,
+            _ = minute.tick() => gate.tidy().await,
+        }
+    }
+}
+
+/// Tells health as it changes: serving only while the log can be written and the store answers.
 async fn watch_health(
     gate: Arc<Gate>,
     reporter: tonic_health::server::HealthReporter,
     mut stopping: watch::Receiver<bool>,
 ) {
     let mut log = gate.log().watch();
-    let mut minute = tokio::time::interval(Duration::from_secs(60));
     let mut look = tokio::time::interval(Duration::from_millis(500));
     let mut was_serving = true;
     loop {
         tokio::select! {
             () = stopped(&mut stopping) => break,
-            _ = minute.tick() => gate.tidy().await,
             _ = look.tick() => {
-                let serving = matches!(log.borrow_and_update().health, LogHealth::Writing);
+                let writing = matches!(log.borrow_and_update().health, LogHealth::Writing);
+                let serving = writing && gate.store_answers().await;
                 if serving != was_serving {
                     report_health(&reporter, serving).await;
                     was_serving = serving;

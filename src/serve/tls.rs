@@ -1,12 +1,14 @@
 //! TLS 1.3 with required client certificates, and the connections that come through it. A handshake that fails is counted
 //! and nothing else: strangers leave no trace in the log.
 
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
@@ -18,10 +20,15 @@ use tokio_stream::wrappers::ReceiverStream;
 use super::{Metrics, ServeError, stopped};
 use crate::api::Connection;
 use crate::config::Config;
+use crate::domain::network::device_network;
 use crate::files;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How many handshakes may be under way at once from one address, so that one that never finishes them locks nobody out.
+const HANDSHAKES_PER_ADDRESS: usize = 64;
+/// How many in all.
+const HANDSHAKES: usize = 1_024;
 const KEY_MAX_BYTES: u64 = 64 * 1024;
 
 /// The certificates of a PEM file.
@@ -78,14 +85,15 @@ pub(super) fn incoming(
     let (send, receive) = mpsc::channel(64);
     let acceptor = TlsAcceptor::from(tls);
     let places = Arc::new(Semaphore::new(max));
+    let handshakes = Handshakes::default();
     tokio::spawn(async move {
         loop {
             let accepted = tokio::select! {
                 () = stopped(&mut stopping) => return,
                 accepted = listener.accept() => accepted,
             };
-            let tcp = match accepted {
-                Ok((tcp, _)) => tcp,
+            let (tcp, address) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     // Out of descriptors, or a peer that gave up: waiting a little lets others close.
                     tracing::warn!(%error, "a connection could not be accepted");
@@ -93,13 +101,17 @@ pub(super) fn incoming(
                     continue;
                 }
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            let Some(under_way) = handshakes.begin(address.ip()) else {
                 Metrics::count(&metrics.refused_connections);
                 continue;
             };
+            let places = Arc::clone(&places);
             let (acceptor, send, metrics) = (acceptor.clone(), send.clone(), Arc::clone(&metrics));
             tokio::spawn(async move {
-                match tokio::time::timeout(HANDSHAKE, handshake(acceptor, tcp, place)).await {
+                let shaken =
+                    tokio::time::timeout(HANDSHAKE, handshake(acceptor, tcp, places)).await;
+                drop(under_way);
+                match shaken {
                     Ok(Ok(connection)) => {
                         Metrics::count(&metrics.connections);
                         // An error is a server that stopped.
@@ -117,11 +129,88 @@ pub(super) fn incoming(
     ReceiverStream::new(receive)
 }
 
+/// A place among the open connections is taken only by who proved a certificate.
 async fn handshake(
     acceptor: TlsAcceptor,
     tcp: TcpStream,
-    place: OwnedSemaphorePermit,
+    places: Arc<Semaphore>,
 ) -> std::io::Result<Connection> {
     tcp.set_nodelay(true)?;
-    Connection::new(acceptor.accept(tcp).await?, place)
+    let stream = acceptor.accept(tcp).await?;
+    let place = places
+        .try_acquire_owned()
+        .map_err(|_| std::io::Error::other("too many connections are open"))?;
+    Connection::new(stream, place)
+}
+
+/// Handshakes under way, by address.
+#[derive(Debug, Clone, Default)]
+struct Handshakes {
+    by_address: Arc<Mutex<HashMap<IpAddr, usize>>>,
+}
+
+impl Handshakes {
+    fn begin(&self, address: IpAddr) -> Option<UnderWay> {
+        let address = device_network(address);
+        let mut by_address = self
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // As many addresses as handshakes: what has none is removed.
+        let all: usize = by_address.values().sum();
+        let count = by_address.entry(address).or_default();
+        if all >= HANDSHAKES || *count >= HANDSHAKES_PER_ADDRESS {
+            if *count == 0 {
+                by_address.remove(&address);
+            }
+            return None;
+        }
+        *count += 1;
+        Some(UnderWay {
+            handshakes: self.clone(),
+            address,
+        })
+    }
+}
+
+/// One handshake; ends when dropped.
+struct UnderWay {
+    handshakes: Handshakes,
+    address: IpAddr,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        let mut by_address = self
+            .handshakes
+            .by_address
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = by_address.get_mut(&self.address) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_that_never_finishes_its_handshakes_locks_nobody_out() {
+        let handshakes = Handshakes::default();
+        let (one, other) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into());
+        let mut held: Vec<_> = (0..HANDSHAKES_PER_ADDRESS)
+            .map(|_| handshakes.begin(one).unwrap())
+            .collect();
+        assert!(handshakes.begin(one).is_none());
+        assert!(handshakes.begin(other).is_some());
+        held.pop();
+        assert!(handshakes.begin(one).is_some());
+        drop(held);
+        assert!(handshakes.by_address.lock().unwrap().is_empty());
+    }
 }
