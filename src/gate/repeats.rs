@@ -43,7 +43,7 @@ pub(super) type ContentDigest = [u8; 32];
 #[derive(Debug)]
 enum Slot {
     InFlight(ContentDigest, watch::Sender<()>),
-    Answered(ContentDigest, LogIndex),
+    Answered(ContentDigest, LogIndex, Timestamp),
 }
 
 #[derive(Debug, Default)]
@@ -94,11 +94,11 @@ impl Repeats {
         let full = table.slots.len() >= self.max;
         match table.slots.entry(key) {
             Entry::Occupied(slot) => match slot.get() {
-                Slot::InFlight(asked, _) | Slot::Answered(asked, _) if *asked != content => {
+                Slot::InFlight(asked, _) | Slot::Answered(asked, ..) if *asked != content => {
                     Known::OtherContent
                 }
                 Slot::InFlight(_, done) => Known::InFlight(done.subscribe()),
-                Slot::Answered(_, index) => Known::Answered(*index),
+                Slot::Answered(_, index, _) => Known::Answered(*index),
             },
             Entry::Vacant(_) if full => Known::Full,
             Entry::Vacant(slot) => {
@@ -121,7 +121,7 @@ impl Repeats {
         at: Timestamp,
     ) {
         let mut table = self.lock();
-        table.slots.insert(key, Slot::Answered(content, index));
+        table.slots.insert(key, Slot::Answered(content, index, at));
         table.by_time.push_back((at, key));
     }
 }
@@ -130,8 +130,9 @@ impl Table {
     fn forget(&mut self, now: Timestamp) {
         let from = now.minus(REMEMBERED);
         while self.by_time.front().is_some_and(|(at, _)| *at < from) {
+            // An id that was used anew since has a later time, and its own place in the order.
             if let Some((_, key)) = self.by_time.pop_front()
-                && matches!(self.slots.get(&key), Some(Slot::Answered(..)))
+                && matches!(self.slots.get(&key), Some(Slot::Answered(_, _, at)) if *at < from)
             {
                 self.slots.remove(&key);
             }
@@ -191,6 +192,22 @@ mod tests {
         ));
         assert!(matches!(
             repeats.begin(key, [1; 32], at(601)),
+            Known::First(_)
+        ));
+    }
+
+    #[test]
+    fn an_id_used_anew_is_remembered_from_then_also_when_rebuilt() {
+        let repeats = Repeats::new(10);
+        let key = Key::of("crm", "a");
+        repeats.remember(key, [1; 32], LogIndex(0), at(0));
+        repeats.remember(key, [2; 32], LogIndex(1), at(601));
+        assert!(matches!(
+            repeats.begin(key, [2; 32], at(1201)),
+            Known::Answered(LogIndex(1))
+        ));
+        assert!(matches!(
+            repeats.begin(key, [2; 32], at(1202)),
             Known::First(_)
         ));
     }
