@@ -18,13 +18,14 @@ use super::{Gate, Settings, entry};
 use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::{LogIndex, Name, SessionId};
 use crate::domain::person::Person;
+use crate::domain::reason::{ReasonCode, Stage};
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
 use crate::log::{AppendError, Opened, ReadError};
-use crate::proto::{EntryKind, StoredChange, StoredEntry};
+use crate::proto::{Decision, EntryKind, StoredChange, StoredEntry};
 use crate::store::{Store, StoreError};
 
 /// How many logins wait for a core before the next is told to come back.
@@ -197,7 +198,9 @@ impl Gate {
     fn take_up(&self, entry: &StoredEntry, index: LogIndex) {
         let at = Timestamp::from_micros(entry.time_us);
         recount(&self.counters, entry);
-        if let Some(session) = SessionId::from_bytes(&entry.session) {
+        if let Some(session) = SessionId::from_bytes(&entry.session)
+            && is_use(entry)
+        {
             self.sessions.used(session, at);
         }
         let is_first = entry.kind == i32::from(EntryKind::Decision) && entry.repeat_of.is_empty();
@@ -291,12 +294,39 @@ impl Gate {
 const START_NUMBER: &str = "start";
 
 fn start_number(entry: &StoredEntry) -> u64 {
+    detail(entry, START_NUMBER)
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+fn detail<'a>(entry: &'a StoredEntry, key: &str) -> Option<&'a str> {
     entry
         .details
         .iter()
-        .find(|detail| detail.key == START_NUMBER)
-        .and_then(|detail| detail.value.parse().ok())
-        .unwrap_or(0)
+        .find(|detail| detail.key == key)
+        .map(|detail| &*detail.value)
+}
+
+/// Whether the entry's call was a use of its session, as it was when it was made: one that was refused before the person's
+/// grants were asked for was none, nor was a step-up that was only begun. Else a restart would bring idle sessions back.
+fn is_use(entry: &StoredEntry) -> bool {
+    match entry.kind() {
+        EntryKind::Decision => {
+            let first = entry
+                .reasons
+                .first()
+                .and_then(|reason| ReasonCode::from_number(reason.code));
+            entry.decision() == Decision::Allow
+                || !entry.repeat_of.is_empty()
+                || first.is_some_and(|code| code.stage() > Stage::Person)
+        }
+        EntryKind::Authentication => !matches!(
+            detail(entry, "step"),
+            Some("begin-step-up" | "end-session") | None
+        ),
+        EntryKind::RefusedCall => false,
+        _ => true,
+    }
 }
 
 fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
