@@ -142,14 +142,28 @@ impl Gate {
 
 /// How many people's records were read beyond those decided.
 fn beyond(decision: &StoredEntry, records_accessed: u64, subjects: &[Pseudonym]) -> u64 {
-    let mut distinct = subjects.to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    let named = u64::try_from(distinct.len()).unwrap_or(u64::MAX);
-    let decided = u64::try_from(decision.subjects.len())
-        .unwrap_or(u64::MAX)
-        .max(decision.record_count);
-    records_accessed.max(named).saturating_sub(decided)
+    let withheld = &decision.withheld_subjects;
+    let decided: Vec<&[u8]> = (0_u32..)
+        .zip(&decision.subjects)
+        .filter(|(position, _)| withheld.iter().all(|one| one.index != *position))
+        .map(|(_, subject)| subject.as_slice())
+        .collect();
+    // As it was charged: records of people who were withheld were not to be read.
+    let records = decision.record_count.saturating_sub(count(withheld));
+    let decided = people(decided).max(records).max(1);
+    let read = records_accessed.max(people(subjects.to_vec()));
+    read.saturating_sub(decided)
+}
+
+fn count<T>(all: &[T]) -> u64 {
+    u64::try_from(all.len()).unwrap_or(u64::MAX)
+}
+
+/// How many different ones there are.
+fn people<T: Ord>(mut subjects: Vec<T>) -> u64 {
+    subjects.sort_unstable();
+    subjects.dedup();
+    count(&subjects)
 }
 
 /// Counts again what an entry says was counted.
