@@ -153,7 +153,15 @@ impl Gate {
                 .refuse_stranger(peer, &rules, &caller, &cases, now)
                 .await;
         }
-        let known = self.take_request_ids(&caller, &cases, now).await?;
+        let known = match self.take_request_ids(&caller, &cases, now).await {
+            Ok(known) => known,
+            Err(GateError::Malformed(violations)) => {
+                return Err(self
+                    .malformed_of(peer, &caller, "Check", violations, now)
+                    .await);
+            }
+            Err(error) => return Err(error),
+        };
         let mut ready = Vec::with_capacity(cases.len());
         let mut entries = Vec::with_capacity(cases.len());
         for (case, known) in cases.iter().zip(known) {
@@ -164,7 +172,13 @@ impl Gate {
                 }
                 Err(error) => {
                     self.take_back(&ready, &entries);
-                    return Err(error);
+                    return Err(match error {
+                        GateError::AllowanceEnded => {
+                            let entry = self.late_repeat(peer, &caller, case, now);
+                            self.refused_entry(entry, "Check", error).await
+                        }
+                        error => error,
+                    });
                 }
             }
         }
@@ -359,6 +373,22 @@ impl Gate {
                 ))
             }
         }
+    }
+
+    /// The entry of a repeat that came after its allowance had ended.
+    fn late_repeat(
+        &self,
+        peer: &Peer,
+        caller: &Caller<'_>,
+        case: &Case,
+        now: Timestamp,
+    ) -> StoredEntry {
+        let mut entry = StoredEntry {
+            decision_id: Vec::new(),
+            ..self.who_and_what(peer, caller, case, now)
+        };
+        entry.kind = EntryKind::RefusedCall.into();
+        entry
     }
 
     fn who_and_what(

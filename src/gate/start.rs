@@ -324,7 +324,7 @@ fn is_use(entry: &StoredEntry) -> bool {
             detail(entry, "step"),
             Some("begin-step-up" | "end-session") | None
         ),
-        EntryKind::RefusedCall => false,
+        // All others that name a session do so of a person who was admitted.
         _ => true,
     }
 }
