@@ -102,10 +102,26 @@ async fn a_restart_ends_no_session_in_use() {
     let mut refused = read(&other);
     refused.purpose = None;
     assert!(!world.check(refused).await.is_allowed());
+    // A repeat that comes too late for its allowance is a use, although it is refused.
+    let third = world.log_in("adviser-5").await;
+    let repeated = world.log_in("manager-1").await;
+    world.check(with_id(read(&repeated), "r-1")).await;
+    world.clock.advance(minutes(2));
+    let late = world
+        .gate
+        .check(&crm(), with_id(read(&repeated), "r-1"))
+        .await;
+    assert!(matches!(late, Err(GateError::AllowanceEnded)));
     let world = world.restart().await;
-    world.clock.advance(minutes(15));
+    world.clock.advance(minutes(13));
     assert!(world.check(read(&ticket)).await.is_allowed());
     assert!(world.check(read(&other)).await.is_allowed());
+    assert_eq!(
+        denied(&world.check(read(&third)).await),
+        Some(ReasonCode::ConfidentialityPledgeMissing)
+    );
+    world.clock.advance(minutes(2));
+    assert!(world.check(read(&repeated)).await.is_allowed());
 }
 
 #[tokio::test]

@@ -227,6 +227,19 @@ impl World {
         &self.template.rules
     }
 
+    /// Everybody that the store knows.
+    pub(crate) async fn people(&self) -> HashMap<Name, Person> {
+        let store = Store::open(&self.directory.path().join("store.sqlite"))
+            .await
+            .unwrap();
+        let people = store.people().await.unwrap();
+        store.close().await;
+        people
+            .into_iter()
+            .map(|person| (person.id.clone(), person))
+            .collect()
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
     }
