@@ -5,7 +5,8 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "unwrapping is how a test fails, in its helpers too"
+    clippy::print_stderr,
+    reason = "unwrapping and telling is how a test fails, in its helpers too"
 )]
 
 #[path = "gate/any_request.rs"]

@@ -498,8 +498,11 @@ impl Run {
             }
         } else if self.dice.once_in(40) {
             let date = name(self.dice.pick(&["last-contact", "retention-end"]));
-            let days = self.dice.roll() % (5 * 365);
-            let value = self.world.now().minus(Duration::from_hours(24 * days));
+            // From four years ago to four years from now.
+            let days = self.dice.roll() % (8 * 365);
+            let four_years = Duration::from_hours(24 * 4 * 365);
+            let value = self.world.now().plus(four_years);
+            let value = value.minus(Duration::from_hours(24 * days));
             let change = DateSet {
                 subject: of,
                 date: date.clone(),
@@ -845,6 +848,6 @@ async fn allowed_means_that_all_eight_stages_passed_and_the_entry_is_on_disk() {
     }
     // A run that is allowed nothing, or never gets to a stage, would prove nothing.
     println!("{allowed} of {requests} allowed; first to fail: {first_failed:?}");
-    assert!(allowed * 8 > requests, "{allowed} allowed");
+    assert!(allowed * 10 > requests, "{allowed} allowed");
     assert_eq!(first_failed.len(), Stage::ALL.len(), "{first_failed:?}");
 }
