@@ -221,7 +221,7 @@ impl Config {
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
-                    data: folder.join(file.data),
+                    data: folder.join(file.data).components().collect(),
                     pack: folder.join(file.pack),
                     grpc_listen,
                     http_listen,

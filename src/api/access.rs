@@ -5,8 +5,9 @@ use std::sync::Arc;
 use prost::Message;
 use tonic::{Request, Response, Status};
 
-use super::convert::{self, Fields};
 use super::limits::MESSAGE_MAX_BYTES;
+use super::read::Fields;
+use super::write;
 use super::{errors, peer, to_its_end};
 use crate::domain::access::SUBJECTS_MAX;
 use crate::gate::{Gate, OutcomeReport, Violation};
@@ -55,7 +56,7 @@ impl AccessService for Access {
             .check(&peer, access)
             .await
             .map_err(errors::status)?;
-        Ok(Response::new(convert::check_response(
+        Ok(Response::new(write::check_response(
             &answer,
             self.gate.log().name(),
         )))
@@ -98,7 +99,7 @@ impl AccessService for Access {
         Ok(Response::new(BatchCheckResponse {
             items: answers
                 .iter()
-                .map(|answer| convert::check_response(answer, log))
+                .map(|answer| write::check_response(answer, log))
                 .collect(),
         }))
     }

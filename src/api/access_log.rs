@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::convert::{self, Fields};
+use super::read::{self, Fields};
+use super::write;
 use super::{errors, peer};
 use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::LogIndex;
@@ -159,7 +160,7 @@ impl AccessLogService for Logs {
         let page = Page {
             oldest_first: request.oldest_first,
             size: usize::try_from(size).unwrap_or(1),
-            start: convert::page_start(&mut fields, &request.page_token),
+            start: read::page_start(&mut fields, &request.page_token),
         };
         let (filter, page) = match fields.finish(Some((filter, page))) {
             Ok(both) => both,
@@ -174,8 +175,8 @@ impl AccessLogService for Logs {
         Ok(Response::new(FoundStream {
             found,
             to_message: Box::new(move |entry, next| SearchResponse {
-                entry: Some(convert::entry(entry, &log)),
-                next_page_token: next.map_or_else(String::new, convert::page_token),
+                entry: Some(write::entry(entry, &log)),
+                next_page_token: next.map_or_else(String::new, write::page_token),
             }),
         }))
     }
@@ -207,7 +208,7 @@ impl AccessLogService for Logs {
             .map_err(errors::status)?;
         let stored = std::mem::take(&mut read.stored);
         Ok(Response::new(GetEntryResponse {
-            entry: Some(convert::entry(read, self.gate.log().name())),
+            entry: Some(write::entry(read, self.gate.log().name())),
             stored,
         }))
     }
@@ -245,7 +246,7 @@ impl AccessLogService for Logs {
         Ok(Response::new(FoundStream {
             found,
             to_message: Box::new(move |entry, _| TailResponse {
-                entry: Some(convert::entry(entry, &log)),
+                entry: Some(write::entry(entry, &log)),
             }),
         }))
     }

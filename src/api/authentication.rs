@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::convert::{self, Fields};
+use super::read::Fields;
+use super::write;
 use super::{errors, peer, to_its_end};
 use crate::gate::{
     Credentials, Gate, LoginRequest, PasswordAccepted, Peer, StepUpRequest, TicketGiven, Violation,
@@ -92,7 +93,7 @@ impl AuthenticationService for Authentication {
         Ok(Response::new(VerifyPasswordResponse {
             methods: methods(&accepted),
             challenge_id: accepted.challenge,
-            expires_at: convert::instant(accepted.expires.micros()),
+            expires_at: write::instant(accepted.expires.micros()),
             enrollment_required: accepted.enrollment_required,
             password_change_required: false,
         }))
@@ -138,8 +139,8 @@ impl AuthenticationService for Authentication {
         } = given;
         Ok(Response::new(VerifySecondFactorResponse {
             session_ticket: ticket.expose().to_owned(),
-            authenticated_at: convert::instant(authenticated_at.micros()),
-            expires_at: convert::instant(expires.micros()),
+            authenticated_at: write::instant(authenticated_at.micros()),
+            expires_at: write::instant(expires.micros()),
             amr: methods
                 .iter()
                 .map(|method| method.amr().to_owned())
@@ -174,7 +175,7 @@ impl AuthenticationService for Authentication {
         Ok(Response::new(BeginStepUpResponse {
             methods: methods(&accepted),
             challenge_id: accepted.challenge,
-            expires_at: convert::instant(accepted.expires.micros()),
+            expires_at: write::instant(accepted.expires.micros()),
         }))
     }
 
@@ -228,7 +229,7 @@ impl AuthenticationService for Authentication {
         .map_err(errors::status)?;
         Ok(Response::new(ExchangeTicketResponse {
             session_ticket: given.ticket.expose().to_owned(),
-            expires_at: convert::instant(given.expires.micros()),
+            expires_at: write::instant(given.expires.micros()),
         }))
     }
 

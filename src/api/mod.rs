@@ -4,12 +4,13 @@
 mod access;
 mod access_log;
 mod authentication;
-mod convert;
 mod errors;
 mod explain;
 mod limits;
 mod peer;
+mod read;
 mod subjects;
+mod write;
 
 pub use access::Access;
 pub use access_log::Logs;

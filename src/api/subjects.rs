@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tonic::{Request, Response, Status};
 
-use super::convert::Fields;
+use super::read::Fields;
 use super::{errors, peer, to_its_end};
 use crate::domain::access::SubjectRef;
 use crate::gate::{DateSet, Gate, HoldChange, Peer, Violation};

@@ -3,12 +3,23 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a command line
 
 mod certificates;
+mod client;
 mod code;
 mod dev;
+mod entry_fields;
+mod error;
+mod filter;
 mod init;
+mod log;
+mod log_output;
+mod login;
+mod moment;
 mod people;
 mod sample;
 mod serve;
+mod table;
+mod ticket_file;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -48,6 +59,12 @@ impl From<crate::serve::ServeError> for Failure {
     }
 }
 
+impl From<error::CliError> for Failure {
+    fn from(error: error::CliError) -> Self {
+        Self::new(error.exit_code(), error)
+    }
+}
+
 /// The checkpoint (関所) that internal systems ask before they read personal data.
 #[derive(Debug, Parser)]
 #[command(version, about, long_about = None, after_help = EXIT_CODES)]
@@ -57,9 +74,10 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 2 wrong arguments; 65 log damaged, or log and store of different age; 66 not a log; 69 address or
-server not available; 70 internal error; 71 disk full; 72 disk or store error; 73 can't write; 74 the disk failed while
-serving; 75 log in use by another process; 77 not permitted; 78 configuration or pack not in order.
+Exit codes: 0 done; 2 or 64 wrong arguments; 65 log damaged, log and store of different age, or input that the daemon
+refused; 66 not a log, or nothing found; 69 address or server not available; 70 internal error; 71 disk full; 72 disk or
+store error; 73 can't write; 74 the disk failed while serving; 75 log in use by another process; 77 not permitted; 78
+configuration or pack not in order.
 Messages for operators go to standard error; RUST_LOG sets how many (default: info).";
 
 #[derive(Debug, Subcommand)]
@@ -72,6 +90,13 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Print the current one-time code of a person whom `dev` or `init` made (reads their people.json)
     Code(code::CodeArgs),
+    /// Log in by both steps, for the commands that read the log
+    Login(login::LoginArgs),
+    /// End the session
+    Logout(login::LogoutArgs),
+    /// Read the access log
+    #[command(subcommand)]
+    Log(log::LogCommand),
     /// Look at policy packs
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -125,6 +150,9 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Init(arguments) => init::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
         Command::Code(arguments) => code::run(&arguments),
+        Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
+        Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
+        Command::Log(command) => log::log(command).await.map_err(Failure::from),
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

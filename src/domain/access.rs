@@ -264,7 +264,7 @@ pub struct AccessRequest {
     pub subjects: Subjects,
     /// At least one, at most [`CATEGORIES_MAX`].
     pub categories: Vec<Name>,
-    /// How many people's records, at least 1.
+    /// How many people's records: at least 1, and at least as many as are named.
     pub record_count: u64,
     /// How the data were collected.
     pub collected_via: Option<Name>,

@@ -174,7 +174,7 @@ impl Gate {
                     self.take_back(&ready, &entries);
                     return Err(match error {
                         GateError::AllowanceEnded => {
-                            let entry = self.late_repeat(peer, &caller, case, now);
+                            let entry = self.late_repeat(peer, &rules, &caller, case, now);
                             self.refused_entry(entry, "Check", error).await
                         }
                         error => error,
@@ -327,7 +327,7 @@ impl Gate {
             (Some(ticket), true) => self.use_session(rules, ticket, now),
             _ => None,
         };
-        let mut entry = self.who_and_what(peer, caller, case, now);
+        let mut entry = self.who_and_what(peer, rules, caller, case, now);
         match known {
             Some(Known::Answered(first_index)) if comes_in => {
                 let first = self.entry_at(first_index).await?;
@@ -379,13 +379,14 @@ impl Gate {
     fn late_repeat(
         &self,
         peer: &Peer,
+        rules: &RuleSet,
         caller: &Caller<'_>,
         case: &Case,
         now: Timestamp,
     ) -> StoredEntry {
         let mut entry = StoredEntry {
             decision_id: Vec::new(),
-            ..self.who_and_what(peer, caller, case, now)
+            ..self.who_and_what(peer, rules, caller, case, now)
         };
         entry.kind = EntryKind::RefusedCall.into();
         entry
@@ -394,6 +395,7 @@ impl Gate {
     fn who_and_what(
         &self,
         peer: &Peer,
+        rules: &RuleSet,
         caller: &Caller<'_>,
         case: &Case,
         now: Timestamp,
@@ -404,6 +406,11 @@ impl Gate {
             entry::acted_by(&mut entry, person);
         } else if let Some(ticket) = &case.opened.ticket {
             entry.person = ticket.person.to_string();
+        }
+        if case.request.proof == Proof::Workload
+            && let Some(role) = caller.service.and_then(|service| service.workload_role)
+        {
+            entry.roles = vec![rules.roles.name(role).to_owned()];
         }
         if let Some(ticket) = &case.opened.ticket {
             entry::in_session(&mut entry, ticket);
@@ -490,7 +497,7 @@ impl Gate {
             Verdict::Deny(denial) => denial.reasons.first().map(|reason| reason.code),
             Verdict::Allow(_) => return Err(GateError::Internal("a stranger was allowed")),
         };
-        let mut entry = self.who_and_what(peer, caller, case, now);
+        let mut entry = self.who_and_what(peer, rules, caller, case, now);
         entry::decided(&mut entry, rules, verdict, Vec::new(), now);
         let key = (
             peer.certificate.fingerprint,

@@ -1,0 +1,372 @@
+//! What the command line says, in English and in Japanese. Words that a filter takes (kinds, actions, reasons) stay as the API
+//! spells them in both, so that what is read in a table can be typed as a filter.
+
+use std::ffi::OsString;
+
+/// The language of heads, labels, prompts and errors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Language {
+    /// English.
+    #[value(name = "en")]
+    English,
+    /// 日本語
+    #[value(name = "ja")]
+    Japanese,
+}
+
+impl Language {
+    /// The one asked for, else the environment's: the first of `LC_ALL`, `LC_MESSAGES` and `LANG` that is not empty (POSIX,
+    /// 8.2); English when that is neither.
+    pub(super) fn choose(
+        given: Option<Self>,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Self {
+        given.unwrap_or_else(|| {
+            let locale = ["LC_ALL", "LC_MESSAGES", "LANG"]
+                .into_iter()
+                .filter_map(environment)
+                .find(|locale| !locale.is_empty());
+            match locale {
+                Some(locale) if locale.as_encoded_bytes().starts_with(b"ja") => Self::Japanese,
+                _ => Self::English,
+            }
+        })
+    }
+}
+
+macro_rules! words {
+    ($($name:ident: $en:literal, $ja:literal;)+) => {
+        /// A word or a sentence. `{0}`, `{1}` stand for what [`Word::fill`] puts in.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Word { $($name,)+ }
+
+        impl Word {
+            #[cfg(test)]
+            const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// As it is written.
+            pub(super) const fn text(self, language: Language) -> &'static str {
+                match language {
+                    Language::English => match self { $(Self::$name => $en,)+ },
+                    Language::Japanese => match self { $(Self::$name => $ja,)+ },
+                }
+            }
+        }
+    };
+}
+
+impl Word {
+    /// The sentence with `values` in its places. What a value contains is never taken for a place itself.
+    pub(super) fn fill(self, language: Language, values: &[&str]) -> String {
+        let mut pieces = self.text(language).split('{');
+        let mut filled = pieces.next().unwrap_or_default().to_owned();
+        for piece in pieces {
+            let place = piece.split_once('}').and_then(|(number, rest)| {
+                let number: usize = number.parse().ok()?;
+                Some((values.get(number)?, rest))
+            });
+            match place {
+                Some((value, rest)) => {
+                    filled.push_str(value);
+                    filled.push_str(rest);
+                }
+                None => {
+                    filled.push('{');
+                    filled.push_str(piece);
+                }
+            }
+        }
+        filled
+    }
+}
+
+words! {
+    // Connecting.
+    NoData:
+        "{0} is not given, and there is no data directory to take it from: give {0}, or --data DIR (or SEKISHO_DATA)",
+        "{0} の指定がなく、データディレクトリもありません。{0} か --data DIR(または SEKISHO_DATA)を指定してください";
+    NoServer:
+        "--server is not given, and {0} is not there to tell it: give --server ADDRESS:PORT",
+        "--server の指定がなく、{0} もありません。--server アドレス:ポート を指定してください";
+    BadEndpoints:
+        "{0}: tells no address of the server: {1}",
+        "{0}: サーバーのアドレスを読み取れません: {1}";
+    BadServer:
+        "--server {0}: is not ADDRESS:PORT",
+        "--server {0}: アドレス:ポート の形ではありません";
+    CantRead:
+        "{0}: can't read: {1}",
+        "{0}: 読めません: {1}";
+    MadeByInit:
+        "{0}: is not there; `sekisho init` makes it",
+        "{0}: ありません。`sekisho init` で作られます";
+    FileTooLarge:
+        "{0}: is over {1} bytes",
+        "{0}: {1} バイトを超えています";
+    BadCertificates:
+        "the certificates can't be used: {0}",
+        "証明書を使えません: {0}";
+    CantConnect:
+        "can't connect to {0}: {1}",
+        "{0} に接続できません: {1}";
+    TooSlow:
+        "{0} gave no answer within {1} s",
+        "{0} から {1} 秒以内に応答がありません";
+    ConnectionEnded:
+        "the connection ended (does the daemon accept this certificate?): {0}",
+        "接続が切れました(この証明書は受け入れられていますか): {0}";
+    StreamEnded:
+        "the daemon ended the stream",
+        "サーバーがストリームを終了しました";
+
+    // What the daemon refused.
+    RequestRefused:
+        "the daemon can't take this:",
+        "サーバーはこの指定を受け付けません:";
+    RetryIn:
+        "try again in {0} s",
+        "{0} 秒後にもう一度試してください";
+    LogInAgain:
+        "log in again: sekisho login",
+        "もう一度ログインしてください: sekisho login";
+    NotAuthorised:
+        "your roles do not allow this",
+        "あなたの役割では、この操作はできません";
+    NotGenuine:
+        "the ID, the password or the code is not right",
+        "ID、パスワード、または確認コードが正しくありません";
+    NotFound:
+        "there is no such entry, or it is not for you to see",
+        "該当する記録がないか、閲覧できません";
+    Busy:
+        "the daemon has too much to do",
+        "サーバーが混み合っています";
+    LogUnavailable:
+        "the access log can't be written, so nothing is answered",
+        "アクセスログに書き込めないため、応答できません";
+    StoreUnavailable:
+        "the daemon can't use its store",
+        "サーバーがデータベースを使えません";
+    Internal:
+        "internal error of the daemon",
+        "サーバーの内部エラーです";
+    NotSupportedYet:
+        "not supported yet",
+        "まだ対応していません";
+    NotEnrolled:
+        "no second factor is enrolled",
+        "二段階認証が登録されていません";
+
+    // Logging in and out.
+    AskPerson: "ID: ", "ID: ";
+    AskPassword: "Password: ", "パスワード: ";
+    AskCode: "Code: ", "確認コード: ";
+    InputEnded:
+        "standard input ended where \"{0}\" was asked for",
+        "標準入力が「{0}」の前で終わりました";
+    InputUnreadable:
+        "can't read what was typed: {0}",
+        "入力を読めません: {0}";
+    InputTooLong:
+        "a line of the input is over {0} bytes",
+        "入力の行が {0} バイトを超えています";
+    EnrolmentRequired:
+        "{0} has to enrol a second factor first; doing that here is not supported yet",
+        "{0} は先に二段階認証の登録が必要です。ここでの登録にはまだ対応していません";
+    PasswordChangeRequired:
+        "{0} has to change the password first; doing that here is not supported yet",
+        "{0} は先にパスワードの変更が必要です。ここでの変更にはまだ対応していません";
+    NoMethod:
+        "none of the second steps that the daemon offers is supported yet: {0}",
+        "サーバーの求める二段階目の認証方法にはまだ対応していません: {0}";
+    TryCodeAgain:
+        "that was not right; wait for the next code if you used this one",
+        "確認コードが正しくありません。使用済みの場合は、次のコードを待ってください";
+    LoggedIn: "logged in as {0} until {1}", "{0} としてログインしました(期限 {1})";
+    LoggedOut: "logged out", "ログアウトしました";
+    WasNotLoggedIn: "you were not logged in", "ログインしていません";
+    NotLoggedIn: "not logged in: sekisho login", "ログインしていません: sekisho login";
+    TicketExpired:
+        "the login of {0} ended at {1}; log in again: sekisho login",
+        "{0} のログインは {1} に期限が切れました。もう一度ログインしてください: sekisho login";
+    TicketElsewhere:
+        "the login is for {0}, not for {1}; log in again: sekisho login",
+        "ログイン先は {0} であり、{1} ではありません。もう一度ログインしてください: sekisho login";
+    NoHome:
+        "no place to keep the login: set SEKISHO_TICKET_FILE, XDG_STATE_HOME or HOME",
+        "ログインを保存する場所がありません。SEKISHO_TICKET_FILE、XDG_STATE_HOME、HOME のいずれかを設定してください";
+    BadTicketFile:
+        "{0}: is no login that was kept here; log in again: sekisho login",
+        "{0}: 保存されたログインとして読めません。もう一度ログインしてください: sekisho login";
+    NoRandom: "the system gives no random numbers: {0}", "乱数を得られません: {0}";
+
+    // Filters.
+    BadMoment:
+        "{0} {1}: is no time: write 2026-01-31T09:00:00+09:00, a date such as 2026-01-31 (in UTC) or 2026-01-31+09:00, or how long ago: 30m, 2h, 7d",
+        "{0} {1}: 時刻として読めません。2026-01-31T09:00:00+09:00、日付 2026-01-31(UTC)または 2026-01-31+09:00、あるいは 30m、2h、7d のように指定してください";
+    BadName:
+        "{0} {1}: is none of {2}",
+        "{0} {1}: 次のいずれでもありません: {2}";
+    BadReason:
+        "{0} {1}: is no reason code, such as IP_NOT_ALLOWED or 21",
+        "{0} {1}: 理由コード(IP_NOT_ALLOWED や 21 など)ではありません";
+    BadEntry:
+        "{0}: is neither an index (42) nor a decision's id (a UUID)",
+        "{0}: 番号(42 など)でも判断の ID(UUID)でもありません";
+
+    // Output.
+    CantWrite: "can't write the output: {0}", "出力に書き込めません: {0}";
+    NothingFits: "no entry fits", "該当する記録はありません";
+    MoreFollow:
+        "more entries fit; --limit 0 prints all",
+        "該当する記録はほかにもあります。--limit 0 ですべて表示します";
+
+    // Heads of the table.
+    HeadIndex: "INDEX", "番号";
+    HeadTime: "TIME", "日時";
+    HeadKind: "KIND", "種別";
+    HeadWho: "WHO", "利用者";
+    HeadAction: "ACTION", "操作";
+    HeadSubjectKind: "OF WHOM", "本人の区分";
+    HeadCategories: "CATEGORIES", "項目";
+    HeadPurpose: "PURPOSE", "利用目的";
+    HeadDecision: "DECISION", "判断";
+    HeadReason: "REASON", "理由";
+}
+
+/// Labels of an entry's fields, by their name in JSON.
+const LABELS: [(&str, &str, &str); 50] = [
+    ("logIndex", "index", "番号"),
+    ("time", "time", "日時"),
+    ("kind", "kind", "種別"),
+    ("decisionId", "decision id", "判断の ID"),
+    ("requestId", "request id", "要求の ID"),
+    ("log", "log", "ログ"),
+    ("caller", "calling service", "呼出元サービス"),
+    ("callerIp", "its address", "呼出元アドレス"),
+    ("person", "person", "利用者"),
+    ("roles", "roles", "役割"),
+    ("department", "department", "部署"),
+    ("clientIp", "device address", "端末アドレス"),
+    ("amr", "authentication methods", "認証方法"),
+    (
+        "secondStepAgeSeconds",
+        "age of second step (s)",
+        "二段階目からの秒数",
+    ),
+    ("network", "network", "ネットワーク"),
+    ("session", "session", "セッション"),
+    ("action", "action", "操作"),
+    ("system", "system", "システム"),
+    ("subjectKind", "kind of person", "本人の区分"),
+    ("subjectPseudonyms", "subjects (pseudonyms)", "本人(仮名)"),
+    ("categories", "categories", "項目"),
+    ("recordCount", "records", "件数"),
+    ("purpose", "purpose of use", "利用目的"),
+    ("caseRef", "case", "案件番号"),
+    ("consent", "consent", "同意"),
+    ("exception", "legal exception", "法令の例外"),
+    ("recipient", "recipient", "提供先"),
+    ("provisionRoute", "route of provision", "提供の区分"),
+    ("basisReference", "reference of basis", "根拠の番号"),
+    ("subjectRequest", "asked by the subject", "本人の請求"),
+    ("consentDifficult", "consent difficult", "同意取得が困難"),
+    ("collectedVia", "collected via", "取得方法"),
+    ("originCountry", "country of origin", "取得元の国"),
+    ("safeguard", "safeguard", "保護措置"),
+    (
+        "recipientOwnPurpose",
+        "recipient's own purpose",
+        "提供先自身の目的",
+    ),
+    ("automatedDecision", "automated decision", "自動的な決定"),
+    ("decision", "decision", "判断"),
+    ("reasons", "reasons", "理由"),
+    ("obligations", "obligations", "義務"),
+    ("policyRevision", "policy revision", "ポリシーの版"),
+    ("rule", "rule", "規則"),
+    ("breakGlass", "break glass", "緊急アクセス"),
+    (
+        "breakGlassReason",
+        "reason for break glass",
+        "緊急アクセスの理由",
+    ),
+    ("recordsAccessed", "records accessed", "実際の件数"),
+    ("relation", "relation", "本人との関係"),
+    ("details", "details", "詳細"),
+    ("leafHash", "leaf hash", "リーフハッシュ"),
+    // Further facts that have a name of their own.
+    (
+        "details.further_reasons",
+        "further reasons",
+        "そのほかの理由",
+    ),
+    ("details.repeat_of", "repeat of", "繰り返し元"),
+    ("details.sum_of", "sum of", "まとめた件数"),
+];
+
+/// The label of a field; its own name where it has none.
+pub(super) fn label(field: &str, language: Language) -> &str {
+    LABELS
+        .iter()
+        .find(|(name, ..)| *name == field)
+        .map_or(field, |(_, english, japanese)| match language {
+            Language::English => english,
+            Language::Japanese => japanese,
+        })
+}
+
+/// Whether a field has a label of its own.
+#[cfg(test)]
+pub(super) fn has_label(field: &str) -> bool {
+    LABELS.iter().any(|(name, ..)| *name == field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    fn places(text: &str) -> BTreeSet<&str> {
+        text.split('{')
+            .skip(1)
+            .filter_map(|piece| piece.split_once('}'))
+            .map(|(place, _)| place)
+            .collect()
+    }
+
+    #[test]
+    fn both_languages_have_the_same_places() {
+        for word in Word::ALL {
+            let english = places(word.text(Language::English));
+            assert_eq!(english, places(word.text(Language::Japanese)), "{word:?}");
+            let last = english.len().to_string();
+            assert!(!english.contains(last.as_str()), "{word:?} counts from 0");
+        }
+    }
+
+    #[test]
+    fn a_value_is_never_taken_for_a_place() {
+        let filled = Word::TicketElsewhere.fill(Language::English, &["{1}", "b"]);
+        assert!(
+            filled.starts_with("the login is for {1}, not for b;"),
+            "{filled}"
+        );
+    }
+
+    #[test]
+    fn the_first_locale_that_is_set_chooses_the_language() {
+        let with = |all: &'static str, lang: &'static str| {
+            Language::choose(None, move |name| match name {
+                "LC_ALL" => Some(all.into()),
+                "LANG" => Some(lang.into()),
+                _ => None,
+            })
+        };
+        assert_eq!(with("", "ja_JP.UTF-8"), Language::Japanese);
+        assert_eq!(with("C.UTF-8", "ja_JP.UTF-8"), Language::English);
+        assert_eq!(Language::choose(None, |_| None), Language::English);
+        let given = Language::choose(Some(Language::English), |_| Some("ja".into()));
+        assert_eq!(given, Language::English);
+    }
+}

@@ -1,0 +1,112 @@
+//! Every scenario through the whole daemon in this process, over a real TLS socket, with a clock that the test holds: to the
+//! second, and decades ahead. Afterwards a security manager reads each decision's entry.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use sekisho::domain::time::{Clock, Timestamp};
+use support::compare::entry_differs;
+use support::house::House;
+use support::play::{Door, log_in, play, read_entry};
+use support::scenario::{CALLER, OFFICE, SESSION, Scenario, load};
+use support::{pack, say};
+
+/// Reads the entries of these decisions as a security manager.
+fn read_entries(
+    house: &mut House,
+    scenarios: &[Scenario],
+    decided: &mut Vec<(usize, String)>,
+    results: &mut [Vec<String>],
+) {
+    house.advance(Duration::from_secs(60));
+    let manager = log_in(house, "security-1", (CALLER, OFFICE, SESSION))
+        .unwrap_or_else(|error| panic!("login of security-1: {error}"));
+    for (number, id) in decided.drain(..) {
+        match read_entry(house, &manager, &id) {
+            Ok(answer) => results[number].extend(entry_differs(&scenarios[number], &id, &answer)),
+            Err(error) => results[number].push(format!("entry of {id}: {error}")),
+        }
+    }
+}
+
+#[test]
+fn every_scenario_holds_for_the_daemon_behind_its_socket() {
+    let began = Instant::now();
+    let (mut playable, left): (Vec<_>, Vec<_>) = load(&pack())
+        .unwrap()
+        .into_iter()
+        .partition(|scenario| scenario.needs_held_facts().is_none());
+    // The clock only goes ahead: those that stand decades away come last, in their order.
+    let at = |text: &Option<String>| text.as_deref().map(|text| Timestamp::parse(text).unwrap());
+    playable.sort_by_key(|scenario| at(&scenario.now));
+
+    let folder = tempfile::tempdir().unwrap();
+    let mut house = House::open(folder.path());
+    let mut results = Vec::new();
+    let mut unread = Vec::new();
+    for (number, scenario) in playable.iter().enumerate() {
+        if let Some(now) = at(&scenario.now) {
+            if !unread.is_empty() {
+                read_entries(&mut house, &playable, &mut unread, &mut results);
+            }
+            assert!(
+                now > house.clock.now(),
+                "{:?} stands before one that was played",
+                scenario.name
+            );
+            // Playing begins by moving ahead.
+            house.clock.set(now.minus(support::play::APART));
+        }
+        let played = play(&mut house, scenario);
+        results.push(played.problems);
+        // The entry of a repeat is another one than that of the decision it repeats.
+        if let Some(id) = played.decision_id.filter(|_| !scenario.expect.repeats) {
+            unread.push((number, id));
+        }
+    }
+    // What is left is of a day on which the training of those who read the log has lapsed too.
+    for (number, _) in &unread {
+        assert_eq!(
+            playable[*number].expect.reason.as_deref(),
+            Some("TRAINING_NOT_CURRENT")
+        );
+    }
+
+    let mut failed = 0;
+    for (scenario, problems) in playable.iter().zip(results) {
+        if problems.is_empty() {
+            continue;
+        }
+        failed += 1;
+        say(&format!("FAILED {}: {}", scenario.file, scenario.name));
+        for problem in problems {
+            say(&format!("    {problem}"));
+        }
+    }
+    house.close();
+    say(&format!(
+        "in process over TLS: {} passed, {failed} failed, {} left to the other runners, in {:.0?}",
+        playable.len() - failed,
+        left.len(),
+        began.elapsed()
+    ));
+    let mut why: BTreeMap<&str, usize> = BTreeMap::new();
+    for scenario in &left {
+        *why.entry(scenario.needs_held_facts().unwrap_or_default())
+            .or_default() += 1;
+    }
+    for (reason, count) in why {
+        say(&format!("    {count} left: {reason}"));
+    }
+    assert_eq!(failed, 0, "{failed} scenarios failed");
+}

@@ -1,0 +1,44 @@
+//! What the tests share: scenarios as data, the shipped daemon, real grpcurl, certificates, and how a scenario is played.
+//! Nothing here knows how the daemon decides; it knows only what the API and the files of `sekisho dev` promise.
+
+// Every test binary takes the part it needs.
+#![allow(dead_code, unreachable_pub)]
+
+pub mod certificates;
+pub mod client;
+pub mod compare;
+pub mod daemon;
+pub mod grpcurl;
+pub mod house;
+pub mod people;
+pub mod play;
+pub mod scenario;
+pub mod wire;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A line that is seen although the test passes.
+pub fn say(line: &str) {
+    let mut out = std::io::stderr().lock();
+    let _ = writeln!(out, "{line}");
+}
+
+/// The machine's clock, in seconds since the epoch.
+pub fn machine_now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("the machine's clock is after 1970")
+        .as_secs()
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The pack that all these tests run on.
+pub fn pack() -> PathBuf {
+    repository().join("policies/recruitment")
+}
