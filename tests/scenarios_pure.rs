@@ -365,6 +365,7 @@ impl World<'_> {
                 subject_request: basis.subject_request,
             },
             provision: Provision {
+                unlisted: Default::default(),
                 recipient: name(&provision.recipient),
                 own_purpose: provision.recipient_own_purpose,
                 safeguard: name(&provision.safeguard),

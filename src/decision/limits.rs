@@ -78,5 +78,9 @@ pub(super) fn allowed_records(request: &AccessRequest, scope: &Scope) -> u64 {
         .iter()
         .map(|withheld| withheld.position);
     let withheld = request.subjects.people(positions);
-    request.record_count.saturating_sub(withheld).max(1)
+    request
+        .record_count
+        .max(request.subjects.all_people())
+        .saturating_sub(withheld)
+        .max(1)
 }

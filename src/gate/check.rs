@@ -481,8 +481,8 @@ impl Gate {
         }
     }
 
-    /// A caller that is nobody, or not where it belongs: decided like any, but logged with a limit and without what it asked,
-    /// so that it can't write what and as much as it likes.
+    /// A caller that is nobody, or not where it belongs: decided like any, but logged with a limit and without the lists it
+    /// sent, so that it can't fill the disk.
     async fn refuse_stranger(
         &self,
         peer: &Peer,
@@ -494,8 +494,6 @@ impl Gate {
             return Ok(Vec::new());
         };
         request.subjects = Subjects::Unnamed;
-        request.categories.truncate(1);
-        request.proof = Proof::Missing;
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
@@ -505,11 +503,9 @@ impl Gate {
         if verdict.is_allowed() {
             return Err(GateError::Internal("a stranger was allowed"));
         }
-        let mut entry = entry::event(EntryKind::Decision, now, &caller, peer);
-        entry.decision_id = entry::new_id(now).to_bytes();
-        entry.action = case.request.action.number();
+        let mut entry = self.who_and_what(peer, &rules, &caller, &case, now);
+        entry.categories.clear();
         entry::decided(&mut entry, &rules, verdict, Vec::new(), now);
-        entry.further_reasons.clear();
         let key = (peer.certificate.fingerprint, code.name());
         let (entry, receipt) = self.refusals.log(&self.log, key, entry, count).await?;
         let answer = Answer {

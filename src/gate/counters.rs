@@ -34,9 +34,17 @@ pub(super) struct Bound<'a> {
 struct Window {
     /// In order of time.
     counted: VecDeque<(Timestamp, Counted)>,
-    /// When each named person was counted.
-    named: HashMap<Pseudonym, Timestamp>,
+    /// Each named person who is counted.
+    named: HashMap<Pseudonym, Named>,
     total: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Named {
+    /// When they were counted.
+    at: Timestamp,
+    /// Another request was charged nothing for them because they were.
+    relied_on: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +63,7 @@ impl Window {
             }
             match self.counted.pop_front() {
                 Some((at, Counted::Named(subject))) => {
-                    if self.named.get(&subject) == Some(&at) {
+                    if self.named.get(&subject).is_some_and(|named| named.at == at) {
                         self.named.remove(&subject);
                     }
                     self.total = self.total.saturating_sub(1);
@@ -71,7 +79,11 @@ impl Window {
         // A clock that stepped back must not put a new count before older ones, or it would leave too early.
         let at = self.counted.back().map_or(at, |(last, _)| at.max(*last));
         for subject in &charge.named {
-            if self.named.insert(*subject, at).is_none() {
+            let named = Named {
+                at,
+                relied_on: false,
+            };
+            if self.named.insert(*subject, named).is_none() {
                 self.counted.push_back((at, Counted::Named(*subject)));
                 self.total = self.total.saturating_add(1);
             }
@@ -83,18 +95,33 @@ impl Window {
         }
     }
 
-    /// Takes back the unnamed. The named stay: a request in between may have been charged nothing for them because of this
-    /// charge, and asked for again they count no more anyway.
+    /// Takes a charge back, but for people whom another request relied on meanwhile: they stay counted.
     fn take_back(&mut self, charge: &Charge) {
-        if charge.unnamed == 0 {
-            return;
+        for subject in &charge.named {
+            if self
+                .named
+                .get(subject)
+                .is_some_and(|named| !named.relied_on)
+            {
+                self.named.remove(subject);
+                self.forget_last(
+                    1,
+                    |counted| matches!(counted, Counted::Named(named) if named == subject),
+                );
+            }
         }
-        let position = self.counted.iter().rposition(
-            |(_, counted)| matches!(counted, Counted::Unnamed(count) if *count == charge.unnamed),
-        );
-        if let Some(position) = position {
+        if charge.unnamed > 0 {
+            self.forget_last(
+                charge.unnamed,
+                |counted| matches!(counted, Counted::Unnamed(count) if *count == charge.unnamed),
+            );
+        }
+    }
+
+    fn forget_last(&mut self, people: u64, is_it: impl Fn(&Counted) -> bool) {
+        if let Some(position) = self.counted.iter().rposition(|(_, counted)| is_it(counted)) {
             self.counted.remove(position);
-            self.total = self.total.saturating_sub(charge.unnamed);
+            self.total = self.total.saturating_sub(people);
         }
     }
 }
@@ -167,6 +194,15 @@ impl Counters {
                 });
             }
             if !only_look {
+                for bound in bounds {
+                    if let Some(window) = windows.get_mut(bound.id) {
+                        for subject in &distinct {
+                            if let Some(named) = window.named.get_mut(subject) {
+                                named.relied_on = true;
+                            }
+                        }
+                    }
+                }
                 for charge in &charges {
                     let bound = bounds.iter().find(|bound| *bound.id == *charge.limit);
                     if let (Some(window), Some(bound)) = (windows.get_mut(&charge.limit), bound) {
@@ -201,7 +237,7 @@ impl Counters {
         });
     }
 
-    /// Takes back what [`Self::reserve`] counted of unnamed people, for an access that came to nothing.
+    /// Takes back what [`Self::reserve`] counted, for an access that came to nothing.
     pub(super) fn release(&self, person: &str, charges: &[Charge]) {
         self.with(person, |windows| {
             if let Some(windows) = windows.get_mut(person) {
@@ -322,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn looking_counts_nothing_and_a_release_gives_the_unnamed_back() {
+    fn looking_counts_nothing_and_a_release_gives_all_back() {
         let counters = Counters::new();
         for _ in 0..5 {
             assert!(
@@ -335,7 +371,7 @@ mod tests {
             .reserve("p", &bound(10), &[subject(1)], 10, at(0), false)
             .unwrap();
         counters.release("p", &charges);
-        let again = counters.reserve("p", &bound(10), &[subject(1)], 10, at(0), false);
+        let again = counters.reserve("p", &bound(10), &[subject(2)], 10, at(0), false);
         assert!(again.is_ok());
     }
 

@@ -41,7 +41,7 @@ pub(super) type ContentDigest = [u8; 32];
 #[derive(Debug)]
 enum Slot {
     InFlight(ContentDigest, watch::Sender<()>),
-    Answered(ContentDigest, LogIndex),
+    Answered(ContentDigest, LogIndex, Timestamp),
 }
 
 /// One caller's ids.
@@ -95,11 +95,11 @@ impl Repeats {
         let full = table.slots.len() >= self.max;
         match table.slots.entry(key.id) {
             Entry::Occupied(slot) => match slot.get() {
-                Slot::InFlight(asked, _) | Slot::Answered(asked, _) if *asked != content => {
+                Slot::InFlight(asked, _) | Slot::Answered(asked, ..) if *asked != content => {
                     Known::OtherContent
                 }
                 Slot::InFlight(_, done) => Known::InFlight(done.subscribe()),
-                Slot::Answered(_, index) => Known::Answered(*index),
+                Slot::Answered(_, index, _) => Known::Answered(*index),
             },
             Entry::Vacant(_) if full => Known::Full,
             Entry::Vacant(slot) => {
@@ -123,7 +123,9 @@ impl Repeats {
     ) {
         let mut tables = self.lock();
         let table = tables.entry(key.caller).or_default();
-        table.slots.insert(key.id, Slot::Answered(content, index));
+        table
+            .slots
+            .insert(key.id, Slot::Answered(content, index, at));
         table.by_time.push_back((at, key.id));
     }
 }
@@ -137,8 +139,9 @@ impl Table {
             .front()
             .is_some_and(|(at, _)| *at < from || *at > until)
         {
-            if let Some((_, id)) = self.by_time.pop_front()
-                && matches!(self.slots.get(&id), Some(Slot::Answered(..)))
+            // An id that was used anew since has another time, and its own place in the order.
+            if let Some((popped, id)) = self.by_time.pop_front()
+                && matches!(self.slots.get(&id), Some(Slot::Answered(_, _, at)) if *at == popped)
             {
                 self.slots.remove(&id);
             }
@@ -201,6 +204,22 @@ mod tests {
         ));
         assert!(matches!(
             repeats.begin(key.clone(), [1; 32], at(601)),
+            Known::First(_)
+        ));
+    }
+
+    #[test]
+    fn an_id_used_anew_is_remembered_from_then_also_when_rebuilt() {
+        let repeats = Repeats::new(10);
+        let key = Key::of("crm", "a");
+        repeats.remember(key.clone(), [1; 32], LogIndex(0), at(0));
+        repeats.remember(key.clone(), [2; 32], LogIndex(1), at(601));
+        assert!(matches!(
+            repeats.begin(key.clone(), [2; 32], at(1201)),
+            Known::Answered(LogIndex(1))
+        ));
+        assert!(matches!(
+            repeats.begin(key, [2; 32], at(1202)),
             Known::First(_)
         ));
     }

@@ -1,0 +1,29 @@
+//! The gate's use cases in process: a real log with real syncs, a real store, the pack `recruitment`, and a clock that the
+//! test holds. Each test is named by the rule that it checks.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "unwrapping and telling is how a test fails, in its helpers too"
+)]
+
+#[path = "gate/any_request.rs"]
+mod any_request;
+#[path = "gate/failures.rs"]
+mod failures;
+#[path = "gate/limits.rs"]
+mod limits;
+#[path = "gate/outcomes.rs"]
+mod outcomes;
+#[path = "gate/request_ids.rs"]
+mod request_ids;
+#[path = "gate/sessions.rs"]
+mod sessions;
+#[path = "gate/strangers.rs"]
+mod strangers;
+#[path = "gate/subjects.rs"]
+mod subjects;
+#[path = "gate/world.rs"]
+mod world;
