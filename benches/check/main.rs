@@ -35,28 +35,44 @@ const IN_FLIGHT: usize = 64;
 
 /// How long it takes.
 struct Plan {
-    rounds: usize,
     warm_up: Duration,
-    /// A round with 64 in flight.
-    crowd: Duration,
-    /// A round with one in flight, and one of the disk alone.
-    alone: Duration,
+    /// With 64 in flight.
+    crowd: Rounds,
+    /// With one in flight, and of the disk alone.
+    alone: Rounds,
+}
+
+/// Many short ones rather than few long ones: a disk or a machine that changes its pace is then the same for a whole pair.
+#[derive(Clone, Copy)]
+struct Rounds {
+    count: usize,
+    length: Duration,
 }
 
 const WHOLE: Plan = Plan {
-    rounds: 5,
     warm_up: Duration::from_secs(2),
-    crowd: Duration::from_secs(3),
-    alone: Duration::from_millis(1_500),
+    crowd: Rounds {
+        count: 10,
+        length: Duration::from_millis(1_500),
+    },
+    alone: Rounds {
+        count: 25,
+        length: Duration::from_millis(250),
+    },
 };
 const QUICK: Plan = Plan {
-    rounds: 3,
     warm_up: Duration::from_millis(500),
-    crowd: Duration::from_millis(1_000),
-    alone: Duration::from_millis(500),
+    crowd: Rounds {
+        count: 4,
+        length: Duration::from_millis(750),
+    },
+    alone: Rounds {
+        count: 8,
+        length: Duration::from_millis(200),
+    },
 };
-/// Whatever hangs, this ends: twice what the whole takes.
-const LONGEST: Duration = Duration::from_secs(150);
+/// Whatever hangs, this ends.
+const LONGEST: Duration = Duration::from_secs(90);
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -121,21 +137,19 @@ async fn compare(plan: &Plan) -> Outcome<Report> {
             .round(server, &checks, CONNECTIONS, IN_FLIGHT, plan.warm_up)
             .await?;
     }
-    let mut report = Report::new(plan.rounds, plan.crowd, plan.alone);
-    for number in 0..plan.rounds {
-        let pair = pair(
-            number,
-            servers,
-            &checks,
-            (CONNECTIONS, IN_FLIGHT),
-            plan.crowd,
-        );
-        report.crowd.push(pair.await?);
+    let mut report = Report::new(plan.crowd, plan.alone);
+    for number in 0..plan.crowd.count {
+        let shape = (CONNECTIONS, IN_FLIGHT, plan.crowd.length);
+        report
+            .crowd
+            .push(pair(number, servers, &checks, shape).await?);
     }
-    for number in 0..plan.rounds {
-        report.disk.push(disk.round(plan.alone)?);
-        let pair = pair(number, servers, &checks, (1, 1), plan.alone).await?;
-        report.alone.push(pair);
+    for number in 0..plan.alone.count {
+        report.disk.push(disk.round(plan.alone.length)?);
+        let shape = (1, 1, plan.alone.length);
+        report
+            .alone
+            .push(pair(number, servers, &checks, shape).await?);
     }
     Ok(report)
 }
@@ -145,8 +159,7 @@ async fn pair(
     number: usize,
     [empty, check]: [(&Caller, u32); 2],
     checks: &load::Checks,
-    (connections, in_flight): (usize, usize),
-    length: Duration,
+    (connections, in_flight, length): (usize, usize, Duration),
 ) -> Outcome<[Round; 2]> {
     let round = |(caller, server): (_, u32)| {
         Caller::round(caller, server, checks, connections, in_flight, length)

@@ -1,8 +1,8 @@
 //! What the rounds showed, in the middle and at the edges, and what was to be reached.
 
 use std::fmt;
-use std::time::Duration;
 
+use super::Rounds;
 use super::disk::ENTRY_BYTES;
 use super::load::Round;
 
@@ -12,8 +12,7 @@ const ADDED_LATENCY_MAX: f64 = 150.0;
 
 /// All rounds: of the empty handler and of the check, pair by pair.
 pub(super) struct Report {
-    rounds: usize,
-    lengths: [Duration; 2],
+    rounds: [Rounds; 2],
     /// With 64 in flight.
     pub(super) crowd: Vec<[Round; 2]>,
     /// With one in flight.
@@ -23,10 +22,9 @@ pub(super) struct Report {
 }
 
 impl Report {
-    pub(super) const fn new(rounds: usize, crowd: Duration, alone: Duration) -> Self {
+    pub(super) const fn new(crowd: Rounds, alone: Rounds) -> Self {
         Self {
-            rounds,
-            lengths: [crowd, alone],
+            rounds: [crowd, alone],
             crowd: Vec::new(),
             alone: Vec::new(),
             disk: Vec::new(),
@@ -112,18 +110,25 @@ fn table(f: &mut fmt::Formatter<'_>, pairs: &[[Round; 2]], with_goals: bool) -> 
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [crowd, alone] = self.lengths.map(|length| length.as_secs_f64());
-        let rounds = self.rounds;
+        let [crowd, alone] = self.rounds;
         writeln!(
             f,
             "A durable, fully checked Check beside an empty handler, both over mTLS: medians (least–most), ratios pair by pair.\n"
         )?;
         writeln!(
             f,
-            "64 in flight on 4 connections, {rounds} rounds of {crowd} s each"
+            "64 in flight on 4 connections, {} rounds of {} ms each",
+            crowd.count,
+            crowd.length.as_millis()
         )?;
         table(f, &self.crowd, true)?;
-        writeln!(f, "\n1 in flight, {rounds} rounds of {alone} s each")?;
+        writeln!(
+            f,
+            "
+1 in flight, {} rounds of {} ms each",
+            alone.count,
+            alone.length.as_millis()
+        )?;
         table(f, &self.alone, false)?;
         let disk = Spread::of(self.disk.iter().copied());
         let added = Spread::of(
