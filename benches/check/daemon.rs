@@ -1,0 +1,171 @@
+//! The daemon under test: the shipped binary, started as anybody would start it, and a person who logged in to it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sekisho::domain::time::{Clock as _, SystemClock};
+use sekisho::identity::totp::Seed;
+use sekisho::proto::authentication_service_client::AuthenticationServiceClient;
+use sekisho::proto::verify_second_factor_request::Factor;
+use sekisho::proto::{
+    Action, Actor, CheckRequest, DataScope, Relation, VerifyPasswordRequest,
+    VerifySecondFactorRequest, actor,
+};
+use serde_json::Value;
+use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+
+use super::Outcome;
+use super::load::{self, Checks};
+
+const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/recruitment");
+const PERSON: &str = "accounting-1";
+const SERVICE: &str = "billing";
+const DEVICE: &str = "203.0.113.10";
+const SESSION: &str = "s-0123456789abcdef";
+/// Below the limit of the pack for an hour: a subject who is seen again counts once.
+const SUBJECTS: u32 = 100;
+const START: Duration = Duration::from_secs(30);
+
+/// A child process that ends when this is dropped.
+pub(super) struct Process(pub(super) Child);
+
+impl Process {
+    pub(super) fn id(&self) -> u32 {
+        self.0.id()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+pub(super) struct Daemon {
+    pub(super) process: Process,
+    /// Of gRPC, with its port.
+    pub(super) address: String,
+    /// The service's certificate, and the authority of the server's.
+    pub(super) access: ClientTlsConfig,
+    data: PathBuf,
+}
+
+impl Daemon {
+    /// Starts `sekisho dev` on a data directory of its own below `folder`.
+    pub(super) async fn start(folder: &Path) -> Outcome<Self> {
+        let data = folder.join("data");
+        let child = Command::new(env!("CARGO_BIN_EXE_sekisho"))
+            .args(["dev", "--pack", PACK, "--listen", "127.0.0.1:0"])
+            .args(["--http", "127.0.0.1:0", "--data"])
+            .arg(&data)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()?;
+        let mut process = Process(child);
+        let told = data.join("dev/endpoints.json");
+        let started = Instant::now();
+        // Written whole or not at all, once it listens.
+        while !told.exists() {
+            if let Some(status) = process.0.try_wait()? {
+                return Err(format!("the daemon ended: {status}").into());
+            }
+            if started.elapsed() > START {
+                return Err("the daemon did not start in time".into());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let endpoints: Value = serde_json::from_slice(&std::fs::read(told)?)?;
+        let address = text(&endpoints, "grpc")?.to_owned();
+        let access = access(&data.join("dev"))?;
+        Ok(Self {
+            process,
+            address,
+            access,
+            data,
+        })
+    }
+
+    /// The data directory, where the certificates are.
+    pub(super) fn folder(&self) -> &Path {
+        &self.data
+    }
+
+    /// Passes both steps; the ticket.
+    pub(super) async fn login(&self) -> Outcome<String> {
+        let people: Vec<Value> =
+            serde_json::from_slice(&std::fs::read(self.data.join("dev/people.json"))?)?;
+        let person = people
+            .iter()
+            .find(|person| person.get("id").and_then(Value::as_str) == Some(PERSON))
+            .ok_or("the person is not there")?;
+        let channel = load::connect(&self.access, &self.address).await?;
+        let mut client = AuthenticationServiceClient::new(channel);
+        let accepted = client
+            .verify_password(VerifyPasswordRequest {
+                person: PERSON.to_owned(),
+                password: text(person, "password")?.to_owned(),
+                client_ip: DEVICE.to_owned(),
+                session_ref: SESSION.to_owned(),
+            })
+            .await?
+            .into_inner();
+        let seed = Seed::from_base32(text(person, "totp_secret")?)?;
+        let given = client
+            .verify_second_factor(VerifySecondFactorRequest {
+                challenge_id: accepted.challenge_id,
+                factor: Some(Factor::Totp(seed.code_at(SystemClock.now()))),
+            })
+            .await?
+            .into_inner();
+        Ok(given.session_ticket)
+    }
+}
+
+fn text<'a>(object: &'a Value, key: &str) -> Outcome<&'a str> {
+    object
+        .get(key)
+        .and_then(Value::as_str)
+        .ok_or_else(|| format!("no {key}").into())
+}
+
+fn access(folder: &Path) -> Outcome<ClientTlsConfig> {
+    let service = folder.join("services").join(SERVICE);
+    Ok(ClientTlsConfig::new()
+        .domain_name("localhost")
+        .ca_certificate(Certificate::from_pem(std::fs::read(folder.join("ca.pem"))?))
+        .identity(Identity::from_pem(
+            std::fs::read(service.with_extension("pem"))?,
+            std::fs::read(service.with_extension("key"))?,
+        )))
+}
+
+/// What a service asks when a clerk opens records for payment: every stage has work to do, and all pass.
+pub(super) fn checks(ticket: &str) -> Checks {
+    let check = |subject| CheckRequest {
+        actor: Some(Actor {
+            proof: Some(actor::Proof::SessionTicket(ticket.to_owned())),
+            client_ip: DEVICE.to_owned(),
+            session_ref: SESSION.to_owned(),
+        }),
+        action: Action::Read.into(),
+        data: Some(DataScope {
+            system: "ledger".to_owned(),
+            subject_kind: "job-seeker".to_owned(),
+            subject_ref: format!("candidate-{subject:06}"),
+            categories: ["identity.name", "contact.email", "payment.bank-account"]
+                .map(str::to_owned)
+                .to_vec(),
+            record_count: 1,
+            ..DataScope::default()
+        }),
+        purpose: "settlement".to_owned(),
+        case_ref: "invoice-2024-000123".to_owned(),
+        relation: Relation::Assigned.into(),
+        ..CheckRequest::default()
+    };
+    (0..SUBJECTS).map(check).collect::<Vec<_>>().into()
+}

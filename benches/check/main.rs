@@ -1,0 +1,176 @@
+//! What a durable, fully checked `Check` costs beside an empty handler, measured side by side in one run:
+//! `cargo bench --bench check`, or with `-- --quick` at the end for a shorter look.
+//!
+//! | file | job |
+//! |---|---|
+//! | `daemon` | the shipped binary as `sekisho dev`, a login by both steps, the checks to ask |
+//! | `empty` | the same service with nothing behind it, in a process of its own |
+//! | `load` | the caller: connections, rounds, latencies |
+//! | `usage` | what a server's process used |
+//! | `disk` | what the disk alone takes |
+//! | `report` | medians, ratios and the goals beside them |
+//!
+//! Both servers are processes of their own, spoken to over TLS 1.3 with client certificates on loopback, by the same caller
+//! with the same messages; rounds alternate, so that a machine that grows slower meets both. The data directory lies under
+//! the target folder: the disk is whatever that is on, and every sync is real.
+
+mod daemon;
+mod disk;
+mod empty;
+mod load;
+mod report;
+mod usage;
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use load::{Caller, Round};
+use report::Report;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+const CONNECTIONS: usize = 4;
+const IN_FLIGHT: usize = 64;
+
+/// How long it takes.
+struct Plan {
+    warm_up: Duration,
+    /// With 64 in flight.
+    crowd: Rounds,
+    /// With one in flight, and of the disk alone.
+    alone: Rounds,
+}
+
+/// Many short ones rather than few long ones: a disk or a machine that changes its pace is then the same for a whole pair.
+#[derive(Clone, Copy)]
+struct Rounds {
+    count: usize,
+    length: Duration,
+}
+
+const WHOLE: Plan = Plan {
+    warm_up: Duration::from_secs(2),
+    crowd: Rounds {
+        count: 10,
+        length: Duration::from_millis(1_500),
+    },
+    alone: Rounds {
+        count: 25,
+        length: Duration::from_millis(250),
+    },
+};
+const QUICK: Plan = Plan {
+    warm_up: Duration::from_millis(500),
+    crowd: Rounds {
+        count: 4,
+        length: Duration::from_millis(750),
+    },
+    alone: Rounds {
+        count: 8,
+        length: Duration::from_millis(200),
+    },
+};
+/// Whatever hangs, this ends.
+const LONGEST: Duration = Duration::from_secs(90);
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.iter().position(|word| word == empty::ARGUMENT) {
+        Some(position) => empty::serve(arguments.get(position + 1)),
+        None => measure(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tell(&format!("bench: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[allow(clippy::print_stdout)] // a benchmark's result is what it prints
+fn tell(line: &str) {
+    println!("{line}");
+}
+
+fn measure(arguments: &[String]) -> Outcome<()> {
+    let mut plan = WHOLE;
+    for argument in arguments {
+        match argument.as_str() {
+            "--quick" => plan = QUICK,
+            // Cargo's own.
+            "--bench" => {}
+            other => return Err(format!("{other}: the one argument there is is --quick").into()),
+        }
+    }
+    if cfg!(debug_assertions) {
+        // Where all targets are tested, this one has nothing to say.
+        tell("not measured: an unoptimised build tells nothing (cargo bench --bench check)");
+        return Ok(());
+    }
+    let runtime = tokio::runtime::Runtime::new()?;
+    let report = runtime.block_on(async {
+        tokio::time::timeout(LONGEST, compare(&plan))
+            .await
+            .map_err(|_| "took too long")?
+    })?;
+    tell(&report.to_string());
+    Ok(())
+}
+
+async fn compare(plan: &Plan) -> Outcome<Report> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let daemon = daemon::Daemon::start(folder.path()).await?;
+    let ticket = daemon.login().await?;
+    let checks = daemon::checks(&ticket);
+    let check_caller = Caller::connect(&daemon.access, &daemon.address, CONNECTIONS).await?;
+    let answer = check_caller.ask_once(&checks).await?;
+    let empty = empty::Empty::start(daemon.folder(), &answer).await?;
+    let empty_caller = Caller::connect(&daemon.access, &empty.address, CONNECTIONS).await?;
+    let disk = disk::Disk::prepare(folder.path())?;
+    let servers = [
+        (&empty_caller, empty.process.id()),
+        (&check_caller, daemon.process.id()),
+    ];
+
+    for (caller, server) in servers {
+        caller
+            .round(server, &checks, CONNECTIONS, IN_FLIGHT, plan.warm_up)
+            .await?;
+    }
+    let mut report = Report::new(plan.crowd, plan.alone);
+    for number in 0..plan.crowd.count {
+        let shape = (CONNECTIONS, IN_FLIGHT, plan.crowd.length);
+        report
+            .crowd
+            .push(pair(number, servers, &checks, shape).await?);
+    }
+    for number in 0..plan.alone.count {
+        report.disk.push(disk.round(plan.alone.length)?);
+        let shape = (1, 1, plan.alone.length);
+        report
+            .alone
+            .push(pair(number, servers, &checks, shape).await?);
+    }
+    Ok(report)
+}
+
+/// One round of each; which goes first alternates.
+async fn pair(
+    number: usize,
+    [empty, check]: [(&Caller, u32); 2],
+    checks: &load::Checks,
+    (connections, in_flight, length): (usize, usize, Duration),
+) -> Outcome<[Round; 2]> {
+    let round = |(caller, server): (_, u32)| {
+        Caller::round(caller, server, checks, connections, in_flight, length)
+    };
+    if number.is_multiple_of(2) {
+        let first = round(empty).await?;
+        Ok([first, round(check).await?])
+    } else {
+        let first = round(check).await?;
+        Ok([round(empty).await?, first])
+    }
+}
