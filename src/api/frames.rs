@@ -63,6 +63,11 @@ impl Frames {
         }
     }
 
+    /// Whether a message may have more than so many bytes.
+    pub(super) const fn takes_more_than(&self, bytes: usize) -> bool {
+        self.message_max > bytes
+    }
+
     /// Follows the next bytes; `Err` is what is too long.
     pub(super) fn pass(&mut self, data: &Bytes) -> Result<(), TooLong> {
         let mut rest = data.clone();

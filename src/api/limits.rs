@@ -7,8 +7,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Uri};
 use http_body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Status;
 use tonic::body::Body;
@@ -93,22 +94,24 @@ where
         let refuse = Refuse {
             gate: Arc::clone(&self.gate),
             peer: parts.extensions.get::<Peer>().cloned(),
-            call: parts.uri.path().into(),
+            uri: parts.uri.clone(),
         };
-        let place = Place::default();
+        let frames = frames_of(parts.uri.path());
+        let place = frames
+            .takes_more_than(MESSAGE_MAX_BYTES)
+            .then(Place::default);
         let bounded = Bounded {
             inner: body,
-            frames: frames_of(parts.uri.path()),
+            frames,
             large: Arc::clone(&self.large),
-            place: Arc::clone(&place),
+            place: place.clone(),
             state: State::Passing,
             refuse: refuse.clone(),
         };
         Answering {
-            inner: Box::pin(
-                self.inner
-                    .call(Request::from_parts(parts, Body::new(bounded))),
-            ),
+            inner: self
+                .inner
+                .call(Request::from_parts(parts, Body::new(bounded))),
             refusing: None,
             refuse,
             _place: place,
@@ -124,27 +127,30 @@ type Refusing = Pin<Box<dyn Future<Output = GateError> + Send>>;
 struct Refuse {
     gate: Arc<Gate>,
     peer: Option<Peer>,
-    call: Arc<str>,
+    uri: Uri,
 }
 
 impl Refuse {
     fn with(&self, error: GateError) -> Refusing {
-        let Self { gate, peer, call } = self.clone();
+        let Self { gate, peer, uri } = self.clone();
         Box::pin(async move {
             match peer {
-                Some(peer) => gate.refuse_unheard(&peer, &call, error).await,
+                Some(peer) => gate.refuse_unheard(&peer, uri.path(), error).await,
                 None => error,
             }
         })
     }
 }
 
-/// A call under way. What its service could not decode is logged, and told as the caller's mistake that it is.
-pub struct Answering<F> {
-    inner: Pin<Box<F>>,
-    refusing: Option<Refusing>,
-    refuse: Refuse,
-    _place: Place,
+pin_project! {
+    /// A call under way. What its service could not decode is logged, and told as the caller's mistake that it is.
+    pub struct Answering<F> {
+        #[pin]
+        inner: F,
+        refusing: Option<Refusing>,
+        refuse: Refuse,
+        _place: Option<Place>,
+    }
 }
 
 impl<F> std::fmt::Debug for Answering<F> {
@@ -172,19 +178,19 @@ where
 {
     type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
         if this.refusing.is_none() {
-            let answered = ready!(this.inner.as_mut().poll(context));
+            let answered = ready!(this.inner.poll(context));
             match answered {
                 Ok(response) if is_undecodable(&response) => {
                     let what = Violation::new("(message)", "is no protobuf message of this method");
-                    this.refusing = Some(this.refuse.with(GateError::Malformed(vec![what])));
+                    *this.refusing = Some(this.refuse.with(GateError::Malformed(vec![what])));
                 }
                 answered => return Poll::Ready(answered),
             }
         }
-        match &mut this.refusing {
+        match this.refusing {
             Some(refusing) => refusing
                 .as_mut()
                 .poll(context)
@@ -204,7 +210,7 @@ struct Bounded {
     inner: Body,
     frames: Frames,
     large: Arc<Semaphore>,
-    place: Place,
+    place: Option<Place>,
     state: State,
     refuse: Refuse,
 }
@@ -227,8 +233,10 @@ impl Bounded {
         if self.frames.longest <= MESSAGE_MAX_BYTES {
             return Ok(());
         }
-        let mut place = self
-            .place
+        let Some(place) = &self.place else {
+            return Ok(());
+        };
+        let mut place = place
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         if place.is_none() {

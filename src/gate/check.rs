@@ -132,14 +132,15 @@ impl Gate {
         mut requests: Vec<AccessRequest>,
     ) -> Result<Answers, GateError> {
         loop {
-            match self.try_all(peer, &requests).await? {
+            match self.try_all(peer, requests).await? {
                 Tried::Answered(answers) => return Ok(answers),
-                Tried::WaitFor(mut first) => {
+                Tried::WaitFor(mut first, again) => {
+                    requests = again;
                     // Ends in an error when the first is through: its sender is dropped, whatever came of it. Then the clock
                     // is read again, and every fact gathered anew.
                     while first.changed().await.is_ok() {}
                 }
-                Tried::Stranger(code) => {
+                Tried::Stranger(code, mut requests) => {
                     let count = u64::try_from(requests.len()).unwrap_or(u64::MAX);
                     requests.truncate(1);
                     return self
@@ -150,26 +151,31 @@ impl Gate {
         }
     }
 
-    async fn try_all(&self, peer: &Peer, requests: &[AccessRequest]) -> Result<Tried, GateError> {
+    async fn try_all(&self, peer: &Peer, requests: Vec<AccessRequest>) -> Result<Tried, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
         if let Some(code) = caller.stranger() {
-            return Ok(Tried::Stranger(code));
+            return Ok(Tried::Stranger(code, requests));
         }
         let mut pace = Pace::default();
         let mut cases = Vec::with_capacity(requests.len());
         for request in requests {
-            cases.push(self.case(&rules, &caller, request.clone(), now));
-            pace.after(request).await;
+            let people = Pace::people(&request);
+            cases.push(self.case(&rules, &caller, request, now));
+            pace.after(people).await;
         }
         let known = match self.take_request_ids(peer, &caller, &cases, now).await? {
             Ok(known) => known,
-            Err(first) => return Ok(Tried::WaitFor(first)),
+            Err(first) => {
+                let requests = cases.into_iter().map(|case| case.request).collect();
+                return Ok(Tried::WaitFor(first, requests));
+            }
         };
         let mut ready = Vec::with_capacity(cases.len());
         let mut entries = Vec::with_capacity(cases.len());
-        for (case, known) in cases.iter().zip(known) {
+        for (case, known) in cases.into_iter().zip(known) {
+            let people = Pace::people(&case.request);
             match self.prepare(peer, &rules, &caller, case, known, now).await {
                 Ok((one, entry)) => {
                     ready.push(one);
@@ -180,7 +186,7 @@ impl Gate {
                     return Err(error);
                 }
             }
-            pace.after(&case.request).await;
+            pace.after(people).await;
         }
         let mut appending = match self.log.append(&entries) {
             Ok(appending) => appending,
@@ -319,14 +325,57 @@ impl Gate {
         peer: &Peer,
         rules: &RuleSet,
         caller: &Caller<'_>,
-        case: &Case,
+        case: Case,
         known: Option<Known>,
         now: Timestamp,
     ) -> Result<(Ready, StoredEntry), GateError> {
-        let facts = case.facts(caller, now);
         let repeats = matches!(known, Some(Known::Answered(_)));
+        let (verdict, charges) = self.decide_case(rules, caller, &case, repeats, now);
+        let comes_in = comes_in(&verdict);
+        let renewed_ticket = match (&case.opened.ticket, comes_in) {
+            (Some(ticket), true) => self.use_session(rules, ticket, now),
+            _ => None,
+        };
+        if let (Some(Known::Answered(first_index)), true) = (&known, comes_in) {
+            let first_index = *first_index;
+            let mut entry = self.who_and_what(peer, rules, caller, case, now)?;
+            entry.session_used = true;
+            return self
+                .repeat(peer, caller, entry, first_index, renewed_ticket, now)
+                .await;
+        }
+        let guard = match known {
+            Some(Known::First(guard)) => Some(guard),
+            _ => None,
+        };
+        let digest = guard.as_ref().map(|_| case.content().to_vec());
+        let stored = charges
+            .iter()
+            .map(|charge| stored_charge(charge, &case.pseudonyms))
+            .collect();
+        let used = comes_in && case.opened.ticket.is_some();
+        let mut entry = self.who_and_what(peer, rules, caller, case, now)?;
+        entry.session_used = used;
+        entry.request_digest = digest.unwrap_or_default();
+        entry::decided(&mut entry, rules, verdict, stored, now);
+        let ready = Ready {
+            renewed_ticket,
+            outcome: ReadyOutcome::Decided { charges, guard },
+        };
+        Ok((ready, entry))
+    }
+
+    /// The verdict, and what was reserved for it; a repeat reserves nothing.
+    fn decide_case(
+        &self,
+        rules: &RuleSet,
+        caller: &Caller<'_>,
+        case: &Case,
+        repeats: bool,
+        now: Timestamp,
+    ) -> (Verdict, Vec<Charge>) {
         let mut charges = Vec::new();
-        let verdict = decision::decide(rules, &facts, |demand, passed| {
+        let verdict = decision::decide(rules, &case.facts(caller, now), |demand, passed| {
             let only_look = !passed || repeats;
             match self.reserve(rules, case, demand, now, only_look) {
                 Ok(_) if only_look => LimitOutcome::Within,
@@ -337,103 +386,78 @@ impl Gate {
                 Err(position) => LimitOutcome::Exceeded(position),
             }
         });
-        let comes_in = comes_in(&verdict);
-        let renewed_ticket = match (&case.opened.ticket, comes_in) {
-            (Some(ticket), true) => self.use_session(rules, ticket, now),
-            _ => None,
-        };
-        let mut entry = self.who_and_what(peer, rules, caller, case, now);
-        entry.session_used = comes_in && case.opened.ticket.is_some();
-        match known {
-            Some(Known::Answered(first_index)) if comes_in => {
-                let first = self.entry_at(first_index).await?;
-                if first.decision == i32::from(crate::proto::Decision::Allow)
-                    && now.micros() > first.valid_until_us
-                {
-                    entry.kind = EntryKind::RefusedCall.into();
-                    entry.repeat_of.clone_from(&first.decision_id);
-                    let error = GateError::AllowanceEnded;
-                    return Err(self.refuse(peer, caller, entry, "Check", error).await);
-                }
-                let entry = repeat_of(&first, entry);
-                let outcome = ReadyOutcome::Repeat {
-                    first: Arc::new(first),
-                    first_index,
-                };
-                Ok((
-                    Ready {
-                        renewed_ticket,
-                        outcome,
-                    },
-                    entry,
-                ))
-            }
-            known => {
-                let guard = match known {
-                    Some(Known::First(guard)) => Some(guard),
-                    _ => None,
-                };
-                if guard.is_some() {
-                    entry.request_digest = case.content().to_vec();
-                }
-                self.seal_break_glass_reason(&mut entry, case)?;
-                let stored = charges
-                    .iter()
-                    .map(|charge| stored_charge(charge, &case.pseudonyms))
-                    .collect();
-                entry::decided(&mut entry, rules, verdict, stored, now);
-                let outcome = ReadyOutcome::Decided { charges, guard };
-                Ok((
-                    Ready {
-                        renewed_ticket,
-                        outcome,
-                    },
-                    entry,
-                ))
-            }
-        }
+        (verdict, charges)
     }
 
+    async fn repeat(
+        &self,
+        peer: &Peer,
+        caller: &Caller<'_>,
+        mut entry: StoredEntry,
+        first_index: LogIndex,
+        renewed_ticket: Option<TicketText>,
+        now: Timestamp,
+    ) -> Result<(Ready, StoredEntry), GateError> {
+        let first = self.entry_at(first_index).await?;
+        if first.decision == i32::from(crate::proto::Decision::Allow)
+            && now.micros() > first.valid_until_us
+        {
+            entry.kind = EntryKind::RefusedCall.into();
+            entry.repeat_of.clone_from(&first.decision_id);
+            let error = GateError::AllowanceEnded;
+            return Err(self.refuse(peer, caller, entry, "Check", error).await);
+        }
+        let entry = repeat_of(&first, entry);
+        let outcome = ReadyOutcome::Repeat {
+            first: Arc::new(first),
+            first_index,
+        };
+        let ready = Ready {
+            renewed_ticket,
+            outcome,
+        };
+        Ok((ready, entry))
+    }
+
+    /// Says who asked for what. Takes the case: its words become the entry's.
     fn who_and_what(
         &self,
         peer: &Peer,
         rules: &RuleSet,
         caller: &Caller<'_>,
-        case: &Case,
+        case: Case,
         now: Timestamp,
-    ) -> StoredEntry {
+    ) -> Result<StoredEntry, GateError> {
+        let Case {
+            mut request,
+            opened,
+            pseudonyms,
+            ..
+        } = case;
         let mut entry = entry::event(EntryKind::Decision, now, caller, peer);
         entry.decision_id = entry::new_id(now).to_bytes();
-        if let Some(person) = &case.opened.person {
+        if let Some(person) = &opened.person {
             entry::acted_by(&mut entry, person);
-        } else if let Some(ticket) = &case.opened.ticket {
+        } else if let Some(ticket) = &opened.ticket {
             entry.person = ticket.person.to_string();
         }
-        if case.request.proof == Proof::Workload
+        if request.proof == Proof::Workload
             && let Some(role) = caller.service.and_then(|service| service.workload_role)
         {
             entry.roles = vec![rules.roles.name(role).to_owned()];
         }
-        if let Some(ticket) = &case.opened.ticket {
+        if let Some(ticket) = &opened.ticket {
             entry::in_session(&mut entry, ticket);
         }
-        entry::asked(&mut entry, &case.request, &case.pseudonyms);
-        entry
-    }
-
-    fn seal_break_glass_reason(
-        &self,
-        entry: &mut StoredEntry,
-        case: &Case,
-    ) -> Result<(), GateError> {
-        if let Some(reason) = &case.request.break_glass {
+        if let Some(reason) = request.break_glass.take() {
             entry.break_glass_reason_sealed = self
                 .keyring
                 .log_text
                 .seal(&entry.decision_id, reason.as_bytes())
                 .map_err(|_| GateError::Internal("the reason could not be sealed"))?;
         }
-        Ok(())
+        entry::asked(&mut entry, request, &pseudonyms);
+        Ok(entry)
     }
 
     fn reserve(
@@ -503,7 +527,7 @@ impl Gate {
         if verdict.is_allowed() {
             return Err(GateError::Internal("a stranger was allowed"));
         }
-        let mut entry = self.who_and_what(peer, &rules, &caller, &case, now);
+        let mut entry = self.who_and_what(peer, &rules, &caller, case, now)?;
         entry.categories.clear();
         entry::decided(&mut entry, &rules, verdict, Vec::new(), now);
         let key = (peer.certificate.fingerprint, code.name());
@@ -523,8 +547,8 @@ impl Gate {
 enum Tried {
     Answered(Answers),
     /// A first under one of the request ids is in flight.
-    WaitFor(watch::Receiver<()>),
-    Stranger(ReasonCode),
+    WaitFor(watch::Receiver<()>, Vec<AccessRequest>),
+    Stranger(ReasonCode, Vec<AccessRequest>),
 }
 
 /// Lets other calls have their turn while a long list is worked through.
@@ -536,8 +560,12 @@ struct Pace {
 impl Pace {
     const PEOPLE: usize = 500;
 
-    async fn after(&mut self, request: &AccessRequest) {
-        self.people += request.subjects.named().len() + request.categories.len();
+    fn people(request: &AccessRequest) -> usize {
+        request.subjects.named().len() + request.categories.len()
+    }
+
+    async fn after(&mut self, people: usize) {
+        self.people += people;
         if self.people >= Self::PEOPLE {
             self.people = 0;
             tokio::task::yield_now().await;

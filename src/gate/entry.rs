@@ -5,8 +5,8 @@ use uuid::Uuid;
 use super::peer::{Caller, Peer};
 use crate::decision::rules::RuleSet;
 use crate::decision::{ObligationKind, Verdict, Withheld};
-use crate::domain::access::AccessRequest;
-use crate::domain::ids::DecisionId;
+use crate::domain::access::{AccessRequest, Action, LegalException, Relation};
+use crate::domain::ids::{DecisionId, Name};
 use crate::domain::person::Person;
 use crate::domain::reason::Reason;
 use crate::domain::subject::Pseudonym;
@@ -98,41 +98,36 @@ pub(super) fn in_session(entry: &mut StoredEntry, ticket: &Ticket) {
         .collect();
 }
 
-/// Says what was asked.
-pub(super) fn asked(entry: &mut StoredEntry, request: &AccessRequest, subjects: &[Pseudonym]) {
-    let text = |name: &Option<crate::domain::ids::Name>| name.as_deref().unwrap_or("").to_owned();
-    entry.request_id = text(&request.request_id);
+/// Says what was asked. Takes the request: its names become the entry's.
+pub(super) fn asked(entry: &mut StoredEntry, request: AccessRequest, subjects: &[Pseudonym]) {
+    let text = |name: Option<Name>| name.map_or_else(String::new, String::from);
+    entry.request_id = text(request.request_id);
     entry.client_ip = request
         .client_ip
         .map_or_else(String::new, |address| address.to_string());
     entry.action = request.action.number();
-    entry.system = text(&request.system);
-    entry.subject_kind = text(&request.subject_kind);
+    entry.system = text(request.system);
+    entry.subject_kind = text(request.subject_kind);
     entry.subjects = subjects.iter().map(|subject| subject.0.to_vec()).collect();
-    entry.categories = request.categories.iter().map(ToString::to_string).collect();
+    entry.categories = request.categories.into_iter().map(String::from).collect();
     entry.record_count = request.record_count;
-    entry.purpose = text(&request.purpose);
-    entry.case_ref = text(&request.case_ref);
+    entry.purpose = text(request.purpose);
+    entry.case_ref = text(request.case_ref);
     entry.consent = request.basis.consent.number();
-    entry.exception = request
-        .basis
-        .exception
-        .map_or(0, crate::domain::access::LegalException::number);
-    entry.basis_reference = text(&request.basis.reference);
+    entry.exception = request.basis.exception.map_or(0, LegalException::number);
+    entry.basis_reference = text(request.basis.reference);
     entry.subject_request = request.basis.subject_request;
     entry.consent_difficult = request.basis.consent_difficult;
-    entry.collected_via = text(&request.collected_via);
-    entry.origin_country = text(&request.origin_country);
-    if request.action == crate::domain::access::Action::Provide {
-        entry.recipient = text(&request.provision.recipient);
-        entry.safeguard = text(&request.provision.safeguard);
+    entry.collected_via = text(request.collected_via);
+    entry.origin_country = text(request.origin_country);
+    if request.action == Action::Provide {
+        entry.recipient = text(request.provision.recipient);
+        entry.safeguard = text(request.provision.safeguard);
         entry.recipient_own_purpose = request.provision.own_purpose;
     }
     entry.automated_decision = request.automated_decision;
     entry.allow_partial = request.allow_partial;
-    entry.relation = request
-        .relation
-        .map_or(0, crate::domain::access::Relation::number);
+    entry.relation = request.relation.map_or(0, Relation::number);
 }
 
 /// Says what was decided. Takes the verdict: it becomes the entry.

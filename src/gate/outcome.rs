@@ -194,15 +194,19 @@ fn beyond(decision: &StoredEntry, records_accessed: u64, reported: &[Pseudonym])
 
 /// A charge as the log keeps it, its people as positions among those of the entry.
 pub(super) fn stored_charge(charge: &Charge, subjects: &[Pseudonym]) -> StoredCharge {
-    let positions: HashMap<&Pseudonym, u32> = subjects.iter().zip(0_u32..).collect();
+    // One person is looked for, a list is looked up.
+    let positions: HashMap<&Pseudonym, u32> = match subjects.len() {
+        0 | 1 => HashMap::new(),
+        _ => subjects.iter().zip(0_u32..).collect(),
+    };
+    let position = |subject: &Pseudonym| match subjects {
+        [one] => (one == subject).then_some(0),
+        _ => positions.get(subject).copied(),
+    };
     StoredCharge {
         limit: charge.limit.to_string(),
         unnamed: charge.unnamed,
-        named: charge
-            .named
-            .iter()
-            .filter_map(|subject| positions.get(subject).copied())
-            .collect(),
+        named: charge.named.iter().filter_map(position).collect(),
     }
 }
 

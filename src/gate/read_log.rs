@@ -199,17 +199,17 @@ impl Gate {
             .await?;
         let (send, found) = mpsc::channel(TURN_FOUND);
         let gate = Arc::clone(self);
-        let mut state = self.log.watch();
+        let mut log = self.log.follow();
         let mut stopping = self.stopping.subscribe();
         tokio::spawn(async move {
-            let mut next = LogIndex(state.borrow_and_update().durable);
+            let mut next = LogIndex(log.durable());
             loop {
                 tokio::select! {
                     () = send.closed() => return,
                     _ = stopping.changed() => return,
                     // Looks at the session at least every second, whether or not there is news.
-                    changed = tokio::time::timeout(Duration::from_secs(1), state.changed()) => {
-                        if matches!(changed, Ok(Err(_))) { return }
+                    more = tokio::time::timeout(Duration::from_secs(1), log.more()) => {
+                        if more == Ok(false) { return }
                     }
                 }
                 if gate.now() >= reader.until || gate.sessions.is_revoked(reader.session) {
@@ -219,7 +219,7 @@ impl Gate {
                         return;
                     }
                 }
-                let durable = state.borrow_and_update().durable;
+                let durable = log.durable();
                 while next.0 < durable {
                     let mut scan = Scan {
                         next: Some(next),

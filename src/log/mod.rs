@@ -34,6 +34,7 @@ mod writer;
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -122,6 +123,50 @@ pub enum LogHealth {
     Stopped,
 }
 
+/// Follows the log as it grows.
+#[derive(Debug)]
+pub struct Follower {
+    state: watch::Receiver<LogState>,
+    _counted: Counted,
+}
+
+impl Follower {
+    /// How many entries are durable.
+    pub fn durable(&mut self) -> u64 {
+        self.state.borrow_and_update().durable
+    }
+
+    /// Waits for news; false when there will be none any more.
+    pub async fn more(&mut self) -> bool {
+        self.state.changed().await.is_ok()
+    }
+}
+
+/// How many follow the log.
+#[derive(Debug, Clone, Default)]
+struct Followers(Arc<AtomicUsize>);
+
+impl Followers {
+    fn any(&self) -> bool {
+        self.0.load(Ordering::Acquire) > 0
+    }
+
+    fn count(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        Counted(self.clone())
+    }
+}
+
+/// One of them; gone when dropped.
+#[derive(Debug)]
+struct Counted(Followers);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
 /// The access log, open for writing. Cheap to clone; the last one dropped closes it.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
@@ -133,6 +178,7 @@ struct Shared {
     catalog: Arc<Catalog>,
     queue: Arc<Queue>,
     state: watch::Sender<LogState>,
+    followers: Followers,
     /// The writer's thread, and the lock that is held for as long as it may write.
     running: Mutex<Option<(JoinHandle<()>, File)>>,
 }
@@ -150,7 +196,7 @@ impl AccessLog {
     fn new(
         catalog: Arc<Catalog>,
         queue: Arc<Queue>,
-        state: watch::Sender<LogState>,
+        (state, followers): (watch::Sender<LogState>, Followers),
         thread: JoinHandle<()>,
         lock: File,
     ) -> Self {
@@ -159,6 +205,7 @@ impl AccessLog {
                 catalog,
                 queue,
                 state,
+                followers,
                 running: Mutex::new(Some((thread, lock))),
             }),
         }
@@ -185,7 +232,7 @@ impl AccessLog {
     /// How many entries are durable.
     #[must_use]
     pub fn len(&self) -> u64 {
-        self.shared.state.borrow().durable
+        self.shared.catalog.len()
     }
 
     /// Whether there are no entries.
@@ -194,10 +241,19 @@ impl AccessLog {
         self.len() == 0
     }
 
-    /// Tells of each batch that became durable and of each change of health.
+    /// Tells of each change of health; what it says of the length is as new as the look, but no news of it is told.
     #[must_use]
     pub fn watch(&self) -> watch::Receiver<LogState> {
         self.shared.state.subscribe()
+    }
+
+    /// Tells of each batch that became durable, too. Each batch costs a wake-up for as long as this lives.
+    #[must_use]
+    pub fn follow(&self) -> Follower {
+        Follower {
+            state: self.shared.state.subscribe(),
+            _counted: self.shared.followers.count(),
+        }
     }
 
     /// Reads what is durable, also what becomes so later.

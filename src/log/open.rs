@@ -15,7 +15,7 @@ use super::queue::Queue;
 use super::scan::{self, ScanError, Tail};
 use super::segment::{self, HEADER_BYTES, Header, Times};
 use super::writer::{Scratch, Writer};
-use super::{AccessLog, LogConfig, LogHealth, LogState, Opened, TornTail};
+use super::{AccessLog, Followers, LogConfig, LogHealth, LogState, Opened, TornTail};
 use crate::domain::ids::Name;
 
 /// Smaller segments are made this large.
@@ -93,12 +93,14 @@ pub(super) fn open(
         durable: next_index,
         health: LogHealth::Writing,
     });
+    let followers = Followers::default();
     let writer = Writer {
         disk,
         directory: directory.to_owned(),
         catalog: Arc::clone(&catalog),
         queue: Arc::clone(&queue),
         state: state.clone(),
+        followers: followers.clone(),
         segment_bytes,
         header,
         path,
@@ -115,7 +117,7 @@ pub(super) fn open(
         .spawn(move || writer.run())
         .map_err(|source| OpenError::io(directory, source))?;
     Ok(Opened {
-        log: AccessLog::new(catalog, queue, state, thread, lock),
+        log: AccessLog::new(catalog, queue, (state, followers), thread, lock),
         created,
         torn_tail,
     })

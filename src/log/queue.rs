@@ -18,6 +18,8 @@ use crate::proto::StoredEntry;
 
 /// The most bytes that wait in the queue, and the most that one append may bring.
 const QUEUE_BYTES: usize = 64 << 20;
+/// An entry with its frame rarely takes more.
+const USUAL_BYTES: usize = 640;
 /// About how much is written at once: it bounds the writer's buffer and how long the first of a batch waits for the last.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -212,31 +214,32 @@ impl Queue {
     }
 
     fn encode(&self, entries: &[StoredEntry]) -> Result<Vec<u8>, AppendError> {
-        let mut total = 0_usize;
+        // Room for a usual entry; the length is known once it is written, so nothing is measured twice.
+        let mut frames = Vec::with_capacity(entries.len().saturating_mul(USUAL_BYTES));
         for entry in entries {
-            let bytes = entry.encoded_len();
+            let start = frames.len();
+            segment::start_frame(&mut frames, 0);
+            let stored = frames.len();
+            let enough = |_| AppendError::TooLarge { bytes: usize::MAX };
+            entry.encode(&mut frames).map_err(enough)?;
+            let bytes = frames.len().saturating_sub(stored);
             if bytes == 0 {
                 return Err(AppendError::Empty);
             }
-            if bytes > ENTRY_MAX_BYTES {
-                return Err(AppendError::TooLarge { bytes });
-            }
-            total = total.saturating_add(segment::frame_bytes(bytes));
-        }
-        if total == 0 {
-            return Err(AppendError::Empty);
-        }
-        if total > self.unit_bytes_max {
-            return Err(AppendError::TooLarge { bytes: total });
-        }
-        let mut frames = Vec::with_capacity(total);
-        for entry in entries {
-            let bytes = entry.encoded_len();
-            let too_large = AppendError::TooLarge { bytes };
-            let length = u16::try_from(bytes).map_err(|_| too_large.clone())?;
-            segment::start_frame(&mut frames, length);
-            entry.encode(&mut frames).map_err(|_| too_large)?;
+            let length = u16::try_from(bytes)
+                .ok()
+                .filter(|_| bytes <= ENTRY_MAX_BYTES)
+                .ok_or(AppendError::TooLarge { bytes })?;
+            segment::tell_length(frames.get_mut(start..).unwrap_or_default(), length);
             segment::pad(&mut frames);
+            if frames.len() > self.unit_bytes_max {
+                return Err(AppendError::TooLarge {
+                    bytes: frames.len(),
+                });
+            }
+        }
+        if frames.is_empty() {
+            return Err(AppendError::Empty);
         }
         Ok(frames)
     }

@@ -216,11 +216,17 @@ pub(super) fn told_place(bytes: &[u8]) -> Option<(u64, u64)> {
     Some((index, array(bytes, 16).map(u64::from_le_bytes)?))
 }
 
-/// Starts a frame at the end of `out`, to be followed by exactly `length` bytes and [`pad`]; [`seal`] completes it.
+/// Starts a frame at the end of `out`, to be followed by exactly `length` bytes (or by [`tell_length`]) and [`pad`]; [`seal`]
+/// completes it.
 pub(super) fn start_frame(out: &mut Vec<u8>, length: u16) {
     out.extend([0; 4]);
     out.extend(length.to_le_bytes());
     out.extend([0; 18]);
+}
+
+/// Tells in a frame's header how long it is, once that is known.
+pub(super) fn tell_length(frame: &mut [u8], length: u16) {
+    put(frame, 4, length.to_le_bytes());
 }
 
 /// Ends a frame: zeros to the next multiple of 8.

@@ -15,7 +15,7 @@ use super::error::AppendError;
 use super::merkle::{self, CompactRange};
 use super::queue::{Answer, Queue, Receipts, Taken, Unit};
 use super::segment::{self, FRAME_HEADER_BYTES, HEADER_BYTES, Header};
-use super::{LogHealth, LogState};
+use super::{Followers, LogHealth, LogState};
 
 /// How often a log that can't be written is tried again while nobody appends.
 const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
@@ -58,6 +58,7 @@ pub(super) struct Writer {
     pub(super) catalog: Arc<Catalog>,
     pub(super) queue: Arc<Queue>,
     pub(super) state: watch::Sender<LogState>,
+    pub(super) followers: Followers,
     /// The size of new segments.
     pub(super) segment_bytes: u64,
     /// Of the live segment.
@@ -207,17 +208,20 @@ impl Writer {
         for waiting in &self.scratch.waiting {
             next = next.saturating_add(waiting.entries as u64);
         }
-        self.state.send_modify(|state| {
-            state.durable = next;
-            state.health = LogHealth::Writing;
-        });
         for waiting in self.scratch.waiting.drain(..) {
             let receipts = Receipts::new(self.next_index, waiting.entries);
             self.next_index = self.next_index.saturating_add(waiting.entries as u64);
             // The caller may have hung up; its entry is written all the same.
             let _ = waiting.answer.send(Ok(receipts));
         }
-        // The waiters are already on their way while the tree grows.
+        // The waiters are already on their way while those who follow are told and the tree grows.
+        self.state.send_if_modified(|state| {
+            let changed = state.health != LogHealth::Writing;
+            state.durable = next;
+            state.health = LogHealth::Writing;
+            // Waking who only wants to know the health would cost a system call for each batch.
+            changed || self.followers.any()
+        });
         for bytes in Frames(&self.scratch.frames) {
             self.tree.push(merkle::leaf_hash(bytes));
         }
