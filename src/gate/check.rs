@@ -93,17 +93,48 @@ enum ReadyOutcome {
 impl Gate {
     /// Decides one access.
     ///
+    /// Without a request id, all is decided and queued before this returns: what is awaited is small, and only for the disk.
+    ///
     /// # Errors
     /// When the request can't be taken, or no entry can be made durable; then nothing was allowed.
-    pub async fn check(
-        self: &Arc<Self>,
-        peer: &Peer,
+    pub fn check<'a>(
+        self: &'a Arc<Self>,
+        peer: &'a Peer,
         request: AccessRequest,
-    ) -> Result<Answer, GateError> {
-        let mut answers = self.check_batch(peer, vec![request]).await?;
-        match (answers.pop(), answers.is_empty()) {
-            (Some(answer), true) => Ok(answer),
-            _ => Err(GateError::Internal("one check, but not one answer")),
+    ) -> impl Future<Output = Result<Answer, GateError>> + Send + 'a {
+        let quick = self.quick(peer, request);
+        async move {
+            let mut answers = match quick {
+                Quick::Queued(queued) => self.finish(queued).await?,
+                Quick::Slow(requests) => Box::pin(self.check_batch(peer, requests)).await?,
+                Quick::Failed(error @ GateError::Log(AppendError::TooLarge { .. })) => {
+                    return Err(Box::pin(self.refuse_unheard(peer, "Check", error)).await);
+                }
+                Quick::Failed(error) => return Err(error),
+            };
+            match (answers.pop(), answers.is_empty()) {
+                (Some(answer), true) => Ok(answer),
+                _ => Err(GateError::Internal("one check, but not one answer")),
+            }
+        }
+    }
+
+    /// One request that waits for nothing but the disk; any other goes the long way.
+    fn quick(&self, peer: &Peer, request: AccessRequest) -> Quick {
+        let rules = self.rules.load();
+        let now = self.now();
+        let caller = self.caller(&rules, peer, now);
+        if request.request_id.is_some() || !caller.is_at_home() {
+            return Quick::Slow(vec![request]);
+        }
+        let case = self.case(&rules, &caller, request, now);
+        let decided = self.decide_case(&rules, &caller, &case, false, now);
+        let queued = self
+            .conclude(peer, &rules, &caller, case, decided, None, now)
+            .and_then(|(ready, entry)| Ok(self.queue(vec![ready], vec![entry], now)?));
+        match queued {
+            Ok(queued) => Quick::Queued(queued),
+            Err(error) => Quick::Failed(error),
         }
     }
 
@@ -188,18 +219,44 @@ impl Gate {
             }
             pace.after(people).await;
         }
-        let mut appending = match self.log.append(&entries) {
-            Ok(appending) => appending,
+        match self.queue(ready, entries, now) {
+            Ok(queued) => Ok(Tried::Answered(self.finish(queued).await?)),
+            Err(error @ AppendError::TooLarge { .. }) => Err(self
+                .refuse_call(peer, &caller, "BatchCheck", error.into(), now)
+                .await),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Queues the entries of a call; what can't be queued is taken back.
+    fn queue(
+        &self,
+        ready: Vec<Ready>,
+        entries: Vec<StoredEntry>,
+        now: Timestamp,
+    ) -> Result<Queued, AppendError> {
+        match self.log.append(&entries) {
+            Ok(appending) => Ok(Queued {
+                appending,
+                ready,
+                entries,
+                now,
+            }),
             Err(error) => {
                 self.take_back(&ready, &entries);
-                if matches!(error, AppendError::TooLarge { .. }) {
-                    return Err(self
-                        .refuse_call(peer, &caller, "Check", error.into(), now)
-                        .await);
-                }
-                return Err(error.into());
+                Err(error)
             }
-        };
+        }
+    }
+
+    /// Waits until the entries are durable: only then are there answers.
+    async fn finish(&self, queued: Queued) -> Result<Answers, GateError> {
+        let Queued {
+            mut appending,
+            ready,
+            entries,
+            now,
+        } = queued;
         let receipts = match (&mut appending).await {
             Ok(receipts) => receipts,
             Err(AppendError::Deadline) => {
@@ -215,14 +272,12 @@ impl Gate {
         if receipts.len() != ready.len() {
             return Err(GateError::Internal("not one receipt for each entry"));
         }
-        Ok(Tried::Answered(
-            ready
-                .into_iter()
-                .zip(entries)
-                .zip(receipts.iter())
-                .map(|((ready, entry), receipt)| answer(ready, entry, receipt, now))
-                .collect(),
-        ))
+        Ok(ready
+            .into_iter()
+            .zip(entries)
+            .zip(receipts.iter())
+            .map(|((ready, entry), receipt)| answer(ready, entry, receipt, now))
+            .collect())
     }
 
     fn case(
@@ -330,30 +385,53 @@ impl Gate {
         now: Timestamp,
     ) -> Result<(Ready, StoredEntry), GateError> {
         let repeats = matches!(known, Some(Known::Answered(_)));
-        let (verdict, charges) = self.decide_case(rules, caller, &case, repeats, now);
-        let comes_in = comes_in(&verdict);
-        let renewed_ticket = match (&case.opened.ticket, comes_in) {
-            (Some(ticket), true) => self.use_session(rules, ticket, now),
-            _ => None,
-        };
-        if let (Some(Known::Answered(first_index)), true) = (&known, comes_in) {
-            let first_index = *first_index;
-            let mut entry = self.who_and_what(peer, rules, caller, case, now)?;
-            entry.session_used = true;
-            return self
-                .repeat(peer, caller, entry, first_index, renewed_ticket, now)
-                .await;
+        let decided = self.decide_case(rules, caller, &case, repeats, now);
+        match known {
+            Some(Known::Answered(first_index)) if comes_in(&decided.0) => {
+                let renewed_ticket = self.renewed(rules, &case, &decided.0, now);
+                let mut entry = self.who_and_what(peer, rules, caller, case, now)?;
+                entry.session_used = true;
+                self.repeat(peer, caller, entry, first_index, renewed_ticket, now)
+                    .await
+            }
+            Some(Known::First(guard)) => {
+                self.conclude(peer, rules, caller, case, decided, Some(guard), now)
+            }
+            _ => self.conclude(peer, rules, caller, case, decided, None, now),
         }
-        let guard = match known {
-            Some(Known::First(guard)) => Some(guard),
-            _ => None,
-        };
+    }
+
+    /// The ticket, renewed where it is due, when the person came in; that is a use of the session.
+    fn renewed(
+        &self,
+        rules: &RuleSet,
+        case: &Case,
+        verdict: &Verdict,
+        now: Timestamp,
+    ) -> Option<TicketText> {
+        let ticket = case.opened.ticket.as_ref().filter(|_| comes_in(verdict))?;
+        self.use_session(rules, ticket, now)
+    }
+
+    /// A decision's entry, and what is to be done once it is durable.
+    #[allow(clippy::too_many_arguments)] // each of them is a different thing, and a struct for one call would only hide it
+    fn conclude(
+        &self,
+        peer: &Peer,
+        rules: &RuleSet,
+        caller: &Caller<'_>,
+        case: Case,
+        (verdict, charges): (Verdict, Vec<Charge>),
+        guard: Option<Guard>,
+        now: Timestamp,
+    ) -> Result<(Ready, StoredEntry), GateError> {
+        let renewed_ticket = self.renewed(rules, &case, &verdict, now);
+        let used = case.opened.ticket.is_some() && comes_in(&verdict);
         let digest = guard.as_ref().map(|_| case.content().to_vec());
         let stored = charges
             .iter()
             .map(|charge| stored_charge(charge, &case.pseudonyms))
             .collect();
-        let used = comes_in && case.opened.ticket.is_some();
         let mut entry = self.who_and_what(peer, rules, caller, case, now)?;
         entry.session_used = used;
         entry.request_digest = digest.unwrap_or_default();
@@ -541,6 +619,22 @@ impl Gate {
         let copies = usize::try_from(count).unwrap_or(usize::MAX);
         Ok(vec![answer; copies])
     }
+}
+
+/// Entries on their way to the disk, with what is to be done once they are there.
+struct Queued {
+    appending: Appending,
+    ready: Vec<Ready>,
+    entries: Vec<StoredEntry>,
+    now: Timestamp,
+}
+
+/// How far one request came without waiting.
+enum Quick {
+    Queued(Queued),
+    /// It has to wait for more than the disk.
+    Slow(Vec<AccessRequest>),
+    Failed(GateError),
 }
 
 /// How far all requests of a call came.
