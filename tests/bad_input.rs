@@ -167,6 +167,7 @@ fn what_is_refused_at_the_door() {
     a_batch_names_the_item_that_is_malformed(&house, &manager, &adviser);
     the_log_is_read_by_who_reviews_it(&house, &manager, &adviser);
     what_is_not_supported_yet_says_so(&house, &adviser);
+    what_cannot_be_decoded_is_the_callers_mistake_and_logged(&house, &manager);
 }
 
 fn tls_refuses_who_has_no_certificate_of_the_house(house: &House) {
@@ -361,6 +362,58 @@ fn what_is_not_supported_yet_says_so(house: &House, adviser: &Session) {
         )
         .expect_err("not yet");
     assert_eq!(error.code, "UNIMPLEMENTED", "{error}");
+}
+
+/// Calls that grpcurl can't make: bytes that are no message of the method, and an item that unknown fields make too long.
+fn what_cannot_be_decoded_is_the_callers_mistake_and_logged(house: &House, manager: &Session) {
+    let before = house.entries(manager, "ENTRY_KIND_REFUSED_CALL").len();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // Field 1 is a string in CheckRequest and a number in Timestamp.
+    let no_request = prost_types::Timestamp {
+        seconds: 5,
+        nanos: 0,
+    };
+    // Field 2 of BatchCheckRequest are its items; of FileDescriptorProto it is the package, here as long as three items may be.
+    let padded = prost_types::FileDescriptorProto {
+        package: Some("x".repeat(200_000)),
+        ..prost_types::FileDescriptorProto::default()
+    };
+    let (first, second) = runtime.block_on(async {
+        let channel =
+            support::client::connect(house.daemon.data(), &house.own(), &house.daemon.grpc)
+                .await
+                .unwrap();
+        let first = unary(
+            channel.clone(),
+            "/sekisho.v1.AccessService/Check",
+            no_request,
+        )
+        .await;
+        (
+            first,
+            unary(channel, "/sekisho.v1.AccessService/BatchCheck", padded).await,
+        )
+    });
+    assert_eq!(first.code(), tonic::Code::InvalidArgument, "{first}");
+    assert_eq!(second.code(), tonic::Code::ResourceExhausted, "{second}");
+    assert!(second.message().contains("items[0]"), "{second}");
+    let after = house.entries(manager, "ENTRY_KIND_REFUSED_CALL").len();
+    assert_eq!(after, before + 2, "each has its entry");
+}
+
+async fn unary<M: prost::Message + Default + 'static>(
+    channel: tonic::transport::Channel,
+    path: &'static str,
+    message: M,
+) -> tonic::Status {
+    let mut client = tonic::client::Grpc::new(channel);
+    client.ready().await.unwrap();
+    let codec = tonic_prost::ProstCodec::<M, sekisho::proto::CheckResponse>::default();
+    let path = http::uri::PathAndQuery::from_static(path);
+    let answered = client
+        .unary(tonic::Request::new(message), path, codec)
+        .await;
+    answered.expect_err("no message of the method")
 }
 
 #[test]
