@@ -111,6 +111,8 @@ pub type Found = Result<(ReadEntry, Option<LogIndex>), GateError>;
 struct Scan {
     /// The next entry to look at; `None` when there are no more.
     next: Option<LogIndex>,
+    /// The last entry that was looked at.
+    last: Option<LogIndex>,
     oldest_first: bool,
 }
 
@@ -145,6 +147,7 @@ impl Gate {
             } else {
                 page.start.or(newest)
             },
+            last: None,
             oldest_first: page.oldest_first,
         };
         let (send, found) = mpsc::channel(TURN_FOUND);
@@ -223,6 +226,7 @@ impl Gate {
                 while next.0 < durable {
                     let mut scan = Scan {
                         next: Some(next),
+                        last: None,
                         oldest_first: true,
                     };
                     let turn = match gate.turn(&sieve, &mut scan).await {
@@ -237,10 +241,14 @@ impl Gate {
                             return;
                         }
                     }
-                    next = scan
-                        .next
-                        .unwrap_or(LogIndex(durable))
-                        .max(LogIndex(next.0 + 1));
+                    // A turn may have met entries that came meanwhile: they are not to be told twice.
+                    let after = scan
+                        .last
+                        .map_or(next, |last| LogIndex(last.0.saturating_add(1)));
+                    next = match scan.next {
+                        Some(_) => after,
+                        None => after.max(LogIndex(durable)),
+                    };
                 }
             }
         });
@@ -275,9 +283,10 @@ impl Gate {
                 Box::new(reader.backward_within(from, period))
             };
             let mut found = Vec::new();
-            let mut next = None;
+            let (mut next, mut last) = (None, None);
             for kept in entries.by_ref().take(TURN_ENTRIES) {
                 let kept = kept.map_err(unreadable)?;
+                last = Some(kept.index);
                 next = if oldest_first {
                     Some(LogIndex(kept.index.0.saturating_add(1)))
                 } else {
@@ -285,17 +294,18 @@ impl Gate {
                 };
                 found.extend(gate.sift(&sieve, kept)?);
                 if found.len() >= TURN_FOUND {
-                    return Ok((found, next));
+                    return Ok((found, next, last));
                 }
             }
             let ended = entries.next().is_none();
-            Ok((found, next.filter(|_| !ended)))
+            Ok((found, next.filter(|_| !ended), last))
         })
         .await
         .map_err(|_| GateError::Internal("reading ended early"))?;
         drop(place);
-        let (found, next) = turn?;
+        let (found, next, last) = turn?;
         scan.next = next;
+        scan.last = last.or(scan.last);
         Ok(found)
     }
 
