@@ -17,6 +17,8 @@ mod failures;
 mod limits;
 #[path = "gate/outcomes.rs"]
 mod outcomes;
+#[path = "gate/reading.rs"]
+mod reading;
 #[path = "gate/request_ids.rs"]
 mod request_ids;
 #[path = "gate/sessions.rs"]
