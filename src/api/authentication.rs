@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status};
 use super::read::Fields;
 use super::write;
 use super::{errors, malformed, not_supported_yet, peer, to_its_end};
-use crate::gate::{Credentials, Gate, LoginRequest, PasswordAccepted, StepUpRequest, TicketGiven};
+use crate::gate::{ChallengeOpened, Credentials, Gate, LoginRequest, StepUpRequest, TicketGiven};
 use crate::identity::password::Secret;
 use crate::proto::authentication_service_server::AuthenticationService;
 use crate::proto::{
@@ -36,7 +36,7 @@ impl Authentication {
     }
 }
 
-fn methods(accepted: &PasswordAccepted) -> Vec<String> {
+fn methods(accepted: &ChallengeOpened) -> Vec<String> {
     if accepted.enrollment_required {
         Vec::new()
     } else {

@@ -10,6 +10,8 @@ pub(super) enum TooLong {
     Message(usize),
     /// The item of this position, of so many bytes.
     Item(usize, usize),
+    /// The items can't be measured: groups, which protobuf gave up long ago, or no protobuf at all.
+    Unmeasured,
 }
 
 /// Follows the messages of one request.
@@ -45,8 +47,6 @@ enum Walk {
     Length(bool, u64, u32),
     /// So many bytes to pass over.
     Skip(u64),
-    /// Not to be followed: the decoder will say what is wrong.
-    Lost,
 }
 
 const START: Walk = Walk::Key(0, 0);
@@ -114,7 +114,6 @@ impl Frames {
         let mut rest = part;
         while let Some((byte, after)) = rest.split_first() {
             self.walk = match self.walk {
-                Walk::Lost => return Ok(()),
                 Walk::Skip(left) => {
                     let step = usize::try_from(left).unwrap_or(usize::MAX).min(rest.len());
                     rest = rest.get(step..).unwrap_or_default();
@@ -125,18 +124,19 @@ impl Frames {
                 Walk::Number if byte & 0x80 == 0 => START,
                 Walk::Number => Walk::Number,
                 Walk::Key(bits, count) => match more(bits, count, *byte) {
-                    None => Walk::Lost,
+                    None => return Err(TooLong::Unmeasured),
                     Some((bits, count, false)) => Walk::Key(bits, count),
                     Some((key, _, true)) => match key & 7 {
                         0 => Walk::Number,
                         1 => Walk::Skip(8),
                         2 => Walk::Length(key >> 3 == 2, 0, 0),
                         5 => Walk::Skip(4),
-                        _ => Walk::Lost,
+                        // A decoder may pass over an unknown group, and over what follows it.
+                        _ => return Err(TooLong::Unmeasured),
                     },
                 },
                 Walk::Length(item, bits, count) => match more(bits, count, *byte) {
-                    None => Walk::Lost,
+                    None => return Err(TooLong::Unmeasured),
                     Some((bits, count, false)) => Walk::Length(item, bits, count),
                     Some((length, _, true)) => {
                         let bytes = usize::try_from(length).unwrap_or(usize::MAX);
@@ -223,6 +223,13 @@ mod tests {
     }
 
     #[test]
+    fn nothing_hides_behind_a_group() {
+        let mut message = vec![0xc3, 0x3e, 0xc4, 0x3e]; // field 1000: a group begins, and ends
+        message.extend(batch(&[90]));
+        assert_eq!(pass(&body(&message), 1000, 60), Err(TooLong::Unmeasured));
+    }
+
+    #[test]
     fn a_message_over_its_bound_is_refused_by_its_header() {
         let mut frames = Frames::new(100, None);
         let header = Bytes::from_static(&[0, 0, 0, 0, 101]);
@@ -231,10 +238,10 @@ mod tests {
 
     #[test]
     fn whatever_the_bytes_nothing_panics_and_each_message_starts_anew() {
-        let junk = body(&[0xff; 40]);
         let good = body(&batch(&[10]));
-        let both: Bytes = [&junk[..], &good[..]].concat().into();
+        let both: Bytes = [&good[..], &good[..]].concat().into();
         assert_eq!(pass(&both, 1000, 60), Ok(()));
+        assert_eq!(pass(&body(&[0xff; 40]), 1000, 60), Err(TooLong::Unmeasured));
         for seed in 0_u64..2_000 {
             let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
             let bytes: Vec<u8> = (0..64)

@@ -119,7 +119,7 @@ where
     }
 }
 
-/// A large message's place, held until its call is answered.
+/// A large message's place, held until its call is answered (only calls with one answer take large messages).
 type Place = Arc<std::sync::Mutex<Option<OwnedSemaphorePermit>>>;
 type Refusing = Pin<Box<dyn Future<Output = GateError> + Send>>;
 
@@ -135,7 +135,7 @@ impl Refuse {
         let Self { gate, peer, uri } = self.clone();
         Box::pin(async move {
             match peer {
-                Some(peer) => gate.refuse_unheard(&peer, uri.path(), error).await,
+                Some(peer) => gate.refuse_unheard(&peer, method_of(&uri), error).await,
                 None => error,
             }
         })
@@ -157,6 +157,11 @@ impl<F> std::fmt::Debug for Answering<F> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Answering").finish_non_exhaustive()
     }
+}
+
+/// The method's own name.
+fn method_of(uri: &Uri) -> &str {
+    uri.path().rsplit('/').next().unwrap_or_default()
 }
 
 /// How tonic tells that a message could not be decoded.
@@ -220,6 +225,7 @@ impl Bounded {
     fn pass(&mut self, data: &Bytes) -> Result<(), GateError> {
         self.frames.pass(data).map_err(|too_long| {
             GateError::TooLarge(match too_long {
+                TooLong::Unmeasured => "the items of the batch can't be measured".to_owned(),
                 TooLong::Message(bytes) => {
                     format!("the message has {bytes} bytes, more than this call takes")
                 }

@@ -28,7 +28,7 @@ fn reason(stored: &proto::StoredReason) -> proto::Reason {
     }
 }
 
-fn decision_id(bytes: &[u8]) -> String {
+fn uuid_text(bytes: &[u8]) -> String {
     DecisionId::from_bytes(bytes).map_or_else(String::new, |id| id.to_string())
 }
 
@@ -40,7 +40,7 @@ fn obligation(stored: &proto::StoredObligation) -> proto::Obligation {
         }))
     } else if !stored.provision_record_id.is_empty() {
         Some(Kind::ProvisionRecord(proto::ProvisionRecord {
-            record_id: decision_id(&stored.provision_record_id),
+            record_id: uuid_text(&stored.provision_record_id),
             keep_until: instant(stored.provision_keep_until_us),
         }))
     } else if stored.report_outcome_by_us != 0 {
@@ -99,7 +99,7 @@ pub(super) fn check_response(answer: &Answer, log: &str) -> proto::CheckResponse
         decision: entry.decision,
         reasons: entry.reasons.iter().map(reason).collect(),
         obligations: entry.obligations.iter().map(obligation).collect(),
-        decision_id: decision_id(&entry.decision_id),
+        decision_id: uuid_text(&entry.decision_id),
         log_index: answer.index.0,
         step_up: entry.step_up.as_ref().map(|step_up| proto::StepUp {
             max_age: Some(seconds(step_up.max_age_seconds)),
@@ -142,7 +142,7 @@ pub(super) fn entry(read: ReadEntry, log: &str) -> proto::Entry {
         .map(|detail| (detail.key, detail.value))
         .collect();
     if !stored.repeat_of.is_empty() {
-        details.insert("repeat_of".to_owned(), decision_id(&stored.repeat_of));
+        details.insert("repeat_of".to_owned(), uuid_text(&stored.repeat_of));
     }
     if stored.sum_of > 1 {
         details.insert("sum_of".to_owned(), stored.sum_of.to_string());
@@ -163,7 +163,7 @@ pub(super) fn entry(read: ReadEntry, log: &str) -> proto::Entry {
         log_index: index.0,
         time: instant(stored.time_us),
         kind: stored.kind,
-        decision_id: decision_id(&stored.decision_id),
+        decision_id: uuid_text(&stored.decision_id),
         request_id: stored.request_id,
         log: log.to_owned(),
         caller: stored.caller,
@@ -175,7 +175,7 @@ pub(super) fn entry(read: ReadEntry, log: &str) -> proto::Entry {
         amr: stored.amr,
         second_step_age_seconds,
         network: stored.network,
-        session: decision_id(&stored.session),
+        session: uuid_text(&stored.session),
         action: stored.action,
         system: stored.system,
         subject_kind: stored.subject_kind,

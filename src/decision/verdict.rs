@@ -104,7 +104,7 @@ pub struct Permit {
     pub withheld_subjects: Vec<Withheld>,
     /// How many people's records it is for.
     pub allowed_records: u64,
-    /// What was reserved on the person's counts.
+    /// What was reserved on the person's counts, for who wants to follow them.
     pub demand: Option<Demand>,
     /// How it came about.
     pub trace: Trace,

@@ -2,15 +2,11 @@
 //! and made before the next change; a start replays the rest from the log.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Gate, GateError};
 use crate::domain::ids::LogIndex;
 use crate::log::{AppendError, Receipt};
 use crate::proto::{StoredChange, StoredEntry};
-
-/// How long a caller waits for a change. The change goes on all the same.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the store lacks.
 #[derive(Debug, Default)]
@@ -22,8 +18,8 @@ impl Gate {
     /// Writes an entry that changes something, then makes the change in memory by `apply` and in the store. One at a time:
     /// `still_wanted` looks with nobody else changing anything.
     ///
-    /// Whether or not the caller waits, and however long the disk takes, what was written is made: otherwise the log would
-    /// say what is not so.
+    /// Whether or not the caller waits (for the log's deadline, and as long again for the store), and however long the disk
+    /// takes, what was written is made: otherwise the log would say what is not so.
     pub(super) async fn change(
         self: &Arc<Self>,
         entry: StoredEntry,
@@ -46,7 +42,7 @@ impl Gate {
             gate.store_waiting(&mut changes).await?;
             Ok(receipt)
         });
-        match tokio::time::timeout(PATIENCE, work).await {
+        match tokio::time::timeout(self.settings.change_deadline, work).await {
             Ok(Ok(done)) => done,
             Ok(Err(_)) => Err(GateError::Internal("a change ended early")),
             Err(_) => Err(AppendError::Deadline.into()),

@@ -93,7 +93,8 @@ enum ReadyOutcome {
 impl Gate {
     /// Decides one access.
     ///
-    /// Without a request id, all is decided and queued before this returns: what is awaited is small, and only for the disk.
+    /// Without a request id, from a service at home, all is decided and queued before this returns: what is awaited is small,
+    /// and only for the disk.
     ///
     /// # Errors
     /// When the request can't be taken, or no entry can be made durable; then nothing was allowed.
@@ -147,10 +148,8 @@ impl Gate {
         peer: &Peer,
         requests: Vec<AccessRequest>,
     ) -> Result<Answers, GateError> {
-        if requests.iter().all(|request| request.request_id.is_none()) {
-            return self.decide_all(peer, requests).await;
-        }
-        // A caller that hangs up and asks again under the same id gets this answer: it must come to be without them.
+        // A caller that hangs up and asks again under the same id gets this answer, and what is counted on the way needs its
+        // entry: it must come to be without them.
         let (gate, peer) = (Arc::clone(self), peer.clone());
         tokio::spawn(async move { gate.decide_all(&peer, requests).await })
             .await
@@ -158,7 +157,7 @@ impl Gate {
     }
 
     async fn decide_all(
-        &self,
+        self: &Arc<Self>,
         peer: &Peer,
         mut requests: Vec<AccessRequest>,
     ) -> Result<Answers, GateError> {
@@ -182,13 +181,21 @@ impl Gate {
         }
     }
 
-    async fn try_all(&self, peer: &Peer, requests: Vec<AccessRequest>) -> Result<Tried, GateError> {
+    async fn try_all(
+        self: &Arc<Self>,
+        peer: &Peer,
+        requests: Vec<AccessRequest>,
+    ) -> Result<Tried, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
         if let Some(code) = caller.stranger() {
             return Ok(Tried::Stranger(code, requests));
         }
+        let call = match requests.len() {
+            1 => "Check",
+            _ => "BatchCheck",
+        };
         let mut pace = Pace::default();
         let mut cases = Vec::with_capacity(requests.len());
         for request in requests {
@@ -196,7 +203,10 @@ impl Gate {
             cases.push(self.case(&rules, &caller, request, now));
             pace.after(people).await;
         }
-        let known = match self.take_request_ids(peer, &caller, &cases, now).await? {
+        let known = match self
+            .take_request_ids(peer, &caller, call, &cases, now)
+            .await?
+        {
             Ok(known) => known,
             Err(first) => {
                 let requests = cases.into_iter().map(|case| case.request).collect();
@@ -222,7 +232,7 @@ impl Gate {
         match self.queue(ready, entries, now) {
             Ok(queued) => Ok(Tried::Answered(self.finish(queued).await?)),
             Err(error @ AppendError::TooLarge { .. }) => Err(self
-                .refuse_call(peer, &caller, "BatchCheck", error.into(), now)
+                .refuse_call(peer, &caller, call, error.into(), now)
                 .await),
             Err(error) => Err(error.into()),
         }
@@ -249,8 +259,25 @@ impl Gate {
         }
     }
 
+    /// Nobody waits any more; holds the request ids and counts of a call until it is known whether its entries were written.
+    async fn finish_late(&self, late: Queued) {
+        match late.appending.without_deadline().await {
+            Ok(receipts) => {
+                for (ready, receipt) in late.ready.into_iter().zip(receipts.iter()) {
+                    if let ReadyOutcome::Decided {
+                        guard: Some(guard), ..
+                    } = ready.outcome
+                    {
+                        guard.answered(receipt.index(), late.now);
+                    }
+                }
+            }
+            Err(_) => self.take_back(&late.ready, &late.entries),
+        }
+    }
+
     /// Waits until the entries are durable: only then are there answers.
-    async fn finish(&self, queued: Queued) -> Result<Answers, GateError> {
+    async fn finish(self: &Arc<Self>, queued: Queued) -> Result<Answers, GateError> {
         let Queued {
             mut appending,
             ready,
@@ -261,7 +288,14 @@ impl Gate {
             Ok(receipts) => receipts,
             Err(AppendError::Deadline) => {
                 // The entries may still be written, and then they say that this was counted and under which request ids.
-                tokio::spawn(remember_late(appending, ready, now));
+                let gate = Arc::clone(self);
+                let late = Queued {
+                    appending,
+                    ready,
+                    entries,
+                    now,
+                };
+                tokio::spawn(async move { gate.finish_late(late).await });
                 return Err(AppendError::Deadline.into());
             }
             Err(error) => {
@@ -326,6 +360,7 @@ impl Gate {
         &self,
         peer: &Peer,
         caller: &Caller<'_>,
+        call: &'static str,
         cases: &[Case],
         now: Timestamp,
     ) -> Result<Result<Vec<Option<Known>>, watch::Receiver<()>>, GateError> {
@@ -361,7 +396,7 @@ impl Gate {
                         what: "too many request ids within ten minutes",
                         retry_after: Duration::from_secs(10),
                     };
-                    return Err(self.refuse_call(peer, caller, "Check", busy, now).await);
+                    return Err(self.refuse_call(peer, caller, call, busy, now).await);
                 }
                 Known::InFlight(first) => return Ok(Err(first)),
                 known @ (Known::First(_) | Known::Answered(_)) => all.push(Some(known)),
@@ -372,7 +407,7 @@ impl Gate {
         }
         drop(all);
         let error = GateError::Malformed(used);
-        Err(self.refuse_call(peer, caller, "Check", error, now).await)
+        Err(self.refuse_call(peer, caller, call, error, now).await)
     }
 
     async fn prepare(
@@ -684,6 +719,7 @@ fn repeat_of(first: &StoredEntry, asked: StoredEntry) -> StoredEntry {
         request_digest: first.request_digest.clone(),
         decision: first.decision,
         reasons: first.reasons.clone(),
+        further_reasons: first.further_reasons.clone(),
         obligations: first.obligations.clone(),
         policy_revision: first.policy_revision.clone(),
         rule: first.rule.clone(),
@@ -695,20 +731,6 @@ fn repeat_of(first: &StoredEntry, asked: StoredEntry) -> StoredEntry {
         withheld_subjects: first.withheld_subjects.clone(),
         step_up: first.step_up.clone(),
         ..asked
-    }
-}
-
-/// Holds the request ids of a call until it is known whether its entries were written after all.
-async fn remember_late(appending: Appending, ready: Vec<Ready>, now: Timestamp) {
-    if let Ok(receipts) = appending.without_deadline().await {
-        for (ready, receipt) in ready.into_iter().zip(receipts.iter()) {
-            if let ReadyOutcome::Decided {
-                guard: Some(guard), ..
-            } = ready.outcome
-            {
-                guard.answered(receipt.index(), now);
-            }
-        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! How many people's records each person has reached lately: sliding windows, in memory, rebuilt from the log at start.
 //! Bounded by the limits themselves, since nothing past a limit is counted but what was reported afterwards.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
@@ -83,7 +84,9 @@ impl Window {
                 at,
                 relied_on: false,
             };
-            if self.named.insert(*subject, named).is_none() {
+            // One who is counted already stays counted from then.
+            if let Entry::Vacant(slot) = self.named.entry(*subject) {
+                slot.insert(named);
                 self.counted.push_back((at, Counted::Named(*subject)));
                 self.total = self.total.saturating_add(1);
             }
@@ -391,6 +394,21 @@ mod tests {
             counters.reserve("p", &bound(1), &[subject(2)], 1, at(2), false),
             Err(0)
         );
+    }
+
+    #[test]
+    fn somebody_reported_again_within_the_window_is_free_no_longer_than_it() {
+        let counters = Counters::new();
+        let one = [Charge {
+            limit: "read".into(),
+            unnamed: 0,
+            named: vec![subject(1)],
+        }];
+        let hour = |_: &str| Some(HOUR);
+        counters.add("p", &one, at(0), hour);
+        counters.add("p", &one, at(1_800), hour);
+        let again = counters.reserve("p", &bound(1), &[subject(1)], 1, at(3_700), false);
+        assert_eq!(again.unwrap()[0].named, [subject(1)]);
     }
 
     #[test]

@@ -40,9 +40,9 @@ pub struct LoginRequest {
     pub session_ref: Option<Name>,
 }
 
-/// The first step was passed.
+/// The second step is to come.
 #[derive(Debug)]
-pub struct PasswordAccepted {
+pub struct ChallengeOpened {
     /// To be answered with a code.
     pub challenge: String,
     /// Until when.
@@ -82,7 +82,7 @@ impl Gate {
         &self,
         peer: &Peer,
         login: LoginRequest,
-    ) -> Result<PasswordAccepted, GateError> {
+    ) -> Result<ChallengeOpened, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self
@@ -145,7 +145,7 @@ impl Gate {
                 .await);
         };
         self.step_passed(entry).await?;
-        Ok(PasswordAccepted {
+        Ok(ChallengeOpened {
             challenge: challenge.expose().to_owned(),
             expires,
             enrollment_required: credential.second_factor.is_none(),
@@ -285,7 +285,7 @@ impl Gate {
         &self,
         peer: &Peer,
         request: StepUpRequest,
-    ) -> Result<PasswordAccepted, GateError> {
+    ) -> Result<ChallengeOpened, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self
@@ -322,7 +322,7 @@ impl Gate {
         entry::acted_by(&mut entry, &admitted.person);
         entry::in_session(&mut entry, &admitted.ticket);
         self.step_passed(entry).await?;
-        Ok(PasswordAccepted {
+        Ok(ChallengeOpened {
             challenge: challenge.expose().to_owned(),
             expires: expires.min(admitted.ticket.expires),
             enrollment_required: false,

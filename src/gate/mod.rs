@@ -26,7 +26,7 @@ use arc_swap::ArcSwap;
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
 pub use error::{GateError, Violation};
-pub use login::{LoginRequest, PasswordAccepted, StepUpRequest, TicketGiven};
+pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
 pub use read_log::{EntryFilter, Found, Page, ReadEntry};
@@ -53,6 +53,8 @@ pub struct Settings {
     pub built_in: HashMap<[u8; 32], Name>,
     /// SHA-256 of certificates that are no longer accepted.
     pub revoked_certificates: HashSet<[u8; 32]>,
+    /// How long a caller waits for a change; it is made all the same.
+    pub change_deadline: std::time::Duration,
     /// Whether the command line and the console admit a device at a loopback address.
     pub allow_loopback_device: bool,
     /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.

@@ -11,7 +11,7 @@ use super::peer::{Caller, Peer};
 use super::{Credentials, Gate, GateError, entry};
 use crate::decision::rules::Reviews;
 use crate::domain::access::{Action, SubjectRef};
-use crate::domain::ids::{DecisionId, LogIndex, Name};
+use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::network::parse_address;
 use crate::domain::reason::ReasonCode;
 use crate::domain::subject::Pseudonym;
@@ -91,7 +91,7 @@ pub struct ReadEntry {
 /// The session that a stream ends with.
 #[derive(Debug, Clone, Copy)]
 struct Reader {
-    session: crate::domain::ids::SessionId,
+    session: SessionId,
     until: Timestamp,
 }
 
@@ -514,12 +514,8 @@ fn read_entry(
         .map(|subject| subject.0.to_vec())
         .collect();
     entry::detail(&mut entry, "call", call);
-    // A subject's own name prints as nothing here; its pseudonym is above.
-    let conditions = EntryFilter {
-        subject: None,
-        ..sieve.filter.clone()
-    };
-    entry::detail(&mut entry, "filter", conditions.to_string());
+    // Whose data is told by pseudonym above: `Display` leaves the subject out.
+    entry::detail(&mut entry, "filter", sieve.filter.to_string());
     entry
 }
 

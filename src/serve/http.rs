@@ -24,9 +24,11 @@ pub(super) async fn serve(
     let ready = {
         let gate = Arc::clone(&gate);
         move || async move {
-            match gate.log().watch().borrow().health {
-                LogHealth::Writing => (StatusCode::OK, "ready\n"),
-                _ => (
+            let writing = matches!(gate.log().watch().borrow().health, LogHealth::Writing);
+            match (writing, gate.store_answers().await) {
+                (true, true) => (StatusCode::OK, "ready\n"),
+                (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "the store can't be used\n"),
+                (false, _) => (
                     StatusCode::SERVICE_UNAVAILABLE,
                     "the access log can't be written\n",
                 ),
@@ -82,7 +84,7 @@ fn text(gate: &Gate, metrics: &Metrics) -> String {
         (
             "sekisho_refused_connections_total",
             "counter",
-            "Connections dropped because too many were open.",
+            "Connections dropped because too many were open or under way.",
             metrics.refused_connections.load(Ordering::Relaxed),
         ),
     ];

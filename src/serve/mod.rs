@@ -347,6 +347,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         trust_domain: config.trust_domain.clone(),
         built_in,
         revoked_certificates: config.revoked_certificates.clone(),
+        change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
         request_ids_max: config.request_ids_max,
     })

@@ -112,7 +112,8 @@ pub(super) fn incoming(
                     tokio::time::timeout(HANDSHAKE, handshake(acceptor, tcp, places)).await;
                 drop(under_way);
                 match shaken {
-                    Ok(Ok(connection)) => {
+                    Ok(Ok(None)) => Metrics::count(&metrics.refused_connections),
+                    Ok(Ok(Some(connection))) => {
                         Metrics::count(&metrics.connections);
                         // An error is a server that stopped.
                         let _ = send.send(Ok(connection)).await;
@@ -129,18 +130,18 @@ pub(super) fn incoming(
     ReceiverStream::new(receive)
 }
 
-/// A place among the open connections is taken only by who proved a certificate.
+/// A place among the open connections is taken only by who proved a certificate; `None` when there is none.
 async fn handshake(
     acceptor: TlsAcceptor,
     tcp: TcpStream,
     places: Arc<Semaphore>,
-) -> std::io::Result<Connection> {
+) -> std::io::Result<Option<Connection>> {
     tcp.set_nodelay(true)?;
     let stream = acceptor.accept(tcp).await?;
-    let place = places
-        .try_acquire_owned()
-        .map_err(|_| std::io::Error::other("too many connections are open"))?;
-    Connection::new(stream, place)
+    match places.try_acquire_owned() {
+        Ok(place) => Connection::new(stream, place).map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Handshakes under way, by address.

@@ -182,7 +182,8 @@ async fn an_information_manager_sees_their_own_department_and_nobody_else_sees_a
     let accountant = world.log_in("accounting-1").await;
     let other = world.check(read_of(&accountant, "js-1")).await;
     let manager = credentials(&world.log_in("manager-1").await);
-    let get = |index: LogIndex| world.gate.get_entry(&crm(), &manager, Ok(index), "");
+    let crm = crm();
+    let get = |index: LogIndex| world.gate.get_entry(&crm, &manager, Ok(index), "");
     assert_eq!(get(own.index).await.unwrap().entry.person, "adviser-1");
     assert!(matches!(
         get(other.index).await,
@@ -190,7 +191,7 @@ async fn an_information_manager_sees_their_own_department_and_nobody_else_sees_a
     ));
     let refused = world
         .gate
-        .get_entry(&crm(), &credentials(&adviser), Ok(own.index), "")
+        .get_entry(&crm, &credentials(&adviser), Ok(own.index), "")
         .await;
     assert!(matches!(refused, Err(GateError::NotAuthorised(_))));
     let last = world.on_disk().pop().unwrap();

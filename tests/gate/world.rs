@@ -364,6 +364,7 @@ async fn start(
             built_in: HashMap::new(),
             revoked_certificates: [certificate("career-crm", REVOKED).fingerprint].into(),
             allow_loopback_device: false,
+            change_deadline: Duration::from_secs(4),
             request_ids_max: options.request_ids_max,
         },
         rules: Arc::clone(&template.rules),
