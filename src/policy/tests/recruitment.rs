@@ -479,3 +479,31 @@ fn the_revision_is_of_the_policy_and_not_of_the_samples() {
     write(directory.path(), "pack.toml", text + "\n");
     assert_ne!(load(directory.path()).unwrap().rules.revision, shipped);
 }
+
+#[test]
+fn the_pack_that_the_readme_shows_loads() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let block = |start: &str| {
+        let after = readme.split_once(start).unwrap().1;
+        after.split_once("\n```").unwrap().0.to_owned()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        let mut file = std::fs::OpenOptions::new()
+            .create_new(true)
+            .write(true)
+            .open(folder.path().join(name))
+            .unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+    };
+    put("pack.toml", &block("```toml\n"));
+    put("policy.csv", &block("```csv\n"));
+    std::fs::copy(
+        root.join("policies/recruitment/model.conf"),
+        folder.path().join("model.conf"),
+    )
+    .unwrap();
+    let pack = crate::policy::load(folder.path()).unwrap();
+    assert_eq!(&*pack.rules.pack, "clinic");
+}
