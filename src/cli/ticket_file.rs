@@ -99,7 +99,7 @@ impl TicketFile {
     /// When the system refuses, or others can put files there.
     pub(super) fn prepare(&self) -> Result<(), CliError> {
         match self.path.parent() {
-            Some(folder) if self.own_folder => {
+            Some(folder) if self.own_folder || is_missing(folder) => {
                 make_private_directory(folder).map_err(|error| CliError::of_file(&error))
             }
             _ => Ok(()),
@@ -213,6 +213,10 @@ fn remove(path: &Path) -> io::Result<()> {
 /// An instant as people read it: RFC 3339 in UTC, whole seconds.
 pub(super) fn to_the_second(at: Timestamp) -> String {
     Timestamp::from_seconds(at.seconds()).to_string()
+}
+
+fn is_missing(folder: &Path) -> bool {
+    !folder.as_os_str().is_empty() && !folder.exists()
 }
 
 #[cfg(test)]
