@@ -7,19 +7,17 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::admission::Opened;
-use super::content;
-use super::counters::{Bound, Charge};
+use super::case::Case;
+use super::counters::Charge;
 use super::outcome::stored_charge;
 use super::peer::{Caller, Peer};
 use super::repeats::{Guard, Key, Known};
 use super::{Gate, GateError, Violation, entry};
+use crate::decision::Verdict;
 use crate::decision::rules::RuleSet;
-use crate::decision::{self, Demand, Facts, LimitOutcome, Verdict};
-use crate::domain::access::{AccessRequest, Proof, Subjects, TicketText};
+use crate::domain::access::{AccessRequest, TicketText};
 use crate::domain::ids::LogIndex;
 use crate::domain::reason::{ReasonCode, Stage};
-use crate::domain::subject::{Pseudonym, SubjectState};
 use crate::domain::time::Timestamp;
 use crate::log::{AppendError, Appending, Receipt};
 use crate::proto::{EntryKind, StoredEntry};
@@ -34,42 +32,11 @@ pub struct Answer {
     /// The person's ticket, renewed by this use.
     pub renewed_ticket: Option<TicketText>,
     /// That this very call is in the log.
-    receipt: Receipt,
+    pub(super) receipt: Receipt,
 }
 
 /// The answers to a batch, in its order.
 pub type Answers = Vec<Answer>;
-
-/// One request with all that is known about it.
-struct Case {
-    request: AccessRequest,
-    opened: Opened,
-    pseudonyms: Vec<Pseudonym>,
-    states: Vec<Arc<SubjectState>>,
-}
-
-impl Case {
-    fn facts<'a>(&'a self, caller: &Caller<'a>, now: Timestamp) -> Facts<'a> {
-        Facts {
-            now,
-            request: &self.request,
-            caller: caller.facts(),
-            ticket: self.opened.facts,
-            person: self.opened.person.as_deref(),
-            subjects: &self.states,
-        }
-    }
-
-    /// Digest of what is asked: all but the id, the proof as person and time of second step.
-    fn content(&self) -> [u8; 32] {
-        let person = self.opened.ticket.as_ref();
-        content::digest(
-            &self.request,
-            &self.pseudonyms,
-            person.map(|ticket| (&*ticket.person, ticket.second_step)),
-        )
-    }
-}
 
 /// What became of one request, beside its entry.
 struct Ready {
@@ -314,47 +281,6 @@ impl Gate {
             .collect())
     }
 
-    fn case(
-        &self,
-        rules: &RuleSet,
-        caller: &Caller<'_>,
-        mut request: AccessRequest,
-        now: Timestamp,
-    ) -> Case {
-        request.client_ip = match request.proof {
-            Proof::Workload => request.client_ip,
-            _ => self.device_address(caller, request.client_ip),
-        };
-        let ticket = match &request.proof {
-            Proof::Ticket(ticket) => Some(ticket),
-            Proof::Missing | Proof::Workload => None,
-        };
-        let opened = self.open_ticket(
-            rules,
-            caller,
-            ticket,
-            request.client_ip,
-            request.session_ref.as_deref(),
-            now,
-        );
-        let pseudonyms: Vec<Pseudonym> = request
-            .subjects
-            .named()
-            .iter()
-            .map(|subject| self.keyring.pseudonyms.pseudonym(subject))
-            .collect();
-        let states = pseudonyms
-            .iter()
-            .map(|pseudonym| self.subjects.state(pseudonym))
-            .collect();
-        Case {
-            request,
-            opened,
-            pseudonyms,
-            states,
-        }
-    }
-
     /// Takes every request id, or none: waiting with one in hand for another's could wait for ever. `Err` is what to wait for.
     async fn take_request_ids(
         &self,
@@ -478,30 +404,6 @@ impl Gate {
         Ok((ready, entry))
     }
 
-    /// The verdict, and what was reserved for it; a repeat reserves nothing.
-    fn decide_case(
-        &self,
-        rules: &RuleSet,
-        caller: &Caller<'_>,
-        case: &Case,
-        repeats: bool,
-        now: Timestamp,
-    ) -> (Verdict, Vec<Charge>) {
-        let mut charges = Vec::new();
-        let verdict = decision::decide(rules, &case.facts(caller, now), |demand, passed| {
-            let only_look = !passed || repeats;
-            match self.reserve(rules, case, demand, now, only_look) {
-                Ok(_) if only_look => LimitOutcome::Within,
-                Ok(reserved) => {
-                    charges = reserved;
-                    LimitOutcome::Within
-                }
-                Err(position) => LimitOutcome::Exceeded(position),
-            }
-        });
-        (verdict, charges)
-    }
-
     async fn repeat(
         &self,
         peer: &Peer,
@@ -532,127 +434,12 @@ impl Gate {
         Ok((ready, entry))
     }
 
-    /// Says who asked for what. Takes the case: its words become the entry's.
-    fn who_and_what(
-        &self,
-        peer: &Peer,
-        rules: &RuleSet,
-        caller: &Caller<'_>,
-        case: Case,
-        now: Timestamp,
-    ) -> Result<StoredEntry, GateError> {
-        let Case {
-            mut request,
-            opened,
-            pseudonyms,
-            ..
-        } = case;
-        let mut entry = entry::event(EntryKind::Decision, now, caller, peer);
-        entry.decision_id = entry::new_id(now).to_bytes();
-        if let Some(person) = &opened.person {
-            entry::acted_by(&mut entry, person);
-        } else if let Some(ticket) = &opened.ticket {
-            entry.person = ticket.person.to_string();
-        }
-        if request.proof == Proof::Workload
-            && let Some(role) = caller.service.and_then(|service| service.workload_role)
-        {
-            entry.roles = vec![rules.roles.name(role).to_owned()];
-        }
-        if let Some(ticket) = &opened.ticket {
-            entry::in_session(&mut entry, ticket);
-        }
-        if let Some(reason) = request.break_glass.take() {
-            entry.break_glass_reason_sealed = self
-                .keyring
-                .log_text
-                .seal(&entry.decision_id, reason.as_bytes())
-                .map_err(|_| GateError::Internal("the reason could not be sealed"))?;
-        }
-        entry::asked(&mut entry, request, &pseudonyms);
-        Ok(entry)
-    }
-
-    fn reserve(
-        &self,
-        rules: &RuleSet,
-        case: &Case,
-        demand: &Demand,
-        now: Timestamp,
-        only_look: bool,
-    ) -> Result<Vec<Charge>, usize> {
-        let limits: Vec<(usize, Bound<'_>)> = demand
-            .limits
-            .iter()
-            .filter_map(|position| {
-                let limit = rules.limits.get(*position)?;
-                let bound = Bound {
-                    id: &limit.id,
-                    people: limit.people,
-                    window: limit.window,
-                };
-                Some((*position, bound))
-            })
-            .collect();
-        let bounds: Vec<Bound<'_>> = limits.iter().map(|(_, bound)| *bound).collect();
-        let subjects: Vec<Pseudonym> = demand
-            .subjects
-            .iter()
-            .filter_map(|position| case.pseudonyms.get(*position).copied())
-            .collect();
-        let person = case.opened.person.as_ref().map_or("", |person| &*person.id);
-        self.counters
-            .reserve(person, &bounds, &subjects, demand.records, now, only_look)
-            .map_err(|position| {
-                limits
-                    .get(position)
-                    .map_or(usize::MAX, |(position, _)| *position)
-            })
-    }
-
     fn take_back(&self, ready: &[Ready], entries: &[StoredEntry]) {
         for (one, entry) in ready.iter().zip(entries) {
             if let ReadyOutcome::Decided { charges, .. } = &one.outcome {
                 self.counters.release(&entry.person, charges);
             }
         }
-    }
-
-    /// A caller that is nobody, or not where it belongs: decided like any, but logged with a limit and without the lists it
-    /// sent, so that it can't fill the disk.
-    async fn refuse_stranger(
-        &self,
-        peer: &Peer,
-        request: Option<AccessRequest>,
-        code: ReasonCode,
-        count: u64,
-    ) -> Result<Answers, GateError> {
-        let Some(mut request) = request else {
-            return Ok(Vec::new());
-        };
-        request.subjects = Subjects::Unnamed;
-        let rules = self.rules.load_full();
-        let now = self.now();
-        let caller = self.caller(&rules, peer, now);
-        let case = self.case(&rules, &caller, request, now);
-        let facts = case.facts(&caller, now);
-        let verdict = decision::decide(&rules, &facts, |_, _| LimitOutcome::Exceeded(usize::MAX));
-        if verdict.is_allowed() {
-            return Err(GateError::Internal("a stranger was allowed"));
-        }
-        let mut entry = self.who_and_what(peer, &rules, &caller, case, now)?;
-        entry.categories.clear();
-        entry::decided(&mut entry, &rules, verdict, Vec::new(), now);
-        let key = (peer.certificate.fingerprint, code.name());
-        let (entry, receipt) = self.refusals.log(&self.log, key, entry, count).await?;
-        let answer = Answer {
-            entry,
-            index: receipt.index(),
-            renewed_ticket: None,
-            receipt,
-        };
-        let copies = usize::try_from(count).unwrap_or(usize::MAX);
-        Ok(vec![answer; copies])
     }
 }
 

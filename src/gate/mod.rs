@@ -3,6 +3,7 @@
 //! receipt of the log.
 
 mod admission;
+mod case;
 mod changes;
 mod check;
 mod content;
@@ -16,6 +17,7 @@ mod read_log;
 mod refusals;
 mod repeats;
 mod start;
+mod strangers;
 mod subjects;
 
 use std::collections::{HashMap, HashSet};
