@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::certificates::Authority;
 use super::init::{self, Plan};
-use super::{Failure, people, sample, serve};
+use super::{Failure, sample, serve};
 use crate::domain::time::{Clock, SystemClock};
 use crate::files;
 use crate::policy::{self, Pack};
@@ -110,9 +110,4 @@ fn certificates(data: &Path, folder: &Path, pack: &Pack) -> Result<(), Failure> 
         files::write_private(&folder.join(name), &bytes).map_err(Failure::cannot_create)?;
     }
     Ok(())
-}
-
-/// Read here so that the guide can show a password that works.
-pub(super) fn password_of(data: &Path, id: &str) -> Result<String, Failure> {
-    people::find(data, id).map(|person| person.password)
 }

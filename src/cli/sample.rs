@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::{Failure, dev};
+use super::{Failure, people};
 use crate::decision::rules::RuleSet;
 use crate::decision::{self, CallerFacts, Facts, GenuineTicket, LimitOutcome, TicketFacts};
 use crate::domain::access::{AccessRequest, Action, Basis, Consent, Proof, Provision, Subjects};
@@ -154,7 +154,7 @@ pub(super) fn guide(
         purpose,
     } = sample;
     let person = &person.id;
-    let password = dev::password_of(data, person)?;
+    let password = people::find(data, person)?.password;
     let check = |purpose: &str| {
         format!(
             r#"call -d "{{\"actor\":{{\"session_ticket\":\"$TICKET\",\"client_ip\":\"{client_ip}\",\"session_ref\":\"s-1\"}},\"action\":\"ACTION_READ\",\"data\":{{\"system\":\"{system}\",\"subject_kind\":\"{kind}\",\"subject_ref\":\"subject-1\",\"categories\":[\"{category}\"]}},\"purpose\":\"{purpose}\"}}" {grpc} sekisho.v1.AccessService/Check"#
