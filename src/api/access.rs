@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::read::Fields;
 use super::write;
-use super::{errors, malformed, not_supported_yet, peer, to_its_end};
+use super::{errors, not_supported_yet, peer, taken, to_its_end};
 use crate::domain::access::SUBJECTS_MAX;
 use crate::gate::{Gate, OutcomeReport, Violation};
 use crate::proto::access_service_server::AccessService;
@@ -43,12 +43,7 @@ impl AccessService for Access {
         let peer = peer::of(&request)?;
         let mut fields = Fields::default();
         let access = fields.access(request.into_inner(), None);
-        let access = match fields.finish(access) {
-            Ok(access) => access,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "Check", violations).await);
-            }
-        };
+        let access = taken(&self.gate, &peer, "Check", fields.finish(access)).await?;
         let answer = self
             .gate
             .check(&peer, access)
@@ -66,12 +61,7 @@ impl AccessService for Access {
     ) -> Result<Response<BatchCheckResponse>, Status> {
         let peer = peer::of(&request)?;
         let batch = request.into_inner();
-        let accesses = match read_batch(batch) {
-            Ok(accesses) => accesses,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "BatchCheck", violations).await);
-            }
-        };
+        let accesses = taken(&self.gate, &peer, "BatchCheck", read_batch(batch)).await?;
         let answers = self
             .gate
             .check_batch(&peer, accesses)
@@ -112,12 +102,7 @@ impl AccessService for Access {
             abandoned: report.abandoned,
             subjects,
         });
-        let report = match fields.finish(report) {
-            Ok(report) => report,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "ReportOutcome", violations).await);
-            }
-        };
+        let report = taken(&self.gate, &peer, "ReportOutcome", fields.finish(report)).await?;
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move { gate.report_outcome(&peer, report).await })
             .await

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::read::{self, Fields};
 use super::write;
-use super::{errors, malformed, not_supported_yet, peer};
+use super::{errors, not_supported_yet, peer, taken};
 use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::LogIndex;
 use crate::domain::network::{parse_address, parse_block};
@@ -153,10 +153,13 @@ impl AccessLogService for Logs {
             size: usize::try_from(size).unwrap_or(1),
             start: read::page_start(&mut fields, &request.page_token),
         };
-        let (filter, page) = match fields.finish(Some((filter, page))) {
-            Ok(both) => both,
-            Err(violations) => return Err(malformed(&self.gate, &peer, "Search", violations).await),
-        };
+        let (filter, page) = taken(
+            &self.gate,
+            &peer,
+            "Search",
+            fields.finish(Some((filter, page))),
+        )
+        .await?;
         let found = self
             .gate
             .search(&peer, &credentials, filter, page)
@@ -188,12 +191,7 @@ impl AccessLogService for Logs {
                 None
             }
         };
-        let by = match fields.finish(by) {
-            Ok(by) => by,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "GetEntry", violations).await);
-            }
-        };
+        let by = taken(&self.gate, &peer, "GetEntry", fields.finish(by)).await?;
         let mut read = self
             .gate
             .get_entry(&peer, &credentials, by, &request.log)
@@ -226,10 +224,7 @@ impl AccessLogService for Logs {
             }
         }
         let filter = filter(&mut fields, &wanted);
-        let filter = match fields.finish(Some(filter)) {
-            Ok(filter) => filter,
-            Err(violations) => return Err(malformed(&self.gate, &peer, "Tail", violations).await),
-        };
+        let filter = taken(&self.gate, &peer, "Tail", fields.finish(Some(filter))).await?;
         let found = self
             .gate
             .tail(&peer, &credentials, filter)

@@ -6,7 +6,7 @@ use tonic::{Request, Response, Status};
 
 use super::read::Fields;
 use super::write;
-use super::{errors, malformed, not_supported_yet, peer, to_its_end};
+use super::{errors, not_supported_yet, peer, taken, to_its_end};
 use crate::gate::{ChallengeOpened, Credentials, Gate, LoginRequest, StepUpRequest, TicketGiven};
 use crate::identity::password::Secret;
 use crate::proto::authentication_service_server::AuthenticationService;
@@ -69,12 +69,7 @@ impl AuthenticationService for Authentication {
             client_ip,
             session_ref,
         });
-        let login = match fields.finish(login) {
-            Ok(login) => login,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "VerifyPassword", violations).await);
-            }
-        };
+        let login = taken(&self.gate, &peer, "VerifyPassword", fields.finish(login)).await?;
         let gate = Arc::clone(&self.gate);
         let accepted = to_its_end(async move { gate.verify_password(&peer, login).await })
             .await
@@ -107,12 +102,13 @@ impl AuthenticationService for Authentication {
                 None
             }
         };
-        let (challenge, code) = match fields.finish(challenge.zip(code)) {
-            Ok(both) => both,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "VerifySecondFactor", violations).await);
-            }
-        };
+        let (challenge, code) = taken(
+            &self.gate,
+            &peer,
+            "VerifySecondFactor",
+            fields.finish(challenge.zip(code)),
+        )
+        .await?;
         let gate = Arc::clone(&self.gate);
         let given =
             to_its_end(async move { gate.verify_second_factor(&peer, &challenge, &code).await })
@@ -148,12 +144,13 @@ impl AuthenticationService for Authentication {
             client_ip: fields.address("client_ip", &request.client_ip),
             session_ref: fields.name("session_ref", &request.session_ref),
         };
-        let credentials = match fields.finish(Some(credentials)) {
-            Ok(credentials) => credentials,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "BeginStepUp", violations).await);
-            }
-        };
+        let credentials = taken(
+            &self.gate,
+            &peer,
+            "BeginStepUp",
+            fields.finish(Some(credentials)),
+        )
+        .await?;
         let gate = Arc::clone(&self.gate);
         let accepted = to_its_end(async move {
             gate.begin_step_up(&peer, StepUpRequest { credentials })
@@ -179,12 +176,7 @@ impl AuthenticationService for Authentication {
         if ticket.is_none() && request.session_ticket.trim().is_empty() {
             fields.wrong("session_ticket", "is missing");
         }
-        let ticket = match fields.finish(ticket) {
-            Ok(ticket) => ticket,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "EndSession", violations).await);
-            }
-        };
+        let ticket = taken(&self.gate, &peer, "EndSession", fields.finish(ticket)).await?;
         let gate = Arc::clone(&self.gate);
         to_its_end(async move { gate.end_session(&peer, &ticket).await })
             .await
@@ -205,12 +197,13 @@ impl AuthenticationService for Authentication {
             session_ref: fields.name("session_ref", &request.session_ref),
         };
         let new_session_ref = fields.name("new_session_ref", &request.new_session_ref);
-        let credentials = match fields.finish(Some(credentials)) {
-            Ok(credentials) => credentials,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "ExchangeTicket", violations).await);
-            }
-        };
+        let credentials = taken(
+            &self.gate,
+            &peer,
+            "ExchangeTicket",
+            fields.finish(Some(credentials)),
+        )
+        .await?;
         let gate = Arc::clone(&self.gate);
         let given = to_its_end(async move {
             gate.exchange_ticket(&peer, &credentials, new_session_ref)

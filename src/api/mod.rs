@@ -35,9 +35,17 @@ async fn to_its_end<T: Send + 'static>(
     }
 }
 
-/// Refuses fields that can't be taken, with an entry.
-async fn malformed(gate: &Gate, peer: &Peer, call: &str, violations: Vec<Violation>) -> Status {
-    errors::status(gate.malformed(peer, call, violations).await)
+/// What was read; or a refusal that names every field that can't be taken, with its entry.
+async fn taken<T>(
+    gate: &Gate,
+    peer: &Peer,
+    call: &str,
+    read: Result<T, Vec<Violation>>,
+) -> Result<T, Status> {
+    match read {
+        Ok(value) => Ok(value),
+        Err(violations) => Err(errors::status(gate.malformed(peer, call, violations).await)),
+    }
 }
 
 /// Refuses a method that isn't there yet, with an entry.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::read::Fields;
-use super::{errors, malformed, peer, to_its_end};
+use super::{errors, peer, taken, to_its_end};
 use crate::domain::access::SubjectRef;
 use crate::gate::{DateSet, Gate, HoldChange};
 use crate::proto::subject_service_server::SubjectService;
@@ -64,12 +64,7 @@ impl SubjectService for Subjects {
             &request.hold,
             &request.reference,
         );
-        let change = match fields.finish(change) {
-            Ok(change) => change,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "RegisterHold", violations).await);
-            }
-        };
+        let change = taken(&self.gate, &peer, "RegisterHold", fields.finish(change)).await?;
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move { gate.register_hold(&peer, change).await })
             .await
@@ -91,12 +86,7 @@ impl SubjectService for Subjects {
             &request.hold,
             &request.reference,
         );
-        let change = match fields.finish(change) {
-            Ok(change) => change,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "ReleaseHold", violations).await);
-            }
-        };
+        let change = taken(&self.gate, &peer, "ReleaseHold", fields.finish(change)).await?;
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move { gate.release_hold(&peer, &credentials, change).await })
             .await
@@ -127,12 +117,7 @@ impl SubjectService for Subjects {
                 value,
                 reference,
             });
-        let change = match fields.finish(change) {
-            Ok(change) => change,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "SetDate", violations).await);
-            }
-        };
+        let change = taken(&self.gate, &peer, "SetDate", fields.finish(change)).await?;
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move { gate.set_date(&peer, change).await })
             .await
@@ -161,12 +146,13 @@ impl SubjectService for Subjects {
             .enumerate()
             .filter_map(|(position, hold)| fields.required(&format!("holds[{position}]"), hold))
             .collect();
-        let (subjects, holds) = match fields.finish(Some((subjects, holds))) {
-            Ok(both) => both,
-            Err(violations) => {
-                return Err(malformed(&self.gate, &peer, "FilterSubjects", violations).await);
-            }
-        };
+        let (subjects, holds) = taken(
+            &self.gate,
+            &peer,
+            "FilterSubjects",
+            fields.finish(Some((subjects, holds))),
+        )
+        .await?;
         let held = self
             .gate
             .filter_subjects(&peer, &subjects, &holds)

@@ -388,7 +388,7 @@ impl Gate {
     ) -> Result<(Ready, StoredEntry), GateError> {
         let renewed_ticket = self.renewed(rules, &case, &verdict, now);
         let used = case.opened.ticket.is_some() && comes_in(&verdict);
-        let digest = guard.as_ref().map(|_| case.content().to_vec());
+        let digest = guard.as_ref().map(|guard| guard.content().to_vec());
         let stored = charges
             .iter()
             .map(|charge| stored_charge(charge, &case.pseudonyms))

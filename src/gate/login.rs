@@ -473,14 +473,16 @@ impl Gate {
         call: &'static str,
         now: Timestamp,
     ) -> Result<Caller<'a>, GateError> {
-        let caller = self.caller_at_home(rules, peer, call, now).await?;
-        match caller.service {
-            Some(service) if service.acts_for_people => Ok(caller),
-            _ => {
-                let error = GateError::Refused(ReasonCode::CallerMayNotActForPeople);
-                Err(self.refuse_call(peer, &caller, call, error, now).await)
-            }
-        }
+        let otherwise = GateError::Refused(ReasonCode::CallerMayNotActForPeople);
+        self.caller_that(
+            |service| service.acts_for_people,
+            otherwise,
+            rules,
+            peer,
+            call,
+            now,
+        )
+        .await
     }
 
     fn step_entry(

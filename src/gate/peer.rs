@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::Gate;
+use super::{Gate, GateError};
 use crate::decision::rules::{RuleSet, Service};
 use crate::decision::{self, CallerFacts};
 use crate::domain::reason::ReasonCode;
@@ -106,5 +106,40 @@ impl Gate {
             caller.service = rules.services.get(id);
         }
         caller
+    }
+
+    /// The caller of a call other than `Check`: a service that is known and calls from its own blocks.
+    pub(super) async fn caller_at_home<'a>(
+        &'a self,
+        rules: &'a RuleSet,
+        peer: &'a Peer,
+        call: &'static str,
+        now: Timestamp,
+    ) -> Result<Caller<'a>, GateError> {
+        let caller = self.caller(rules, peer, now);
+        match caller.stranger() {
+            None => Ok(caller),
+            Some(code) => {
+                let error = GateError::Refused(code);
+                Err(self.refuse_call(peer, &caller, call, error, now).await)
+            }
+        }
+    }
+
+    /// A caller at home whose service `may`; anyone else is refused, `otherwise` telling why.
+    pub(super) async fn caller_that<'a>(
+        &'a self,
+        may: impl Fn(&Service) -> bool + Send,
+        otherwise: GateError,
+        rules: &'a RuleSet,
+        peer: &'a Peer,
+        call: &'static str,
+        now: Timestamp,
+    ) -> Result<Caller<'a>, GateError> {
+        let caller = self.caller_at_home(rules, peer, call, now).await?;
+        if caller.service.is_some_and(may) {
+            return Ok(caller);
+        }
+        Err(self.refuse_call(peer, &caller, call, otherwise, now).await)
     }
 }

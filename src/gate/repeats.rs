@@ -159,6 +159,11 @@ pub(super) struct Guard {
 }
 
 impl Guard {
+    /// Digest of what was asked.
+    pub(super) const fn content(&self) -> &ContentDigest {
+        &self.content
+    }
+
     /// The answer is durable at `index`.
     pub(super) fn answered(self, index: LogIndex, at: Timestamp) {
         // Replacing the slot drops its sender, which wakes those who wait; the drop below then finds nothing in flight.

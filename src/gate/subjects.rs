@@ -8,7 +8,7 @@ use super::changes::Always;
 use super::peer::{Caller, Peer};
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision;
-use crate::decision::rules::RuleSet;
+use crate::decision::rules::{RuleSet, Service};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::reason::ReasonCode;
@@ -255,18 +255,11 @@ impl Gate {
     ) -> Result<Vec<u32>, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
+        let otherwise = GateError::NotAuthorised("only a service that holds data may ask this");
+        let holds_data = |service: &Service| !service.systems.is_empty();
         let caller = self
-            .caller_at_home(&rules, peer, "FilterSubjects", now)
+            .caller_that(holds_data, otherwise, &rules, peer, "FilterSubjects", now)
             .await?;
-        if caller
-            .service
-            .is_none_or(|service| service.systems.is_empty())
-        {
-            let error = GateError::NotAuthorised("only a service that holds data may ask this");
-            return Err(self
-                .refuse_call(peer, &caller, "FilterSubjects", error, now)
-                .await);
-        }
         for (position, hold) in holds.iter().enumerate() {
             if rules.holds.id(hold).is_none()
                 && !rules.retention.iter().any(|rule| *rule.id == **hold)
@@ -313,15 +306,16 @@ impl Gate {
         call: &'static str,
         now: Timestamp,
     ) -> Result<Caller<'a>, GateError> {
-        let caller = self.caller_at_home(rules, peer, call, now).await?;
-        match caller.service {
-            Some(service) if service.registers_subjects => Ok(caller),
-            _ => {
-                let error =
-                    GateError::NotAuthorised("the policy lets this service register nothing");
-                Err(self.refuse_call(peer, &caller, call, error, now).await)
-            }
-        }
+        let otherwise = GateError::NotAuthorised("the policy lets this service register nothing");
+        self.caller_that(
+            |service| service.registers_subjects,
+            otherwise,
+            rules,
+            peer,
+            call,
+            now,
+        )
+        .await
     }
 
     async fn known_hold(
@@ -338,24 +332,6 @@ impl Gate {
         }
         let error = GateError::Malformed(vec![Violation::new("hold", unknown_hold(rules))]);
         Err(self.refuse_call(peer, caller, call, error, now).await)
-    }
-
-    /// The caller of a call other than `Check`: a service that is known and calls from its own blocks.
-    pub(super) async fn caller_at_home<'a>(
-        &'a self,
-        rules: &'a RuleSet,
-        peer: &'a Peer,
-        call: &'static str,
-        now: Timestamp,
-    ) -> Result<Caller<'a>, GateError> {
-        let caller = self.caller(rules, peer, now);
-        match caller.stranger() {
-            None => Ok(caller),
-            Some(code) => {
-                let error = GateError::Refused(code);
-                Err(self.refuse_call(peer, &caller, call, error, now).await)
-            }
-        }
     }
 }
 
