@@ -8,6 +8,7 @@
 //! pseudonyms ...
 //! seeds      ...
 //! log-text   ...
+//! log-signing ...
 //! pepper     ...
 //! ```
 //!
@@ -20,7 +21,7 @@ use std::path::Path;
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
 
-pub use super::keys::{KeyId, Pepper, PseudonymKey, SealError, SealingKey};
+pub use super::keys::{KeyId, LogSigningSeed, Pepper, PseudonymKey, SealError, SealingKey};
 pub use super::ticket::TicketKeys;
 
 use super::keys::{KEY_BYTES, Key};
@@ -37,8 +38,9 @@ const TICKETS: &str = "tickets";
 const PSEUDONYMS: &str = "pseudonyms";
 const SEEDS: &str = "seeds";
 const LOG_TEXT: &str = "log-text";
+const LOG_SIGNING: &str = "log-signing";
 const PEPPER: &str = "pepper";
-const PURPOSES: [&str; 5] = [TICKETS, PSEUDONYMS, SEEDS, LOG_TEXT, PEPPER];
+const PURPOSES: [&str; 6] = [TICKETS, PSEUDONYMS, SEEDS, LOG_TEXT, LOG_SIGNING, PEPPER];
 
 /// Every long-lived key. Wiped when dropped; prints ids only.
 #[derive(Debug)]
@@ -51,6 +53,8 @@ pub struct Keyring {
     pub seeds: SealingKey,
     /// Seals free text in the log.
     pub log_text: SealingKey,
+    /// Signs the log's checkpoints.
+    pub log_signing: LogSigningSeed,
     /// Goes into password hashes.
     pub pepper: Pepper,
 }
@@ -175,6 +179,7 @@ fn read(text: &str) -> Result<Keyring, KeyringError> {
         pseudonyms: PseudonymKey::new(&only(PSEUDONYMS)?),
         seeds: SealingKey::new(&seeds, &older_seeds),
         log_text: SealingKey::new(&log_text, &older_log_text),
+        log_signing: LogSigningSeed::new(&only(LOG_SIGNING)?),
         pepper: Pepper::new(&only(PEPPER)?),
     })
 }

@@ -241,6 +241,35 @@ impl fmt::Debug for SealingKey {
     }
 }
 
+/// The seed of the Ed25519 key (RFC 8032) that signs the log's checkpoints. It is not in the log's directory: whoever can
+/// only write there can't sign what they made of the log.
+#[derive(Clone)]
+pub struct LogSigningSeed {
+    id: KeyId,
+    bytes: Zeroizing<[u8; KEY_BYTES]>,
+}
+
+impl LogSigningSeed {
+    pub(super) fn new(key: &Key) -> Self {
+        Self {
+            id: key.id,
+            bytes: key.bytes.clone(),
+        }
+    }
+
+    /// The seed, for the log's signer alone.
+    #[must_use]
+    pub fn expose(&self) -> &[u8; KEY_BYTES] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for LogSigningSeed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LogSigningSeed({})", self.id)
+    }
+}
+
 /// Goes into every password hash and is not in the store: whoever has only the store can't try passwords.
 #[derive(Clone)]
 pub struct Pepper {

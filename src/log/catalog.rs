@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::error::ReadError;
+use super::read::SegmentSpan;
 use super::scan::{self, ScanError};
 use super::segment::{self, HEADER_BYTES, Header, Times};
 
@@ -222,6 +223,22 @@ impl Catalog {
     /// How many entries are durable.
     pub(super) fn len(&self) -> u64 {
         self.live().blocks(Blocks::next_index)
+    }
+
+    /// All segments, in order.
+    pub(super) fn segments(&self) -> Vec<SegmentSpan> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let closed = state.closed.iter().map(|closed| SegmentSpan {
+            first: closed.first_index,
+            next: closed.next_first,
+            closed: true,
+        });
+        let live = SegmentSpan {
+            first: state.live.first_index,
+            next: state.live.blocks(Blocks::next_index),
+            closed: false,
+        };
+        closed.chain([live]).collect()
     }
 
     pub(super) fn live(&self) -> Arc<Segment> {

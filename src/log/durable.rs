@@ -43,6 +43,8 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
 pub(super) trait DiskFile: fmt::Debug + Send {
     /// Takes the space up to `length`; the new bytes read as zeros.
     fn allocate(&self, length: u64) -> io::Result<()>;
+    /// Cuts the file off at `length`, which gives the space behind it back.
+    fn truncate(&self, length: u64) -> io::Result<()>;
     /// Writes all of `bytes`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// `fdatasync`.
@@ -99,6 +101,10 @@ impl DiskFile for RealFile {
             Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.0.set_len(length),
             other => Ok(other?),
         }
+    }
+
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -43,7 +43,7 @@ use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use queue::{Appending, Receipt, Receipts};
-pub use read::{Kept, LogReader, Period};
+pub use read::{Kept, LogReader, Period, SegmentSpan};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;

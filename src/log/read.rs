@@ -97,6 +97,12 @@ impl LogReader {
         self.len() == 0
     }
 
+    /// The segments, in order; the last is the live one.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentSpan> {
+        self.catalog.segments()
+    }
+
     /// The entry at `index`; `None` beyond the end.
     ///
     /// # Errors
@@ -251,6 +257,17 @@ impl LogReader {
         }
         Ok(block)
     }
+}
+
+/// Which entries a segment holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentSpan {
+    /// Index of its first entry.
+    pub first: u64,
+    /// Index after its last durable entry.
+    pub next: u64,
+    /// Whether it is written no more.
+    pub closed: bool,
 }
 
 /// A stretch of time that entries are wanted from.

@@ -109,6 +109,7 @@ pub(super) enum Call {
     Remove,
     SyncDirectory,
     Allocate,
+    Truncate,
     Write,
     SyncData,
     SyncAll,
@@ -195,6 +196,10 @@ impl DiskFile for TestFile {
             return Err(error);
         }
         self.0.write_at(bytes, offset)
+    }
+    fn truncate(&self, length: u64) -> io::Result<()> {
+        self.1.call(Call::Truncate)?;
+        self.0.truncate(length)
     }
     fn sync_data(&self) -> io::Result<()> {
         while self.1.stalled.load(Ordering::SeqCst) {

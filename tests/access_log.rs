@@ -1,0 +1,12 @@
+//! The access log from outside: what it proves, who it tells, how it is exported, kept, disposed of and restored. Each test is
+//! named by the rule that it checks, and goes through the shipped binary or a real directory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "unwrapping and telling is how a test fails, in its helpers too"
+)]
+
+mod support;
