@@ -14,6 +14,7 @@
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
+//! | `note` | checkpoints, signed; keys that verify them |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -23,6 +24,7 @@ mod catalog;
 mod durable;
 mod error;
 mod merkle;
+mod note;
 mod open;
 mod queue;
 mod read;
@@ -42,6 +44,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
+pub use note::{
+    Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
+};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 
