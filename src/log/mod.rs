@@ -15,6 +15,7 @@
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
+//! | `note` | checkpoints, signed; keys that verify them |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -25,6 +26,7 @@ mod durable;
 mod error;
 mod footing;
 mod merkle;
+mod note;
 mod open;
 mod queue;
 mod read;
@@ -45,6 +47,9 @@ use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use footing::SpaceTiers;
+pub use note::{
+    Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
+};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 
