@@ -43,7 +43,7 @@ pub enum ProofError {
 ///
 /// # Errors
 /// When a hash can't be read. `index` MUST be below `size`; for another the path is empty, which proves nothing.
-pub(super) fn inclusion(index: u64, size: u64, nodes: &dyn Nodes) -> Result<Vec<Hash>, ReadError> {
+pub(super) fn inclusion(nodes: &dyn Nodes, index: u64, size: u64) -> Result<Vec<Hash>, ReadError> {
     let mut path = Vec::new();
     if index >= size {
         return Ok(path);
@@ -66,7 +66,7 @@ pub(super) fn inclusion(index: u64, size: u64, nodes: &dyn Nodes) -> Result<Vec<
 ///
 /// # Errors
 /// When a hash can't be read. `old` MUST NOT be above `new`; the path is empty then, and when they are equal or `old` is 0.
-pub(super) fn consistency(old: u64, new: u64, nodes: &dyn Nodes) -> Result<Vec<Hash>, ReadError> {
+pub(super) fn consistency(nodes: &dyn Nodes, old: u64, new: u64) -> Result<Vec<Hash>, ReadError> {
     let mut path = Vec::new();
     if old == 0 || old >= new {
         return Ok(path);
@@ -279,16 +279,6 @@ impl fmt::Display for InclusionProof {
     }
 }
 
-/// The text of a proof that was just made.
-pub(super) fn text(index: u64, path: &[Hash], checkpoint: &SignedNote) -> String {
-    let proof = InclusionProof {
-        index,
-        path: path.to_vec(),
-        checkpoint: checkpoint.clone(),
-    };
-    proof.to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -387,7 +377,7 @@ mod tests {
             for index in 0..size {
                 let at = usize::try_from(index).unwrap();
                 let leaf = leaf_hash(&all[at]);
-                let path = inclusion(index, size, &nodes).unwrap();
+                let path = inclusion(&nodes, index, size).unwrap();
                 if is_compared(size) {
                     let leaves = &all[..usize::try_from(size).unwrap()];
                     assert_eq!(path, naive_path(at, leaves));
@@ -414,7 +404,7 @@ mod tests {
             let leaves = &all[..usize::try_from(new).unwrap()];
             let new_root = &roots[usize::try_from(new).unwrap()];
             for old in 0..=new {
-                let path = consistency(old, new, &nodes).unwrap();
+                let path = consistency(&nodes, old, new).unwrap();
                 if old > 0 && is_compared(new) {
                     let expected = naive_subproof(usize::try_from(old).unwrap(), leaves, true);
                     assert_eq!(path, expected, "{old} {new}");
@@ -438,7 +428,7 @@ mod tests {
             path.iter().map(|hash| HEXLOWER.encode(hash)).collect()
         };
         assert_eq!(
-            hex(inclusion(0, 8, &nodes).unwrap()),
+            hex(inclusion(&nodes, 0, 8).unwrap()),
             [
                 "96a296d224f285c67bee93c30f8a309157f0daa35dc5b87e410b78630a09cfc7",
                 "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
@@ -446,7 +436,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            hex(inclusion(5, 8, &nodes).unwrap()),
+            hex(inclusion(&nodes, 5, 8).unwrap()),
             [
                 "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
                 "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
@@ -454,7 +444,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            hex(consistency(6, 8, &nodes).unwrap()),
+            hex(consistency(&nodes, 6, 8).unwrap()),
             [
                 "0ebc5d3437fbe2db158b9f126a1d118e308181031d0a949f8dededebc558ef6a",
                 "ca854ea128ed050b41b35ffc1b87b8eb2bde461e9e3b5596ece6b9d5975a0ae0",
@@ -462,7 +452,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            hex(consistency(2, 5, &nodes).unwrap()),
+            hex(consistency(&nodes, 2, 5).unwrap()),
             [
                 "5f083f0a1a33ca076a95279832580db3e0ef4584bdff1f54c8a360f50de3031e",
                 "bc1a0643b12e4d2d7c77918f44e0f4f79a838b6cf9ec5b5c283e1f4d88599e6b",
@@ -480,7 +470,7 @@ mod tests {
         let leaf = leaf_hash(&all[usize::try_from(index).unwrap()]);
         let proof = InclusionProof {
             index,
-            path: inclusion(index, size, &Rows::of(&all)).unwrap(),
+            path: inclusion(&Rows::of(&all), index, size).unwrap(),
             checkpoint: key().sign(&checkpoint).unwrap(),
         };
         (proof, leaf)

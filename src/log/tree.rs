@@ -28,8 +28,6 @@ const LEVEL_WIDTH: u64 = 1 << LEVEL_HEIGHT;
 /// Levels 0 to 7 are all that a tree of 64-bit size has.
 const LEVELS_MAX: u32 = 64 / LEVEL_HEIGHT;
 pub(super) const HASH_BYTES: u64 = 32;
-/// Hashes that are held in memory before they are written: 128 KiB.
-const PENDING_MAX: usize = 4096;
 
 /// The hash files of a log, for its one writer.
 #[derive(Debug)]
@@ -109,8 +107,8 @@ impl TreeFiles {
         self.levels.first().map_or(0, Level::count)
     }
 
-    /// Adds a leaf, in memory; a full buffer is flushed, and when that fails the leaf is in the buffer all the same.
-    pub(super) fn append(&mut self, leaf: Hash) -> Result<(), DiskError> {
+    /// Adds a leaf, in memory. The caller MUST [`Self::flush`] every few thousand: each takes 32 bytes until then.
+    pub(super) fn append(&mut self, leaf: Hash) {
         let mut hash = leaf;
         for level in &mut self.levels {
             level.pending.push(hash);
@@ -120,11 +118,6 @@ impl TreeFiles {
             }
             hash = std::mem::take(&mut level.group).root();
         }
-        let full = |level: &Level| level.pending.len() >= PENDING_MAX;
-        if self.levels.first().is_some_and(full) {
-            self.flush()?;
-        }
-        Ok(())
     }
 
     /// Writes what was appended; readers see it then. After an error that passes, the next call writes all that is missing.
@@ -330,7 +323,7 @@ mod tests {
     }
 
     fn grow(files: &mut TreeFiles, size: u64) {
-        (files.size()..size).for_each(|n| files.append(leaf(n)).unwrap());
+        (files.size()..size).for_each(|n| files.append(leaf(n)));
     }
 
     fn lengths(directory: &Path) -> Vec<u64> {
@@ -383,11 +376,11 @@ mod tests {
         files.flush().unwrap();
         let (reader, root) = (files.reader(), tree_of(70_000).root());
         for index in [0, 255, 256, 65_535, 65_536, 69_999] {
-            let path = proof::inclusion(index, 70_000, &reader).unwrap();
+            let path = proof::inclusion(&reader, index, 70_000).unwrap();
             proof::verify_inclusion(&leaf(index), index, 70_000, &path, &root).unwrap();
         }
         for old in [1, 256, 300, 65_536, 65_537, 69_999] {
-            let path = proof::consistency(old, 70_000, &reader).unwrap();
+            let path = proof::consistency(&reader, old, 70_000).unwrap();
             let old_root = tree_of(old).root();
             proof::verify_consistency((old, &old_root), (70_000, &root), &path).unwrap();
         }
@@ -398,7 +391,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut files = open(directory.path());
         for n in 0..1000 {
-            files.append(leaf(n + 1_000_000)).unwrap();
+            files.append(leaf(n + 1_000_000));
         }
         for size in [999, 513, 512, 511, 256, 100, 0] {
             files.truncate_to(size).unwrap();
