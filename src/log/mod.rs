@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
+//! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
+//! | `note` | signed notes, checkpoints and their keys |
 //! | `footing` | is the segment still there, and how much space is left |
 //! | `queue` | from callers to the writer; what callers wait on |
 //! | `writer` | the thread: batch, write, sync, wake |
@@ -25,6 +27,7 @@ mod catalog;
 mod durable;
 mod error;
 mod footing;
+mod keeper;
 mod merkle;
 mod note;
 mod open;
@@ -47,19 +50,24 @@ use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use footing::SpaceTiers;
+pub use keeper::Signed;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
 };
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 
+use crate::domain::ids::LogIndex;
 use crate::proto::StoredEntry;
 use catalog::Catalog;
+use keeper::Bell;
+use tree::TreeReader;
+use zeroize::Zeroizing;
 use durable::RealDisk;
 use queue::Queue;
 
 /// Where a log is and how much it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LogConfig {
     /// The directory of the segments; nothing else belongs there.
     pub directory: PathBuf,
@@ -71,13 +79,33 @@ pub struct LogConfig {
     pub deadline: Duration,
     /// When operators are warned of little space, and when nothing is written any more.
     pub space: SpaceTiers,
+    /// Signs the log's checkpoints: an Ed25519 seed (RFC 8032) that is kept elsewhere.
+    pub signing_seed: SigningSeed,
+}
+
+/// The seed of the key that signs a log's checkpoints. Wiped when dropped; not printed.
+#[derive(Clone)]
+pub struct SigningSeed(Zeroizing<[u8; 32]>);
+
+impl SigningSeed {
+    /// From its bytes.
+    #[must_use]
+    pub fn new(seed: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(*seed))
+    }
+}
+
+impl std::fmt::Debug for SigningSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningSeed")
+    }
 }
 
 impl LogConfig {
     /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s, a warning below 1 GiB of free
     /// space, nothing written below 128 MiB.
     #[must_use]
-    pub fn new(directory: PathBuf) -> Self {
+    pub fn new(directory: PathBuf, signing_seed: SigningSeed) -> Self {
         Self {
             directory,
             segment_bytes: 64 << 20,
@@ -87,6 +115,7 @@ impl LogConfig {
                 warn_below: 1 << 30,
                 refuse_below: 128 << 20,
             },
+            signing_seed,
         }
     }
 }
@@ -133,6 +162,9 @@ pub enum LogHealth {
     Writing,
     /// The disk is full, read-only or gone, as the text says. It is tried again with each append, and four times a second without.
     Refusing(String),
+    /// What was durable is not what was written, as the text says. Nothing is written but what the log has to say of it, until
+    /// an operator has mended it and started anew.
+    Damaged(String),
     /// What the disk holds is not known any more (a sync failed, as the text says). The process must exit with code 74; the
     /// next start finds out.
     Failed(String),
@@ -196,8 +228,24 @@ struct Shared {
     queue: Arc<Queue>,
     state: watch::Sender<LogState>,
     followers: Followers,
-    /// The writer's thread, and the lock that is held for as long as it may write.
-    running: Mutex<Option<(JoinHandle<()>, File)>>,
+    evidence: Evidence,
+    running: Mutex<Option<Running>>,
+}
+
+/// What is told of the log to those who don't trust it.
+#[derive(Debug)]
+struct Evidence {
+    signed: watch::Receiver<Arc<Signed>>,
+    nodes: TreeReader,
+}
+
+/// The threads, and the lock that is held for as long as they may write.
+#[derive(Debug)]
+struct Running {
+    writer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    bell: Arc<Bell>,
+    _lock: File,
 }
 
 impl AccessLog {
@@ -214,8 +262,8 @@ impl AccessLog {
         catalog: Arc<Catalog>,
         queue: Arc<Queue>,
         (state, followers): (watch::Sender<LogState>, Followers),
-        thread: JoinHandle<()>,
-        lock: File,
+        evidence: Evidence,
+        running: Running,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -223,7 +271,8 @@ impl AccessLog {
                 queue,
                 state,
                 followers,
-                running: Mutex::new(Some((thread, lock))),
+                evidence,
+                running: Mutex::new(Some(running)),
             }),
         }
     }
@@ -289,6 +338,45 @@ impl AccessLog {
         LogReader::new(Arc::clone(&self.shared.catalog))
     }
 
+    /// The newest checkpoint, and each that follows. It lags the durable end by a second at most.
+    #[must_use]
+    pub fn checkpoints(&self) -> watch::Receiver<Arc<Signed>> {
+        self.shared.evidence.signed.clone()
+    }
+
+    /// The proof that the entry at `index` is one of those that the newest checkpoint commits to, as text (C2SP `tlog-proof`).
+    /// Blocks on the disk for some reads. `None` when no checkpoint commits to it yet.
+    ///
+    /// # Errors
+    /// When the tree's hashes can't be read, or are not those of the checkpoint.
+    pub fn inclusion_proof(&self, index: LogIndex) -> Result<Option<String>, ReadError> {
+        let signed = Arc::clone(&self.shared.evidence.signed.borrow());
+        if index.0 >= signed.checkpoint.size {
+            return Ok(None);
+        }
+        let nodes = &self.shared.evidence.nodes;
+        let hashes = proof::inclusion(index.0, signed.checkpoint.size, nodes)?;
+        Ok(Some(proof::text(index.0, &hashes, &signed.note)))
+    }
+
+    /// The newest checkpoint, and the proof that the log of `old_size` entries is a prefix of it (RFC 6962, section 2.1.2).
+    /// Blocks on the disk for some reads. `None` when `old_size` is more than the checkpoint commits to.
+    ///
+    /// # Errors
+    /// When the tree's hashes can't be read.
+    pub fn consistency_proof(
+        &self,
+        old_size: u64,
+    ) -> Result<Option<(Arc<Signed>, Vec<[u8; 32]>)>, ReadError> {
+        let signed = Arc::clone(&self.shared.evidence.signed.borrow());
+        if old_size > signed.checkpoint.size {
+            return Ok(None);
+        }
+        let nodes = &self.shared.evidence.nodes;
+        let hashes = proof::consistency(old_size, signed.checkpoint.size, nodes)?;
+        Ok(Some((signed, hashes)))
+    }
+
     /// Refuses further appends, writes what is queued, syncs, and gives the lock back. Blocks for as long as that takes; when
     /// called again, it waits for the first to be done.
     pub fn close(&self) {
@@ -300,10 +388,12 @@ impl Shared {
     fn close(&self) {
         self.queue.close("it was closed");
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((thread, lock)) = running.take() {
+        if let Some(running) = running.take() {
             // A panic of the writer has been told as a failed state already.
-            let _ = thread.join();
-            drop(lock);
+            let _ = running.writer.join();
+            // Only now: its last checkpoint is of all that was written.
+            running.bell.ring();
+            let _ = running.keeper.join();
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::domain::ids::Name;
 use crate::domain::time::Clock;
 use crate::gate::{Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
-use crate::log::{AccessLog, LogConfig, LogHealth, OpenError};
+use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
 use crate::store::{Store, StoreError};
@@ -135,7 +135,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         segment_bytes: config.log_segment_bytes,
         deadline: config.log_deadline,
         space: config.log_space,
-        ..LogConfig::new(config.data.join("log"))
+        ..LogConfig::new(config.data.join("log"), SigningSeed::new(keyring.log_signing.expose()))
     };
     let name = format!(
         "{}/log/{}",
