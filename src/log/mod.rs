@@ -18,6 +18,8 @@
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
 //! | `note` | checkpoints, signed; keys that verify them |
+//! | `tree` | the tree's hashes as files |
+//! | `proof` | that an entry is in the log, that an older log is a prefix |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -31,12 +33,14 @@ mod keeper;
 mod merkle;
 mod note;
 mod open;
+mod proof;
 mod queue;
 mod read;
 mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod writer;
 
 use std::fs::File;
@@ -54,6 +58,7 @@ pub use keeper::Signed;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
 };
+pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 
