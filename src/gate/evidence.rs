@@ -1,12 +1,10 @@
 //! What the log proves: checkpoints for everybody who is known, proofs for those who may read the entry.
 
-use std::sync::Arc;
-
 use super::peer::Peer;
 use super::read_log::unreadable;
 use super::{Credentials, Gate, GateError, Violation};
 use crate::domain::ids::LogIndex;
-use crate::log::Signed;
+use crate::log::ConsistencyProof;
 
 impl Gate {
     /// The newest checkpoint, and the hashes that prove the log of `old_size` entries to be a prefix of it; none for 0. Any
@@ -19,7 +17,7 @@ impl Gate {
         &self,
         peer: &Peer,
         old_size: u64,
-    ) -> Result<(Arc<Signed>, Vec<[u8; 32]>), GateError> {
+    ) -> Result<ConsistencyProof, GateError> {
         let rules = self.rules.load_full();
         self.caller_at_home(&rules, peer, "GetCheckpoint", self.now())
             .await?;

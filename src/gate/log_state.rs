@@ -27,6 +27,7 @@ impl Gate {
     /// Watches over the log until a stop is asked for.
     pub async fn mind_the_log(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
         let mut log = self.log.watch();
+        let mut checkpoints = self.log.checkpoints();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         second.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut was = LogState {
@@ -38,7 +39,7 @@ impl Gate {
         let mut clocks = Clocks::read(self.now());
         loop {
             tokio::select! {
-                _ = stopping.wait_for(|stop| *stop) => return,
+                () = stopped(&mut stopping) => return,
                 changed = log.changed() => {
                     if changed.is_err() { return }
                     let now = log.borrow_and_update().clone();
@@ -49,7 +50,8 @@ impl Gate {
                     if let Some((from, to)) = clocks.jump(self.now()) {
                         self.tell_jump(from, to).await;
                     }
-                    if due(kept, KEPT_EVERY) {
+                    if due(kept, KEPT_EVERY) && checkpoints.has_changed().unwrap_or(false) {
+                        checkpoints.mark_unchanged();
                         kept = Some(Instant::now());
                         self.keep_checkpoint().await;
                     }
@@ -61,7 +63,9 @@ impl Gate {
     async fn tell_health(&self, was: &LogState, now: &LogState, said: &mut Last) {
         if now.warning != was.warning {
             match &now.warning {
-                Some(warning) => tracing::warn!(%warning, "the access log will not be written for long"),
+                Some(warning) => {
+                    tracing::warn!(%warning, "the access log will not be written for long")
+                }
                 None => tracing::info!("the access log needs no attention any more"),
             }
         }
@@ -127,6 +131,11 @@ impl Gate {
             tracing::warn!(%error, "the store was not told of the newest checkpoint");
         }
     }
+}
+
+/// A dropped sender is a stop too.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
 }
 
 fn due(last: Last, every: Duration) -> bool {

@@ -58,6 +58,11 @@ impl Damage {
         self.told().failed.get_or_insert(what);
     }
 
+    /// Whether a sync failed: nothing is to be written any more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.told().failed.is_some()
+    }
+
     /// Something is late that will be tried again.
     pub(super) fn late(&self, what: String) {
         self.told().late = Some(what);
@@ -96,6 +101,11 @@ impl Footing {
 
     pub(super) fn ground(&self) -> &Ground {
         &self.ground
+    }
+
+    /// Tells the keeper that nothing is to be written any more.
+    pub(super) fn failed(&self, why: &str) {
+        self.damage.failed(why.to_owned());
     }
 
     /// Whether the log's own words would be found again if they were written now.

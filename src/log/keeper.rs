@@ -26,6 +26,8 @@ use crate::domain::ids::LogIndex;
 const SIGN_EVERY: Duration = Duration::from_millis(700);
 /// How often a closed segment is read to its end; 64 MiB take about a tenth of a second.
 const SCRUB_EVERY: Duration = Duration::from_secs(30);
+/// Hashes that wait in memory.
+const FLUSH_EVERY: u64 = 8_192;
 /// The newest checkpoint.
 pub(super) const CHECKPOINT: &str = "checkpoint";
 /// The key that verifies the log's checkpoints.
@@ -204,6 +206,9 @@ impl Keeper {
     pub(super) fn run(mut self, bell: &Bell, told: &Mutex<CompactRange>, damage: &Damage) {
         loop {
             let last = bell.wait(SIGN_EVERY);
+            if damage.has_failed() {
+                return;
+            }
             let whole = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let outcome = match self.sign(&whole) {
                 Ok(()) if !last => self.scrub(),
@@ -261,8 +266,11 @@ impl Keeper {
                     )));
                 }
                 let leaf = kept.leaf_hash();
-                self.files.append(leaf)?;
+                self.files.append(leaf);
                 self.tree.push(leaf);
+                if self.tree.size().is_multiple_of(FLUSH_EVERY) {
+                    self.files.flush()?;
+                }
                 if self.tree.size() == known.checkpoint.size
                     && self.tree.root() != known.checkpoint.root
                 {
@@ -388,8 +396,7 @@ fn trusted(
         let checkpoint = verified(&path, &note, key)?;
         let next = segment::path_of(directory, span.next);
         let before = tree_before(&next)?;
-        if checkpoint.size != span.next
-            || before.is_some_and(|tree| tree.root() != checkpoint.root)
+        if checkpoint.size != span.next || before.is_some_and(|tree| tree.root() != checkpoint.root)
         {
             return Err(KeeperError::Damaged {
                 path,

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
+//! | `evidence` | checkpoints and proofs for those who don't trust the daemon |
 //! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
 //! | `note` | signed notes, checkpoints and their keys |
 //! | `footing` | is the segment still there, and how much space is left |
@@ -28,6 +29,7 @@
 mod catalog;
 mod durable;
 mod error;
+mod evidence;
 mod footing;
 mod keeper;
 mod merkle;
@@ -53,6 +55,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
+pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
 pub use keeper::Signed;
 pub use note::{
@@ -62,14 +65,13 @@ pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 
-use crate::domain::ids::LogIndex;
 use crate::proto::StoredEntry;
 use catalog::Catalog;
-use keeper::Bell;
-use tree::TreeReader;
-use zeroize::Zeroizing;
 use durable::RealDisk;
+use evidence::Evidence;
+use keeper::Bell;
 use queue::Queue;
+use zeroize::Zeroizing;
 
 /// Where a log is and how much it takes.
 #[derive(Debug, Clone)]
@@ -237,13 +239,6 @@ struct Shared {
     running: Mutex<Option<Running>>,
 }
 
-/// What is told of the log to those who don't trust it.
-#[derive(Debug)]
-struct Evidence {
-    signed: watch::Receiver<Arc<Signed>>,
-    nodes: TreeReader,
-}
-
 /// The threads, and the lock that is held for as long as they may write.
 #[derive(Debug)]
 struct Running {
@@ -341,45 +336,6 @@ impl AccessLog {
     #[must_use]
     pub fn reader(&self) -> LogReader {
         LogReader::new(Arc::clone(&self.shared.catalog))
-    }
-
-    /// The newest checkpoint, and each that follows. It lags the durable end by a second at most.
-    #[must_use]
-    pub fn checkpoints(&self) -> watch::Receiver<Arc<Signed>> {
-        self.shared.evidence.signed.clone()
-    }
-
-    /// The proof that the entry at `index` is one of those that the newest checkpoint commits to, as text (C2SP `tlog-proof`).
-    /// Blocks on the disk for some reads. `None` when no checkpoint commits to it yet.
-    ///
-    /// # Errors
-    /// When the tree's hashes can't be read, or are not those of the checkpoint.
-    pub fn inclusion_proof(&self, index: LogIndex) -> Result<Option<String>, ReadError> {
-        let signed = Arc::clone(&self.shared.evidence.signed.borrow());
-        if index.0 >= signed.checkpoint.size {
-            return Ok(None);
-        }
-        let nodes = &self.shared.evidence.nodes;
-        let hashes = proof::inclusion(index.0, signed.checkpoint.size, nodes)?;
-        Ok(Some(proof::text(index.0, &hashes, &signed.note)))
-    }
-
-    /// The newest checkpoint, and the proof that the log of `old_size` entries is a prefix of it (RFC 6962, section 2.1.2).
-    /// Blocks on the disk for some reads. `None` when `old_size` is more than the checkpoint commits to.
-    ///
-    /// # Errors
-    /// When the tree's hashes can't be read.
-    pub fn consistency_proof(
-        &self,
-        old_size: u64,
-    ) -> Result<Option<(Arc<Signed>, Vec<[u8; 32]>)>, ReadError> {
-        let signed = Arc::clone(&self.shared.evidence.signed.borrow());
-        if old_size > signed.checkpoint.size {
-            return Ok(None);
-        }
-        let nodes = &self.shared.evidence.nodes;
-        let hashes = proof::consistency(old_size, signed.checkpoint.size, nodes)?;
-        Ok(Some((signed, hashes)))
     }
 
     /// Refuses further appends, writes what is queued, syncs, and gives the lock back. Blocks for as long as that takes; when

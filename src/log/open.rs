@@ -19,7 +19,9 @@ use super::read::LogReader;
 use super::scan::{self, ScanError, Tail};
 use super::segment::{self, HEADER_BYTES, Header, Times};
 use super::writer::{self, Scratch, Writer};
-use super::{AccessLog, Evidence, Followers, LogConfig, LogHealth, LogState, Opened, Running, TornTail};
+use super::{
+    AccessLog, Evidence, Followers, LogConfig, LogHealth, LogState, Opened, Running, TornTail,
+};
 use crate::domain::ids::Name;
 
 /// Smaller segments are made this large.
@@ -93,8 +95,10 @@ pub(super) fn open(
         .filter(|times| *times != Times::NONE)
         .map(|times| writer::day_of(times.latest));
     let catalog = Arc::new(found.into_catalog(directory));
-    let key = SigningKey::new(&header.name, &config.signing_seed.0)
-        .map_err(|_| OpenError::Name { name: header.name.clone() })?;
+    let key =
+        SigningKey::new(&header.name, &config.signing_seed.0).map_err(|_| OpenError::Name {
+            name: header.name.clone(),
+        })?;
     let reader = LogReader::new(Arc::clone(&catalog));
     let keeper = Keeper::open(Arc::clone(&disk), directory, reader, key, &tree)?;
     let evidence = Evidence {
@@ -142,6 +146,7 @@ pub(super) fn open(
         .map_err(failed)?;
     let writer = thread("access-log")
         .spawn(move || writer.run())
+        .inspect_err(|_| bell.ring())
         .map_err(failed)?;
     let running = Running {
         writer,

@@ -168,6 +168,7 @@ impl Writer {
                         Trouble::Refused(why) => self.tell(LogHealth::Refusing(why)),
                         Trouble::Damaged(why) => self.tell(LogHealth::Damaged(why)),
                         Trouble::Failed(why) => {
+                            self.footing.failed(&why);
                             self.queue.close(&why);
                             self.tell(LogHealth::Failed(why.clone()));
                             self.refuse(&mut units, &error);
