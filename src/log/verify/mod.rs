@@ -21,6 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::durable;
 use super::note::{Checkpoint, NoteError, SignedNote, VerifierKey};
 use super::tiles;
 use crate::domain::time::Timestamp;
@@ -371,15 +372,10 @@ type Text = Result<String, &'static str>;
 
 /// Reads a small text; `None` when there is no such file.
 fn read_text(path: &Path) -> Result<Option<Text>, VerifyError> {
-    use std::io::Read as _;
-    let file = match std::fs::File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.map_err(VerifyError::io(path))?,
+    let read = durable::read_small(path, SMALL_MAX_BYTES.saturating_add(1));
+    let Some(bytes) = read.map_err(|error| VerifyError::io(path)(error.source))? else {
+        return Ok(None);
     };
-    let mut bytes = Vec::new();
-    file.take(SMALL_MAX_BYTES.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(VerifyError::io(path))?;
     if bytes.len() as u64 > SMALL_MAX_BYTES {
         return Ok(Some(Err("it is over 1 MiB")));
     }
