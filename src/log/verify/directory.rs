@@ -265,7 +265,7 @@ impl Run<'_> {
             None => frames::check_tail(segment, newest, self.patience, &mut check, &self.counter)
                 .map(|()| None)?,
         };
-        check.check_stored()?;
+        check.check_undecided()?;
         let has_closing = self.check_closing(first, next_first, closing)?;
         if let (Some(next), Some(follows)) = (next, follows) {
             let wrong = |wrong| {

@@ -65,7 +65,7 @@ pub(in crate::log) fn check_closed(
     let mut whole = false;
     while walk.next_index < next_first {
         let Some((offset, frame)) = walk.next().map_err(VerifyError::io(path))? else {
-            check.check_stored()?;
+            check.check_undecided()?;
             return Err(stopped(&walk, path));
         };
         decodes(frame.bytes, path, (frame.index, offset))?;
@@ -118,7 +118,7 @@ pub(in crate::log) fn check_tail(
             still.saturating_add(1)
         };
         if entries < committed {
-            check.check_stored()?;
+            check.check_undecided()?;
             return Err(stopped(&walk, path));
         }
         if still >= patience.looks {

@@ -16,6 +16,11 @@ mod directory;
 mod frames;
 pub(super) mod tree_check;
 
+#[cfg(test)]
+pub(super) use directory::verify_patiently;
+#[cfg(test)]
+pub(super) use frames::Patience;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -198,6 +203,9 @@ pub enum Wrong {
     /// The entry is whole, but it is another than the one that was signed.
     #[error("the entry is not the one that was signed")]
     Entry,
+    /// The entry and the hash that is stored of it differ, and no checkpoint tells which of them is wrong.
+    #[error("the entry is not the one whose hash is stored")]
+    Differs,
     /// A stored hash is not that of the entries, which are those that were signed.
     #[error("the stored hash is not that of the entries")]
     Hash,

@@ -144,8 +144,8 @@ impl<'a> TreeCheck<'a> {
         Ok(())
     }
 
-    /// The entries are those that were signed, or no signature says otherwise: then it is a stored hash that is wrong.
-    pub(in crate::log) fn check_stored(&mut self) -> Result<(), VerifyError> {
+    /// The entries are those that were signed: a stored hash that differs is the one that is wrong.
+    fn check_stored(&mut self) -> Result<(), VerifyError> {
         let Some(odd) = self.odd.take() else {
             return Ok(());
         };
@@ -156,6 +156,20 @@ impl<'a> TreeCheck<'a> {
         };
         let finding = Finding::new(&odd.hash_path, wrong);
         Err(finding.entry(odd.entry).at(odd.hash_offset).into())
+    }
+
+    /// No further checkpoint tells whether an entry or its hash is the wrong one.
+    pub(in crate::log) fn check_undecided(&mut self) -> Result<(), VerifyError> {
+        match self.odd.take() {
+            Some(odd) if !odd.missing => {
+                let finding = Finding::new(&odd.path, Wrong::Differs);
+                Err(finding.entry(odd.entry).at(odd.offset).into())
+            }
+            odd => {
+                self.odd = odd;
+                self.check_stored()
+            }
+        }
     }
 }
 
