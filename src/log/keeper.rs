@@ -253,10 +253,9 @@ impl Keeper {
         let known = Arc::clone(&self.signed.borrow());
         for span in self.reader.segments() {
             let until = span.next.min(whole.size());
-            if until <= self.tree.size() {
-                continue;
-            }
-            for kept in self.reader.forward(LogIndex(self.tree.size())) {
+            let wanted = until.saturating_sub(self.tree.size());
+            let entries = self.reader.forward(LogIndex(self.tree.size()));
+            for kept in entries.take(usize::try_from(wanted).unwrap_or(usize::MAX)) {
                 let kept = kept?;
                 if kept.index.0 != self.tree.size() {
                     return Err(self.damaged(format!(
@@ -276,11 +275,12 @@ impl Keeper {
                 {
                     return Err(self.another_history());
                 }
-                if self.tree.size() >= until {
-                    break;
-                }
             }
-            if span.closed && self.tree.size() == span.next {
+            // All of it may have been read while it was still written to.
+            if span.closed
+                && self.tree.size() == span.next
+                && !closing_path(&self.directory, span.first).exists()
+            {
                 self.close_segment(span)?;
             }
         }
