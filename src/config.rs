@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::domain::ids::Name;
+use crate::sinks::{self, SinkConfig, SinkTable};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -45,6 +46,8 @@ pub struct Config {
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
+    /// Where the log is streamed to.
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -73,6 +76,8 @@ struct File {
     log: Log,
     #[serde(default)]
     bounds: Bounds,
+    #[serde(default)]
+    sink: Vec<SinkTable>,
 }
 
 #[derive(Deserialize)]
@@ -218,10 +223,12 @@ impl Config {
             count(file.bounds.connections),
             1..=100_000,
         );
+        let data: PathBuf = folder.join(file.data).components().collect();
+        let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
-                    data: folder.join(file.data).components().collect(),
+                    data,
                     pack: folder.join(file.pack),
                     grpc_listen,
                     http_listen,
@@ -237,6 +244,7 @@ impl Config {
                     log_segment_bytes: file.log.segment_mib << 20,
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
+                    sinks,
                 })
             }
             _ => Err(ConfigErrors(faults)),

@@ -56,7 +56,10 @@ impl Endpoint {
                     80
                 }
             }
-            _ => authority.port_u16().filter(|port| *port != 0).ok_or(BadUrl)?,
+            _ => authority
+                .port_u16()
+                .filter(|port| *port != 0)
+                .ok_or(BadUrl)?,
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         if host.is_empty() {

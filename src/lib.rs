@@ -62,7 +62,7 @@ pub mod cli;
 pub mod config;
 pub mod decision;
 pub mod domain;
-//pub mod export;
+pub mod export;
 pub mod files;
 pub mod gate;
 pub mod http_client;
@@ -70,7 +70,7 @@ pub mod identity;
 pub mod log;
 pub mod policy;
 pub mod serve;
-//pub mod sinks;
+pub mod sinks;
 pub mod store;
 pub mod tls_client;
 

@@ -138,9 +138,6 @@ mod tests {
         write_private(&ca, b"nothing").unwrap();
         let tls_files = TlsFiles { ca, own: None };
         let error = TlsClient::open(&tls_files).unwrap_err().to_string();
-        assert!(
-            error.ends_with("ca.pem: holds no certificate"),
-            "{error}"
-        );
+        assert!(error.ends_with("ca.pem: holds no certificate"), "{error}");
     }
 }

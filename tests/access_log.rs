@@ -10,3 +10,9 @@
 )]
 
 mod support;
+
+// The parts, each in its own file.
+#[path = "access_log/export.rs"]
+mod export;
+#[path = "access_log/ocsf_schema.rs"]
+mod ocsf_schema;

@@ -6,7 +6,6 @@ mod certificates;
 mod client;
 mod code;
 mod dev;
-mod entry_fields;
 mod error;
 mod filter;
 mod init;

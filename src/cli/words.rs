@@ -316,12 +316,6 @@ pub(super) fn label(field: &str, language: Language) -> &str {
         })
 }
 
-/// Whether a field has a label of its own.
-#[cfg(test)]
-pub(super) fn has_label(field: &str) -> bool {
-    LABELS.iter().any(|(name, ..)| *name == field)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -352,6 +346,15 @@ mod tests {
             filled.starts_with("the login is for {1}, not for b;"),
             "{filled}"
         );
+    }
+
+    #[test]
+    fn every_field_of_an_entry_has_a_label() {
+        use crate::export::{EntryFields, fields::tests::full};
+        for (field, _) in EntryFields::of(&full()).0 {
+            let labelled = LABELS.iter().any(|(name, ..)| *name == field);
+            assert!(labelled, "{field} has no label");
+        }
     }
 
     #[test]
