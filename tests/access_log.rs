@@ -6,6 +6,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "unwrapping and telling is how a test fails, in its helpers too"
 )]
 
@@ -14,5 +15,11 @@ mod support;
 // The parts, each in its own file.
 #[path = "access_log/export.rs"]
 mod export;
+#[path = "access_log/load.rs"]
+mod load;
 #[path = "access_log/ocsf_schema.rs"]
 mod ocsf_schema;
+#[path = "access_log/receivers.rs"]
+mod receivers;
+#[path = "access_log/sinks.rs"]
+mod sinks;

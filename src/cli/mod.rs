@@ -10,6 +10,7 @@ mod error;
 mod filter;
 mod init;
 mod log;
+mod log_export;
 mod log_output;
 mod login;
 mod moment;

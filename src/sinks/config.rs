@@ -459,13 +459,13 @@ mod tests {
                 "sink[0].id: \"A b\" is not",
             ),
             (
-                head("file") + "path = \"x\"\n" + &head("file") + "path = \"y\"\n",
+                head("file") + "path = \"x\"\n" + head("file").as_str() + "path = \"y\"\n",
                 "sink.a: another sink has this id",
             ),
             (
                 head("file")
                     + "path = \"x\"\n"
-                    + &head("file").replace("\"a\"", "\"b\"")
+                    + head("file").replace("\"a\"", "\"b\"").as_str()
                     + "path = \"./x\"\n",
                 "sink.b.path: another sink writes to it",
             ),

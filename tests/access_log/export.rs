@@ -1,12 +1,19 @@
 //! Exports: every entry in every format, valid by the rules of that format, through the library and through the shipped binary.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use proptest::prelude::*;
 use sekisho::domain::ids::LogIndex;
 use sekisho::export::{Format, OCSF_VERSION, reading};
 use sekisho::proto::{Action, Decision, EntryKind, StoredDetail, StoredEntry, StoredReason};
 use serde_json::Value;
 
+use super::load::{break_glass, checks, done, log_in, sekisho, workload};
 use super::ocsf_schema::Schema;
+use super::receivers::index_of;
+use super::support::daemon::Daemon;
 
 fn event(stored: StoredEntry) -> Value {
     let entry = reading(stored, LogIndex(u64::MAX), &[7; 32], "test/log/1");
@@ -214,4 +221,189 @@ proptest! {
         let read: Value = serde_json::from_str(&line).unwrap();
         prop_assert_eq!(&read["logIndex"], "1");
     }
+}
+
+/// What the reason for break glass says, and what no export may.
+const REASON: &str = "The candidate collapsed during the interview";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_command_exports_is_the_same_over_the_daemon_and_from_the_directory() {
+    let folder = tempfile::tempdir().unwrap();
+    let (home, data) = (folder.path(), folder.path().join("data"));
+    let daemon = Daemon::start(&data, None);
+    checks(&mut workload(&daemon).await, 40).await;
+    break_glass(&daemon, "manager-1", REASON).await;
+    log_in(home, &data, "security-1");
+    let at = data.to_str().unwrap();
+    let log = data.join("log");
+    let log = log.to_str().unwrap();
+
+    let out = |name: &str| home.join(name).to_str().unwrap().to_owned();
+    for format in ["jsonl", "csv", "ocsf"] {
+        let file = out(&format!("online.{format}"));
+        let arguments = [
+            "log", "export", "--format", format, "--output", &file, "--data", at,
+        ];
+        let printed = done(home, "", &arguments);
+        assert_eq!(printed, "");
+        let mode = fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600, "{file}");
+        let again = sekisho(home, "", &arguments);
+        assert_eq!(
+            again.status.code(),
+            Some(64),
+            "what is there is never overwritten"
+        );
+    }
+    let read = |name: &str| fs::read_to_string(out(name)).unwrap();
+    let (json, csv, ocsf) = (
+        read("online.jsonl"),
+        read("online.csv"),
+        read("online.ocsf"),
+    );
+    for text in [&json, &csv, &ocsf] {
+        assert!(!text.contains(REASON));
+        assert!(
+            !text.contains("seeker-streamed"),
+            "subjects go by pseudonym"
+        );
+    }
+    let indexes: Vec<u64> = json.lines().map(index_of).collect();
+    assert_eq!(
+        indexes,
+        (0..indexes.len() as u64).collect::<Vec<_>>(),
+        "the oldest first, none left out"
+    );
+    assert!(indexes.len() > 45);
+    assert!(csv.starts_with("\u{feff}\"logIndex\",\"time\",") && csv.ends_with("\r\n"));
+    let schema = Schema::read();
+    let mut classes = std::collections::BTreeSet::new();
+    for line in ocsf.lines() {
+        let event: Value = serde_json::from_str(line).unwrap();
+        assert_eq!(schema.faults(&event), Vec::<String>::new(), "{event:#}");
+        classes.insert(event["class_uid"].as_u64().unwrap());
+    }
+    assert!(
+        classes.is_superset(&[3_002, 6_002, 6_005].into()),
+        "{classes:?}"
+    );
+
+    // Filters, to standard output.
+    let denied = done(
+        home,
+        "",
+        &[
+            "log",
+            "export",
+            "--format",
+            "jsonl",
+            "--decision",
+            "deny",
+            "--caller",
+            "notice-mailer",
+            "--data",
+            at,
+        ],
+    );
+    assert_eq!(denied.lines().count(), 14);
+    let from_search = done(
+        home,
+        "",
+        &[
+            "log",
+            "search",
+            "--json",
+            "--oldest-first",
+            "--limit",
+            "0",
+            "--decision",
+            "deny",
+            "--caller",
+            "notice-mailer",
+            "--data",
+            at,
+        ],
+    );
+    assert_eq!(denied, from_search, "an export says what a search says");
+
+    // The same from the directory, while the daemon writes and after it has stopped.
+    let offline = |rest: &[&str]| {
+        let mut arguments = vec!["log", "export", "--directory", log];
+        arguments.extend_from_slice(rest);
+        done(home, "", &arguments)
+    };
+    for (format, online) in [("jsonl", &json), ("csv", &csv), ("ocsf", &ocsf)] {
+        let all = offline(&["--format", format]);
+        assert!(all.starts_with(online.as_str()), "{format}");
+    }
+    assert!(daemon.stop().success());
+    assert!(offline(&["--format", "jsonl"]).starts_with(&json));
+    assert_eq!(offline(&["--format", "jsonl", "--until", "1w"]), "");
+    let refused = |arguments: &[&str], code: i32| {
+        let output = sekisho(home, "", arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?} {output:?}");
+    };
+    refused(
+        &[
+            "log",
+            "export",
+            "--directory",
+            log,
+            "--format",
+            "jsonl",
+            "--person",
+            "x",
+        ],
+        64,
+    );
+    refused(
+        &["log", "export", "--directory", at, "--format", "jsonl"],
+        66,
+    );
+    refused(&["log", "export", "--directory", log, "--format", "xml"], 2);
+    refused(
+        &[
+            "log",
+            "export",
+            "--directory",
+            log,
+            "--format",
+            "csv",
+            "--data",
+            at,
+        ],
+        2,
+    );
+
+    // A damaged log gives no file.
+    let segment = data.join("log/00000000000000000000.segment");
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[5_000] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let file = out("damaged.jsonl");
+    refused(
+        &[
+            "log",
+            "export",
+            "--directory",
+            log,
+            "--format",
+            "jsonl",
+            "--output",
+            &file,
+        ],
+        65,
+    );
+    assert!(!Path::new(&file).exists());
+    assert_eq!(
+        fs::read_dir(home)
+            .unwrap()
+            .filter(|entry| {
+                let name = entry.as_ref().unwrap().file_name();
+                name.to_string_lossy().contains("damaged")
+            })
+            .count(),
+        0,
+        "nothing half written is left behind"
+    );
 }
