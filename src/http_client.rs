@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 
-use crate::tls_client::{TlsClient, connect_tcp};
+use crate::tls_client::{TlsClient, connect_tcp, is_server_name};
 
 /// Where to post: `http://` or `https://`, a host, a port, a path and a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Endpoint {
                 .ok_or(BadUrl)?,
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() {
+        if host.is_empty() || !is_server_name(host) {
             return Err(BadUrl);
         }
         Ok(Self {

@@ -16,7 +16,8 @@
 //! ```
 //!
 //! ## The map
-//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store} → decision → domain`.
+//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store} → decision → domain`; beside
+//! the gate, `serve → sinks → {export, log}`.
 //!
 //! | room | its job | never |
 //! |---|---|---|

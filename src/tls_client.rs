@@ -109,6 +109,12 @@ pub async fn connect_tcp(host: &str, port: u16) -> std::io::Result<TcpStream> {
     Ok(tcp)
 }
 
+/// Whether a certificate can bear this name: a DNS name or an address.
+#[must_use]
+pub fn is_server_name(name: &str) -> bool {
+    ServerName::try_from(name).is_ok()
+}
+
 fn wrong(path: &Path, what: impl std::fmt::Display) -> TlsFileError {
     TlsFileError {
         path: path.to_owned(),

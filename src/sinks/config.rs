@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::export::Format;
 use crate::http_client::Endpoint;
-use crate::tls_client::TlsFiles;
+use crate::tls_client::{TlsFiles, is_server_name};
 
 /// How many sinks there may be: each has a task and a batch in memory.
 const SINKS_MAX: usize = 16;
@@ -246,6 +246,11 @@ impl Reading<'_> {
             let files = self.tls(&table);
             let host = address.as_ref().map(|(host, _)| host.clone());
             let name = table.server_name.clone().or(host);
+            if let Some(bad) = name.as_ref().filter(|name| !is_server_name(name)) {
+                self.wrong::<()>(format!(
+                    "server_name: {bad:?} is no name that a certificate can bear"
+                ));
+            }
             match (files, name) {
                 (Some(files), Some(name)) => Some(Some((files, name))),
                 _ => None,
@@ -489,6 +494,10 @@ mod tests {
             (
                 head("syslog") + "address = \"siem:514\"\nca = \"x\"\nkey = \"x\"\n",
                 "sink.a.certificate: is missing",
+            ),
+            (
+                head("syslog") + "address = \"siem:514\"\nca = \"x\"\nserver_name = \"a b\"\n",
+                "sink.a.server_name: \"a b\" is no name",
             ),
             (head("http"), "sink.a.url: is missing"),
             (

@@ -231,12 +231,17 @@ pub(crate) fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
 
 /// TLS for receivers at 127.0.0.1, by the authority that `sekisho dev` made.
 pub(crate) fn tls(data: &Path) -> Arc<ServerConfig> {
+    tls_of(data, "127.0.0.1")
+}
+
+/// The same under another name.
+pub(crate) fn tls_of(data: &Path, name: &str) -> Arc<ServerConfig> {
     let read = |name: &str| fs::read_to_string(data.join("dev").join(name)).unwrap();
     let issuer =
         Issuer::from_ca_cert_pem(&read("ca.pem"), KeyPair::from_pem(&read("ca.key")).unwrap())
             .unwrap();
     let key = KeyPair::generate().unwrap();
-    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()])
+    let certificate = CertificateParams::new(vec![name.to_owned()])
         .unwrap()
         .signed_by(&key, &issuer)
         .unwrap();

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::load::{checks, get, metric, workload};
 use super::ocsf_schema::Schema;
-use super::receivers::{Receiver, Speaks, header, index_of, tls};
+use super::receivers::{Receiver, Speaks, header, index_of, tls, tls_of};
 use super::support::daemon::{Daemon, refused_start};
 use super::support::{pack, say};
 
@@ -30,7 +30,7 @@ impl House {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        assert!(Daemon::start(&data, None).stop().success());
+        Daemon::start(&data, None).kill();
         write_private(&data.join("token"), TOKEN.as_bytes()).unwrap();
         Self {
             _folder: folder,
@@ -321,6 +321,53 @@ async fn what_a_receiver_refuses_is_told_and_sent_again_never_skipped() {
     assert!(!get(&daemon, "/readyz").contains("strict"));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_impostor_is_sent_nothing() {
+    let house = House::new();
+    let stranger = House::new();
+    let mut receivers = [
+        // Of the authority that is trusted, but of another name.
+        (
+            "misnamed",
+            Receiver::new(Speaks::Syslog, Some(tls_of(&house.data, "elsewhere.test"))),
+        ),
+        // Of the right name, but by nobody who is trusted.
+        (
+            "untrusted",
+            Receiver::new(Speaks::Http, Some(tls(&stranger.data))),
+        ),
+    ];
+    for (id, receiver) in &mut receivers {
+        receiver.start();
+        let port = receiver.port;
+        let (kind, place) = match *id {
+            "misnamed" => ("syslog", format!("address = \"127.0.0.1:{port}\"")),
+            _ => ("http", format!("url = \"https://127.0.0.1:{port}/\"")),
+        };
+        house.sink(id, kind, "jsonl", &format!("{place}\nca = \"tls/ca.pem\""));
+    }
+    let daemon = house.start();
+    until("both are refused", || {
+        receivers.iter().all(|(id, _)| {
+            metric(
+                &daemon,
+                &format!("sekisho_sink_errors_total{{sink=\"{id}\"}}"),
+            ) >= 2
+        })
+    })
+    .await;
+    let ready = get(&daemon, "/readyz");
+    for (id, receiver) in &receivers {
+        let received = receiver.received.lock().unwrap();
+        assert!(
+            received.heads.is_empty() && received.order.is_empty(),
+            "{id}"
+        );
+        let line = ready.lines().find(|line| line.contains(id)).unwrap();
+        assert!(line.contains("certificate"), "{line}");
+    }
+}
+
 fn median(mut took: Vec<Duration>) -> Duration {
     took.sort_unstable();
     took[took.len() / 2]
@@ -381,7 +428,7 @@ fn a_position_of_another_or_a_longer_log_and_a_sink_that_cannot_be_refuse_the_st
         assert!(Instant::now() < end, "no position");
         std::thread::sleep(Duration::from_millis(50));
     }
-    assert!(daemon.stop().success());
+    daemon.kill();
     let kept: serde_json::Value = serde_json::from_slice(&fs::read(&position).unwrap()).unwrap();
     for (bad, words) in [
         (
@@ -398,7 +445,7 @@ fn a_position_of_another_or_a_longer_log_and_a_sink_that_cannot_be_refuse_the_st
         refused(65, words);
     }
     write_private(&position, kept.to_string().as_bytes()).unwrap();
-    assert!(house.start().stop().success());
+    house.start().kill();
 
     for (kind, rest, words) in [
         (
