@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::domain::ids::Name;
 use crate::log::SpaceTiers;
+use crate::sinks::{self, SinkConfig, SinkTable};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
+    /// Where the log is streamed to.
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -76,6 +79,8 @@ struct File {
     log: Log,
     #[serde(default)]
     bounds: Bounds,
+    #[serde(default)]
+    sink: Vec<SinkTable>,
 }
 
 #[derive(Deserialize)]
@@ -231,10 +236,12 @@ impl Config {
             count(file.bounds.connections),
             1..=100_000,
         );
+        let data: PathBuf = folder.join(file.data).components().collect();
+        let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
-                    data: folder.join(file.data).components().collect(),
+                    data,
                     pack: folder.join(file.pack),
                     grpc_listen,
                     http_listen,
@@ -254,6 +261,7 @@ impl Config {
                     },
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
+                    sinks,
                 })
             }
             _ => Err(ConfigErrors(faults)),

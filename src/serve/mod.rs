@@ -26,6 +26,7 @@ use crate::identity::keyring::{Keyring, KeyringError};
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
+use crate::sinks::{SinkError, Sinks};
 use crate::store::{Store, StoreError};
 
 /// How long calls in flight may take after a stop was asked for.
@@ -61,6 +62,9 @@ pub enum ServeError {
     /// Log and store don't go together, or can't be read.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A sink can't be taken up.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// An address can't be listened on.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -87,9 +91,11 @@ impl ServeError {
             Self::Start(
                 StartError::LogOlderThanStore { .. }
                 | StartError::StoreOlderThanLog { .. }
+                | StartError::StoreForgot { .. }
                 | StartError::AnotherLog { .. },
             ) => 65,
             Self::Store(_) | Self::Start(_) => 72,
+            Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
@@ -152,6 +158,13 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
             "the last stop left a write half done; nothing of it had been answered");
     }
+    let reader = opened.log.reader();
+    let (sink_configs, data, sink_clock) = (
+        config.sinks.clone(),
+        config.data.clone(),
+        Arc::clone(&clock),
+    );
+    let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
     let store = Store::open(&config.data.join("store.sqlite")).await?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;
@@ -204,8 +217,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http_listener,
         Arc::clone(&gate),
         metrics,
+        sinks.states(),
         stopping.clone(),
     ));
+    let streaming = sinks.start(&stopping);
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
@@ -215,7 +230,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: vec![serving, pages, tidying, minding, watching],
+        servers: [serving, pages, tidying, minding, watching]
+            .into_iter()
+            .chain(streaming)
+            .collect(),
     })
 }
 
