@@ -117,7 +117,7 @@ pub fn export(
     for (kept, index) in forward.zip(0..newest.size) {
         let kept = kept?;
         tiles.add(&kept.bytes)?;
-        if index % Counter::STEP == 0 {
+        if index.is_multiple_of(Counter::STEP) {
             counter.add(Counter::STEP);
         }
     }
@@ -219,7 +219,7 @@ impl<'a> Tiles<'a> {
                     tile.push(*hash);
                 }
             });
-        if self.tree.size() % TILE_WIDTH == 0 {
+        if self.tree.size().is_multiple_of(TILE_WIDTH) {
             self.write(TILE_WIDTH)?;
         }
         Ok(())
