@@ -7,7 +7,7 @@ use sqlx::sqlite::SqlitePool;
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 1] = [
+const STEPS: [&str; 2] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -71,6 +71,14 @@ CREATE TABLE ended_sessions (
     ends_until BIGINT NOT NULL,
     log_index  BIGINT NOT NULL
 ) WITHOUT ROWID;
+",
+    // Holds of the log itself; who placed one, and why, is in its entry.
+    "
+CREATE TABLE log_holds (
+    log_index BIGINT PRIMARY KEY,
+    held_from  BIGINT,
+    held_until BIGINT
+);
 ",
 ];
 
@@ -139,7 +147,7 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         let refused = Store::open(&path).await.unwrap_err();
         assert!(
-            matches!(refused, StoreError::Newer { found: 2, known: 1 }),
+            matches!(refused, StoreError::Newer { found: 3, known: 2 }),
             "{refused:?}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), before);
