@@ -128,7 +128,6 @@ pub(super) fn entry(read: ReadEntry, log: &str) -> proto::Entry {
         index,
         entry: stored,
         leaf_hash,
-        break_glass_reason,
         records_accessed,
         ..
     } = read;
@@ -215,7 +214,7 @@ pub(super) fn entry(read: ReadEntry, log: &str) -> proto::Entry {
         policy_revision: data_encoding::HEXLOWER.encode(&stored.policy_revision),
         rule: stored.rule,
         break_glass: stored.break_glass,
-        break_glass_reason,
+        break_glass_reason: stored.free_text,
         records_accessed: records_accessed.unwrap_or(stored.records_accessed),
         relation: stored.relation,
         details,

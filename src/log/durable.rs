@@ -164,6 +164,7 @@ pub(super) enum Step {
     Write,
     Sync,
     Rename,
+    Remove,
     Look,
 }
 
@@ -177,6 +178,7 @@ impl fmt::Display for Step {
             Self::Write => "write to",
             Self::Sync => "make durable",
             Self::Rename => "rename",
+            Self::Remove => "remove",
             Self::Look => "find",
         })
     }
@@ -280,6 +282,23 @@ pub(super) fn publish_segment(
     disk.sync_directory(directory)
         .map_err(at(Step::Sync, directory))?;
     Ok(file)
+}
+
+/// Puts a small file in the place of the one at `path`, in `directory`: whoever reads finds the old content or the new,
+/// whole, also after the power failed.
+pub(super) fn replace(
+    disk: &dyn Disk,
+    directory: &Path,
+    path: &Path,
+    content: &[u8],
+) -> Result<(), DiskError> {
+    let new = path.with_added_extension("new");
+    let file = disk.create(&new).map_err(at(Step::Create, &new))?;
+    file.write_at(content, 0).map_err(at(Step::Write, &new))?;
+    file.sync_all().map_err(at(Step::Sync, &new))?;
+    disk.rename(&new, path).map_err(at(Step::Rename, path))?;
+    disk.sync_directory(directory)
+        .map_err(at(Step::Sync, directory))
 }
 
 /// Copies `range` of `source` into a new file beside the segments and makes it durable.

@@ -16,12 +16,14 @@
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
 //! | `note` | checkpoints, signed; keys that verify them |
+//! | `dispose` | takes out what was kept long enough |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
-//! cut the log (a torn tail is kept aside first); decide what goes into an entry; read a clock for an entry's time.
+//! cut the log (a torn tail is kept aside first; what was kept long enough goes as whole segments, and leaves its hashes); decide what goes into an entry; read a clock for an entry's time.
 
 mod catalog;
+mod dispose;
 mod durable;
 mod error;
 mod footing;
@@ -45,6 +47,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use dispose::{Disposal, DisposeError, DisposedSegment};
 pub use error::{AppendError, OpenError, ReadError};
 pub use footing::SpaceTiers;
 pub use note::{
@@ -55,7 +58,7 @@ pub use read::{Kept, LogReader, Period, SegmentSpan};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
-use durable::RealDisk;
+use durable::{Disk, RealDisk};
 use queue::Queue;
 
 /// Where a log is and how much it takes.
@@ -192,6 +195,7 @@ pub struct AccessLog {
 
 #[derive(Debug)]
 struct Shared {
+    disk: Arc<dyn Disk>,
     catalog: Arc<Catalog>,
     queue: Arc<Queue>,
     state: watch::Sender<LogState>,
@@ -211,6 +215,7 @@ impl AccessLog {
     }
 
     fn new(
+        disk: Arc<dyn Disk>,
         catalog: Arc<Catalog>,
         queue: Arc<Queue>,
         (state, followers): (watch::Sender<LogState>, Followers),
@@ -219,6 +224,7 @@ impl AccessLog {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                disk,
                 catalog,
                 queue,
                 state,

@@ -105,8 +105,7 @@ impl LogRetention {
         std::iter::once(Self::DEFAULT).chain(self.classes.iter().map(|class| &*class.id))
     }
 
-    /// How long a class is kept; one that the pack has no longer, as long as the default one, or as itself where it was given
-    /// up for a shorter default.
+    /// How long a class is kept; one that the pack has no longer, as long as the default one.
     #[must_use]
     pub fn period(&self, id: &str) -> Period {
         let class = self.classes.iter().find(|class| *class.id == *id);
