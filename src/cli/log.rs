@@ -9,6 +9,7 @@ use super::error::{CliError, Fault};
 use super::filter::FilterArgs;
 use super::log_output::Output;
 use super::login::say;
+use super::retention::{self, DisposeArgs, HoldCommand};
 use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock};
@@ -28,6 +29,11 @@ pub(super) enum LogCommand {
     Tail(Box<TailArgs>),
     /// Everything that one entry says
     Show(ShowArgs),
+    /// Dispose of what was kept long enough (administrators)
+    Dispose(DisposeArgs),
+    /// Keep a time from being disposed of (administrators)
+    #[command(subcommand)]
+    Hold(HoldCommand),
 }
 
 /// Arguments of `sekisho log search`.
@@ -87,6 +93,8 @@ pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
         LogCommand::Search(args) => search(*args).await,
         LogCommand::Tail(args) => tail(*args).await,
         LogCommand::Show(args) => show(args).await,
+        LogCommand::Dispose(args) => retention::dispose(args).await,
+        LogCommand::Hold(command) => retention::hold(command).await,
     };
     match done {
         Err(error) if error.fault() == Fault::OutputClosed => Ok(()),
@@ -230,14 +238,17 @@ fn entry_by(text: &str, language: Language) -> Result<By, CliError> {
 }
 
 /// A daemon that is connected, and the login to read its log with.
-struct Reading {
-    target: Target,
-    kept: Kept,
-    service: AccessLogServiceClient<Channel>,
+pub(super) struct Reading {
+    pub(super) target: Target,
+    pub(super) kept: Kept,
+    pub(super) service: AccessLogServiceClient<Channel>,
 }
 
 impl Reading {
-    async fn open(connection: &Connection, language: Language) -> Result<Self, CliError> {
+    pub(super) async fn open(
+        connection: &Connection,
+        language: Language,
+    ) -> Result<Self, CliError> {
         let file = TicketFile::of(|name| std::env::var_os(name), language)?;
         let kept = file.alive(SystemClock.now())?;
         let target = connection.target(Some(&kept.server), language)?;

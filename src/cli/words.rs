@@ -221,6 +221,30 @@ words! {
         "more entries fit; --limit 0 prints all",
         "該当する記録はほかにもあります。--limit 0 ですべて表示します";
 
+    // Disposal and holds.
+    Gone:
+        "disposed of: {0} segments with {1} entries, {2} keys",
+        "廃棄しました: セグメント {0} 個(記録 {1} 件)、鍵 {2} 個";
+    WouldGo:
+        "would be disposed of: {0} segments with {1} entries, {2} keys",
+        "廃棄の対象: セグメント {0} 個(記録 {1} 件)、鍵 {2} 個";
+    NothingToDispose: "nothing to dispose of", "廃棄の対象はありません";
+    MoreToDispose:
+        "there is more to dispose of: run this again",
+        "廃棄の対象はほかにもあります。もう一度実行してください";
+    EntriesFromTo: "entries {0} to {1}", "記録 {0} から {1} まで";
+    KeyOf: "key of class {0} for {1}", "区分 {0} の {1} の鍵";
+    Withheld: "kept all the same: {0} ({1})", "廃棄しません: {0}({1})";
+    AnotherApproves:
+        "another administrator must approve until {0}: {1}",
+        "{0} までに別の管理者の承認が必要です: {1}";
+    HoldPlaced: "hold {0} placed", "保全 {0} を設定しました";
+    HoldReleased: "hold {0} released", "保全 {0} を解除しました";
+    NoHolds: "no holds of the log", "ログの保全はありません";
+    HoldLine:
+        "hold {0}: from {1} until {2}, by {3} on {4}: {5}",
+        "保全 {0}: {1} から {2} まで、{3} が {4} に設定: {5}";
+
     // Heads of the table.
     HeadIndex: "INDEX", "番号";
     HeadTime: "TIME", "日時";

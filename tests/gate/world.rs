@@ -365,12 +365,14 @@ async fn start(
             revoked_certificates: [certificate("career-crm", REVOKED).fingerprint].into(),
             allow_loopback_device: false,
             change_deadline: Duration::from_secs(4),
+            dispose_needs_two: options.dispose_needs_two,
             request_ids_max: options.request_ids_max,
         },
         rules: Arc::clone(&template.rules),
         keyring: Keyring::open(&directory.join("keyring")).unwrap(),
         log: AccessLog::open(config, "test/log").unwrap(),
         store: Store::open(&directory.join("store.sqlite")).await.unwrap(),
+        seals,
     })
     .await
 }

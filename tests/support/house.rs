@@ -127,6 +127,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         allow_loopback_device: false,
         log_deadline: Duration::from_secs(10),
         log_segment_bytes: 64 << 20,
+        dispose_needs_two: false,
         request_ids_max: 100_000,
         connections_max: 64,
     }
