@@ -375,6 +375,27 @@ impl Catalog {
         }
     }
 
+    /// Reads a closed segment to its end, past what is kept of it in memory.
+    pub(super) fn scrub(&self, span: &SegmentSpan) -> Result<(), ReadError> {
+        let closed = Closed {
+            first_index: span.first,
+            next_first: span.next,
+            times: Times::ALL,
+            disposed: span.disposed,
+        };
+        self.read_there(closed).map(drop)
+    }
+
+    /// Reads a segment, which may go in between, perhaps by another process's hand.
+    fn read_there(&self, closed: Closed) -> Result<Segment, ReadError> {
+        read_closed(&self.directory, closed).map_err(|error| match error {
+            ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                disposed(&self.directory, closed)
+            }
+            error => error,
+        })
+    }
+
     fn load(&self, closed: Closed) -> Result<Arc<Segment>, ReadError> {
         if closed.disposed {
             return Err(disposed(&self.directory, closed));
@@ -390,14 +411,7 @@ impl Catalog {
             }
         }
         // Outside the lock: a segment takes tens of milliseconds to read.
-        let read = read_closed(&self.directory, closed);
-        let segment = Arc::new(read.map_err(|error| match error {
-            // It went in between, perhaps by another process's hand.
-            ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-                disposed(&self.directory, closed)
-            }
-            error => error,
-        })?);
+        let segment = Arc::new(self.read_there(closed)?);
         self.keep(Arc::clone(&segment));
         Ok(segment)
     }
