@@ -253,34 +253,14 @@ impl Keeper {
         let known = Arc::clone(&self.signed.borrow());
         for span in self.reader.segments() {
             let until = span.next.min(whole.size());
-            if until <= self.tree.size() {
-                continue;
+            if until > self.tree.size() {
+                self.read_back(until, &known.checkpoint)?;
             }
-            for kept in self.reader.forward(LogIndex(self.tree.size())) {
-                let kept = kept?;
-                if kept.index.0 != self.tree.size() {
-                    return Err(self.damaged(format!(
-                        "entry {} is followed by entry {}",
-                        self.tree.size(),
-                        kept.index.0
-                    )));
-                }
-                let leaf = kept.leaf_hash();
-                self.files.append(leaf);
-                self.tree.push(leaf);
-                if self.tree.size().is_multiple_of(FLUSH_EVERY) {
-                    self.files.flush()?;
-                }
-                if self.tree.size() == known.checkpoint.size
-                    && self.tree.root() != known.checkpoint.root
-                {
-                    return Err(self.another_history());
-                }
-                if self.tree.size() >= until {
-                    break;
-                }
-            }
-            if span.closed && self.tree.size() == span.next {
+            // Also where all of it was read while it was still written to.
+            if span.closed
+                && self.tree.size() == span.next
+                && !closing_path(&self.directory, span.first).exists()
+            {
                 self.close_segment(span)?;
             }
         }
@@ -289,6 +269,33 @@ impl Keeper {
             return Ok(());
         }
         Err(self.damaged("what is on the disk is not what was written".to_owned()))
+    }
+
+    /// Reads what follows, up to `until`, and keeps its hashes.
+    fn read_back(&mut self, until: u64, known: &Checkpoint) -> Result<(), KeeperError> {
+        for kept in self.reader.forward(LogIndex(self.tree.size())) {
+            let kept = kept?;
+            if kept.index.0 != self.tree.size() {
+                return Err(self.damaged(format!(
+                    "entry {} is followed by entry {}",
+                    self.tree.size(),
+                    kept.index.0
+                )));
+            }
+            let leaf = kept.leaf_hash();
+            self.files.append(leaf);
+            self.tree.push(leaf);
+            if self.tree.size().is_multiple_of(FLUSH_EVERY) {
+                self.files.flush()?;
+            }
+            if self.tree.size() == known.size && self.tree.root() != known.root {
+                return Err(self.another_history());
+            }
+            if self.tree.size() >= until {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Commits to a segment that is written no more: first the hashes are made durable, then the checkpoint says so.
