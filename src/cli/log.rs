@@ -1,4 +1,4 @@
-//! `sekisho log search`, `tail` and `show`: reading the access log as anyone reads it who may, which is itself logged.
+//! `sekisho log`: `search`, `tail` and `show` are reading the access log as anyone reads it who may, which is itself logged.
 
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -9,6 +9,7 @@ use super::error::{CliError, Fault};
 use super::filter::FilterArgs;
 use super::log_output::Output;
 use super::login::say;
+use super::proof::{self, CheckpointArgs, ProofArgs};
 use super::retention::{self, DisposeArgs, HoldCommand};
 use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
@@ -29,6 +30,10 @@ pub(super) enum LogCommand {
     Tail(Box<TailArgs>),
     /// Everything that one entry says
     Show(ShowArgs),
+    /// The newest checkpoint, and whether the log continues one that you kept
+    Checkpoint(CheckpointArgs),
+    /// The proof that an entry is in the log
+    Proof(ProofArgs),
     /// Dispose of what was kept long enough (administrators)
     Dispose(DisposeArgs),
     /// Keep a time from being disposed of (administrators)
@@ -93,6 +98,8 @@ pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
         LogCommand::Search(args) => search(*args).await,
         LogCommand::Tail(args) => tail(*args).await,
         LogCommand::Show(args) => show(args).await,
+        LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
+        LogCommand::Proof(args) => proof::proof(args).await,
         LogCommand::Dispose(args) => retention::dispose(args).await,
         LogCommand::Hold(command) => retention::hold(command).await,
     };
