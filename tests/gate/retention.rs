@@ -548,7 +548,7 @@ async fn what_is_held_stays_until_the_hold_is_released() {
             .unwrap()
     };
     // One that ends before the first entry and one that begins after the last keep nothing.
-    place(&world, None, Some(morning)).await;
+    place(&world, None, Some(morning.minus(DAY * 40))).await;
     place(&world, Some(morning.plus(DAY * 40)), None).await;
     let held = place(&world, Some(morning), Some(morning.plus(DAY / 4))).await;
     let stored = world.on_disk_from(held.0).remove(0);
@@ -571,7 +571,8 @@ async fn what_is_held_stays_until_the_hold_is_released() {
         kept.found
             .withheld
             .iter()
-            .all(|withheld| withheld.hold == Some(held))
+            .all(|withheld| withheld.hold == Some(held)),
+        "{kept:?}"
     );
     assert_eq!(
         kept.found.withheld.len(),
