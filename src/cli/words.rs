@@ -138,6 +138,9 @@ words! {
     NotFound:
         "there is no such entry, or it is not for you to see",
         "該当する記録がないか、閲覧できません";
+    DisposedOf:
+        "it was disposed of when its time was over",
+        "保存期間が過ぎたため、廃棄されました";
     Busy:
         "the daemon has too much to do",
         "サーバーが混み合っています";
