@@ -14,3 +14,5 @@ mod support;
 
 #[path = "access_log/proofs.rs"]
 mod proofs;
+#[path = "access_log/retention.rs"]
+mod retention;
