@@ -45,6 +45,8 @@ pub struct Config {
     pub log_segment_bytes: u64,
     /// When operators are warned that space under the log runs out, and when nothing is written any more.
     pub log_space: SpaceTiers,
+    /// Whether disposing of the log, and releasing a hold of it, takes two administrators.
+    pub dispose_needs_two: bool,
     /// How many request ids of one service are remembered for ten minutes; up to 50 million, each about 100 bytes.
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
@@ -111,6 +113,7 @@ struct Tls {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Log {
+    dispose_needs_two: bool,
     deadline_ms: u64,
     segment_mib: u64,
     warn_free_mib: u64,
@@ -120,6 +123,7 @@ struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self {
+            dispose_needs_two: false,
             deadline_ms: 2_000,
             segment_mib: 64,
             warn_free_mib: 1_024,
@@ -259,6 +263,7 @@ impl Config {
                         warn_below: file.log.warn_free_mib << 20,
                         refuse_below: file.log.read_only_free_mib << 20,
                     },
+                    dispose_needs_two: file.log.dispose_needs_two,
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
                     sinks,

@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 const FILE_MODE: u32 = 0o600;
 /// Owner lists, enters and changes, nobody else does anything.
 const DIRECTORY_MODE: u32 = 0o700;
+/// The largest file that is destroyed: far more than any key.
+const DESTROYED_MAX_BYTES: u64 = 64 * 1024;
 /// What group and others may do.
 const OTHERS: u32 = 0o077;
 /// That group or others may write.
@@ -131,6 +133,43 @@ pub fn read_private(path: &Path, max_bytes: u64) -> Result<Zeroizing<Vec<u8>>, F
         return Err(too_large());
     }
     Ok(content)
+}
+
+/// Destroys a private file: overwrites it where it lies, makes that durable, and only then removes its name. Where there is none,
+/// there is nothing to do.
+///
+/// A file system that copies on write, a snapshot, a backup and the spare cells of a flash disk may keep the old bytes all the
+/// same; nothing that a program can do reaches those.
+///
+/// # Errors
+/// When it is not a plain file of its owner alone, or the system refuses. Calling it again goes on.
+pub fn destroy_private(path: &Path) -> Result<(), FileError> {
+    let (_, bytes) = match open_private(path) {
+        Ok(found) => found,
+        Err(FileError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return sync_directory(&directory_of(path));
+        }
+        Err(error) => return Err(error),
+    };
+    if bytes > DESTROYED_MAX_BYTES {
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            max_bytes: DESTROYED_MAX_BYTES,
+        });
+    }
+    let mut noise = vec![0; usize::try_from(bytes).unwrap_or(0)];
+    getrandom::fill(&mut noise)
+        .map_err(|error| FileError::system(path, "draw random bytes for")(error.into()))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .custom_flags(flags(OFlags::NOFOLLOW))
+        .open(path)
+        .map_err(FileError::system(path, "open"))?;
+    file.write_all(&noise)
+        .and_then(|()| file.sync_all())
+        .map_err(FileError::system(path, "overwrite"))?;
+    fs::remove_file(path).map_err(FileError::system(path, "remove"))?;
+    sync_directory(&directory_of(path))
 }
 
 /// Makes a directory, and those above it, that only their owner can enter (0700). One that is there already is taken as it
@@ -304,7 +343,11 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), FileError> {
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_directory(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(FileError::system(path, "sync the directory"))

@@ -23,5 +23,7 @@ mod load;
 mod ocsf_schema;
 #[path = "access_log/receivers.rs"]
 mod receivers;
+#[path = "access_log/retention.rs"]
+mod retention;
 #[path = "access_log/sinks.rs"]
 mod sinks;

@@ -230,7 +230,8 @@ fn configuration_text(plan: &Plan<'_>) -> Result<String, Failure> {
         r#"# sekisho's configuration. Relative paths are taken from this file's folder. A key that isn't known is refused.
 # SEKISHO_DATA, SEKISHO_PACK, SEKISHO_GRPC_LISTEN and SEKISHO_HTTP_LISTEN in the environment go before it.
 
-# The data directory: keyring (keep a copy elsewhere, safe), store.sqlite, log/ (the access log).
+# The data directory: keyring (keep a copy elsewhere, safe), store.sqlite, log/ (the access log), seals/ (keys that are
+# destroyed when what they seal was kept long enough).
 data = "."
 
 # The policy pack's folder.
@@ -266,6 +267,9 @@ segment_mib = 64
 # until there is space again.
 warn_free_mib = 1024
 read_only_free_mib = 128
+# Disposing of what was kept long enough (`sekisho log dispose`), and releasing a hold of the log, takes two administrators.
+# Where there is one only, false; entries then say that it was done alone.
+dispose_needs_two = true
 
 [bounds]
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.

@@ -11,6 +11,7 @@ use super::log_export::{self, ExportArgs};
 use super::log_output::Output;
 use super::login::say;
 use super::proof::{self, CheckpointArgs, ProofArgs};
+use super::retention::{self, DisposeArgs, HoldCommand};
 use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock};
@@ -36,6 +37,11 @@ pub(super) enum LogCommand {
     Proof(ProofArgs),
     /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events
     Export(Box<ExportArgs>),
+    /// Dispose of what was kept long enough (administrators)
+    Dispose(DisposeArgs),
+    /// Keep a time from being disposed of (administrators)
+    #[command(subcommand)]
+    Hold(HoldCommand),
 }
 
 /// Arguments of `sekisho log search`.
@@ -98,6 +104,8 @@ pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
         LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
         LogCommand::Proof(args) => proof::proof(args).await,
         LogCommand::Export(args) => log_export::export(*args).await,
+        LogCommand::Dispose(args) => retention::dispose(args).await,
+        LogCommand::Hold(command) => retention::hold(command).await,
     };
     match done {
         Err(error) if error.fault() == Fault::OutputClosed => Ok(()),

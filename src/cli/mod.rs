@@ -16,6 +16,7 @@ mod login;
 mod moment;
 mod people;
 mod proof;
+mod retention;
 mod sample;
 mod serve;
 mod table;

@@ -21,8 +21,10 @@ use crate::config::Config;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::time::Clock;
+use crate::files::FileError;
 use crate::gate::{Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
+use crate::identity::seals::Seals;
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
@@ -53,6 +55,9 @@ pub enum ServeError {
     /// The keyring can't be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The directory of the keys that disposal destroys can't be used.
+    #[error(transparent)]
+    Seals(#[from] FileError),
     /// The access log can't be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
@@ -94,7 +99,7 @@ impl ServeError {
                 | StartError::StoreForgot { .. }
                 | StartError::AnotherLog { .. },
             ) => 65,
-            Self::Store(_) | Self::Start(_) => 72,
+            Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
             Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
             Self::LogFailed(_) => 74,
@@ -166,6 +171,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     );
     let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
     let store = Store::open(&config.data.join("store.sqlite")).await?;
+    let seals = Seals::open(config.data.join("seals"), keyring.log_text.clone())?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;
     let grpc = local_address(&grpc_listener, config.grpc_listen)?;
@@ -177,6 +183,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         keyring,
         log: opened,
         store,
+        seals,
     })
     .await?;
 
@@ -374,6 +381,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         revoked_certificates: config.revoked_certificates.clone(),
         change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
+        dispose_needs_two: config.dispose_needs_two,
         request_ids_max: config.request_ids_max,
     })
 }
