@@ -31,6 +31,9 @@
 //! | [`serve`] | opens, joins, listens, lets go in order | holds rules of its own |
 //! | [`cli`] | the command line | has a back door |
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
+//! | [`export`] | an entry as text: JSON lines, CSV, OCSF | opens what is sealed |
+//! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP | is waited for by a check; skips an entry |
+//! | [`tls_client`], [`http_client`] | calls out, bounded in time and size | trusts an authority that was not named |
 //! | [`files`] | private files, written durably | touches the log's |
 //! | [`proto`] | generated from `proto/` | is known outside `api`, but for the stored form of an entry |
 //!
@@ -59,13 +62,17 @@ pub mod cli;
 pub mod config;
 pub mod decision;
 pub mod domain;
+//pub mod export;
 pub mod files;
 pub mod gate;
+pub mod http_client;
 pub mod identity;
 pub mod log;
 pub mod policy;
 pub mod serve;
+//pub mod sinks;
 pub mod store;
+pub mod tls_client;
 
 /// The API and the stored form of an entry, generated from `proto/`.
 #[allow(missing_docs, clippy::all, unreachable_pub)]
