@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::domain::ids::Name;
 use crate::log::SpaceTiers;
+use crate::witness::{Section as WitnessSection, WitnessConfig};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -48,6 +49,8 @@ pub struct Config {
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
+    /// Who is handed the log's checkpoints.
+    pub witness: WitnessConfig,
 }
 
 /// Everything that is wrong with a configuration.
@@ -76,6 +79,8 @@ struct File {
     log: Log,
     #[serde(default)]
     bounds: Bounds,
+    #[serde(default)]
+    witness: WitnessSection,
 }
 
 #[derive(Deserialize)]
@@ -231,6 +236,9 @@ impl Config {
             count(file.bounds.connections),
             1..=100_000,
         );
+        let witness = file
+            .witness
+            .read(folder, &mut |what| faults.push(format!("{name}: {what}")));
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
@@ -254,6 +262,7 @@ impl Config {
                     },
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
+                    witness,
                 })
             }
             _ => Err(ConfigErrors(faults)),
