@@ -14,6 +14,7 @@ pub mod people;
 pub mod play;
 pub mod scenario;
 pub mod wire;
+pub mod witness;
 
 use std::io::Write;
 use std::path::PathBuf;
