@@ -11,3 +11,6 @@
 )]
 
 mod support;
+
+#[path = "access_log/proofs.rs"]
+mod proofs;

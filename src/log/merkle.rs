@@ -9,8 +9,9 @@ pub(super) type Hash = [u8; 32];
 /// The most peaks a tree of 64-bit size has.
 pub(super) const PEAKS_MAX: usize = 64;
 
-/// RFC 6962: `SHA-256(0x00 || bytes)`.
-pub(super) fn leaf_hash(bytes: &[u8]) -> Hash {
+/// The leaf of a stored entry (RFC 6962, section 2.1): `SHA-256(0x00 || bytes)`.
+#[must_use]
+pub fn leaf_hash(bytes: &[u8]) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([0]);
     hasher.update(bytes);

@@ -61,6 +61,7 @@ pub use error::{AppendError, OpenError, ReadError};
 pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
 pub use keeper::Signed;
+pub use merkle::leaf_hash;
 pub(crate) use note::decimal;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
