@@ -14,3 +14,7 @@ mod support;
 
 #[path = "access_log/proofs.rs"]
 mod proofs;
+#[path = "access_log/witness.rs"]
+mod witness;
+#[path = "access_log/witness_start.rs"]
+mod witness_start;

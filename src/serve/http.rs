@@ -40,9 +40,8 @@ pub(super) async fn serve(
             (status, readiness(state, &parts))
         }
     };
-    let metrics = move || async move {
-        prometheus(parts.iter().flat_map(|part| part.metrics()).collect())
-    };
+    let metrics =
+        move || async move { prometheus(parts.iter().flat_map(|part| part.metrics()).collect()) };
     let pages = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))

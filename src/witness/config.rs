@@ -96,7 +96,9 @@ impl Section {
         ];
         for (key, value, least, most) in bounds {
             if !(least..=most).contains(&value) {
-                wrong(format!("witness.{key}: {value} is not from {least} to {most}"));
+                wrong(format!(
+                    "witness.{key}: {value} is not from {least} to {most}"
+                ));
             }
         }
         let count = self.directories.len().saturating_add(self.endpoint.len());
@@ -104,7 +106,10 @@ impl Section {
             wrong(format!("witness: names {count}, over {WITNESSES_MAX}"));
         }
         if self.required && count == 0 {
-            wrong("witness.required: is true, and there is neither a directory nor an endpoint".to_owned());
+            wrong(
+                "witness.required: is true, and there is neither a directory nor an endpoint"
+                    .to_owned(),
+            );
         }
         let mut seen = HashSet::new();
         let mut directories = Vec::new();
@@ -156,7 +161,9 @@ impl EndpointSection {
         let key = match VerifierKey::parse(&self.key) {
             Ok(key) if key.is_witness() => Some(key),
             Ok(_) => {
-                wrong("key: is the key of a log (type 1), and not of a witness (type 4)".to_owned());
+                wrong(
+                    "key: is the key of a log (type 1), and not of a witness (type 4)".to_owned(),
+                );
                 None
             }
             Err(error) => {
@@ -234,7 +241,10 @@ mod tests {
             endpoint.url.to_string(),
             "https://w.example/a/add-checkpoint"
         );
-        assert_eq!(endpoint.ca.as_deref(), Some(Path::new("/etc/sekisho/ca.pem")));
+        assert_eq!(
+            endpoint.ca.as_deref(),
+            Some(Path::new("/etc/sekisho/ca.pem"))
+        );
     }
 
     #[test]
@@ -247,7 +257,10 @@ mod tests {
         for (text, field) in [
             ("required = true".to_owned(), "witness.required: "),
             ("every_seconds = 0".to_owned(), "witness.every_seconds: "),
-            ("timeout_seconds = 61".to_owned(), "witness.timeout_seconds: "),
+            (
+                "timeout_seconds = 61".to_owned(),
+                "witness.timeout_seconds: ",
+            ),
             (
                 "required_within_seconds = 9".to_owned(),
                 "witness.required_within_seconds: ",

@@ -29,7 +29,7 @@ use std::time::Duration;
 use tokio::task::JoinError;
 
 pub use compare::Contradiction;
-pub use config::{EndpointConfig, Section, WitnessConfig};
+pub use config::{EndpointConfig, Pace, Section, WitnessConfig};
 pub use handing::Handing;
 pub use standing::Standing;
 
@@ -108,8 +108,7 @@ impl Witness {
         match self {
             Self::Endpoint(endpoint) => endpoint.hand(log, newest).await,
             Self::Directory(directory) => {
-                let (directory, log, newest) =
-                    (directory.clone(), log.clone(), Arc::clone(newest));
+                let (directory, log, newest) = (directory.clone(), log.clone(), Arc::clone(newest));
                 tokio::task::spawn_blocking(move || directory.hand(&log, &newest)).await?
             }
         }

@@ -136,7 +136,9 @@ impl Vitals for Standing {
                 warnings.push(format!("witness {name}: ALARM: {alarm}"));
             }
             if let Some(trouble) = &told.trouble {
-                warnings.push(format!("witness {name}: {behind} entries behind: {trouble}"));
+                warnings.push(format!(
+                    "witness {name}: {behind} entries behind: {trouble}"
+                ));
             } else if self.is_late(&told) {
                 warnings.push(format!("witness {name}: {behind} entries behind"));
             }
