@@ -84,7 +84,8 @@ impl Endpoint {
                     self.knows = size;
                     return Ok(());
                 }
-                Answer::Knows(None) if old == size => return Err(self.other_history(old)),
+                // Of no entries there is only one tree, so nobody can know another.
+                Answer::Knows(None) if old == size && old > 0 => return Err(self.other_history(old)),
                 Answer::Knows(None) => {
                     return Err(Trouble::Fault(
                         "it answers 409 without the size that it knows".to_owned(),
@@ -92,7 +93,7 @@ impl Endpoint {
                 }
                 Answer::Knows(Some(known)) if known == old => {
                     // The sizes agree, so it is the root that does not.
-                    if old == size {
+                    if old == size && old > 0 {
                         return Err(self.other_history(old));
                     }
                     return Err(Trouble::Fault(format!(

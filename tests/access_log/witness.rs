@@ -15,7 +15,7 @@ use sekisho::witness::{
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-use crate::support::witness::{HOSTILE_NAME, Manner, Witness, misbehave};
+use crate::support::witness::{HOSTILE_NAME, Manner, Witness, misbehave, misbehave_at};
 
 const ORIGIN: &str = "log.example/a";
 const SEED: [u8; 32] = [7; 32];
@@ -195,7 +195,11 @@ async fn a_witness_that_is_down_is_told_of_and_catches_up_when_it_is_back() {
     soon_late.pace.required_within = Duration::from_millis(100);
     let (handing, _) = hand(soon_late, &log).await;
     let standing = handing.standing();
-    until("it is late", || standing.warnings().len() == 2).await;
+    until("it is late", || {
+        let warnings = standing.warnings();
+        warnings.len() == 2 && warnings[0].contains(" 5 entries behind")
+    })
+    .await;
     let warnings = standing.warnings();
     assert!(
         warnings[0]
@@ -222,12 +226,13 @@ async fn a_witness_that_is_down_is_told_of_and_catches_up_when_it_is_back() {
         witness.saw(ORIGIN).is_some_and(|seen| seen.size == 10)
     })
     .await;
-    until("it is well", || standing.warnings().is_empty()).await;
-    let text = prometheus(standing.metrics());
-    assert!(
-        text.contains("sekisho_witness_behind_entries{witness=\"witness.example/1\"} 0\n"),
-        "{text}"
-    );
+    until("it is well", || {
+        let text = prometheus(standing.metrics());
+        standing.warnings().is_empty()
+            && text
+                .contains("sekisho_witness_behind_entries{witness=\"witness.example/1\"} 0\n")
+    })
+    .await;
 
     // And again while serving: the connection that was kept is gone.
     witness.go_down();
@@ -407,7 +412,10 @@ async fn while_serving_a_kept_checkpoint_that_knows_more_raises_one_alarm_and_st
     let log = open(&home);
     write(&log, 3, 0).await;
     let (handing, mut alarmed) = hand(config(&[], &[directory.path()]), &log).await;
-    assert_eq!(kept_size(directory.path()), Some(3));
+    until("it is handed out", || {
+        kept_size(directory.path()) == Some(3)
+    })
+    .await;
     // Somebody with the key went on elsewhere.
     let other = tempfile::tempdir().unwrap();
     let elsewhere = open(&other);
@@ -520,4 +528,28 @@ async fn a_size_beyond_any_log_refuses_a_start_and_while_serving_is_an_alarm() {
             .contains("witness.example/configured knows 18446744073709551615 entries"),
         "{error}"
     );
+
+    // Down at the start, and a liar when it is back.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
+    let later = WitnessConfig {
+        endpoints: vec![endpoint(
+            &format!("http://{address}"),
+            &configured.key(),
+            None,
+        )],
+        ..config(&[], &[])
+    };
+    let (handing, mut alarmed) = hand(later, &log).await;
+    misbehave_at(&address, Manner::HugeSize);
+    let alarm = tokio::time::timeout(SOON, alarmed.recv()).await.unwrap();
+    assert!(alarm.unwrap().contains("18446744073709551615"));
+    write(&log, 3, 0).await;
+    let warnings = handing.standing().warnings();
+    assert!(
+        warnings.iter().any(|line| line.contains("ALARM")),
+        "{warnings:?}"
+    );
+    drop(handing);
 }

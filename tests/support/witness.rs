@@ -18,7 +18,6 @@ use ring::signature::{Ed25519KeyPair, KeyPair as _};
 use sekisho::log::{Checkpoint, SignedNote, VerifierKey, verify_consistency};
 use sha2::{Digest as _, Sha256};
 use tokio::runtime::Runtime;
-use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -34,11 +33,10 @@ struct Book {
 
 /// One that keeps to the protocol.
 pub struct Witness {
-    runtime: Runtime,
+    runtime: Option<Runtime>,
     book: Arc<Book>,
     address: SocketAddr,
     tls: Option<(Arc<ServerConfig>, PathBuf)>,
-    serving: Option<JoinHandle<()>>,
 }
 
 impl Witness {
@@ -69,11 +67,7 @@ impl Witness {
     fn with_tls(name: &str, tls: Option<(Arc<ServerConfig>, PathBuf)>) -> Self {
         let seed: [u8; 32] = Sha256::digest(name).into();
         let mut witness = Self {
-            runtime: tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .enable_all()
-                .build()
-                .unwrap(),
+            runtime: None,
             book: Arc::new(Book {
                 name: name.to_owned(),
                 pair: Ed25519KeyPair::from_seed_unchecked(&seed).unwrap(),
@@ -82,7 +76,6 @@ impl Witness {
             }),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             tls,
-            serving: None,
         };
         witness.listen();
         witness
@@ -90,17 +83,20 @@ impl Witness {
 
     /// Listens, where it did before.
     pub fn listen(&mut self) {
-        let address = self.address;
-        let listener = self
-            .runtime
-            .block_on(tokio::net::TcpListener::bind(address))
-            .unwrap();
+        let listener = TcpListener::bind(self.address).unwrap();
+        listener.set_nonblocking(true).unwrap();
         self.address = listener.local_addr().unwrap();
         let pages = Router::new()
             .route("/add-checkpoint", post(add_checkpoint))
             .with_state(Arc::clone(&self.book));
         let tls = self.tls.as_ref().map(|(config, _)| Arc::clone(config));
-        self.serving = Some(self.runtime.spawn(async move {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             match tls {
                 None => axum::serve(listener, pages).await.unwrap(),
                 Some(config) => {
@@ -110,21 +106,17 @@ impl Witness {
                         .unwrap();
                 }
             }
-        }));
+        });
+        self.runtime = Some(runtime);
     }
 
     /// Listens no more, and hangs up on everybody.
     pub fn go_down(&mut self) {
-        let serving = self.serving.take().unwrap();
-        serving.abort();
-        let _ = self.runtime.block_on(serving);
-        // Connections have tasks of their own: with the runtime they are gone.
-        let new = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
+        let runtime = self.runtime.take().unwrap();
+        // A test may run in a runtime of its own, which must not be blocked on.
+        std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)))
+            .join()
             .unwrap();
-        std::mem::replace(&mut self.runtime, new).shutdown_timeout(Duration::from_secs(5));
     }
 
     /// From now on it cosigns for the log with this verifier key.
@@ -168,6 +160,14 @@ impl Witness {
             HEXLOWER.encode(&id),
             BASE64.encode(&[&[4], public.as_slice()].concat())
         )
+    }
+}
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -299,7 +299,12 @@ pub enum Manner {
 
 /// Serves each connection in that manner, for as long as the test runs.
 pub fn misbehave(manner: Manner) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    misbehave_at("127.0.0.1:0", manner)
+}
+
+/// The same at an address.
+pub fn misbehave_at(address: &str, manner: Manner) -> String {
+    let listener = TcpListener::bind(address).unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for (turn, stream) in listener.incoming().enumerate() {
@@ -324,10 +329,11 @@ fn answer_badly(mut stream: TcpStream, manner: Manner, turn: usize) -> std::io::
     let answer = match manner {
         Manner::WrongKey => {
             let text = request.split("\n\n").nth(1).unwrap_or_default();
-            let stranger = Witness::open("witness.example/hostile").book.cosign(text);
+            let stranger = Witness::open("witness.example/hostile");
+            let stranger = stranger.book.cosign(text);
             // In the name, and with the id, of the one that is configured; its key did not make it.
-            let ours = Witness::open(HOSTILE_NAME).book;
-            let mut bytes = ours.key().0.to_vec();
+            let ours = Witness::open(HOSTILE_NAME);
+            let mut bytes = ours.book.key().0.to_vec();
             let line = stranger.trim_end().rsplit(' ').next().unwrap_or_default();
             bytes.extend(BASE64.decode(line.as_bytes()).unwrap().iter().skip(4));
             let line = format!("— {HOSTILE_NAME} {}\n", BASE64.encode(&bytes));
