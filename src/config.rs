@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::domain::ids::Name;
 use crate::log::SpaceTiers;
 use crate::sinks::{self, SinkConfig, SinkTable};
+use crate::witness::{Section as WitnessSection, WitnessConfig};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -53,6 +54,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Where the log is streamed to.
     pub sinks: Vec<SinkConfig>,
+    /// Who is handed the log's checkpoints.
+    pub witness: WitnessConfig,
 }
 
 /// Everything that is wrong with a configuration.
@@ -83,6 +86,8 @@ struct File {
     bounds: Bounds,
     #[serde(default)]
     sink: Vec<SinkTable>,
+    #[serde(default)]
+    witness: WitnessSection,
 }
 
 #[derive(Deserialize)]
@@ -242,6 +247,9 @@ impl Config {
         );
         let data: PathBuf = folder.join(file.data).components().collect();
         let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
+        let witness = file
+            .witness
+            .read(folder, &mut |what| faults.push(format!("{name}: {what}")));
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
@@ -267,6 +275,7 @@ impl Config {
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
                     sinks,
+                    witness,
                 })
             }
             _ => Err(ConfigErrors(faults)),

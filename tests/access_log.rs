@@ -27,3 +27,7 @@ mod receivers;
 mod retention;
 #[path = "access_log/sinks.rs"]
 mod sinks;
+#[path = "access_log/witness.rs"]
+mod witness;
+#[path = "access_log/witness_start.rs"]
+mod witness_start;

@@ -9,6 +9,7 @@
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
 //! | `evidence` | checkpoints and proofs for those who don't trust the daemon |
+//! | `cosigned` | the newest checkpoint that witnesses signed too |
 //! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
 //! | `note` | signed notes, checkpoints and their keys |
 //! | `footing` | is the segment still there, and how much space is left |
@@ -30,6 +31,7 @@
 //! cut the log (a torn tail is kept aside first; what was kept long enough goes as whole segments, and leaves its hashes); decide what goes into an entry; read a clock for an entry's time.
 
 mod catalog;
+mod cosigned;
 mod dispose;
 mod durable;
 mod error;
@@ -60,12 +62,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use cosigned::CosignError;
 pub use dispose::{Disposal, DisposeError, DisposedSegment};
 pub use error::{AppendError, OpenError, ReadError};
 pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
 pub use keeper::Signed;
 pub use merkle::leaf_hash;
+pub(crate) use note::decimal;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
 };

@@ -137,6 +137,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         request_ids_max: 100_000,
         connections_max: 64,
         sinks: Vec::new(),
+        witness: sekisho::witness::WitnessConfig::default(),
     }
 }
 
