@@ -19,7 +19,7 @@ const LOOKS: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A log that keeps being written to is not waited for longer.
 const LOOKS_MAX: u32 = 100;
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
 /// How often the end of a log that may be live is looked at.
 #[derive(Debug, Clone, Copy)]
