@@ -13,6 +13,7 @@
 //! | `open` | take up, mend a torn tail, refuse damage |
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
+//! | `table` | where the entries of a closed segment lie, for others to keep |
 //! | `merkle` | leaf hashes and the tree |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
@@ -28,6 +29,7 @@ mod queue;
 mod read;
 mod scan;
 mod segment;
+mod table;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -43,7 +45,8 @@ use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use queue::{Appending, Receipt, Receipts};
-pub use read::{Kept, LogReader, Period, SegmentSpan};
+pub use read::{Kept, LogReader, Period, SegmentMark, SegmentSpan};
+pub use table::BlockTables;
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
