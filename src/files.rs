@@ -84,7 +84,25 @@ impl FileError {
 /// # Errors
 /// When the system refuses; the old file is then untouched, unless only the last `fsync` of the directory failed.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    publish(path, content, RenameFlags::empty())
+    publish(path, |file| file.write_all(content), RenameFlags::empty())
+}
+
+/// As [`write_private`], for content that is too large to be held at once: `fill` writes it, into a file that is empty.
+///
+/// # Errors
+/// When `fill` fails or the system refuses; the old file is then untouched, unless only the last `fsync` of the directory
+/// failed.
+pub fn write_private_with(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
+    publish(path, fill, RenameFlags::empty())
+}
+
+/// Whether a file is what [`write_private_with`] and the others left behind when they were killed.
+#[must_use]
+pub fn is_left_over(file_name: &str) -> bool {
+    file_name.starts_with('.') && file_name.ends_with(".new")
 }
 
 /// As [`write_private`], but never replaces a file.
@@ -92,7 +110,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError::Exists`] when something has that name; else when the system refuses.
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    publish(path, content, RenameFlags::NOREPLACE)
+    publish(path, |file| file.write_all(content), RenameFlags::NOREPLACE)
 }
 
 /// Makes sure that a private file is there, empty when it is new. For files that a library then opens by name, which would
@@ -195,9 +213,13 @@ fn open_private(path: &Path) -> Result<(File, u64), FileError> {
     Ok((file, about.len()))
 }
 
-fn publish(path: &Path, content: &[u8], how: RenameFlags) -> Result<(), FileError> {
+fn publish(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+    how: RenameFlags,
+) -> Result<(), FileError> {
     let temporary = temporary_beside(path)?;
-    let done = fill(&temporary, content).and_then(|()| {
+    let done = write_new(&temporary, fill).and_then(|()| {
         rustix::fs::renameat_with(CWD, &temporary, CWD, path, how).map_err(|error| {
             if error == rustix::io::Errno::EXIST {
                 FileError::Exists {
@@ -216,7 +238,7 @@ fn publish(path: &Path, content: &[u8], how: RenameFlags) -> Result<(), FileErro
     sync_directory(&directory_of(path))
 }
 
-fn fill(path: &Path, content: &[u8]) -> Result<(), FileError> {
+fn write_new(path: &Path, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), FileError> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -224,7 +246,7 @@ fn fill(path: &Path, content: &[u8]) -> Result<(), FileError> {
         .custom_flags(flags(OFlags::NOFOLLOW))
         .open(path)
         .map_err(FileError::system(path, "make"))?;
-    file.write_all(content)
+    fill(&mut file)
         .and_then(|()| file.sync_all())
         .map_err(FileError::system(path, "write"))
 }

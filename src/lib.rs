@@ -62,6 +62,7 @@ pub mod domain;
 pub mod files;
 pub mod gate;
 pub mod identity;
+pub mod index;
 pub mod log;
 pub mod policy;
 pub mod serve;
