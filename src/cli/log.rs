@@ -26,8 +26,10 @@ pub(super) enum LogCommand {
     Search(Box<SearchArgs>),
     /// New entries as they come, until interrupted
     Tail(Box<TailArgs>),
-    /// Everything that one entry says
+    /// Everything that one entry says, or each that concerns a person
     Show(ShowArgs),
+    /// Make the index of the log anew; searches are exact without it, and slow
+    Reindex(super::reindex::ReindexArgs),
 }
 
 /// Arguments of `sekisho log search`.
@@ -62,8 +64,14 @@ pub(super) struct TailArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArgs {
     /// Index in the log, or id of the decision
-    #[arg(value_name = "INDEX|DECISION_ID")]
-    entry: String,
+    #[arg(value_name = "INDEX|DECISION_ID", conflicts_with_all = ["subject", "limit"])]
+    entry: Option<String>,
+    /// Every entry about this person, the newest first: their company-wide id, which the log keeps only as a pseudonym
+    #[arg(long, value_name = "ID")]
+    subject: Option<String>,
+    /// With --subject: how many at most; 0 for all [default: 100]
+    #[arg(long, value_name = "N")]
+    limit: Option<u64>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]

@@ -16,12 +16,13 @@ mod peer;
 mod read_log;
 mod refusals;
 mod repeats;
+mod sieve;
 mod start;
 mod strangers;
 mod subjects;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
@@ -31,7 +32,8 @@ pub use error::{GateError, Violation};
 pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
-pub use read_log::{EntryFilter, Found, Page, ReadEntry};
+pub use read_log::{Found, Page, ReadEntry};
+pub use sieve::{EntryFilter, Sieve};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
 
@@ -43,6 +45,7 @@ use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
+use crate::index::{Index, IndexConfig};
 use crate::log::AccessLog;
 use crate::store::Store;
 
@@ -75,6 +78,8 @@ pub struct Gate {
     passwords: Passwords,
     keyring: Keyring,
     log: AccessLog,
+    /// Without it, searches read every entry.
+    index: OnceLock<Arc<Index>>,
     store: Store,
     counters: counters::Counters,
     repeats: repeats::Repeats,
@@ -105,6 +110,20 @@ impl Gate {
     #[must_use]
     pub const fn log(&self) -> &AccessLog {
         &self.log
+    }
+
+    /// Starts the index of the access log, which searches use from now on. A second call changes nothing.
+    pub fn start_index(&self, config: IndexConfig) {
+        self.index.get_or_init(|| {
+            let index = Index::start(config, self.log.reader(), crate::index::plain());
+            Arc::new(index)
+        });
+    }
+
+    /// The index of the access log, once it was started.
+    #[must_use]
+    pub fn index(&self) -> Option<&Index> {
+        self.index.get().map(Arc::as_ref)
     }
 
     fn person(&self, id: &str) -> Option<Arc<Person>> {

@@ -166,6 +166,21 @@ impl Index {
     /// [`Self::status`] and makes searches slower, no more.
     #[must_use]
     pub fn start(config: IndexConfig, reader: LogReader, opener: Opener) -> Self {
+        let mut index = Self::still(config, reader);
+        let tailer = Tailer::new(Arc::clone(&index.shared), opener);
+        let thread = std::thread::Builder::new()
+            .name("log-index".to_owned())
+            .spawn(move || tailer.run())
+            .inspect_err(|error| {
+                let what = format!("no thread for the index: {error}");
+                index.shared.shelf.trouble(&what);
+            });
+        index.thread = Mutex::new(thread.ok());
+        index
+    }
+
+    /// One that follows nothing: it knows what the sidecars know.
+    fn still(config: IndexConfig, reader: LogReader) -> Self {
         let first = reader.segments().last().map_or(0, |live| live.first);
         let shelf = Arc::new(Shelf::new(config, reader.clone()));
         let tables: Arc<dyn BlockTables> = Arc::clone(&shelf) as _;
@@ -178,18 +193,9 @@ impl Index {
             stop: Mutex::new(false),
             stopped: Condvar::new(),
         });
-        let tailer = Tailer::new(Arc::clone(&shared), opener);
-        let thread = std::thread::Builder::new()
-            .name("log-index".to_owned())
-            .spawn(move || tailer.run());
-        if let Err(error) = &thread {
-            shared
-                .shelf
-                .trouble(&format!("no thread for the index: {error}"));
-        }
         Self {
             shared,
-            thread: Mutex::new(thread.ok()),
+            thread: Mutex::new(None),
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::{Metrics, stopped};
 use crate::gate::Gate;
+use crate::index::Index;
 use crate::log::LogHealth;
 
 pub(super) async fn serve(
@@ -56,7 +57,27 @@ pub(super) async fn serve(
 
 fn text(gate: &Gate, metrics: &Metrics) -> String {
     let writing = matches!(gate.log().watch().borrow().health, LogHealth::Writing);
+    let index = gate.index().map(Index::status);
+    let behind = gate.index().map(|index| index.lag_time(gate.now()));
     let rows = [
+        (
+            "sekisho_index_lag_entries",
+            "gauge",
+            "Durable entries that the index doesn't know yet; searches read these one by one.",
+            index.as_ref().map_or(0, |index| index.lag_entries),
+        ),
+        (
+            "sekisho_index_lag_seconds",
+            "gauge",
+            "How old the oldest entry at the log's end is that the index doesn't know yet.",
+            behind.map_or(0, |behind| behind.as_secs()),
+        ),
+        (
+            "sekisho_index_errors_total",
+            "counter",
+            "How often something of the index could not be read or written; checks don't need it.",
+            index.as_ref().map_or(0, |index| index.errors),
+        ),
         (
             "sekisho_log_entries",
             "counter",

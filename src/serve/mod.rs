@@ -23,6 +23,7 @@ use crate::domain::ids::Name;
 use crate::domain::time::Clock;
 use crate::gate::{Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
+use crate::index::IndexConfig;
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError};
 use crate::policy::{self, PackErrors};
 use crate::proto;
@@ -137,6 +138,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         space: config.log_space,
         ..LogConfig::new(config.data.join("log"))
     };
+    let index_config = IndexConfig {
+        directory: config.data.join("index"),
+        spare_bytes: config.log_space.warn_below,
+    };
     let name = format!(
         "{}/log/{}",
         config.trust_domain,
@@ -161,6 +166,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         store,
     })
     .await?;
+    gate.start_index(index_config);
 
     let metrics = Arc::new(Metrics::default());
     let (stop, stopping) = watch::channel(false);
