@@ -15,6 +15,7 @@ mod log_output;
 mod login;
 mod moment;
 mod people;
+mod proof;
 mod reindex;
 mod sample;
 mod serve;
@@ -154,8 +155,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Code(arguments) => code::run(&arguments),
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
-        Command::Log(log::LogCommand::Reindex(arguments)) => reindex::run(arguments).await,
-        Command::Log(command) => log::log(command).await.map_err(Failure::from),
+        Command::Log(command) => log::log(command).await,
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

@@ -162,6 +162,9 @@ mod tests {
         );
         assert_eq!(of(at(5, 0), 10), 10);
         assert_eq!(of(at(u64::MAX, u64::MAX), 100), 100);
-        assert_eq!(bar(at(1, 2)), format!("[{}{}]", "#".repeat(15), ".".repeat(15)));
+        assert_eq!(
+            bar(at(1, 2)),
+            format!("[{}{}]", "#".repeat(15), ".".repeat(15))
+        );
     }
 }

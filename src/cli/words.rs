@@ -235,6 +235,17 @@ words! {
         "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
         "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";
 
+    // Proofs.
+    NotProved:
+        "NOT proved: {0}",
+        "証明できません: {0}";
+    Continues:
+        "proved: the log of {1} entries continues the checkpoint of {0}",
+        "証明済み: {1} 件のログは、{0} 件のチェックポイントの続きです";
+    Included:
+        "proved: entry {0} is among the {1} that the checkpoint commits to",
+        "証明済み: 番号 {0} の記録は、チェックポイントの {1} 件に含まれています";
+
     // Heads of the table.
     HeadIndex: "INDEX", "番号";
     HeadTime: "TIME", "日時";
