@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use prost::Message as _;
-use sekisho::log::{AccessLog, LogConfig};
+use sekisho::log::{AccessLog, LogConfig, SigningSeed};
 use tokio::runtime::Runtime;
 
 use super::entries::entry;
@@ -25,7 +25,7 @@ const ROUND: Duration = Duration::from_millis(300);
 pub fn config(directory: &Path) -> LogConfig {
     LogConfig {
         deadline: Duration::from_secs(60),
-        ..LogConfig::new(directory.to_owned())
+        ..LogConfig::new(directory.to_owned(), SigningSeed::new(&[7; 32]))
     }
 }
 

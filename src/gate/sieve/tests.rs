@@ -9,7 +9,7 @@ use proptest::sample::select;
 use super::*;
 use crate::domain::ids::LogIndex;
 use crate::index::{Index, IndexConfig, Order, Walk, plain};
-use crate::log::{AccessLog, LogConfig, LogReader};
+use crate::log::{AccessLog, LogConfig, LogReader, SigningSeed};
 use crate::proto::StoredReason;
 
 const NAMES: [&str; 4] = ["a", "a.b", "a.b.c", "b"];
@@ -126,7 +126,7 @@ fn open(home: &Path) -> AccessLog {
     let config = LogConfig {
         segment_bytes: 96 << 10,
         deadline: Duration::from_secs(60),
-        ..LogConfig::new(home.join("log"))
+        ..LogConfig::new(home.join("log"), SigningSeed::new(&[7; 32]))
     };
     AccessLog::open(config, "log.example").unwrap().log
 }
