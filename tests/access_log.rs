@@ -19,6 +19,8 @@ mod export;
 mod load;
 #[path = "access_log/ocsf_schema.rs"]
 mod ocsf_schema;
+#[path = "access_log/proofs.rs"]
+mod proofs;
 #[path = "access_log/receivers.rs"]
 mod receivers;
 #[path = "access_log/sinks.rs"]

@@ -1,4 +1,4 @@
-//! `sekisho log search`, `tail`, `show` and `export`: reading the access log as anyone reads it who may, which is itself logged.
+//! `sekisho log`: `search`, `tail`, `show` and `export` are reading the access log as anyone reads it who may, which is itself logged.
 
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -10,6 +10,7 @@ use super::filter::FilterArgs;
 use super::log_export::{self, ExportArgs};
 use super::log_output::Output;
 use super::login::say;
+use super::proof::{self, CheckpointArgs, ProofArgs};
 use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock};
@@ -31,6 +32,10 @@ pub(super) enum LogCommand {
     Show(ShowArgs),
     /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events
     Export(Box<ExportArgs>),
+    /// The newest checkpoint, and whether the log continues one that you kept
+    Checkpoint(CheckpointArgs),
+    /// The proof that an entry is in the log
+    Proof(ProofArgs),
 }
 
 /// Arguments of `sekisho log search`.
@@ -91,6 +96,8 @@ pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
         LogCommand::Tail(args) => tail(*args).await,
         LogCommand::Show(args) => show(args).await,
         LogCommand::Export(args) => log_export::export(*args).await,
+        LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
+        LogCommand::Proof(args) => proof::proof(args).await,
     };
     match done {
         Err(error) if error.fault() == Fault::OutputClosed => Ok(()),

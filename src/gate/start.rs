@@ -75,6 +75,17 @@ pub enum StartError {
         /// Entries that the store has applied.
         store: u64,
     },
+    /// The log was rewritten or replaced.
+    #[error(
+        "the first {size} entries of the access log are not those that the store was told of: the log was replaced or rewritten"
+    )]
+    AnotherLog {
+        /// Up to where the store knows the log.
+        size: u64,
+    },
+    /// The process is ending.
+    #[error("the start was interrupted")]
+    Interrupted,
     /// The store is an older copy.
     #[error(
         "the store is older than the access log: it knows {store} starts, the log {log}; restore both from one backup"
@@ -121,6 +132,20 @@ impl Gate {
                 log: log.len(),
                 store: applied,
             });
+        }
+        if let Some((size, root)) = store.kept_checkpoint().await? {
+            let reader = log.clone();
+            let found = tokio::task::spawn_blocking(move || reader.root_at(size)).await;
+            match found.map_err(|_| StartError::Interrupted)?? {
+                None => {
+                    return Err(StartError::LogOlderThanStore {
+                        log: log.len(),
+                        store: size,
+                    });
+                }
+                Some(found) if found != root => return Err(StartError::AnotherLog { size }),
+                Some(_) => {}
+            }
         }
         let gate = Arc::new(Self {
             counters: Counters::new(),
@@ -291,6 +316,13 @@ impl Gate {
         {
             tracing::error!("the access log was not closed");
         }
+        // The last one was signed when the log was closed.
+        if tokio::time::timeout(STORE_PATIENCE, self.keep_checkpoint())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the store was not told of the last checkpoint");
+        }
         self.store.close().await;
     }
 
@@ -322,7 +354,7 @@ fn start_number(entry: &StoredEntry) -> u64 {
         .unwrap_or(0)
 }
 
-fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
+pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     StoredEntry {
         time_us: now.micros(),
         kind: kind.into(),

@@ -8,12 +8,19 @@
 //! |---|---|
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
+//! | `evidence` | checkpoints and proofs for those who don't trust the daemon |
+//! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
+//! | `note` | signed notes, checkpoints and their keys |
+//! | `footing` | is the segment still there, and how much space is left |
 //! | `queue` | from callers to the writer; what callers wait on |
 //! | `writer` | the thread: batch, write, sync, wake |
 //! | `open` | take up, mend a torn tail, refuse damage |
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
+//! | `note` | checkpoints, signed; keys that verify them |
+//! | `tree` | the tree's hashes as files |
+//! | `proof` | that an entry is in the log, that an older log is a prefix |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -22,14 +29,20 @@
 mod catalog;
 mod durable;
 mod error;
+mod evidence;
+mod footing;
+mod keeper;
 mod merkle;
+mod note;
 mod open;
+mod proof;
 mod queue;
 mod read;
 mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod writer;
 
 use std::fs::File;
@@ -42,16 +55,27 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
+pub use evidence::ConsistencyProof;
+pub use footing::SpaceTiers;
+pub use keeper::Signed;
+pub use merkle::leaf_hash;
+pub use note::{
+    Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
+};
+pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
 use durable::RealDisk;
+use evidence::Evidence;
+use keeper::Bell;
 use queue::Queue;
+use zeroize::Zeroizing;
 
 /// Where a log is and how much it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LogConfig {
     /// The directory of the segments; nothing else belongs there.
     pub directory: PathBuf,
@@ -61,17 +85,45 @@ pub struct LogConfig {
     pub queue_entries: usize,
     /// How long an append waits for the disk; at most a day.
     pub deadline: Duration,
+    /// When operators are warned of little space, and when nothing is written any more.
+    pub space: SpaceTiers,
+    /// Signs the log's checkpoints: an Ed25519 seed (RFC 8032) that is kept elsewhere.
+    pub signing_seed: SigningSeed,
+}
+
+/// The seed of the key that signs a log's checkpoints. Wiped when dropped; not printed.
+#[derive(Clone)]
+pub struct SigningSeed(Zeroizing<[u8; 32]>);
+
+impl SigningSeed {
+    /// From its bytes.
+    #[must_use]
+    pub fn new(seed: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(*seed))
+    }
+}
+
+impl std::fmt::Debug for SigningSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningSeed")
+    }
 }
 
 impl LogConfig {
-    /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s.
+    /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s, a warning below 1 GiB of free
+    /// space, nothing written below 128 MiB.
     #[must_use]
-    pub fn new(directory: PathBuf) -> Self {
+    pub fn new(directory: PathBuf, signing_seed: SigningSeed) -> Self {
         Self {
             directory,
             segment_bytes: 64 << 20,
             queue_entries: 16_384,
             deadline: Duration::from_secs(2),
+            space: SpaceTiers {
+                warn_below: 1 << 30,
+                refuse_below: 128 << 20,
+            },
+            signing_seed,
         }
     }
 }
@@ -107,6 +159,8 @@ pub struct LogState {
     pub durable: u64,
     /// Whether it can be written.
     pub health: LogHealth,
+    /// What operators should know although it is written: space is running out.
+    pub warning: Option<String>,
 }
 
 /// Whether the log can be written.
@@ -114,8 +168,11 @@ pub struct LogState {
 pub enum LogHealth {
     /// It can.
     Writing,
-    /// The disk is full, read-only or gone, as the text says. It is tried again with each append, and twice a second without.
+    /// The disk is full, read-only or gone, as the text says. It is tried again with each append, and four times a second without.
     Refusing(String),
+    /// What was durable is not what was written, as the text says. Nothing is written but what the log has to say of it, until
+    /// an operator has mended it and started anew.
+    Damaged(String),
     /// What the disk holds is not known any more (a sync failed, as the text says). The process must exit with code 74; the
     /// next start finds out.
     Failed(String),
@@ -179,8 +236,17 @@ struct Shared {
     queue: Arc<Queue>,
     state: watch::Sender<LogState>,
     followers: Followers,
-    /// The writer's thread, and the lock that is held for as long as it may write.
-    running: Mutex<Option<(JoinHandle<()>, File)>>,
+    evidence: Evidence,
+    running: Mutex<Option<Running>>,
+}
+
+/// The threads, and the lock that is held for as long as they may write.
+#[derive(Debug)]
+struct Running {
+    writer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    bell: Arc<Bell>,
+    _lock: File,
 }
 
 impl AccessLog {
@@ -197,8 +263,8 @@ impl AccessLog {
         catalog: Arc<Catalog>,
         queue: Arc<Queue>,
         (state, followers): (watch::Sender<LogState>, Followers),
-        thread: JoinHandle<()>,
-        lock: File,
+        evidence: Evidence,
+        running: Running,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -206,7 +272,8 @@ impl AccessLog {
                 queue,
                 state,
                 followers,
-                running: Mutex::new(Some((thread, lock))),
+                evidence,
+                running: Mutex::new(Some(running)),
             }),
         }
     }
@@ -220,7 +287,17 @@ impl AccessLog {
     /// At once when the queue is full, the log has stopped, there are no entries, one is empty or over 65,535 bytes, or all
     /// together are more than a segment holds. Nothing was queued then.
     pub fn append(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
-        self.shared.queue.push(entries)
+        self.shared.queue.push(entries, false)
+    }
+
+    /// As [`Self::append`], for what the log itself has to say ("log full"): written also when the queue is full or space is
+    /// short, into the end of the segment, which is kept back for that. 64 KiB, so use it seldom.
+    ///
+    /// # Errors
+    /// As for [`Self::append`]; the [`Appending`] resolves to `Refused` when what was kept back is used up, or the segment is
+    /// gone or read-only.
+    pub fn append_reserved(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
+        self.shared.queue.push(entries, true)
     }
 
     /// The name that the log was given when it was made.
@@ -273,10 +350,12 @@ impl Shared {
     fn close(&self) {
         self.queue.close("it was closed");
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((thread, lock)) = running.take() {
+        if let Some(running) = running.take() {
             // A panic of the writer has been told as a failed state already.
-            let _ = thread.join();
-            drop(lock);
+            let _ = running.writer.join();
+            // Only now: its last checkpoint is of all that was written.
+            running.bell.ring();
+            let _ = running.keeper.join();
         }
     }
 }

@@ -4,21 +4,23 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{oneshot, watch};
 
 use super::catalog::{Blocks, Catalog, Segment};
 use super::durable::{self, Disk, DiskError, DiskFile, Step};
 use super::error::AppendError;
+use super::footing::{Footing, Ground, LOOK_EVERY};
 use super::merkle::{self, CompactRange};
 use super::queue::{Answer, Queue, Receipts, Taken, Unit};
 use super::segment::{self, FRAME_HEADER_BYTES, HEADER_BYTES, Header};
 use super::{Followers, LogHealth, LogState};
 
-/// How often a log that can't be written is tried again while nobody appends.
-const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// The end of a segment that only the log's own last words may use: "log full" fits even when no space is left for another
+/// segment. A smaller segment keeps an eighth.
+const RESERVE_BYTES: u64 = 64 << 10;
+const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 /// How far a write goes on with zeros once it has passed the zeros written before: the file system notes the first use of
 /// preallocated space each time in its journal, and overwriting spares that (ext4 with a journal, one at a time: 245 µs
 /// instead of 310 µs in the mean, 0.4 ms instead of 1.0 ms at the 99th percentile). To fill a segment at once would hold up
@@ -32,8 +34,20 @@ const BUFFER_KEPT_BYTES: usize = 8 << 20;
 enum Trouble {
     /// It passes: the disk holds what it held before.
     Refused(String),
+    /// It doesn't pass: what was durable is not what was written.
+    Damaged(String),
     /// Nobody can know what the disk holds.
     Failed(String),
+}
+
+impl Trouble {
+    /// What waiters are told.
+    fn error(&self) -> AppendError {
+        match self {
+            Self::Refused(why) | Self::Damaged(why) => AppendError::Refused(why.clone()),
+            Self::Failed(why) => AppendError::Stopped(why.clone()),
+        }
+    }
 }
 
 impl From<DiskError> for Trouble {
@@ -72,7 +86,22 @@ pub(super) struct Writer {
     pub(super) next_index: u64,
     pub(super) next_batch: u64,
     pub(super) tree: CompactRange,
+    /// The tree as it was after the last batch, for whoever signs it.
+    pub(super) told_tree: Arc<Mutex<CompactRange>>,
+    pub(super) footing: Footing,
+    /// The latest day (UTC, days since the epoch) that the live segment has an entry of; `None` while it has none.
+    pub(super) day: Option<i64>,
     pub(super) scratch: Scratch,
+}
+
+/// How much of a segment of `capacity` bytes is for entries; the rest is kept back.
+pub(super) fn usable(capacity: u64) -> u64 {
+    capacity.saturating_sub(RESERVE_BYTES.min(capacity / 8))
+}
+
+/// The day of a time, UTC.
+pub(super) fn day_of(time: i64) -> i64 {
+    time.div_euclid(MICROSECONDS_A_DAY)
 }
 
 /// What is made anew for each batch.
@@ -123,54 +152,123 @@ impl Writer {
         let last_word = LastWord(Arc::clone(&self.queue), self.state.clone());
         let mut units = Vec::new();
         loop {
-            let refusing = !matches!(self.state.borrow().health, LogHealth::Writing);
-            let patience = refusing.then_some(TRY_AGAIN_EVERY);
-            let outcome = match self.queue.take(&mut units, patience) {
+            let taken = self.queue.take(&mut units, LOOK_EVERY);
+            let place = (&self.path, &*self.file);
+            self.footing.look(&*self.disk, &self.directory, place);
+            let outcome = match taken {
                 Taken::Units => self.write_units(&mut units),
                 Taken::Nothing => self.try_again(),
                 Taken::Closed => break,
             };
             match outcome {
-                Ok(()) if refusing => self.tell(LogHealth::Writing),
-                Ok(()) => {}
-                Err(Trouble::Refused(why)) => {
-                    self.refuse(&mut units, &AppendError::Refused(why.clone()));
-                    self.tell(LogHealth::Refusing(why));
-                }
-                Err(Trouble::Failed(why)) => {
-                    self.queue.close(&why);
-                    self.tell(LogHealth::Failed(why.clone()));
-                    self.refuse(&mut units, &AppendError::Stopped(why.clone()));
-                    self.queue.fail(&why);
-                    break;
+                Ok(()) => self.tell(LogHealth::Writing),
+                Err(trouble) => {
+                    let error = trouble.error();
+                    match trouble {
+                        Trouble::Refused(why) => self.tell(LogHealth::Refusing(why)),
+                        Trouble::Damaged(why) => self.tell(LogHealth::Damaged(why)),
+                        Trouble::Failed(why) => {
+                            self.footing.failed(&why);
+                            self.queue.close(&why);
+                            self.tell(LogHealth::Failed(why.clone()));
+                            self.refuse(&mut units, &error);
+                            self.queue.fail(&why);
+                            break;
+                        }
+                    }
+                    self.refuse(&mut units, &error);
                 }
             }
         }
         drop(last_word);
     }
 
-    /// Writes `units` in order, in as many batches as there are segments to fill.
+    /// Writes `units` in order, in as many batches as there are segments to fill. On firm ground all of them; with little
+    /// space the log's own words alone.
     fn write_units(&mut self, units: &mut Vec<Unit>) -> Result<(), Trouble> {
+        let shaky = match self.ground() {
+            Ok(()) => None,
+            Err(trouble) if self.footing.takes_own_words() => Some(trouble),
+            Err(trouble) => return Err(trouble),
+        };
         let mut rest = std::mem::take(units).into_iter();
         while let Some(unit) = rest.next() {
-            let held = self.scratch.frames.len().saturating_add(unit.frames.len());
-            let full = self.end.saturating_add(held as u64) > self.capacity;
-            let made = if full {
+            if unit.reserved {
+                self.write_reserved(unit)?;
+                continue;
+            }
+            if let Some(trouble) = &shaky {
+                let _ = unit.answer.send(Err(trouble.error()));
+                continue;
+            }
+            let made = if self.wants_another_segment(&unit) {
                 self.flush().and_then(|()| self.roll())
             } else {
                 Ok(())
             };
             if let Err(trouble) = made {
-                units.push(unit);
-                units.extend(rest);
+                let error = trouble.error();
+                let _ = unit.answer.send(Err(error.clone()));
+                for unit in rest {
+                    // No other segment can be made, yet there is room for the log's own words in this one.
+                    if unit.reserved && matches!(trouble, Trouble::Refused(_)) {
+                        self.write_reserved(unit)?;
+                    } else {
+                        let _ = unit.answer.send(Err(error.clone()));
+                    }
+                }
                 return Err(trouble);
             }
-            self.scratch.frames.extend_from_slice(&unit.frames);
-            self.scratch.waiting.push(Waiting {
-                answer: unit.answer,
-                entries: unit.entries,
-            });
+            self.take_up(unit);
         }
+        self.flush()?;
+        shaky.map_or(Ok(()), Err)
+    }
+
+    /// Whether entries can be written, as the last look found.
+    fn ground(&self) -> Result<(), Trouble> {
+        match self.footing.ground() {
+            Ground::Firm => Ok(()),
+            Ground::Low(why) | Ground::Gone(why) => Err(Trouble::Refused(why.clone())),
+            Ground::Damaged(why) => Err(Trouble::Damaged(why.clone())),
+            Ground::Failed(why) => Err(Trouble::Failed(why.clone())),
+        }
+    }
+
+    fn take_up(&mut self, unit: Unit) {
+        let time = Frames(&unit.frames).map(segment::time_of).next();
+        self.day = self.day.max(time.map(day_of));
+        self.scratch.frames.extend_from_slice(&unit.frames);
+        self.scratch.waiting.push(Waiting {
+            answer: unit.answer,
+            entries: unit.entries,
+        });
+    }
+
+    /// Whether `unit` doesn't fit behind what is at hand, or is the first of a new day. A clock that was set back makes no
+    /// segments.
+    fn wants_another_segment(&self, unit: &Unit) -> bool {
+        let held = self.scratch.frames.len().saturating_add(unit.frames.len());
+        if self.end.saturating_add(held as u64) > usable(self.capacity) {
+            return true;
+        }
+        let time = Frames(&unit.frames).map(segment::time_of).next();
+        self.day
+            .zip(time)
+            .is_some_and(|(day, time)| day_of(time) > day)
+    }
+
+    /// Writes what the log says of itself into the live segment, as far as that has room: never into another one, since no
+    /// space may be left for it.
+    fn write_reserved(&mut self, unit: Unit) -> Result<(), Trouble> {
+        self.flush()?;
+        let end = self.end.saturating_add(unit.frames.len() as u64);
+        if end > self.capacity {
+            let why = "what was kept back for it is used up".to_owned();
+            let _ = unit.answer.send(Err(AppendError::Refused(why)));
+            return Ok(());
+        }
+        self.take_up(unit);
         self.flush()
     }
 
@@ -216,15 +314,17 @@ impl Writer {
         }
         // The waiters are already on their way while those who follow are told and the tree grows.
         self.state.send_if_modified(|state| {
-            let changed = state.health != LogHealth::Writing;
             state.durable = next;
-            state.health = LogHealth::Writing;
             // Waking who only wants to know the health would cost a system call for each batch.
-            changed || self.followers.any()
+            self.followers.any()
         });
         for bytes in Frames(&self.scratch.frames) {
             self.tree.push(merkle::leaf_hash(bytes));
         }
+        *self
+            .told_tree
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = self.tree.clone();
         self.end = new_end;
         self.next_batch = self.next_batch.saturating_add(1);
         self.clear();
@@ -301,6 +401,10 @@ impl Writer {
         )?;
         let reading = File::open(&path).map_err(durable::at(Step::Open, &path))?;
         let blocks = Blocks::new(header.first_index, start);
+        if let Err(error) = self.file.truncate(self.end) {
+            // Nothing is lost but space.
+            tracing::warn!(%error, segment = %self.path.display(), "the rest of a closed segment was not given back");
+        }
         self.catalog
             .roll(Segment::new(path.clone(), header.seed(), reading, blocks));
         self.header = header;
@@ -308,6 +412,7 @@ impl Writer {
         self.file = file;
         self.capacity = self.segment_bytes;
         self.end = start;
+        self.day = None;
         self.scratch.zeros_until = 0;
         self.scratch.roll_refused = false;
         Ok(())
@@ -315,6 +420,7 @@ impl Writer {
 
     /// Does what was refused once more, so that service resumes without anybody having to append first.
     fn try_again(&mut self) -> Result<(), Trouble> {
+        self.ground()?;
         if self.scratch.roll_refused {
             return self.roll();
         }
@@ -349,8 +455,10 @@ impl Writer {
 
     fn tell(&self, health: LogHealth) {
         self.state.send_if_modified(|state| {
-            let changed = state.health != health;
+            let warning = self.footing.warning();
+            let changed = state.health != health || state.warning.as_ref() != warning;
             state.health = health;
+            state.warning = warning.cloned();
             changed
         });
     }

@@ -1,7 +1,13 @@
 //! The rules of the room, on real files with real syncs; only what a disk refuses comes from a double at its boundary.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test spoils files as an intruder would"
+)]
 
 mod appending;
+mod evidence;
 mod faults;
+mod footing;
 mod reading;
 mod recovery;
 
@@ -13,7 +19,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 
-use super::durable::{Disk, DiskFile, RealDisk};
+use super::durable::{Disk, DiskFile, RealDisk, Volume};
 use super::error::OpenError;
 use super::merkle::tests::naive_root;
 use super::*;
@@ -37,7 +43,7 @@ pub(super) fn config(directory: &Path) -> LogConfig {
     LogConfig {
         segment_bytes: 16 << 10,
         deadline: Duration::from_secs(20),
-        ..LogConfig::new(directory.join("log"))
+        ..LogConfig::new(directory.join("log"), SigningSeed::new(&[7; 32]))
     }
 }
 
@@ -101,6 +107,18 @@ pub(super) fn check_tree(directory: &Path) {
     assert_eq!(found.tail.tree.root(), naive_root(&stored));
 }
 
+/// Puts the checkpoint of the empty log in the place of the newest: as if the power had failed before another was signed.
+pub(super) fn forget_checkpoints(directory: &Path) {
+    let key = SigningKey::new("log.example", &[7; 32]).unwrap();
+    let empty = Checkpoint {
+        origin: "log.example".to_owned(),
+        size: 0,
+        root: merkle::CompactRange::default().root(),
+    };
+    let note = key.sign(&empty).unwrap().to_string();
+    std::fs::write(directory.join("log/checkpoint"), note).unwrap();
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Call {
     Create,
@@ -123,6 +141,8 @@ type Rule = Box<dyn FnMut(Call) -> Option<io::ErrorKind> + Send>;
 pub(super) struct TestDisk {
     rule: Arc<Mutex<Rule>>,
     stalled: Arc<AtomicBool>,
+    /// What is told of the volume, where a test says so.
+    pub(super) volume: Arc<Mutex<Option<Volume>>>,
 }
 
 impl std::fmt::Debug for TestDisk {
@@ -136,6 +156,7 @@ impl TestDisk {
         Self {
             rule: Arc::new(Mutex::new(Box::new(|_| None))),
             stalled: Arc::default(),
+            volume: Arc::default(),
         }
     }
 
@@ -178,6 +199,12 @@ impl Disk for TestDisk {
         self.call(Call::SyncDirectory)?;
         RealDisk.sync_directory(path)
     }
+    fn volume(&self, path: &Path) -> io::Result<Volume> {
+        match *self.volume.lock().unwrap() {
+            Some(volume) => Ok(volume),
+            None => RealDisk.volume(path),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -215,5 +242,8 @@ impl DiskFile for TestFile {
     fn is_linked(&self) -> io::Result<bool> {
         self.1.call(Call::Look)?;
         self.0.is_linked()
+    }
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.0.is_at(path)
     }
 }
