@@ -296,7 +296,11 @@ fn of_class(entry: &Entry, class: (i64, &str)) -> Vec<(&'static str, Value)> {
                 ("is_remote", json!(true)),
                 ("logon_type_id", json!(3)),
             ];
-            let factors: Vec<Value> = entry.amr.iter().map(|method| factor(method)).collect();
+            let factors: Vec<Value> = entry
+                .amr
+                .iter()
+                .filter_map(|method| factor(method))
+                .collect();
             if !factors.is_empty() {
                 told.push(("auth_factors", Value::Array(factors)));
             }
@@ -331,12 +335,13 @@ fn is_second_step(entry: &Entry) -> bool {
     matches!(detail(entry, "step"), "second-factor" | "step-up") || entry.amr.len() > 1
 }
 
-/// The methods of RFC 8176 that a ticket can carry.
-fn factor(method: &str) -> Value {
+/// A method of RFC 8176; `mfa` says that there was more than one and is none itself.
+fn factor(method: &str) -> Option<Value> {
     match method {
-        "pwd" => json!({ "factor_type_id": 11, "factor_type": "Password" }),
-        "otp" => json!({ "factor_type_id": 7, "factor_type": "OTP", "is_totp": true }),
-        other => json!({ "factor_type_id": OTHER, "factor_type": other }),
+        "mfa" => None,
+        "pwd" => Some(json!({ "factor_type_id": 11, "factor_type": "Password" })),
+        "otp" => Some(json!({ "factor_type_id": 7, "factor_type": "OTP", "is_totp": true })),
+        other => Some(json!({ "factor_type_id": OTHER, "factor_type": other })),
     }
 }
 
