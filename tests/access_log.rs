@@ -12,6 +12,8 @@
 
 mod support;
 
+#[path = "access_log/proofs.rs"]
+mod proofs;
 // The parts, each in its own file.
 #[path = "access_log/export.rs"]
 mod export;
@@ -19,8 +21,6 @@ mod export;
 mod load;
 #[path = "access_log/ocsf_schema.rs"]
 mod ocsf_schema;
-#[path = "access_log/proofs.rs"]
-mod proofs;
 #[path = "access_log/receivers.rs"]
 mod receivers;
 #[path = "access_log/sinks.rs"]

@@ -1,4 +1,4 @@
-//! `sekisho log`: `search`, `tail`, `show` and `export` are reading the access log as anyone reads it who may, which is itself logged.
+//! `sekisho log`. `search`, `tail`, `show` and `export` read the access log as anyone reads it who may, which is itself logged.
 
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -30,12 +30,12 @@ pub(super) enum LogCommand {
     Tail(Box<TailArgs>),
     /// Everything that one entry says
     Show(ShowArgs),
-    /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events
-    Export(Box<ExportArgs>),
     /// The newest checkpoint, and whether the log continues one that you kept
     Checkpoint(CheckpointArgs),
     /// The proof that an entry is in the log
     Proof(ProofArgs),
+    /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events
+    Export(Box<ExportArgs>),
 }
 
 /// Arguments of `sekisho log search`.
@@ -95,9 +95,9 @@ pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
         LogCommand::Search(args) => search(*args).await,
         LogCommand::Tail(args) => tail(*args).await,
         LogCommand::Show(args) => show(args).await,
-        LogCommand::Export(args) => log_export::export(*args).await,
         LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
         LogCommand::Proof(args) => proof::proof(args).await,
+        LogCommand::Export(args) => log_export::export(*args).await,
     };
     match done {
         Err(error) if error.fault() == Fault::OutputClosed => Ok(()),

@@ -221,14 +221,6 @@ words! {
         "more entries fit; --limit 0 prints all",
         "該当する記録はほかにもあります。--limit 0 ですべて表示します";
 
-    // Exports.
-    OnlyTimeOffline:
-        "--directory takes no filter but --from and --until: the others are the daemon's to look up",
-        "--directory と併用できる条件は --from と --until だけです。ほかの条件はサーバーでの検索が必要です";
-    CantReadLog: "can't read the access log: {0}", "アクセスログを読めません: {0}";
-    Exporting: "{0} entries", "{0} 件";
-    Exported: "{0} entries exported", "{0} 件を出力しました";
-
     // Proofs.
     NotProved:
         "NOT proved: {0}",
@@ -239,6 +231,13 @@ words! {
     Included:
         "proved: entry {0} is among the {1} that the checkpoint commits to",
         "証明済み: 番号 {0} の記録は、チェックポイントの {1} 件に含まれています";
+    // Exports.
+    OnlyTimeOffline:
+        "--directory takes no filter but --from and --until: the others are the daemon's to look up",
+        "--directory と併用できる条件は --from と --until だけです。ほかの条件はサーバーでの検索が必要です";
+    CantReadLog: "can't read the access log: {0}", "アクセスログを読めません: {0}";
+    Exporting: "{0} entries", "{0} 件";
+    Exported: "{0} entries exported", "{0} 件を出力しました";
 
     // Heads of the table.
     HeadIndex: "INDEX", "番号";

@@ -83,6 +83,16 @@ pub enum StartError {
         /// Up to where the store knows the log.
         size: u64,
     },
+    /// The store is an older copy, in which codes that were used are not.
+    #[error(
+        "the store is older than the access log: it has made {store} writes for second factors, the log knows {log}; restore both from one backup"
+    )]
+    StoreForgot {
+        /// Writes that the log knows.
+        log: u64,
+        /// Writes that the store made.
+        store: u64,
+    },
     /// The process is ending.
     #[error("the start was interrupted")]
     Interrupted,
@@ -104,6 +114,8 @@ struct Replay {
     changes: Vec<(LogIndex, StoredChange)>,
     /// The newest number of a start.
     starts: u64,
+    /// The newest number of a write for second factors.
+    factor_writes: u64,
 }
 
 impl Gate {
@@ -179,6 +191,13 @@ impl Gate {
                 store: known_starts,
             });
         }
+        let known_writes = gate.store.factor_writes().await?;
+        if known_writes < replay.factor_writes {
+            return Err(StartError::StoreForgot {
+                log: replay.factor_writes,
+                store: known_writes,
+            });
+        }
         gate.store.apply(&replay.changes, gate.log.len()).await?;
         let subjects = &gate.subjects;
         gate.store
@@ -218,6 +237,7 @@ impl Gate {
             if entry.kind == i32::from(EntryKind::DaemonStart) {
                 replay.starts = replay.starts.max(start_number(&entry));
             }
+            replay.factor_writes = replay.factor_writes.max(entry.store_writes);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }

@@ -91,6 +91,7 @@ impl ServeError {
             Self::Start(
                 StartError::LogOlderThanStore { .. }
                 | StartError::StoreOlderThanLog { .. }
+                | StartError::StoreForgot { .. }
                 | StartError::AnotherLog { .. },
             ) => 65,
             Self::Store(_) | Self::Start(_) => 72,
