@@ -14,6 +14,7 @@
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
+//! | `snapshot` | what a whole copy is made of, while the writer goes on |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -28,6 +29,7 @@ mod queue;
 mod read;
 mod scan;
 mod segment;
+mod snapshot;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -44,6 +46,7 @@ use tokio::sync::watch;
 pub use error::{AppendError, OpenError, ReadError};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
+pub use snapshot::{CHECKPOINT, Part, Snapshot, snapshot};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
