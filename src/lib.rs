@@ -31,6 +31,7 @@
 //! | [`serve`] | opens, joins, listens, lets go in order | holds rules of its own |
 //! | [`cli`] | the command line | has a back door |
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
+//! | [`backup`] | a copy of all of it beside the running daemon, and back | writes a secret in clear; takes half for whole |
 //! | [`files`] | private files, written durably | touches the log's |
 //! | [`proto`] | generated from `proto/` | is known outside `api`, but for the stored form of an entry |
 //!
@@ -55,6 +56,7 @@
 //! 10. **A pack loads whole or not at all.**
 
 pub mod api;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod decision;
