@@ -16,6 +16,7 @@ mod peer;
 mod read_log;
 mod refusals;
 mod repeats;
+pub mod restore;
 mod start;
 mod strangers;
 mod subjects;

@@ -24,7 +24,7 @@ use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
-use crate::log::{AppendError, Opened, ReadError};
+use crate::log::{AccessLog, AppendError, Opened, ReadError, TornTail};
 use crate::proto::{EntryKind, StoredChange, StoredEntry};
 use crate::store::{Store, StoreError};
 
@@ -75,6 +75,20 @@ pub enum StartError {
         /// Entries that the store has applied.
         store: u64,
     },
+    /// A restored directory of which nobody has said yet that something is missing.
+    #[error(
+        "this directory was restored from a backup of {size} entries, and what came after is lost: two administrators declare that first, with `sekisho restore --declare-gap`"
+    )]
+    GapNotDeclared {
+        /// Entries of the backup.
+        size: u64,
+    },
+    /// One administrator declared the gap alone.
+    #[error("the gap of this restored directory was declared by one person alone: it serves from {effective} on")]
+    GapWaits {
+        /// From when it may serve.
+        effective: Timestamp,
+    },
     /// The store is an older copy.
     #[error(
         "the store is older than the access log: it knows {store} starts, the log {log}; restore both from one backup"
@@ -89,10 +103,56 @@ pub enum StartError {
 
 /// What the entries since the last mark say.
 #[derive(Default)]
-struct Replay {
-    changes: Vec<(LogIndex, StoredChange)>,
+pub(super) struct Replay {
+    pub(super) changes: Vec<(LogIndex, StoredChange)>,
     /// The newest number of a start.
     starts: u64,
+}
+
+impl Replay {
+    /// Makes sure that log and store belong together and to this keyring, and tells how far the store has followed.
+    pub(super) async fn begin(
+        store: &Store,
+        log: &AccessLog,
+        keyring: &Keyring,
+    ) -> Result<u64, StartError> {
+        store.bind_log(log.name()).await?;
+        store
+            .bind_pseudonym_key(keyring.pseudonyms.id().as_str())
+            .await?;
+        let applied = store.applied().await?;
+        if applied > log.len() {
+            return Err(StartError::LogOlderThanStore {
+                log: log.len(),
+                store: applied,
+            });
+        }
+        Ok(applied)
+    }
+
+    /// Takes in the entry at `index`, where the store has followed up to `applied`.
+    pub(super) fn take(&mut self, entry: &StoredEntry, index: LogIndex, applied: u64) {
+        if index.0 >= applied
+            && let Some(change) = &entry.change
+        {
+            self.changes.push((index, change.clone()));
+        }
+        if entry.kind == i32::from(EntryKind::DaemonStart) {
+            self.starts = self.starts.max(start_number(entry));
+        }
+    }
+
+    /// Gives the store what it lacks of a log of `len` entries.
+    pub(super) async fn finish(&self, store: &Store, len: u64) -> Result<(), StartError> {
+        let known_starts = store.starts().await?;
+        if known_starts < self.starts {
+            return Err(StartError::StoreOlderThanLog {
+                log: self.starts,
+                store: known_starts,
+            });
+        }
+        Ok(store.apply(&self.changes, len).await?)
+    }
 }
 
 impl Gate {
@@ -111,17 +171,7 @@ impl Gate {
         } = parts;
         let now = clock.now();
         let log = opened.log;
-        store.bind_log(log.name()).await?;
-        store
-            .bind_pseudonym_key(keyring.pseudonyms.id().as_str())
-            .await?;
-        let applied = store.applied().await?;
-        if applied > log.len() {
-            return Err(StartError::LogOlderThanStore {
-                log: log.len(),
-                store: applied,
-            });
-        }
+        let applied = Replay::begin(&store, &log, &keyring).await?;
         let gate = Arc::new(Self {
             counters: Counters::new(),
             repeats: Repeats::new(settings.request_ids_max),
@@ -134,7 +184,7 @@ impl Gate {
                 PASSWORDS_QUEUED_MAX,
             ),
             subjects: Register::new(),
-            people: ArcSwap::from_pointee(people_of(store.people().await?)),
+            people: ArcSwap::default(),
             rules: ArcSwap::new(rules),
             changes: Mutex::new(Changes::default()),
             scans: Semaphore::new(SCANS_AT_ONCE),
@@ -147,14 +197,10 @@ impl Gate {
             store,
         });
         let replay = gate.replay(applied, now)?;
-        let known_starts = gate.store.starts().await?;
-        if known_starts < replay.starts {
-            return Err(StartError::StoreOlderThanLog {
-                log: replay.starts,
-                store: known_starts,
-            });
-        }
-        gate.store.apply(&replay.changes, gate.log.len()).await?;
+        replay.finish(&gate.store, gate.log.len()).await?;
+        // Only now: what was replayed may have raised an epoch.
+        gate.people
+            .store(Arc::new(people_of(gate.store.people().await?)));
         let subjects = &gate.subjects;
         gate.store
             .load_subjects(|subject, state| subjects.put(subject, state))
@@ -185,14 +231,7 @@ impl Gate {
         for kept in reader.forward(LogIndex(applied).min(recent)) {
             let kept = kept?;
             let entry = kept.entry()?;
-            if kept.index.0 >= applied
-                && let Some(change) = &entry.change
-            {
-                replay.changes.push((kept.index, change.clone()));
-            }
-            if entry.kind == i32::from(EntryKind::DaemonStart) {
-                replay.starts = replay.starts.max(start_number(&entry));
-            }
+            replay.take(&entry, kept.index, applied);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }
@@ -222,27 +261,13 @@ impl Gate {
         &self,
         number: u64,
         replayed: usize,
-        torn_tail: Option<&crate::log::TornTail>,
+        torn_tail: Option<&TornTail>,
         now: Timestamp,
     ) -> Result<(), AppendError> {
         let rules = self.rules.load();
         let mut entries = Vec::new();
         if let Some(torn) = torn_tail {
-            let mut entry = own_entry(EntryKind::LogState, now);
-            entry::detail(
-                &mut entry,
-                "state",
-                "torn tail cut off; nothing of it had been answered",
-            );
-            entry::detail(&mut entry, "offset", torn.offset.to_string());
-            entry::detail(&mut entry, "bytes", torn.bytes.to_string());
-            let kept_in = torn
-                .kept_in
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy();
-            entry::detail(&mut entry, "kept_in", kept_in);
-            entries.push(entry);
+            entries.push(torn_entry(torn, now));
         }
         let mut entry = own_entry(EntryKind::DaemonStart, now);
         entry::detail(&mut entry, START_NUMBER, number.to_string());
@@ -322,7 +347,26 @@ fn start_number(entry: &StoredEntry) -> u64 {
         .unwrap_or(0)
 }
 
-fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
+/// Says what the last stop left half written.
+pub(super) fn torn_entry(torn: &TornTail, now: Timestamp) -> StoredEntry {
+    let mut entry = own_entry(EntryKind::LogState, now);
+    entry::detail(
+        &mut entry,
+        "state",
+        "torn tail cut off; nothing of it had been answered",
+    );
+    entry::detail(&mut entry, "offset", torn.offset.to_string());
+    entry::detail(&mut entry, "bytes", torn.bytes.to_string());
+    let kept_in = torn
+        .kept_in
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    entry::detail(&mut entry, "kept_in", kept_in);
+    entry
+}
+
+pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     StoredEntry {
         time_us: now.micros(),
         kind: kind.into(),
@@ -330,7 +374,7 @@ fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     }
 }
 
-fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
+pub(super) fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
     people
         .into_iter()
         .map(|person| (person.id.clone(), Arc::new(person)))
@@ -348,6 +392,6 @@ fn built_in_service() -> Service {
     }
 }
 
-fn password_threads() -> usize {
+pub(super) fn password_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
