@@ -48,6 +48,8 @@ pub struct Config {
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
+    /// The public half of the recovery key that backups seal the keys to.
+    pub recovery_key: Option<PathBuf>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -76,6 +78,14 @@ struct File {
     log: Log,
     #[serde(default)]
     bounds: Bounds,
+    #[serde(default)]
+    backup: Backup,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Backup {
+    recovery_key: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -254,6 +264,7 @@ impl Config {
                     },
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
+                    recovery_key: file.backup.recovery_key.map(|path| folder.join(path)),
                 })
             }
             _ => Err(ConfigErrors(faults)),

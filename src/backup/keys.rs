@@ -85,7 +85,11 @@ impl Keys {
             keys.0.push((path.into(), Zeroizing::new(content.to_vec())));
             rest = after;
         }
-        if rest.is_empty() { Ok(keys) } else { Err(bad()) }
+        if rest.is_empty() {
+            Ok(keys)
+        } else {
+            Err(bad())
+        }
     }
 
     /// Writes them into a new data directory, durably; the keyring last.
@@ -166,7 +170,15 @@ mod tests {
 
     #[test]
     fn what_was_sealed_by_somebody_else_writes_no_other_file() {
-        for path in ["../keyring", "/etc/x", "restored", "tls/../x", "tls/a/b", "tls/", "log/x"] {
+        for path in [
+            "../keyring",
+            "/etc/x",
+            "restored",
+            "tls/../x",
+            "tls/a/b",
+            "tls/",
+            "log/x",
+        ] {
             let mut encoded = Vec::new();
             encoded.extend(u16::try_from(path.len()).unwrap().to_le_bytes());
             encoded.extend(path.as_bytes());

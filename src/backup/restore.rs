@@ -74,7 +74,10 @@ pub async fn restore(
     let log = super::check_log(&data.join(LOG), &mark.log, mark.entries)?;
     check_together(&log, &marks)?;
     let pseudonyms = keyring.pseudonyms.id();
-    if marks.pseudonym_key.is_some_and(|id| id != pseudonyms.as_str()) {
+    if marks
+        .pseudonym_key
+        .is_some_and(|id| id != pseudonyms.as_str())
+    {
         return Err(BackupError::Mismatch(
             "the store was filled with another keyring".to_owned(),
         ));

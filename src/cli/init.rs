@@ -271,6 +271,11 @@ read_only_free_mib = 128
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.
 request_ids = 1000000
 connections = 4096
+
+[backup]
+# The public half of the recovery key that `sekisho backup` seals the keys to. Make the key on another machine with
+# `sekisho backup new-recovery-key`, and keep the private half offline.
+# recovery_key = "recovery.pub"
 "#,
         loopback = plan.allow_loopback_device,
         listen = plan.listen,

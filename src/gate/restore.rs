@@ -10,10 +10,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::StartError;
 use super::admission::administers;
 use super::entry::{acted_by, detail};
 use super::start::{Replay, own_entry, password_threads, people_of, torn_entry};
-use super::StartError;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
@@ -38,7 +38,9 @@ pub enum GapError {
     Start(#[from] StartError),
     /// The person's: id, password or code is not right, the code was used or is of an earlier step, or the account is disabled.
     /// The log tells which.
-    #[error("the id, the password or the code is not right (a code must be the one that is shown now)")]
+    #[error(
+        "the id, the password or the code is not right (a code must be the one that is shown now)"
+    )]
     NotGenuine,
     /// The person's: no role of theirs administers.
     #[error("{0} is no administrator")]
@@ -369,7 +371,10 @@ impl Gap {
     /// Closes log and store.
     pub async fn close(self) {
         let log = self.log;
-        if tokio::task::spawn_blocking(move || log.close()).await.is_err() {
+        if tokio::task::spawn_blocking(move || log.close())
+            .await
+            .is_err()
+        {
             tracing::error!("the access log was not closed");
         }
         self.store.close().await;

@@ -84,7 +84,9 @@ pub enum StartError {
         size: u64,
     },
     /// One administrator declared the gap alone.
-    #[error("the gap of this restored directory was declared by one person alone: it serves from {effective} on")]
+    #[error(
+        "the gap of this restored directory was declared by one person alone: it serves from {effective} on"
+    )]
     GapWaits {
         /// From when it may serve.
         effective: Timestamp,

@@ -16,6 +16,7 @@
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
 //! | `snapshot` | what a whole copy is made of, while the writer goes on |
+//! | `note` | checkpoints, signed; keys that verify them |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -26,6 +27,7 @@ mod durable;
 mod error;
 mod footing;
 mod merkle;
+mod note;
 mod open;
 mod queue;
 mod read;
@@ -47,6 +49,9 @@ use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
 pub use footing::SpaceTiers;
+pub use note::{
+    Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
+};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 pub use snapshot::{CHECKPOINT, Part, Snapshot, snapshot};

@@ -17,13 +17,14 @@ use tokio::task::JoinHandle;
 use tonic::transport::Server;
 
 use crate::api;
+use crate::backup::{BackupError, mark::Mark};
 use crate::config::Config;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::time::Clock;
-use crate::gate::{Gate, Parts, Settings, StartError};
+use crate::gate::{self, Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
-use crate::log::{AccessLog, LogConfig, LogHealth, OpenError};
+use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, Opened};
 use crate::policy::{self, PackErrors};
 use crate::proto;
 use crate::store::{Store, StoreError};
@@ -61,6 +62,9 @@ pub enum ServeError {
     /// Log and store don't go together, or can't be read.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The directory was restored, and its mark can't be used, or says that it is half.
+    #[error(transparent)]
+    Restored(#[from] BackupError),
     /// An address can't be listened on.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -85,8 +89,12 @@ impl ServeError {
             Self::Pack(_) | Self::Tls { .. } | Self::Keyring(_) => 78,
             Self::Log(error) => error.exit_code(),
             Self::Start(
-                StartError::LogOlderThanStore { .. } | StartError::StoreOlderThanLog { .. },
+                StartError::LogOlderThanStore { .. }
+                | StartError::StoreOlderThanLog { .. }
+                | StartError::GapNotDeclared { .. }
+                | StartError::GapWaits { .. },
             ) => 65,
+            Self::Restored(error) => error.exit_code(),
             Self::Store(_) | Self::Start(_) => 72,
             Self::Listen { .. } => 69,
             Self::LogFailed(_) => 74,
@@ -130,22 +138,12 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let rules = blocking(move || policy::load(&pack)).await??.rules;
     let tls = tls::configuration(&config)?;
     let settings = settings(&config)?;
+    // Before anything is opened: a half restored log is none.
+    let restored = Mark::read(&config.data)?;
     let keyring = Keyring::open(&config.data.join("keyring"))?;
-    let log_config = LogConfig {
-        segment_bytes: config.log_segment_bytes,
-        deadline: config.log_deadline,
-        space: config.log_space,
-        ..LogConfig::new(config.data.join("log"))
-    };
-    let name = format!(
-        "{}/log/{}",
-        config.trust_domain,
-        uuid::Uuid::new_v4().simple()
-    );
-    let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
-    if let Some(torn) = &opened.torn_tail {
-        tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
-            "the last stop left a write half done; nothing of it had been answered");
+    let opened = open_log(&config).await?;
+    if let Some(mark) = &restored {
+        gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
     let store = Store::open(&config.data.join("store.sqlite")).await?;
     let grpc_listener = listen(config.grpc_listen).await?;
@@ -161,6 +159,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         store,
     })
     .await?;
+    if restored.is_some() {
+        Mark::remove(&config.data)?;
+    }
 
     let metrics = Arc::new(Metrics::default());
     let (stop, stopping) = watch::channel(false);
@@ -211,6 +212,27 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         stop,
         servers: vec![serving, pages, tidying, watching],
     })
+}
+
+/// Opens the log that a configuration names.
+pub(crate) async fn open_log(config: &Config) -> Result<Opened, ServeError> {
+    let log_config = LogConfig {
+        segment_bytes: config.log_segment_bytes,
+        deadline: config.log_deadline,
+        space: config.log_space,
+        ..LogConfig::new(config.data.join("log"))
+    };
+    let name = format!(
+        "{}/log/{}",
+        config.trust_domain,
+        uuid::Uuid::new_v4().simple()
+    );
+    let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
+    if let Some(torn) = &opened.torn_tail {
+        tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
+            "the last stop left a write half done; nothing of it had been answered");
+    }
+    Ok(opened)
 }
 
 impl Running {

@@ -369,11 +369,17 @@ mod tests {
             }
             told
         };
-        store.apply(&[(LogIndex(0), gap(500, 50))], 1).await.unwrap();
+        store
+            .apply(&[(LogIndex(0), gap(500, 50))], 1)
+            .await
+            .unwrap();
         assert_eq!(told().await, [(500, Some(50)), (901, Some(77))]);
         assert!(!store.spend_step(Uuid::from_u128(3), 50).await.unwrap());
         // The clock was set back: nobody's epoch stays as it was, no step comes back.
-        store.apply(&[(LogIndex(1), gap(400, 40))], 2).await.unwrap();
+        store
+            .apply(&[(LogIndex(1), gap(400, 40))], 2)
+            .await
+            .unwrap();
         assert_eq!(told().await, [(501, Some(50)), (902, Some(77))]);
         let bad = [(LogIndex(2), gap(u64::MAX, 0))];
         let refused = store.apply(&bad, 3).await.unwrap_err();

@@ -32,10 +32,7 @@ impl Store {
         // SQLite takes an empty file, and would else make one that others may read.
         files::create_private(to, &[])?;
         // `VACUUM INTO` changes nothing of what it reads, yet is refused where only queries are allowed.
-        let mut source = options(from)
-            .pragma("query_only", "OFF")
-            .connect()
-            .await?;
+        let mut source = options(from).pragma("query_only", "OFF").connect().await?;
         let copied = sqlx::query("VACUUM INTO ?1")
             .bind(to.to_string_lossy())
             .execute(&mut source)
@@ -87,10 +84,11 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 async fn read_marks(store: &mut SqliteConnection, path: &Path) -> Result<StoreMarks, StoreError> {
-    let tables: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name IN ('marks', 'bindings')")
-            .fetch_one(&mut *store)
-            .await?;
+    let tables: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM sqlite_master WHERE name IN ('marks', 'bindings')",
+    )
+    .fetch_one(&mut *store)
+    .await?;
     if tables != 2 {
         return Err(StoreError::NotAStore(path.to_owned()));
     }
@@ -168,7 +166,11 @@ mod tests {
         Store::copy(&path, &to).await.unwrap();
         assert!(Store::copy(&path, &to).await.is_err());
         let none = directory.path().join("none");
-        assert!(Store::copy(&none, &directory.path().join("x")).await.is_err());
+        assert!(
+            Store::copy(&none, &directory.path().join("x"))
+                .await
+                .is_err()
+        );
         assert!(!none.exists());
         assert!(matches!(
             Store::marks(&directory.path().join("x")).await,
@@ -191,6 +193,9 @@ mod tests {
             *byte = 0xA5;
         }
         files::write_private(&to, &bytes).unwrap();
-        assert!(matches!(Store::check(&to).await, Err(StoreError::Damaged(_))));
+        assert!(matches!(
+            Store::check(&to).await,
+            Err(StoreError::Damaged(_))
+        ));
     }
 }

@@ -129,6 +129,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         log_segment_bytes: 64 << 20,
         request_ids_max: 100_000,
         connections_max: 64,
+        recovery_key: None,
     }
 }
 
