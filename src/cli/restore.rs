@@ -133,7 +133,7 @@ impl Declaration {
             .map_err(Failure::configuration)?
             .rules;
         let keyring = Keyring::open(&self.data.join("keyring")).map_err(ServeError::from)?;
-        let log = open_log(&config).await?;
+        let log = open_log(&config, &keyring).await?;
         let store = Store::open(&self.data.join("store.sqlite"))
             .await
             .map_err(ServeError::from)?;

@@ -91,6 +91,17 @@ pub enum StartError {
         /// From when it may serve.
         effective: Timestamp,
     },
+    /// The log was rewritten or replaced.
+    #[error(
+        "the first {size} entries of the access log are not those that the store was told of: the log was replaced or rewritten"
+    )]
+    AnotherLog {
+        /// Up to where the store knows the log.
+        size: u64,
+    },
+    /// The process is ending.
+    #[error("the start was interrupted")]
+    Interrupted,
     /// The store is an older copy.
     #[error(
         "the store is older than the access log: it knows {store} starts, the log {log}; restore both from one backup"
@@ -128,6 +139,20 @@ impl Replay {
                 log: log.len(),
                 store: applied,
             });
+        }
+        if let Some((size, root)) = store.kept_checkpoint().await? {
+            let reader = log.clone();
+            let found = tokio::task::spawn_blocking(move || reader.root_at(size)).await;
+            match found.map_err(|_| StartError::Interrupted)?? {
+                None => {
+                    return Err(StartError::LogOlderThanStore {
+                        log: log.len(),
+                        store: size,
+                    });
+                }
+                Some(found) if found != root => return Err(StartError::AnotherLog { size }),
+                Some(_) => {}
+            }
         }
         Ok(applied)
     }
@@ -317,6 +342,13 @@ impl Gate {
             .is_err()
         {
             tracing::error!("the access log was not closed");
+        }
+        // The last one was signed when the log was closed.
+        if tokio::time::timeout(STORE_PATIENCE, self.keep_checkpoint())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the store was not told of the last checkpoint");
         }
         self.store.close().await;
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::OpenError;
+use super::keeper;
 use super::open;
 use super::segment;
 
@@ -39,7 +40,7 @@ pub struct Part {
 }
 
 /// The name of the newest checkpoint.
-pub const CHECKPOINT: &str = "checkpoint";
+pub const CHECKPOINT: &str = keeper::CHECKPOINT;
 const TREE: &str = "tree";
 
 /// Looks at the log in `directory`, which another process may be writing to: takes no lock and changes nothing. A file of it
@@ -120,7 +121,7 @@ fn kind(name: &str) -> Kind {
         .and_then(|(digits, rest)| Some((digits.parse().ok()?, rest)));
     match (name, first) {
         (TREE, _) => Kind::Tree,
-        ("log.vkey", _) => Kind::Whole,
+        (keeper::VERIFIER_KEY, _) => Kind::Whole,
         (CHECKPOINT | "lock" | "lost+found", _) => Kind::NotOfIt,
         (_, Some((first, "checkpoint"))) => Kind::Closed(first),
         (_, Some((first, "disposed"))) => Kind::Of(first),
@@ -184,13 +185,13 @@ fn read_checkpoint(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{AccessLog, LogConfig};
+    use crate::log::{AccessLog, LogConfig, SigningSeed};
     use crate::proto::StoredEntry;
 
     fn config(directory: &Path) -> LogConfig {
         LogConfig {
             segment_bytes: 8 << 10,
-            ..LogConfig::new(directory.to_owned())
+            ..LogConfig::new(directory.to_owned(), SigningSeed::new(&[7; 32]))
         }
     }
 

@@ -24,7 +24,7 @@ use crate::domain::ids::Name;
 use crate::domain::time::Clock;
 use crate::gate::{self, Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
-use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, Opened};
+use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, Opened, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
 use crate::store::{Store, StoreError};
@@ -91,6 +91,7 @@ impl ServeError {
             Self::Start(
                 StartError::LogOlderThanStore { .. }
                 | StartError::StoreOlderThanLog { .. }
+                | StartError::AnotherLog { .. }
                 | StartError::GapNotDeclared { .. }
                 | StartError::GapWaits { .. },
             ) => 65,
@@ -141,7 +142,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     // Before anything is opened: a half restored log is none.
     let restored = Mark::read(&config.data)?;
     let keyring = Keyring::open(&config.data.join("keyring"))?;
-    let opened = open_log(&config).await?;
+    let opened = open_log(&config, &keyring).await?;
     if let Some(mark) = &restored {
         gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
@@ -203,6 +204,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         stopping.clone(),
     ));
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
+    let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
     tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, "serving");
     Ok(Running {
@@ -210,17 +212,20 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: vec![serving, pages, tidying, watching],
+        servers: vec![serving, pages, tidying, minding, watching],
     })
 }
 
 /// Opens the log that a configuration names.
-pub(crate) async fn open_log(config: &Config) -> Result<Opened, ServeError> {
+pub(crate) async fn open_log(config: &Config, keyring: &Keyring) -> Result<Opened, ServeError> {
     let log_config = LogConfig {
         segment_bytes: config.log_segment_bytes,
         deadline: config.log_deadline,
         space: config.log_space,
-        ..LogConfig::new(config.data.join("log"))
+        ..LogConfig::new(
+            config.data.join("log"),
+            SigningSeed::new(keyring.log_signing.expose()),
+        )
     };
     let name = format!(
         "{}/log/{}",
