@@ -84,6 +84,15 @@ impl Mark {
         Ok(Some(mark))
     }
 
+    /// Says that what was restored must not be used: it is not what it seemed.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn condemn(mut self, data: &Path) -> Result<(), BackupError> {
+        self.finished = false;
+        self.write(data)
+    }
+
     /// Takes the mark off: nothing is left to be said.
     ///
     /// # Errors

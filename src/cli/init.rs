@@ -147,6 +147,13 @@ pub(super) async fn make(plan: Plan<'_>) -> Result<(), Failure> {
             configuration.display()
         )));
     }
+    // What is half restored is not made whole by new keys.
+    if crate::backup::mark::Mark::read(plan.data)?.is_some() {
+        return Err(Failure::cannot_create(format!(
+            "{}: was restored from a backup",
+            plan.data.display()
+        )));
+    }
     let now = SystemClock.now();
     let tls = plan.data.join("tls");
     let people_folder = plan.people_file.parent().unwrap_or(plan.data);

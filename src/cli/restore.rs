@@ -10,12 +10,15 @@ use super::login::{Input, say};
 use super::words::{Language, Word};
 use super::{Failure, serve};
 use crate::backup::{self, mark::Mark};
+use crate::config::Config;
 use crate::domain::ids::Name;
-use crate::domain::time::SystemClock;
-use crate::gate::restore::{Backup, Gap, GapError, GapParts};
+use crate::domain::time::{Clock, SystemClock};
+use crate::gate;
+use crate::gate::restore::{Backup, Gap, GapError, GapParts, Shown};
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Secret;
 use crate::identity::recovery::RecoveryKey;
+use crate::log::{SignedNote, SigningKey};
 use crate::policy;
 use crate::serve::{ServeError, open_log};
 use crate::store::Store;
@@ -38,6 +41,9 @@ pub(super) struct RestoreArgs {
     /// The private half of the recovery key that the backup's keys are sealed to
     #[arg(long, value_name = "FILE")]
     recovery_key: Option<PathBuf>,
+    /// The last checkpoint that was kept elsewhere (a signed note): after a clean stop it shows that nothing is missing
+    #[arg(long, value_name = "FILE", conflicts_with = "declare_gap")]
+    checkpoint: Option<PathBuf>,
     /// Declare what was lost: two administrators pass both steps, then the daemon may start
     #[arg(long, requires = "reason")]
     declare_gap: bool,
@@ -72,7 +78,17 @@ impl From<GapError> for Failure {
 pub(super) async fn run(arguments: RestoreArgs) -> Result<(), Failure> {
     let language = language(arguments.lang);
     match (arguments.source, arguments.recovery_key, arguments.reason) {
-        (Some(source), Some(key), _) => restore(&source, &arguments.data, &key, language).await,
+        (Some(source), Some(key), _) => {
+            let restoration = Restoration {
+                source,
+                data: arguments.data,
+                key,
+                checkpoint: arguments.checkpoint,
+                config: arguments.config,
+                language,
+            };
+            restoration.make().await
+        }
         (None, _, Some(reason)) => {
             let declaration = Declaration {
                 data: arguments.data,
@@ -90,25 +106,96 @@ pub(super) async fn run(arguments: RestoreArgs) -> Result<(), Failure> {
     }
 }
 
-async fn restore(
-    source: &Path,
-    data: &Path,
-    key: &Path,
+struct Restoration {
+    source: PathBuf,
+    data: PathBuf,
+    key: PathBuf,
+    checkpoint: Option<PathBuf>,
+    config: Option<PathBuf>,
     language: Language,
-) -> Result<(), Failure> {
-    let key = RecoveryKey::open(key).map_err(key_failure)?;
-    let restored = backup::restore(source, data, &key).await?;
-    let values = [
-        &*restored.log,
-        &restored.entries.to_string(),
-        &restored.backup_made_at,
-    ];
-    println!("{}", Word::RestoredFrom.fill(language, &values));
-    println!(
-        "{}",
-        Word::DeclareNext.fill(language, &[&data.to_string_lossy()])
-    );
-    Ok(())
+}
+
+impl Restoration {
+    async fn make(self) -> Result<(), Failure> {
+        let key = RecoveryKey::open(&self.key).map_err(key_failure)?;
+        let note = self.checkpoint.as_deref().map(read_note).transpose()?;
+        let restored = backup::restore(&self.source, &self.data, &key).await?;
+        let values = [
+            &*restored.log,
+            &restored.entries.to_string(),
+            &restored.backup_made_at,
+        ];
+        println!("{}", Word::RestoredFrom.fill(self.language, &values));
+        let shown = match &note {
+            Some(note) => self.compare(note).await?,
+            None => Shown::Open,
+        };
+        match shown {
+            Shown::Whole => {
+                println!("{}", Word::NothingMissing.text(self.language));
+                return Ok(());
+            }
+            Shown::Lost(count) => {
+                let count = count.to_string();
+                println!("{}", Word::AtLeastLost.fill(self.language, &[&count]));
+            }
+            Shown::Open if note.is_some() => {
+                println!("{}", Word::ShowsNothing.text(self.language));
+            }
+            Shown::Open | Shown::AnotherLog => {}
+        }
+        let data = self.data.to_string_lossy();
+        println!("{}", Word::DeclareNext.fill(self.language, &[&data]));
+        Ok(())
+    }
+
+    async fn compare(&self, note: &SignedNote) -> Result<Shown, Failure> {
+        let Some(mark) = Mark::read(&self.data)? else {
+            return Ok(Shown::Open);
+        };
+        let (config, keyring) = open_data(&self.data, self.config.clone())?;
+        let key = SigningKey::new(&mark.log, keyring.log_signing.expose());
+        let key = key.map_err(Failure::configuration)?;
+        let log = open_log(&config, &keyring).await?.log;
+        let backup = Backup {
+            made_at: &mark.backup_made_at,
+            checkpoint: None,
+        };
+        let shown = match note.checkpoint(key.verifier_key()) {
+            Ok(checkpoint) => gate::restore::compare(&log, &checkpoint, &backup, SystemClock.now())
+                .await
+                .map_err(ServeError::from),
+            Err(_) => Ok(Shown::AnotherLog),
+        };
+        tokio::task::spawn_blocking(move || log.close())
+            .await
+            .map_err(|error| Failure::new(70, error))?;
+        let shown = shown?;
+        match shown {
+            Shown::Whole => Mark::remove(&self.data)?,
+            Shown::AnotherLog => {
+                mark.condemn(&self.data)?;
+                let (fault, word) = (Fault::Refused, Word::AnotherLog);
+                return Err(CliError::new(fault, word, self.language, &[]).into());
+            }
+            Shown::Lost(_) | Shown::Open => {}
+        }
+        Ok(shown)
+    }
+}
+
+/// The configuration of a restored directory, and its keys.
+fn open_data(data: &Path, config: Option<PathBuf>) -> Result<(Config, Keyring), Failure> {
+    let mut config = serve::read(&config.unwrap_or_else(|| data.join("sekisho.toml")))?;
+    config.data = data.to_owned();
+    let keyring = Keyring::open(&data.join("keyring")).map_err(ServeError::from)?;
+    Ok((config, keyring))
+}
+
+fn read_note(path: &Path) -> Result<SignedNote, Failure> {
+    let failed = |what: String| Failure::new(64, format!("{}: {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
+    SignedNote::parse(&text).map_err(|error| failed(error.to_string()))
 }
 
 struct Declaration {
@@ -126,13 +213,10 @@ impl Declaration {
             let (fault, word) = (Fault::NotFound, Word::NotRestored);
             return Err(CliError::new(fault, word, self.language, &[&name]).into());
         };
-        let config = self.config.clone();
-        let mut config = serve::read(&config.unwrap_or_else(|| self.data.join("sekisho.toml")))?;
-        config.data.clone_from(&self.data);
+        let (config, keyring) = open_data(&self.data, self.config.clone())?;
         let rules = policy::load(&config.pack)
             .map_err(Failure::configuration)?
             .rules;
-        let keyring = Keyring::open(&self.data.join("keyring")).map_err(ServeError::from)?;
         let log = open_log(&config, &keyring).await?;
         let store = Store::open(&self.data.join("store.sqlite"))
             .await
