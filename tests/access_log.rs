@@ -10,4 +10,6 @@
     reason = "unwrapping and telling is how a test fails, in its helpers too"
 )]
 
+#[path = "access_log/backup.rs"]
+mod backup;
 mod support;

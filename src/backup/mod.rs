@@ -150,6 +150,7 @@ impl BackupError {
             | Self::Altered { .. }
             | Self::Mismatch(_)
             | Self::HalfRestored(_)
+            | Self::Key(RecoveryKeyError::NotGenuine)
             | Self::Read(_) => 65,
             Self::NotData { .. } | Self::NoManifest(_) => 66,
             Self::Store(_) | Self::System { .. } => 72,
