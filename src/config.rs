@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::domain::ids::Name;
 use crate::log::SpaceTiers;
+use crate::sinks::{self, SinkConfig, SinkTable};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -50,6 +51,8 @@ pub struct Config {
     pub connections_max: usize,
     /// The public half of the recovery key that backups seal the keys to.
     pub recovery_key: Option<PathBuf>,
+    /// Where the log is streamed to.
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -80,6 +83,8 @@ struct File {
     bounds: Bounds,
     #[serde(default)]
     backup: Backup,
+    #[serde(default)]
+    sink: Vec<SinkTable>,
 }
 
 #[derive(Deserialize, Default)]
@@ -241,10 +246,12 @@ impl Config {
             count(file.bounds.connections),
             1..=100_000,
         );
+        let data: PathBuf = folder.join(file.data).components().collect();
+        let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
-                    data: folder.join(file.data).components().collect(),
+                    data,
                     pack: folder.join(file.pack),
                     grpc_listen,
                     http_listen,
@@ -265,6 +272,7 @@ impl Config {
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
                     recovery_key: file.backup.recovery_key.map(|path| folder.join(path)),
+                    sinks,
                 })
             }
             _ => Err(ConfigErrors(faults)),

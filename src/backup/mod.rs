@@ -41,7 +41,7 @@ pub use restore::{Restored, restore};
 use crate::files::FileError;
 use crate::identity::keyring::KeyringError;
 use crate::identity::recovery::RecoveryKeyError;
-use crate::log::{LogReader, OpenError, ReadError};
+use crate::log::{OpenError, ReadError, VerifyError};
 use crate::store::StoreError;
 
 const STORE: &str = "store.sqlite";
@@ -109,6 +109,9 @@ pub enum BackupError {
     /// The log can't be read.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The restored log is not whole.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// The store can't be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -158,6 +161,7 @@ impl BackupError {
             Self::Changed(_) => 75,
             Self::OtherKey { .. } | Self::Key(_) | Self::Keyring(_) => 78,
             Self::Log(error) => error.exit_code(),
+            Self::Verify(error) => error.exit_code(),
         }
     }
 }
@@ -174,21 +178,4 @@ fn take_empty(path: &Path) -> Result<(), BackupError> {
         Err(error) => return Err(BackupError::system(path, "list")(error)),
     }
     Ok(crate::files::make_private_directory(path)?)
-}
-
-/// Reads the log in `directory` whole: every frame of every segment. Returns how many entries it has.
-fn check_log(directory: &Path, name: &str, len: u64) -> Result<LogReader, BackupError> {
-    let reader = LogReader::open_directory(directory)?;
-    if (reader.name(), reader.len()) != (name, len) {
-        return Err(BackupError::Mismatch(format!(
-            "the log is {} of {} entries, not {name} of {len}",
-            reader.name(),
-            reader.len()
-        )));
-    }
-    for span in reader.segments() {
-        // A closed segment is read whole before anything of it is told.
-        reader.get(crate::domain::ids::LogIndex(span.first))?;
-    }
-    Ok(reader)
 }

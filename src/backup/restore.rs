@@ -10,6 +10,7 @@ use super::{BackupError, KEYRING, LOG, SEALED_KEYS, STORE, copying};
 use crate::files;
 use crate::identity::keyring::Keyring;
 use crate::identity::recovery::RecoveryKey;
+use crate::log::{self, LogReader, SigningKey, Verified, VerifyOptions};
 use crate::store::Store;
 
 const SEALED_MAX_BYTES: u64 = 17 << 20;
@@ -71,8 +72,14 @@ pub async fn restore(
     keys.write(data)?;
     let keyring = Keyring::open(&data.join(KEYRING))?;
     let marks = Store::check(&data.join(STORE)).await?;
-    let log = super::check_log(&data.join(LOG), &mark.log, mark.entries)?;
-    check_together(&log, &marks)?;
+    let log = verified(data, &keyring).await?;
+    if (&log.name, log.entries) != (&mark.log, mark.entries) {
+        return Err(BackupError::Mismatch(format!(
+            "the log is {} of {} entries, not {} of {}",
+            log.name, log.entries, mark.log, mark.entries
+        )));
+    }
+    check_together(&log.name, log.entries, &marks)?;
     let pseudonyms = keyring.pseudonyms.id();
     if marks
         .pseudonym_key
@@ -90,6 +97,23 @@ pub async fn restore(
         entries: mark.entries,
         backup_made_at: mark.backup_made_at,
     })
+}
+
+/// Verifies the restored log from its bytes alone, by the key of the keyring.
+async fn verified(data: &Path, keyring: &Keyring) -> Result<Verified, BackupError> {
+    let folder = data.join(LOG);
+    let name = LogReader::open_directory(&folder)?.name().to_owned();
+    let key = SigningKey::new(&name, keyring.log_signing.expose())
+        .map_err(|error| BackupError::Mismatch(error.to_string()))?;
+    let options = VerifyOptions {
+        key: Some(key.verifier_key().clone()),
+        checkpoint: None,
+    };
+    let work = tokio::task::spawn_blocking(move || log::verify(&folder, &options, &|_| ()));
+    match work.await {
+        Ok(verified) => Ok(verified?),
+        Err(error) => Err(BackupError::Mismatch(error.to_string())),
+    }
 }
 
 fn copy(source: &Path, data: &Path, file: &Listed) -> Result<(), BackupError> {

@@ -283,6 +283,35 @@ connections = 4096
 # The public half of the recovery key that `sekisho backup` seals the keys to. Make the key on another machine with
 # `sekisho backup new-recovery-key`, and keep the private half offline.
 # recovery_key = "recovery.pub"
+
+# Streams of the access log out, each entry at least once and in order: any number of these. Kept positions are in sinks/.
+# A sink that is down holds up nothing; /readyz and /metrics tell. format is "jsonl" or "ocsf".
+#
+# [[sink]]
+# id = "copy"
+# kind = "file"                                # appended, 0600; may be rotated
+# format = "jsonl"
+# path = "/var/log/sekisho/access.jsonl"
+#
+# [[sink]]
+# id = "siem"
+# kind = "syslog"                              # RFC 5424; TCP confirms nothing: for evidence use http or file
+# format = "ocsf"
+# address = "siem.example:6514"
+# transport = "tls"                            # or "tcp", in clear and without the keys below
+# ca = "tls/siem-ca.pem"
+# server_name = "siem.example"                 # the address's by default
+# certificate = "tls/siem-client.pem"          # both where the receiver asks for one
+# key = "tls/siem-client.key"
+# enterprise_number = 32473                    # yours (IANA); this one is set aside for examples
+#
+# [[sink]]
+# id = "collector"
+# kind = "http"                                # POST of application/x-ndjson; 2xx says that a batch has arrived
+# format = "jsonl"
+# url = "https://collector.example/access-log"
+# ca = "tls/collector-ca.pem"
+# token_file = "collector.token"               # a bearer token, 0600
 "#,
         loopback = plan.allow_loopback_device,
         listen = plan.listen,

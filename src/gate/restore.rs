@@ -230,7 +230,8 @@ impl Gap {
             let entry = kept.entry().map_err(StartError::from)?;
             replay.take(&entry, kept.index, applied);
         }
-        replay.finish(&store, log.len()).await?;
+        // Whether the store is a moment older is not asked here: it is, and the gap settles it.
+        store.apply(&replay.changes, log.len()).await?;
         if let Some(torn) = &opened.torn_tail {
             write(&log, torn_entry(torn, clock.now())).await?;
         }
@@ -281,10 +282,12 @@ impl Gap {
             _ if !right => Some("wrong password"),
             (_, None) => Some("no second factor is enrolled"),
             (Some(person), Some(factor)) => {
-                let failures = self.store.charge_second_factor(factor.id).await?;
-                detail(&mut entry, "attempt", failures.to_string());
+                let charge = self.store.charge_second_factor(factor.id).await?;
+                entry.store_writes = charge.writes;
+                detail(&mut entry, "attempt", charge.failures.to_string());
                 match self.spend(person, &factor, code, now).await? {
-                    Ok(step) => {
+                    Ok((step, writes)) => {
+                        entry.store_writes = writes;
                         detail(&mut entry, "time_step", step.to_string());
                         unfit(person, now)
                     }
@@ -311,13 +314,14 @@ impl Gap {
         Ok(())
     }
 
+    /// The step that was spent, and the number of the store's write; else why not.
     async fn spend(
         &self,
         person: &Person,
         factor: &SecondFactor,
         code: &str,
         now: Timestamp,
-    ) -> Result<Result<u64, &'static str>, GapError> {
+    ) -> Result<Result<(u64, u64), &'static str>, GapError> {
         let Ok(code) = Code::parse(code) else {
             return Ok(Err("not a code"));
         };
@@ -336,11 +340,8 @@ impl Gap {
         if step < totp::step_at(now) {
             return Ok(Err("code of an earlier step"));
         }
-        if self.store.spend_step(factor.id, step).await? {
-            Ok(Ok(step))
-        } else {
-            Ok(Err("used code"))
-        }
+        let writes = self.store.spend_step(factor.id, step).await?;
+        Ok(writes.map(|writes| (step, writes)).ok_or("used code"))
     }
 
     async fn refuse(&self, mut entry: StoredEntry, why: &str, error: GapError) -> GapError {

@@ -25,6 +25,7 @@ use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
 use crate::log::{AccessLog, AppendError, Opened, ReadError, TornTail};
+use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredChange, StoredEntry};
 use crate::store::{Store, StoreError};
 
@@ -99,6 +100,16 @@ pub enum StartError {
         /// Up to where the store knows the log.
         size: u64,
     },
+    /// The store is an older copy, in which codes that were used are not.
+    #[error(
+        "the store is older than the access log: it has made {store} writes for second factors, the log knows {log}; restore both from one backup"
+    )]
+    StoreForgot {
+        /// Writes that the log knows.
+        log: u64,
+        /// Writes that the store made.
+        store: u64,
+    },
     /// The process is ending.
     #[error("the start was interrupted")]
     Interrupted,
@@ -120,6 +131,8 @@ pub(super) struct Replay {
     pub(super) changes: Vec<(LogIndex, StoredChange)>,
     /// The newest number of a start.
     starts: u64,
+    /// The newest number of a write for second factors.
+    factor_writes: u64,
 }
 
 impl Replay {
@@ -167,10 +180,15 @@ impl Replay {
         if entry.kind == i32::from(EntryKind::DaemonStart) {
             self.starts = self.starts.max(start_number(entry));
         }
+        self.factor_writes = self.factor_writes.max(entry.store_writes);
+        if let Some(Kind::GapDeclared(_)) = entry.change.as_ref().and_then(|it| it.kind.as_ref()) {
+            // The store of a backup is a moment older than its log: what it forgot is settled by the gap.
+            (self.starts, self.factor_writes) = (0, 0);
+        }
     }
 
-    /// Gives the store what it lacks of a log of `len` entries.
-    pub(super) async fn finish(&self, store: &Store, len: u64) -> Result<(), StartError> {
+    /// Makes sure that the store is no older copy.
+    async fn check(&self, store: &Store) -> Result<(), StartError> {
         let known_starts = store.starts().await?;
         if known_starts < self.starts {
             return Err(StartError::StoreOlderThanLog {
@@ -178,7 +196,14 @@ impl Replay {
                 store: known_starts,
             });
         }
-        Ok(store.apply(&self.changes, len).await?)
+        let known_writes = store.factor_writes().await?;
+        if known_writes < self.factor_writes {
+            return Err(StartError::StoreForgot {
+                log: self.factor_writes,
+                store: known_writes,
+            });
+        }
+        Ok(())
     }
 }
 
@@ -224,7 +249,8 @@ impl Gate {
             store,
         });
         let replay = gate.replay(applied, now)?;
-        replay.finish(&gate.store, gate.log.len()).await?;
+        replay.check(&gate.store).await?;
+        gate.store.apply(&replay.changes, gate.log.len()).await?;
         // Only now: what was replayed may have raised an epoch.
         gate.people
             .store(Arc::new(people_of(gate.store.people().await?)));

@@ -251,12 +251,14 @@ impl Keeper {
     /// Reads back what was written since, up to `whole`, which must be what comes out.
     fn advance(&mut self, whole: &CompactRange) -> Result<(), KeeperError> {
         let known = Arc::clone(&self.signed.borrow());
-        for span in self.reader.segments() {
+        let begun = self.tree.size();
+        // The one that ends just here may have been read to its end while it was still written to.
+        let news = |span: &SegmentSpan| span.next >= begun;
+        for span in self.reader.segments().into_iter().filter(news) {
             let until = span.next.min(whole.size());
-            if until <= self.tree.size() {
-                continue;
-            }
-            for kept in self.reader.forward(LogIndex(self.tree.size())) {
+            let wanted = until.saturating_sub(self.tree.size());
+            let entries = self.reader.forward(LogIndex(self.tree.size()));
+            for kept in entries.take(usize::try_from(wanted).unwrap_or(usize::MAX)) {
                 let kept = kept?;
                 if kept.index.0 != self.tree.size() {
                     return Err(self.damaged(format!(
@@ -276,11 +278,11 @@ impl Keeper {
                 {
                     return Err(self.another_history());
                 }
-                if self.tree.size() >= until {
-                    break;
-                }
             }
-            if span.closed && self.tree.size() == span.next {
+            if span.closed
+                && self.tree.size() == span.next
+                && !closing_path(&self.directory, span.first).exists()
+            {
                 self.close_segment(span)?;
             }
         }

@@ -9,8 +9,9 @@ pub(super) type Hash = [u8; 32];
 /// The most peaks a tree of 64-bit size has.
 pub(super) const PEAKS_MAX: usize = 64;
 
-/// RFC 6962: `SHA-256(0x00 || bytes)`.
-pub(super) fn leaf_hash(bytes: &[u8]) -> Hash {
+/// The leaf of a stored entry (RFC 6962, section 2.1): `SHA-256(0x00 || bytes)`.
+#[must_use]
+pub fn leaf_hash(bytes: &[u8]) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([0]);
     hasher.update(bytes);
@@ -56,13 +57,24 @@ impl CompactRange {
 
     /// Adds the next leaf.
     pub(super) fn push(&mut self, leaf: Hash) {
+        self.push_telling(leaf, |_, _| ());
+    }
+
+    /// Adds the next leaf, and tells the height and the root of each complete subtree that ends with it; the leaf is the
+    /// first.
+    pub(super) fn push_telling(&mut self, leaf: Hash, mut told: impl FnMut(u32, &Hash)) {
         let mut hash = leaf;
         let mut size = self.size;
-        while size & 1 == 1 {
+        told(0, &hash);
+        for height in 1.. {
+            if size & 1 == 0 {
+                break;
+            }
             if let Some(left) = self.peaks.pop() {
                 hash = node_hash(&left, &hash);
             }
             size >>= 1;
+            told(height, &hash);
         }
         self.peaks.push(hash);
         self.size = self.size.saturating_add(1);

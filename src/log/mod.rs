@@ -22,6 +22,8 @@
 //! | `note` | checkpoints, signed; keys that verify them |
 //! | `tree` | the tree's hashes as files |
 //! | `proof` | that an entry is in the log, that an older log is a prefix |
+//! | `verify` | a log from its bytes alone |
+//! | `tiles` | a log as files for others' tools |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -44,7 +46,9 @@ mod segment;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod tree;
+mod verify;
 mod writer;
 
 use std::fs::File;
@@ -60,6 +64,7 @@ pub use error::{AppendError, OpenError, ReadError};
 pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
 pub use keeper::Signed;
+pub use merkle::leaf_hash;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
 };
@@ -67,6 +72,10 @@ pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 pub use snapshot::{CHECKPOINT, Part, Snapshot, snapshot};
+pub use tiles::{ExportError, export as export_tiles};
+pub use verify::{
+    DisposedRange, Finding, Progress, Verified, VerifyError, VerifyOptions, Wrong, verify,
+};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;

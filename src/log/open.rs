@@ -323,7 +323,7 @@ fn take_up(directory: &Path, segments: &[u64]) -> Result<Found, OpenError> {
 }
 
 /// What is wrong with a segment that follows the one with header `before`.
-fn breach(first_index: u64, header: &Header, before: Option<&Header>) -> Option<String> {
+pub(super) fn breach(first_index: u64, header: &Header, before: Option<&Header>) -> Option<String> {
     let previous = before.map(|before| before.first_index);
     if header.first_index != first_index {
         return Some(format!("it is the segment of index {}", header.first_index));

@@ -27,6 +27,7 @@ use crate::identity::keyring::{Keyring, KeyringError};
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, Opened, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
+use crate::sinks::{SinkError, Sinks};
 use crate::store::{Store, StoreError};
 
 /// How long calls in flight may take after a stop was asked for.
@@ -65,6 +66,9 @@ pub enum ServeError {
     /// The directory was restored, and its mark can't be used, or says that it is half.
     #[error(transparent)]
     Restored(#[from] BackupError),
+    /// A sink can't be taken up.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// An address can't be listened on.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -93,10 +97,12 @@ impl ServeError {
                 | StartError::StoreOlderThanLog { .. }
                 | StartError::AnotherLog { .. }
                 | StartError::GapNotDeclared { .. }
-                | StartError::GapWaits { .. },
+                | StartError::GapWaits { .. }
+                | StartError::StoreForgot { .. },
             ) => 65,
             Self::Restored(error) => error.exit_code(),
             Self::Store(_) | Self::Start(_) => 72,
+            Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
@@ -146,6 +152,13 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     if let Some(mark) = &restored {
         gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
+    let reader = opened.log.reader();
+    let (sink_configs, data, sink_clock) = (
+        config.sinks.clone(),
+        config.data.clone(),
+        Arc::clone(&clock),
+    );
+    let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
     let store = Store::open(&config.data.join("store.sqlite")).await?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;
@@ -201,8 +214,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http_listener,
         Arc::clone(&gate),
         metrics,
+        sinks.states(),
         stopping.clone(),
     ));
+    let streaming = sinks.start(&stopping);
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
@@ -212,7 +227,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: vec![serving, pages, tidying, minding, watching],
+        servers: [serving, pages, tidying, minding, watching]
+            .into_iter()
+            .chain(streaming)
+            .collect(),
     })
 }
 

@@ -352,7 +352,13 @@ mod tests {
             let factor = Uuid::from_u128(u128::from(epoch));
             store.put_second_factor(id, factor, b"seed").await.unwrap();
         }
-        assert!(store.spend_step(Uuid::from_u128(900), 77).await.unwrap());
+        assert!(
+            store
+                .spend_step(Uuid::from_u128(900), 77)
+                .await
+                .unwrap()
+                .is_some()
+        );
         let gap = |epoch, step| {
             change(Kind::GapDeclared(StoredGap {
                 size: 0,
@@ -374,7 +380,8 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(told().await, [(500, Some(50)), (901, Some(77))]);
-        assert!(!store.spend_step(Uuid::from_u128(3), 50).await.unwrap());
+        let spent = store.spend_step(Uuid::from_u128(3), 50).await.unwrap();
+        assert_eq!(spent, None);
         // The clock was set back: nobody's epoch stays as it was, no step comes back.
         store
             .apply(&[(LogIndex(1), gap(400, 40))], 2)

@@ -27,7 +27,7 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
 pub use copy::StoreMarks;
-pub use credentials::{Credential, SecondFactor};
+pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
 
 use crate::files;

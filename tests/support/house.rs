@@ -135,6 +135,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         request_ids_max: 100_000,
         connections_max: 64,
         recovery_key: None,
+        sinks: Vec::new(),
     }
 }
 
