@@ -85,7 +85,9 @@ impl Endpoint {
                     return Ok(());
                 }
                 // Of no entries there is only one tree, so nobody can know another.
-                Answer::Knows(None) if old == size && old > 0 => return Err(self.other_history(old)),
+                Answer::Knows(None) if old == size && old > 0 => {
+                    return Err(self.other_history(old));
+                }
                 Answer::Knows(None) => {
                     return Err(Trouble::Fault(
                         "it answers 409 without the size that it knows".to_owned(),

@@ -229,8 +229,7 @@ async fn a_witness_that_is_down_is_told_of_and_catches_up_when_it_is_back() {
     until("it is well", || {
         let text = prometheus(standing.metrics());
         standing.warnings().is_empty()
-            && text
-                .contains("sekisho_witness_behind_entries{witness=\"witness.example/1\"} 0\n")
+            && text.contains("sekisho_witness_behind_entries{witness=\"witness.example/1\"} 0\n")
     })
     .await;
 
