@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 
-use crate::tls_client::{TlsClient, connect_tcp};
+use crate::tls_client::{TlsClient, connect_tcp, is_server_name};
 
 /// Where to post: `http://` or `https://`, a host, a port, a path and a query.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +56,13 @@ impl Endpoint {
                     80
                 }
             }
-            _ => authority.port_u16().filter(|port| *port != 0).ok_or(BadUrl)?,
+            _ => authority
+                .port_u16()
+                .filter(|port| *port != 0)
+                .ok_or(BadUrl)?,
         };
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        if host.is_empty() {
+        if host.is_empty() || !is_server_name(host) {
             return Err(BadUrl);
         }
         Ok(Self {

@@ -16,7 +16,8 @@
 //! ```
 //!
 //! ## The map
-//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store} → decision → domain`.
+//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store} → decision → domain`; beside
+//! the gate, `serve → sinks → {export, log}`.
 //!
 //! | room | its job | never |
 //! |---|---|---|
@@ -64,15 +65,16 @@ pub mod cli;
 pub mod config;
 pub mod decision;
 pub mod domain;
-//pub mod export;
+pub mod export;
 pub mod files;
 pub mod gate;
 pub mod http_client;
 pub mod identity;
+pub mod index;
 pub mod log;
 pub mod policy;
 pub mod serve;
-//pub mod sinks;
+pub mod sinks;
 pub mod store;
 pub mod tls_client;
 pub mod vitals;

@@ -109,6 +109,12 @@ pub async fn connect_tcp(host: &str, port: u16) -> std::io::Result<TcpStream> {
     Ok(tcp)
 }
 
+/// Whether a certificate can bear this name: a DNS name or an address.
+#[must_use]
+pub fn is_server_name(name: &str) -> bool {
+    ServerName::try_from(name).is_ok()
+}
+
 fn wrong(path: &Path, what: impl std::fmt::Display) -> TlsFileError {
     TlsFileError {
         path: path.to_owned(),
@@ -138,9 +144,6 @@ mod tests {
         write_private(&ca, b"nothing").unwrap();
         let tls_files = TlsFiles { ca, own: None };
         let error = TlsClient::open(&tls_files).unwrap_err().to_string();
-        assert!(
-            error.ends_with("ca.pem: holds no certificate"),
-            "{error}"
-        );
+        assert!(error.ends_with("ca.pem: holds no certificate"), "{error}");
     }
 }

@@ -6,16 +6,18 @@ mod certificates;
 mod client;
 mod code;
 mod dev;
-mod entry_fields;
 mod error;
 mod filter;
 mod init;
 mod log;
+mod log_export;
 mod log_output;
 mod login;
 mod moment;
 mod people;
 mod proof;
+mod reindex;
+mod retention;
 mod sample;
 mod serve;
 mod table;
@@ -155,7 +157,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Code(arguments) => code::run(&arguments),
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
-        Command::Log(command) => log::log(command).await.map_err(Failure::from),
+        Command::Log(command) => log::log(command).await,
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

@@ -18,17 +18,22 @@
 //! | `open` | take up, mend a torn tail, refuse damage |
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
+//! | `table` | where the entries of a closed segment lie, for others to keep |
 //! | `merkle` | leaf hashes and the tree |
 //! | `note` | checkpoints, signed; keys that verify them |
 //! | `tree` | the tree's hashes as files |
 //! | `proof` | that an entry is in the log, that an older log is a prefix |
+//! | `verify` | a log from its bytes alone |
+//! | `tiles` | a log as files for others' tools |
+//! | `dispose` | takes out what was kept long enough |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
-//! cut the log (a torn tail is kept aside first); decide what goes into an entry; read a clock for an entry's time.
+//! cut the log (a torn tail is kept aside first; what was kept long enough goes as whole segments, and leaves its hashes); decide what goes into an entry; read a clock for an entry's time.
 
 mod catalog;
 mod cosigned;
+mod dispose;
 mod durable;
 mod error;
 mod evidence;
@@ -42,9 +47,12 @@ mod queue;
 mod read;
 mod scan;
 mod segment;
+mod table;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod tree;
+mod verify;
 mod writer;
 
 use std::fs::File;
@@ -57,6 +65,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use cosigned::CosignError;
+pub use dispose::{Disposal, DisposeError, DisposedSegment};
 pub use error::{AppendError, OpenError, ReadError};
 pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
@@ -68,11 +77,16 @@ pub use note::{
 };
 pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
-pub use read::{Kept, LogReader, Period, SegmentSpan};
+pub use read::{Kept, LogReader, Period, SegmentMark, SegmentSpan};
+pub use table::BlockTables;
+pub use tiles::{ExportError, export as export_tiles};
+pub use verify::{
+    DisposedRange, Finding, Progress, Verified, VerifyError, VerifyOptions, Wrong, verify,
+};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
-use durable::RealDisk;
+use durable::{Disk, RealDisk};
 use evidence::Evidence;
 use keeper::Bell;
 use queue::Queue;
@@ -236,6 +250,7 @@ pub struct AccessLog {
 
 #[derive(Debug)]
 struct Shared {
+    disk: Arc<dyn Disk>,
     catalog: Arc<Catalog>,
     queue: Arc<Queue>,
     state: watch::Sender<LogState>,
@@ -264,6 +279,7 @@ impl AccessLog {
     }
 
     fn new(
+        disk: Arc<dyn Disk>,
         catalog: Arc<Catalog>,
         queue: Arc<Queue>,
         (state, followers): (watch::Sender<LogState>, Followers),
@@ -272,6 +288,7 @@ impl AccessLog {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                disk,
                 catalog,
                 queue,
                 state,

@@ -73,7 +73,14 @@ fn readiness(state: &str, parts: &[Arc<dyn Vitals>]) -> String {
 
 impl Vitals for AccessLog {
     fn warnings(&self) -> Vec<String> {
-        self.watch().borrow().warning.clone().into_iter().collect()
+        let state = self.watch().borrow().clone();
+        let why = match state.health {
+            LogHealth::Refusing(why) | LogHealth::Damaged(why) | LogHealth::Failed(why) => {
+                Some(why)
+            }
+            LogHealth::Writing | LogHealth::Stopped => None,
+        };
+        why.into_iter().chain(state.warning).collect()
     }
 
     fn metrics(&self) -> Vec<Metric> {
@@ -89,6 +96,12 @@ impl Vitals for AccessLog {
                 "sekisho_log_writable",
                 "1 when the access log can be written.",
                 u64::from(writing),
+            ),
+            Metric::gauge(
+                "sekisho_log_checkpoint_behind_entries",
+                "Durable entries that no checkpoint commits to yet.",
+                self.len()
+                    .saturating_sub(self.checkpoints().borrow().checkpoint.size),
             ),
             Metric::gauge(
                 "sekisho_log_warning",

@@ -21,11 +21,15 @@ use crate::config::Config;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::time::Clock;
+use crate::files::FileError;
 use crate::gate::{Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
+use crate::identity::seals::Seals;
+use crate::index::IndexConfig;
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
+use crate::sinks::{SinkError, Sinks};
 use crate::store::{Store, StoreError};
 use crate::vitals::Vitals;
 use crate::witness::{Handing, WitnessError, Witnesses};
@@ -56,6 +60,9 @@ pub enum ServeError {
     /// The keyring can't be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The directory of the keys that disposal destroys can't be used.
+    #[error(transparent)]
+    Seals(#[from] FileError),
     /// The access log can't be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
@@ -65,6 +72,9 @@ pub enum ServeError {
     /// Log and store don't go together, or can't be read.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A sink can't be taken up.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// Somebody who keeps checkpoints knows better, or is required and can't be reached.
     #[error(transparent)]
     Witness(#[from] WitnessError),
@@ -99,7 +109,8 @@ impl ServeError {
                 | StartError::StoreForgot { .. }
                 | StartError::AnotherLog { .. },
             ) => 65,
-            Self::Store(_) | Self::Start(_) => 72,
+            Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
+            Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
@@ -153,6 +164,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
             SigningSeed::new(keyring.log_signing.expose()),
         )
     };
+    let index_config = IndexConfig {
+        directory: config.data.join("index"),
+        spare_bytes: config.log_space.warn_below,
+    };
     let name = format!(
         "{}/log/{}",
         config.trust_domain,
@@ -164,7 +179,15 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
             "the last stop left a write half done; nothing of it had been answered");
     }
     let witnesses = Witnesses::look(config.witness.clone(), &opened.log).await?;
+    let reader = opened.log.reader();
+    let (sink_configs, data, sink_clock) = (
+        config.sinks.clone(),
+        config.data.clone(),
+        Arc::clone(&clock),
+    );
+    let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
     let store = Store::open(&config.data.join("store.sqlite")).await?;
+    let seals = Seals::open(config.data.join("seals"), keyring.log_text.clone())?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;
     let grpc = local_address(&grpc_listener, config.grpc_listen)?;
@@ -176,8 +199,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         keyring,
         log: opened,
         store,
+        seals,
     })
     .await?;
+    let index = gate.start_index(index_config);
 
     let (alarms, alarmed) = mpsc::channel(ALARMS);
     let handing = witnesses.start(&alarms);
@@ -186,6 +211,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::new(gate.log().clone()),
         Arc::<Metrics>::clone(&metrics),
         handing.standing(),
+        Arc::new(sinks.states()),
+        index,
     ];
     let (stop, stopping) = watch::channel(false);
     let (health_reporter, health) = tonic_health::server::health_reporter();
@@ -225,6 +252,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         parts.into(),
         stopping.clone(),
     ));
+    let streaming = sinks.start(&stopping);
     let alarming = tokio::spawn(log_alarms(Arc::clone(&gate), alarmed, stopping.clone()));
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
@@ -235,7 +263,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: vec![serving, pages, alarming, tidying, minding, watching],
+        servers: [serving, pages, alarming, tidying, minding, watching]
+            .into_iter()
+            .chain(streaming)
+            .collect(),
         handing,
     })
 }
@@ -378,6 +409,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         revoked_certificates: config.revoked_certificates.clone(),
         change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
+        dispose_needs_two: config.dispose_needs_two,
         request_ids_max: config.request_ids_max,
     })
 }
