@@ -282,8 +282,8 @@ dispose_needs_two = true
 # write another history; only somebody who was told before can show it. At a start, one who knows more than the log, or other
 # entries, ends the start (code 65).
 # [witness]
-# Directories on another machine's disk, or on storage that is written once; each gets the newest checkpoint as a file named
-# after the log, replaced by renaming.
+# Directories on another machine's disk; each gets the newest checkpoint as a file named after the log, replaced by renaming.
+# Name one inside of what is mounted: it is never made, so that a volume that is not mounted is noticed.
 # directories = ["/mnt/other/checkpoints"]
 # Whether a start needs every one of them (code 75 when one is not reached). While serving, nothing is refused for want of a
 # witness: /readyz warns.
