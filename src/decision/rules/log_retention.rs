@@ -194,17 +194,17 @@ mod tests {
         }
 
         fn class(&self, id: &str, period: &str, categories: &[&str], kinds: &[&str]) -> LogClass {
-            let set = |ids: &[&str]| (!ids.is_empty()).then_some(ids.to_vec());
             LogClass {
                 id: id.into(),
                 period: Period::parse(period).unwrap(),
-                categories: set(categories).map(|ids| {
-                    ids.iter()
-                        .map(|id| self.categories.id(id).unwrap())
-                        .collect()
+                categories: (!categories.is_empty()).then(|| {
+                    let ids = categories.iter();
+                    ids.map(|id| self.categories.id(id).unwrap()).collect()
                 }),
-                kinds: set(kinds)
-                    .map(|ids| ids.iter().map(|id| self.kinds.id(id).unwrap()).collect()),
+                kinds: (!kinds.is_empty()).then(|| {
+                    let ids = kinds.iter();
+                    ids.map(|id| self.kinds.id(id).unwrap()).collect()
+                }),
                 entries: Vec::new(),
                 line: 1,
             }
