@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 use crate::domain::ids::Name;
 use crate::log::SpaceTiers;
+use crate::sinks::{self, SinkConfig, SinkTable};
+use crate::witness::{Section as WitnessSection, WitnessConfig};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -50,6 +52,10 @@ pub struct Config {
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
+    /// Where the log is streamed to.
+    pub sinks: Vec<SinkConfig>,
+    /// Who is handed the log's checkpoints.
+    pub witness: WitnessConfig,
 }
 
 /// Everything that is wrong with a configuration.
@@ -78,6 +84,10 @@ struct File {
     log: Log,
     #[serde(default)]
     bounds: Bounds,
+    #[serde(default)]
+    sink: Vec<SinkTable>,
+    #[serde(default)]
+    witness: WitnessSection,
 }
 
 #[derive(Deserialize)]
@@ -235,10 +245,15 @@ impl Config {
             count(file.bounds.connections),
             1..=100_000,
         );
+        let data: PathBuf = folder.join(file.data).components().collect();
+        let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
+        let witness = file
+            .witness
+            .read(folder, &mut |what| faults.push(format!("{name}: {what}")));
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
-                    data: folder.join(file.data).components().collect(),
+                    data,
                     pack: folder.join(file.pack),
                     grpc_listen,
                     http_listen,
@@ -259,6 +274,8 @@ impl Config {
                     dispose_needs_two: file.log.dispose_needs_two,
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
+                    sinks,
+                    witness,
                 })
             }
             _ => Err(ConfigErrors(faults)),

@@ -235,37 +235,91 @@ fn open_private(path: &Path) -> Result<(File, u64), FileError> {
 }
 
 fn publish(path: &Path, content: &[u8], how: RenameFlags) -> Result<(), FileError> {
-    let temporary = temporary_beside(path)?;
-    let done = fill(&temporary, content).and_then(|()| {
-        rustix::fs::renameat_with(CWD, &temporary, CWD, path, how).map_err(|error| {
+    let mut file = NewFile::begin(path)?;
+    file.write_all(content)
+        .map_err(FileError::system(path, "write"))?;
+    file.put_in_place(how)
+}
+
+/// A private file (0600) that is written piece by piece and that nobody sees before it is whole. Dropped unfinished, it leaves
+/// nothing behind. Buffer what is written in small pieces.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl NewFile {
+    /// Begins a file that will be at `path`.
+    ///
+    /// # Errors
+    /// When something has that name already, or the system refuses.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        // Told before the work is done; what comes in between is met when the file is put in place.
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(FileError::Exists {
+                path: path.to_owned(),
+            });
+        }
+        Self::begin(path)
+    }
+
+    /// Makes it durable and puts it in its place. A file that is there is never replaced.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] when something has that name by now; else when the system refuses.
+    pub fn finish(self) -> Result<(), FileError> {
+        self.put_in_place(RenameFlags::NOREPLACE)
+    }
+
+    fn begin(path: &Path) -> Result<Self, FileError> {
+        let temporary = temporary_beside(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .custom_flags(flags(OFlags::NOFOLLOW))
+            .open(&temporary)
+            .map_err(FileError::system(path, "make"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            temporary,
+            file,
+        })
+    }
+
+    fn put_in_place(self, how: RenameFlags) -> Result<(), FileError> {
+        let path = &self.path;
+        self.file
+            .sync_all()
+            .map_err(FileError::system(path, "write"))?;
+        rustix::fs::renameat_with(CWD, &self.temporary, CWD, path, how).map_err(|error| {
             if error == rustix::io::Errno::EXIST {
-                FileError::Exists {
-                    path: path.to_owned(),
-                }
+                FileError::Exists { path: path.clone() }
             } else {
                 FileError::system(path, "put the file in place")(error.into())
             }
-        })
-    });
-    if done.is_err() {
-        // Best effort: the first error is the one to tell.
-        drop(fs::remove_file(&temporary));
-        return done;
+        })?;
+        sync_directory(&directory_of(path))
     }
-    sync_directory(&directory_of(path))
 }
 
-fn fill(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .custom_flags(flags(OFlags::NOFOLLOW))
-        .open(path)
-        .map_err(FileError::system(path, "make"))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(FileError::system(path, "write"))
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Best effort, and nothing once it is in its place: its random name is nobody else's.
+        drop(fs::remove_file(&self.temporary));
+    }
 }
 
 fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
@@ -335,6 +389,29 @@ mod tests {
         ));
         ensure_private(&path).unwrap();
         assert_eq!(&**read_private(&path, 9).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_was_not_finished_leaves_nothing_and_a_finished_one_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("export");
+        let mut unfinished = NewFile::create(&path).unwrap();
+        unfinished.write_all(b"half").unwrap();
+        drop(unfinished);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        let (mut first, second) = (
+            NewFile::create(&path).unwrap(),
+            NewFile::create(&path).unwrap(),
+        );
+        first.write_all(b"whole").unwrap();
+        first.finish().unwrap();
+        assert!(matches!(second.finish(), Err(FileError::Exists { .. })));
+        assert!(matches!(
+            NewFile::create(&path),
+            Err(FileError::Exists { .. })
+        ));
+        assert_eq!(&**read_private(&path, 9).unwrap(), b"whole");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

@@ -1,4 +1,4 @@
-//! `sekisho log`: `search`, `tail` and `show` are reading the access log as anyone reads it who may, which is itself logged.
+//! `sekisho log`. `search`, `tail`, `show` and `export` read the access log as anyone reads it who may, which is itself logged.
 
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::client::{Connection, Target, with_proof};
 use super::error::{CliError, Fault};
 use super::filter::FilterArgs;
+use super::log_export::{self, ExportArgs};
 use super::log_output::Output;
 use super::login::say;
 use super::proof::{self, CheckpointArgs, ProofArgs};
@@ -34,6 +35,8 @@ pub(super) enum LogCommand {
     Checkpoint(CheckpointArgs),
     /// The proof that an entry is in the log
     Proof(ProofArgs),
+    /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events
+    Export(Box<ExportArgs>),
     /// Dispose of what was kept long enough (administrators)
     Dispose(DisposeArgs),
     /// Keep a time from being disposed of (administrators)
@@ -100,6 +103,7 @@ pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
         LogCommand::Show(args) => show(args).await,
         LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
         LogCommand::Proof(args) => proof::proof(args).await,
+        LogCommand::Export(args) => log_export::export(*args).await,
         LogCommand::Dispose(args) => retention::dispose(args).await,
         LogCommand::Hold(command) => retention::hold(command).await,
     };

@@ -234,6 +234,13 @@ words! {
     Included:
         "proved: entry {0} is among the {1} that the checkpoint commits to",
         "証明済み: 番号 {0} の記録は、チェックポイントの {1} 件に含まれています";
+    // Exports.
+    OnlyTimeOffline:
+        "--directory takes no filter but --from and --until: the others are the daemon's to look up",
+        "--directory と併用できる条件は --from と --until だけです。ほかの条件はサーバーでの検索が必要です";
+    CantReadLog: "can't read the access log: {0}", "アクセスログを読めません: {0}";
+    Exporting: "{0} entries", "{0} 件";
+    Exported: "{0} entries exported", "{0} 件を出力しました";
 
     // Disposal and holds.
     Gone:
@@ -354,12 +361,6 @@ pub(super) fn label(field: &str, language: Language) -> &str {
         })
 }
 
-/// Whether a field has a label of its own.
-#[cfg(test)]
-pub(super) fn has_label(field: &str) -> bool {
-    LABELS.iter().any(|(name, ..)| *name == field)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -390,6 +391,15 @@ mod tests {
             filled.starts_with("the login is for {1}, not for b;"),
             "{filled}"
         );
+    }
+
+    #[test]
+    fn every_field_of_an_entry_has_a_label() {
+        use crate::export::{EntryFields, fields::tests::full};
+        for (field, _) in EntryFields::of(&full()).0 {
+            let labelled = LABELS.iter().any(|(name, ..)| *name == field);
+            assert!(labelled, "{field} has no label");
+        }
     }
 
     #[test]

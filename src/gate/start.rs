@@ -96,6 +96,16 @@ pub enum StartError {
         /// Up to where the store knows the log.
         size: u64,
     },
+    /// The store is an older copy, in which codes that were used are not.
+    #[error(
+        "the store is older than the access log: it has made {store} writes for second factors, the log knows {log}; restore both from one backup"
+    )]
+    StoreForgot {
+        /// Writes that the log knows.
+        log: u64,
+        /// Writes that the store made.
+        store: u64,
+    },
     /// The process is ending.
     #[error("the start was interrupted")]
     Interrupted,
@@ -117,6 +127,8 @@ struct Replay {
     changes: Vec<(LogIndex, StoredChange)>,
     /// The newest number of a start.
     starts: u64,
+    /// The newest number of a write for second factors.
+    factor_writes: u64,
 }
 
 impl Gate {
@@ -201,6 +213,13 @@ impl Gate {
                 store: known_starts,
             });
         }
+        let known_writes = gate.store.factor_writes().await?;
+        if known_writes < replay.factor_writes {
+            return Err(StartError::StoreForgot {
+                log: replay.factor_writes,
+                store: known_writes,
+            });
+        }
         for (index, change) in &replay.changes {
             if let Some(stored_change::Kind::Dispose(disposal)) = &change.kind {
                 gate.carry_out(*index, disposal, now)
@@ -253,6 +272,7 @@ impl Gate {
             if entry.kind == i32::from(EntryKind::DaemonStart) {
                 replay.starts = replay.starts.max(start_number(&entry));
             }
+            replay.factor_writes = replay.factor_writes.max(entry.store_writes);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }

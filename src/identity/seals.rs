@@ -480,7 +480,7 @@ mod tests {
                 Err(SealsError::Destroyed(_))
             ));
             assert!(seals.unseal(&young, &young_id, b"", &young_sealed).is_ok());
-            assert_eq!(seals.keys().unwrap(), [young.clone()]);
+            assert_eq!(seals.keys().unwrap(), std::slice::from_ref(&young));
         }
     }
 

@@ -284,6 +284,34 @@ pub(super) fn publish_segment(
     Ok(file)
 }
 
+/// Writes a new file of an export, and the directories above it that are missing. It is not durable before
+/// [`sync_volume`]: a sync for each of thousands would take minutes.
+pub(super) fn write_aside(path: &Path, content: &[u8]) -> Result<(), DiskError> {
+    use std::io::Write as _;
+    if let Some(parent) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(parent)
+            .map_err(at(Step::Create, parent))?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)
+        .map_err(at(Step::Create, path))?;
+    file.write_all(content).map_err(at(Step::Write, path))
+}
+
+/// Makes all durable that was written to the volume of `directory`.
+pub(super) fn sync_volume(directory: &Path) -> Result<(), DiskError> {
+    let opened = File::open(directory).map_err(at(Step::Open, directory))?;
+    rustix::fs::syncfs(opened)
+        .map_err(io::Error::from)
+        .map_err(at(Step::Sync, directory))
+}
+
 /// Puts a small file in the place of the one at `path`, in `directory`: whoever reads finds the old content or the new,
 /// whole, also after the power failed.
 pub(super) fn replace(

@@ -251,12 +251,14 @@ impl Keeper {
     /// Reads back what was written since, up to `whole`, which must be what comes out.
     fn advance(&mut self, whole: &CompactRange) -> Result<(), KeeperError> {
         let known = Arc::clone(&self.signed.borrow());
-        for span in self.reader.segments() {
+        let begun = self.tree.size();
+        // The one that ends just here may have been read to its end while it was still written to.
+        let news = |span: &SegmentSpan| span.next >= begun;
+        for span in self.reader.segments().into_iter().filter(news) {
             let until = span.next.min(whole.size());
             if until > self.tree.size() {
                 self.read_back(until, &known.checkpoint)?;
             }
-            // Also where all of it was read while it was still written to.
             if span.closed
                 && self.tree.size() == span.next
                 && !closing_path(&self.directory, span.first).exists()

@@ -57,13 +57,24 @@ impl CompactRange {
 
     /// Adds the next leaf.
     pub(super) fn push(&mut self, leaf: Hash) {
+        self.push_telling(leaf, |_, _| ());
+    }
+
+    /// Adds the next leaf, and tells the height and the root of each complete subtree that ends with it; the leaf is the
+    /// first.
+    pub(super) fn push_telling(&mut self, leaf: Hash, mut told: impl FnMut(u32, &Hash)) {
         let mut hash = leaf;
         let mut size = self.size;
-        while size & 1 == 1 {
+        told(0, &hash);
+        for height in 1.. {
+            if size & 1 == 0 {
+                break;
+            }
             if let Some(left) = self.peaks.pop() {
                 hash = node_hash(&left, &hash);
             }
             size >>= 1;
+            told(height, &hash);
         }
         self.peaks.push(hash);
         self.size = self.size.saturating_add(1);

@@ -9,6 +9,7 @@
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
 //! | `evidence` | checkpoints and proofs for those who don't trust the daemon |
+//! | `cosigned` | the newest checkpoint that witnesses signed too |
 //! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
 //! | `note` | signed notes, checkpoints and their keys |
 //! | `footing` | is the segment still there, and how much space is left |
@@ -21,6 +22,8 @@
 //! | `note` | checkpoints, signed; keys that verify them |
 //! | `tree` | the tree's hashes as files |
 //! | `proof` | that an entry is in the log, that an older log is a prefix |
+//! | `verify` | a log from its bytes alone |
+//! | `tiles` | a log as files for others' tools |
 //! | `dispose` | takes out what was kept long enough |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
@@ -28,6 +31,7 @@
 //! cut the log (a torn tail is kept aside first; what was kept long enough goes as whole segments, and leaves its hashes); decide what goes into an entry; read a clock for an entry's time.
 
 mod catalog;
+mod cosigned;
 mod dispose;
 mod durable;
 mod error;
@@ -44,7 +48,9 @@ mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod tree;
+mod verify;
 mod writer;
 
 use std::fs::File;
@@ -56,18 +62,24 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use cosigned::CosignError;
 pub use dispose::{Disposal, DisposeError, DisposedSegment};
 pub use error::{AppendError, OpenError, ReadError};
 pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
 pub use keeper::Signed;
 pub use merkle::leaf_hash;
+pub(crate) use note::decimal;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
 };
 pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
+pub use tiles::{ExportError, export as export_tiles};
+pub use verify::{
+    DisposedRange, Finding, Progress, Verified, VerifyError, VerifyOptions, Wrong, verify,
+};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;

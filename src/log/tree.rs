@@ -23,11 +23,11 @@ use super::proof::Nodes;
 
 const DIRECTORY: &str = "tree";
 /// A file of a level holds the root of so many hashes of the level below, as a power of two: C2SP `tlog-tiles`.
-const LEVEL_HEIGHT: u32 = 8;
+pub(super) const LEVEL_HEIGHT: u32 = 8;
 const LEVEL_WIDTH: u64 = 1 << LEVEL_HEIGHT;
 /// Levels 0 to 7 are all that a tree of 64-bit size has.
 const LEVELS_MAX: u32 = 64 / LEVEL_HEIGHT;
-const HASH_BYTES: u64 = 32;
+pub(super) const HASH_BYTES: u64 = 32;
 
 /// The hash files of a log, for its one writer.
 #[derive(Debug)]

@@ -110,7 +110,7 @@ impl Store {
         Ok(Some((from_stored(size)?, root)))
     }
 
-    async fn read_mark(&self, what: &'static str) -> Result<u64, StoreError> {
+    pub(super) async fn read_mark(&self, what: &'static str) -> Result<u64, StoreError> {
         let value = sqlx::query_scalar("SELECT value FROM marks WHERE what = ?1")
             .bind(what)
             .fetch_one(&self.readers)

@@ -26,7 +26,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
-pub use credentials::{Credential, SecondFactor};
+pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
 

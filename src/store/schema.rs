@@ -72,8 +72,10 @@ CREATE TABLE ended_sessions (
     log_index  BIGINT NOT NULL
 ) WITHOUT ROWID;
 ",
-    // The newest checkpoint of the log that the store was told of: a log that doesn't contain it is not the one.
+    // The newest checkpoint of the log that the store was told of: a log that doesn't contain it is not the one. And how
+    // often what guards second factors was written: a store that did so less often than the log says is not the one.
     "
+INSERT INTO marks (what, value) VALUES ('factor_writes', 0);
 CREATE TABLE checkpoint (
     only BIGINT PRIMARY KEY CHECK (only = 1),
     size BIGINT NOT NULL CHECK (size >= 0),

@@ -194,17 +194,19 @@ mod tests {
         }
 
         fn class(&self, id: &str, period: &str, categories: &[&str], kinds: &[&str]) -> LogClass {
+            fn set<'a, 'b>(ids: &'a [&'b str]) -> Option<&'a [&'b str]> {
+                (!ids.is_empty()).then_some(ids)
+            }
             LogClass {
                 id: id.into(),
                 period: Period::parse(period).unwrap(),
-                categories: (!categories.is_empty()).then(|| {
-                    let ids = categories.iter();
-                    ids.map(|id| self.categories.id(id).unwrap()).collect()
+                categories: set(categories).map(|ids| {
+                    ids.iter()
+                        .map(|id| self.categories.id(id).unwrap())
+                        .collect()
                 }),
-                kinds: (!kinds.is_empty()).then(|| {
-                    let ids = kinds.iter();
-                    ids.map(|id| self.kinds.id(id).unwrap()).collect()
-                }),
+                kinds: set(kinds)
+                    .map(|ids| ids.iter().map(|id| self.kinds.id(id).unwrap()).collect()),
                 entries: Vec::new(),
                 line: 1,
             }

@@ -11,6 +11,7 @@ mod faults;
 mod footing;
 mod reading;
 mod recovery;
+mod verifying;
 
 use std::io;
 use std::path::{Path, PathBuf};
