@@ -195,21 +195,36 @@ async fn whatever_call_fails_the_next_start_or_attempt_completes_it() {
 async fn hashes_of_what_went_are_never_made_anew_nor_cut_off() {
     let home = tempfile::tempdir().unwrap();
     let (log, spans) = committed(&TestDisk::new(), home.path()).await;
-    log.dispose(&spans[..1], &disposal()).unwrap();
+    // More than the 256 that one hash of the next level stands for.
+    log.dispose(&spans[..2], &disposal()).unwrap();
     log.close();
     drop(log);
-    let leaves = home.path().join("log/tree/0");
-    let whole = std::fs::read(&leaves).unwrap();
-    let mut altered = whole.clone();
-    altered[40] ^= 1;
-    for bad in [altered, whole[..whole.len() / 8].to_vec(), Vec::new()] {
-        std::fs::write(&leaves, &bad).unwrap();
-        let refused = AccessLog::open(config(home.path()), "log.example").unwrap_err();
-        assert_eq!(refused.exit_code(), 65, "{refused}");
-        assert!(refused.to_string().contains("disposed of"), "{refused}");
-        assert_eq!(std::fs::read(&leaves).unwrap(), bad, "left as it was");
+    let (leaves, upper) = (
+        home.path().join("log/tree/0"),
+        home.path().join("log/tree/1"),
+    );
+    for file in [&leaves, &upper] {
+        let whole = [&leaves, &upper].map(|file| std::fs::read(file).unwrap());
+        let there = std::fs::read(file).unwrap();
+        let mut altered = there.clone();
+        altered[5] ^= 1;
+        let mut spoilt = vec![Vec::new(), there[..there.len().min(100)].to_vec()];
+        if file == &upper {
+            spoilt = vec![Vec::new(), altered];
+        }
+        for bad in spoilt {
+            std::fs::write(file, &bad).unwrap();
+            let refused = AccessLog::open(config(home.path()), "log.example").unwrap_err();
+            assert_eq!(refused.exit_code(), 65, "{refused}");
+            assert!(refused.to_string().contains("disposed of"), "{refused}");
+            assert_eq!(std::fs::read(file).unwrap(), bad, "left as it was");
+            std::fs::write(file, &there).unwrap();
+        }
+        assert_eq!(
+            whole,
+            [&leaves, &upper].map(|file| std::fs::read(file).unwrap())
+        );
     }
-    std::fs::write(&leaves, &whole).unwrap();
     open(home.path());
 }
 
