@@ -86,7 +86,25 @@ impl FileError {
 /// # Errors
 /// When the system refuses; the old file is then untouched, unless only the last `fsync` of the directory failed.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    publish(path, content, RenameFlags::empty())
+    publish(path, |file| file.write_all(content), RenameFlags::empty())
+}
+
+/// As [`write_private`], for content that is too large to be held at once: `fill` writes it, into a file that is empty.
+///
+/// # Errors
+/// When `fill` fails or the system refuses; the old file is then untouched, unless only the last `fsync` of the directory
+/// failed.
+pub fn write_private_with(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
+    publish(path, fill, RenameFlags::empty())
+}
+
+/// Whether a file is what [`write_private_with`] and the others left behind when they were killed.
+#[must_use]
+pub fn is_left_over(file_name: &str) -> bool {
+    file_name.starts_with('.') && file_name.ends_with(".new")
 }
 
 /// As [`write_private`], but never replaces a file.
@@ -94,7 +112,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError::Exists`] when something has that name; else when the system refuses.
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    publish(path, content, RenameFlags::NOREPLACE)
+    publish(path, |file| file.write_all(content), RenameFlags::NOREPLACE)
 }
 
 /// Makes sure that a private file is there, empty when it is new. For files that a library then opens by name, which would
@@ -234,10 +252,13 @@ fn open_private(path: &Path) -> Result<(File, u64), FileError> {
     Ok((file, about.len()))
 }
 
-fn publish(path: &Path, content: &[u8], how: RenameFlags) -> Result<(), FileError> {
+fn publish(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+    how: RenameFlags,
+) -> Result<(), FileError> {
     let mut file = NewFile::begin(path)?;
-    file.write_all(content)
-        .map_err(FileError::system(path, "write"))?;
+    fill(&mut file.file).map_err(FileError::system(path, "write"))?;
     file.put_in_place(how)
 }
 

@@ -70,6 +70,7 @@ pub mod files;
 pub mod gate;
 pub mod http_client;
 pub mod identity;
+pub mod index;
 pub mod log;
 pub mod policy;
 pub mod serve;

@@ -16,6 +16,7 @@ mod login;
 mod moment;
 mod people;
 mod proof;
+mod reindex;
 mod retention;
 mod sample;
 mod serve;
@@ -156,7 +157,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Code(arguments) => code::run(&arguments),
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
-        Command::Log(command) => log::log(command).await.map_err(Failure::from),
+        Command::Log(command) => log::log(command).await,
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

@@ -224,6 +224,20 @@ words! {
         "more entries fit; --limit 0 prints all",
         "該当する記録はほかにもあります。--limit 0 ですべて表示します";
 
+    // The index.
+    Reindexing:
+        "{0} of {1} entries ({2} %), {3} a second",
+        "{1} 件中 {0} 件({2} %)、毎秒 {3} 件";
+    Reindexed:
+        "made the index of {0} closed segments anew: {1} entries, {2} KiB",
+        "閉じたセグメント {0} 個の索引を作り直しました: {1} 件、{2} KiB";
+    NotIndexed:
+        "a segment has no index, so searches read all of it: {0}",
+        "索引を作れないセグメントがあります。検索はその全体を読みます: {0}";
+    ShowWhich:
+        "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
+        "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";
+
     // Proofs.
     NotProved:
         "NOT proved: {0}",

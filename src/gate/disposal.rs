@@ -217,6 +217,7 @@ impl Gate {
         now: Timestamp,
     ) -> Result<(), String> {
         let ledger = self.log.clone();
+        let offset = self.rules.load().utc_offset;
         let disposal = disposal.clone();
         let done = tokio::task::spawn_blocking(move || {
             let how = Disposal {
@@ -233,12 +234,15 @@ impl Gate {
                 .dispose(&spans, &how)
                 .map_err(|error| error.to_string())?;
             for key in &disposal.keys {
-                let name = Month::parse(&key.month)
-                    .and_then(|month| SealName::new(&key.class, month))
-                    .ok_or_else(|| format!("{}-{} names no key", key.class, key.month))?;
+                let nameless = || format!("{}-{} names no key", key.class, key.month);
+                let month = Month::parse(&key.month).ok_or_else(nameless)?;
+                let name = SealName::new(&key.class, month).ok_or_else(nameless)?;
                 let seals = ledger.seals();
                 seals
                     .destroy(&name, &disposal.rule, now)
+                    .map_err(|error| error.to_string())?;
+                ledger
+                    .forget_sidecars(month.beginning(offset), month.end(offset))
                     .map_err(|error| error.to_string())?;
             }
             Ok(())

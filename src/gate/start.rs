@@ -2,7 +2,7 @@
 //! last use of sessions, request ids.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -203,6 +203,7 @@ impl Gate {
             settings,
             clock,
             keyring,
+            index: OnceLock::new(),
             store,
         });
         let replay = gate.replay(applied, now)?;
@@ -364,11 +365,14 @@ impl Gate {
             }
             Err(_) => tracing::warn!("the store took too long; the next start replays more"),
         }
-        let log = self.log().clone();
-        if tokio::task::spawn_blocking(move || log.close())
-            .await
-            .is_err()
-        {
+        let (log, index) = (self.log().clone(), self.index.get().cloned());
+        let closed = tokio::task::spawn_blocking(move || {
+            if let Some(index) = index {
+                index.stop();
+            }
+            log.close();
+        });
+        if closed.await.is_err() {
             tracing::error!("the access log was not closed");
         }
         // The last one was signed when the log was closed.

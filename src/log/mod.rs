@@ -18,6 +18,7 @@
 //! | `open` | take up, mend a torn tail, refuse damage |
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
+//! | `table` | where the entries of a closed segment lie, for others to keep |
 //! | `merkle` | leaf hashes and the tree |
 //! | `note` | checkpoints, signed; keys that verify them |
 //! | `tree` | the tree's hashes as files |
@@ -46,6 +47,7 @@ mod queue;
 mod read;
 mod scan;
 mod segment;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -75,7 +77,8 @@ pub use note::{
 };
 pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
-pub use read::{Kept, LogReader, Period, SegmentSpan};
+pub use read::{Kept, LogReader, Period, SegmentMark, SegmentSpan};
+pub use table::BlockTables;
 pub use tiles::{ExportError, export as export_tiles};
 pub use verify::{
     DisposedRange, Finding, Progress, Verified, VerifyError, VerifyOptions, Wrong, verify,

@@ -25,6 +25,7 @@ use crate::files::FileError;
 use crate::gate::{Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
 use crate::identity::seals::Seals;
+use crate::index::IndexConfig;
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
@@ -163,6 +164,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
             SigningSeed::new(keyring.log_signing.expose()),
         )
     };
+    let index_config = IndexConfig {
+        directory: config.data.join("index"),
+        spare_bytes: config.log_space.warn_below,
+    };
     let name = format!(
         "{}/log/{}",
         config.trust_domain,
@@ -197,6 +202,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         seals,
     })
     .await?;
+    let index = gate.start_index(index_config);
 
     let (alarms, alarmed) = mpsc::channel(ALARMS);
     let handing = witnesses.start(&alarms);
@@ -206,6 +212,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::<Metrics>::clone(&metrics),
         handing.standing(),
         Arc::new(sinks.states()),
+        index,
     ];
     let (stop, stopping) = watch::channel(false);
     let (health_reporter, health) = tonic_health::server::health_reporter();
