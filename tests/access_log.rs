@@ -10,6 +10,8 @@
     reason = "unwrapping and telling is how a test fails, in its helpers too"
 )]
 
+#[path = "access_log/backup.rs"]
+mod backup;
 mod support;
 
 #[path = "access_log/proofs.rs"]
@@ -25,5 +27,11 @@ mod load;
 mod ocsf_schema;
 #[path = "access_log/receivers.rs"]
 mod receivers;
+#[path = "access_log/retention.rs"]
+mod retention;
 #[path = "access_log/sinks.rs"]
 mod sinks;
+#[path = "access_log/witness.rs"]
+mod witness;
+#[path = "access_log/witness_start.rs"]
+mod witness_start;

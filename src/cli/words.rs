@@ -138,6 +138,9 @@ words! {
     NotFound:
         "there is no such entry, or it is not for you to see",
         "該当する記録がないか、閲覧できません";
+    DisposedOf:
+        "it was disposed of when its time was over",
+        "保存期間が過ぎたため、廃棄されました";
     Busy:
         "the daemon has too much to do",
         "サーバーが混み合っています";
@@ -200,6 +203,60 @@ words! {
         "{0}: 保存されたログインとして読めません。もう一度ログインしてください: sekisho login";
     NoRandom: "the system gives no random numbers: {0}", "乱数を得られません: {0}";
 
+    // Backup and restore.
+    RecoveryKeyMade:
+        "made the recovery key {0}\n  {1}: opens the keys of every backup; keep it offline, apart from the backups, in two places\n  {2}: seals them; put it where backups are made",
+        "復元鍵 {0} を作りました\n  {1}: すべてのバックアップの鍵を開けます。バックアップとは別の場所に、オフラインで2か所に保管してください\n  {2}: 鍵を封印するだけです。バックアップを取る機械に置いてください";
+    NoRecoveryKey:
+        "no recovery key to seal the keys to: give --to-key FILE, or backup.recovery_key in {0}; `sekisho backup new-recovery-key` makes one",
+        "鍵を封印する復元鍵がありません。--to-key ファイル、または {0} の backup.recovery_key を指定してください。`sekisho backup new-recovery-key` で作れます";
+    BackedUp:
+        "backed up {0}: {1} entries, {2} files, {3} bytes; keys sealed to the recovery key {4}",
+        "{0} をバックアップしました: {1} 件、{2} ファイル、{3} バイト。鍵は復元鍵 {4} で封印しました";
+    NotCopied:
+        "not copied, since this version does not know it: {0}",
+        "このバージョンでは扱えないため、含めていません: {0}";
+    RestoredFrom:
+        "restored {0}: {1} entries, as of {2}",
+        "{0} を復元しました: {1} 件、{2} 時点";
+    DeclareNext:
+        "what came after is lost, and the daemon does not start before that is declared:\n  sekisho restore --declare-gap --data {0} --reason \"...\"",
+        "それより後の記録は失われています。申告するまでサーバーは起動しません:\n  sekisho restore --declare-gap --data {0} --reason \"...\"";
+    NothingMissing:
+        "the checkpoint shows that nothing is missing: start the daemon",
+        "チェックポイントにより、欠落のないことが確かめられました。サーバーを起動できます";
+    AtLeastLost:
+        "the checkpoint shows that at least {0} entries are lost",
+        "チェックポイントによると、少なくとも {0} 件が失われています";
+    ShowsNothing:
+        "the checkpoint does not show that nothing is missing: it is older than the backup, or the daemon had not been stopped",
+        "このチェックポイントでは欠落のないことを確かめられません。バックアップより古いか、サーバーの停止前のものです";
+    AnotherLog:
+        "the checkpoint is not one of this log, or the log was rewritten: what was restored must not be used",
+        "チェックポイントがこのログのものでないか、ログが書き換えられています。復元したものは使えません";
+    NotRestored:
+        "{0}: was not restored, or the daemon has started on it since: there is no gap to declare",
+        "{0}: 復元されたものではないか、復元後にすでに起動しています。申告する欠落はありません";
+    GapAlready:
+        "the gap is declared already, by entry {0}",
+        "欠落はすでに {0} 番の記録で申告されています";
+    GapIntroduction:
+        "{0} was restored from a backup of {1} with {2} entries. To declare the gap ends every session and spends every code until now.\nEach administrator passes both steps; a code must be the one that is shown now.",
+        "{0} は {1} のバックアップ({2} 件)から復元されました。欠落を申告すると、すべてのセッションが終わり、現在までのコードはすべて使用済みになります。\n管理者はそれぞれ二段階で確認します。コードは現在表示されているものに限ります。";
+    AskAdministrator: "Administrator's ID: ", "管理者のID: ";
+    PassedBothSteps:
+        "{0} has passed both steps",
+        "{0} の二段階の確認が済みました";
+    NotThisOne:
+        "{0}; once more",
+        "{0}。もう一度入力してください";
+    GapDeclared:
+        "the gap is declared, by entry {0}: start the daemon, and redo what was changed after the backup",
+        "欠落を {0} 番の記録で申告しました。サーバーを起動し、バックアップより後の変更をやり直してください";
+    GapDeclaredAlone:
+        "the gap is declared by one person alone, by entry {0}: the daemon serves from {1} on",
+        "欠落を {0} 番の記録で一人で申告しました。サーバーは {1} から起動できます";
+
     // Filters.
     BadMoment:
         "{0} {1}: is no time: write 2026-01-31T09:00:00+09:00, a date such as 2026-01-31 (in UTC) or 2026-01-31+09:00, or how long ago: 30m, 2h, 7d",
@@ -220,6 +277,20 @@ words! {
     MoreFollow:
         "more entries fit; --limit 0 prints all",
         "該当する記録はほかにもあります。--limit 0 ですべて表示します";
+
+    // The index.
+    Reindexing:
+        "{0} of {1} entries ({2} %), {3} a second",
+        "{1} 件中 {0} 件({2} %)、毎秒 {3} 件";
+    Reindexed:
+        "made the index of {0} closed segments anew: {1} entries, {2} KiB",
+        "閉じたセグメント {0} 個の索引を作り直しました: {1} 件、{2} KiB";
+    NotIndexed:
+        "a segment has no index, so searches read all of it: {0}",
+        "索引を作れないセグメントがあります。検索はその全体を読みます: {0}";
+    ShowWhich:
+        "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
+        "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";
 
     // Proofs.
     NotProved:
@@ -321,6 +392,30 @@ words! {
         "what was disposed of is not told: {0}",
         "廃棄の記録が正しくありません: {0}";
     WrongTile: "the tile is wrong: {0}", "タイルが正しくありません: {0}";
+
+    // Disposal and holds.
+    Gone:
+        "disposed of: {0} segments with {1} entries, {2} keys",
+        "廃棄しました: セグメント {0} 個(記録 {1} 件)、鍵 {2} 個";
+    WouldGo:
+        "would be disposed of: {0} segments with {1} entries, {2} keys",
+        "廃棄の対象: セグメント {0} 個(記録 {1} 件)、鍵 {2} 個";
+    NothingToDispose: "nothing to dispose of", "廃棄の対象はありません";
+    MoreToDispose:
+        "there is more to dispose of: run this again",
+        "廃棄の対象はほかにもあります。もう一度実行してください";
+    EntriesFromTo: "entries {0} to {1}", "記録 {0} から {1} まで";
+    KeyOf: "key of class {0} for {1}", "区分 {0} の {1} の鍵";
+    Withheld: "kept all the same: {0} ({1})", "廃棄しません: {0}({1})";
+    AnotherApproves:
+        "another administrator must approve until {0}: {1}",
+        "{0} までに別の管理者の承認が必要です: {1}";
+    HoldPlaced: "hold {0} placed", "保全 {0} を設定しました";
+    HoldReleased: "hold {0} released", "保全 {0} を解除しました";
+    NoHolds: "no holds of the log", "ログの保全はありません";
+    HoldLine:
+        "hold {0}: from {1} until {2}, by {3} on {4}: {5}",
+        "保全 {0}: {1} から {2} まで、{3} が {4} に設定: {5}";
 
     // Heads of the table.
     HeadIndex: "INDEX", "番号";

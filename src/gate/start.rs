@@ -2,7 +2,7 @@
 //! last use of sessions, request ids.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,7 +10,9 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::changes::Changes;
 use super::counters::Counters;
+use super::ledger::{Ledger, Lost};
 use super::outcome::recount;
+use super::pending::PendingRequests;
 use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
@@ -23,8 +25,10 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
+use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
-use crate::log::{AppendError, Opened, ReadError};
+use crate::log::{AccessLog, AppendError, Opened, ReadError, TornTail};
+use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredChange, StoredEntry};
 use crate::store::{Store, StoreError};
 
@@ -51,6 +55,8 @@ pub struct Parts {
     pub log: Opened,
     /// The store.
     pub store: Store,
+    /// The keys that disposal destroys.
+    pub seals: Seals,
 }
 
 /// Why a start is refused.
@@ -65,6 +71,14 @@ pub enum StartError {
     /// The first entry can't be written.
     #[error("the access log can't be written: {0}")]
     Append(#[from] AppendError),
+    /// A disposal that was begun can't be completed.
+    #[error("a disposal that was begun can't be completed: {0}")]
+    Disposal(String),
+    /// What the store lacks can't be opened.
+    #[error(
+        "entry {0} of the access log is sealed under a key that is not in seals/, and the store lacks what it changed; restore the directory from the same backup"
+    )]
+    Sealed(LogIndex),
     /// The log is an older copy.
     #[error(
         "the access log is older than the store: it has {log} entries, the store has applied {store}; restore both from one backup"
@@ -74,6 +88,22 @@ pub enum StartError {
         log: u64,
         /// Entries that the store has applied.
         store: u64,
+    },
+    /// A restored directory of which nobody has said yet that something is missing.
+    #[error(
+        "this directory was restored from a backup of {size} entries, and what came after is lost: two administrators declare that first, with `sekisho restore --declare-gap`"
+    )]
+    GapNotDeclared {
+        /// Entries of the backup.
+        size: u64,
+    },
+    /// One administrator declared the gap alone.
+    #[error(
+        "the gap of this restored directory was declared by one person alone: it serves from {effective} on"
+    )]
+    GapWaits {
+        /// From when it may serve.
+        effective: Timestamp,
     },
     /// The log was rewritten or replaced.
     #[error(
@@ -110,30 +140,21 @@ pub enum StartError {
 
 /// What the entries since the last mark say.
 #[derive(Default)]
-struct Replay {
-    changes: Vec<(LogIndex, StoredChange)>,
+pub(super) struct Replay {
+    pub(super) changes: Vec<(LogIndex, StoredChange)>,
     /// The newest number of a start.
     starts: u64,
     /// The newest number of a write for second factors.
     factor_writes: u64,
 }
 
-impl Gate {
-    /// Brings log and store to agree, takes up what the log knows, and writes the entry of this start.
-    ///
-    /// # Errors
-    /// When either can't be read or written, or one is an older copy than the other knows.
-    pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
-        let Parts {
-            clock,
-            settings,
-            rules,
-            keyring,
-            log: opened,
-            store,
-        } = parts;
-        let now = clock.now();
-        let log = opened.log;
+impl Replay {
+    /// Makes sure that log and store belong together and to this keyring, and tells how far the store has followed.
+    pub(super) async fn begin(
+        store: &Store,
+        log: &AccessLog,
+        keyring: &Keyring,
+    ) -> Result<u64, StartError> {
         store.bind_log(log.name()).await?;
         store
             .bind_pseudonym_key(keyring.pseudonyms.id().as_str())
@@ -159,6 +180,65 @@ impl Gate {
                 Some(_) => {}
             }
         }
+        Ok(applied)
+    }
+
+    /// Takes in the entry at `index`, where the store has followed up to `applied`.
+    pub(super) fn take(&mut self, entry: &StoredEntry, index: LogIndex, applied: u64) {
+        if index.0 >= applied
+            && let Some(change) = &entry.change
+        {
+            self.changes.push((index, change.clone()));
+        }
+        if entry.kind == i32::from(EntryKind::DaemonStart) {
+            self.starts = self.starts.max(start_number(entry));
+        }
+        self.factor_writes = self.factor_writes.max(entry.store_writes);
+        if let Some(Kind::GapDeclared(_)) = entry.change.as_ref().and_then(|it| it.kind.as_ref()) {
+            // The store of a backup is a moment older than its log: what it forgot is settled by the gap.
+            (self.starts, self.factor_writes) = (0, 0);
+        }
+    }
+
+    /// Makes sure that the store is no older copy.
+    async fn check(&self, store: &Store) -> Result<(), StartError> {
+        let known_starts = store.starts().await?;
+        if known_starts < self.starts {
+            return Err(StartError::StoreOlderThanLog {
+                log: self.starts,
+                store: known_starts,
+            });
+        }
+        let known_writes = store.factor_writes().await?;
+        if known_writes < self.factor_writes {
+            return Err(StartError::StoreForgot {
+                log: self.factor_writes,
+                store: known_writes,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Gate {
+    /// Brings log and store to agree, takes up what the log knows, and writes the entry of this start.
+    ///
+    /// # Errors
+    /// When either can't be read or written, or one is an older copy than the other knows.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
+        let Parts {
+            clock,
+            settings,
+            rules,
+            keyring,
+            log: opened,
+            store,
+            seals,
+        } = parts;
+        let now = clock.now();
+        let rules = Arc::new(ArcSwap::new(rules));
+        let log = opened.log;
+        let applied = Replay::begin(&store, &log, &keyring).await?;
         let gate = Arc::new(Self {
             counters: Counters::new(),
             repeats: Repeats::new(settings.request_ids_max),
@@ -171,34 +251,39 @@ impl Gate {
                 PASSWORDS_QUEUED_MAX,
             ),
             subjects: Register::new(),
-            people: ArcSwap::from_pointee(people_of(store.people().await?)),
-            rules: ArcSwap::new(rules),
+            people: ArcSwap::default(),
+            log: Ledger::new(
+                log,
+                Arc::clone(&rules),
+                Arc::new(seals),
+                keyring.log_text.clone(),
+            ),
+            rules,
             changes: Mutex::new(Changes::default()),
+            pending: PendingRequests::default(),
+            disposing: Mutex::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
             settings,
             clock,
             keyring,
-            log,
+            index: OnceLock::new(),
             store,
         });
         let replay = gate.replay(applied, now)?;
-        let known_starts = gate.store.starts().await?;
-        if known_starts < replay.starts {
-            return Err(StartError::StoreOlderThanLog {
-                log: replay.starts,
-                store: known_starts,
-            });
-        }
-        let known_writes = gate.store.factor_writes().await?;
-        if known_writes < replay.factor_writes {
-            return Err(StartError::StoreForgot {
-                log: replay.factor_writes,
-                store: known_writes,
-            });
+        replay.check(&gate.store).await?;
+        for (index, change) in &replay.changes {
+            if let Some(Kind::Dispose(disposal)) = &change.kind {
+                gate.carry_out(*index, disposal, now)
+                    .await
+                    .map_err(StartError::Disposal)?;
+            }
         }
         gate.store.apply(&replay.changes, gate.log.len()).await?;
+        // Only now: what was replayed may have raised an epoch.
+        gate.people
+            .store(Arc::new(people_of(gate.store.people().await?)));
         let subjects = &gate.subjects;
         gate.store
             .load_subjects(|subject, state| subjects.put(subject, state))
@@ -206,6 +291,7 @@ impl Gate {
         for (session, until) in gate.store.revoked_sessions(now).await? {
             gate.sessions.revoke(session, until, now);
         }
+        gate.prepare_seals().await;
         let number = gate.store.count_start().await?;
         gate.log_start(number, replay.changes.len(), opened.torn_tail.as_ref(), now)
             .await?;
@@ -213,7 +299,7 @@ impl Gate {
     }
 
     /// Reads what the store lacks and what the last hour holds, in one pass.
-    fn replay(&self, applied: u64, now: Timestamp) -> Result<Replay, ReadError> {
+    fn replay(&self, applied: u64, now: Timestamp) -> Result<Replay, StartError> {
         let rules = self.rules.load();
         let longest = rules
             .limits
@@ -228,16 +314,13 @@ impl Gate {
         let mut replay = Replay::default();
         for kept in reader.forward(LogIndex(applied).min(recent)) {
             let kept = kept?;
-            let entry = kept.entry()?;
-            if kept.index.0 >= applied
-                && let Some(change) = &entry.change
-            {
-                replay.changes.push((kept.index, change.clone()));
+            let opened = self.log.open(&kept)?;
+            let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
+            if kept.index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
+                return Err(StartError::Sealed(kept.index));
             }
-            if entry.kind == i32::from(EntryKind::DaemonStart) {
-                replay.starts = replay.starts.max(start_number(&entry));
-            }
-            replay.factor_writes = replay.factor_writes.max(entry.store_writes);
+            let entry = opened.entry;
+            replay.take(&entry, kept.index, applied);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }
@@ -267,27 +350,13 @@ impl Gate {
         &self,
         number: u64,
         replayed: usize,
-        torn_tail: Option<&crate::log::TornTail>,
+        torn_tail: Option<&TornTail>,
         now: Timestamp,
     ) -> Result<(), AppendError> {
         let rules = self.rules.load();
         let mut entries = Vec::new();
         if let Some(torn) = torn_tail {
-            let mut entry = own_entry(EntryKind::LogState, now);
-            entry::detail(
-                &mut entry,
-                "state",
-                "torn tail cut off; nothing of it had been answered",
-            );
-            entry::detail(&mut entry, "offset", torn.offset.to_string());
-            entry::detail(&mut entry, "bytes", torn.bytes.to_string());
-            let kept_in = torn
-                .kept_in
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy();
-            entry::detail(&mut entry, "kept_in", kept_in);
-            entries.push(entry);
+            entries.push(torn_entry(torn, now));
         }
         let mut entry = own_entry(EntryKind::DaemonStart, now);
         entry::detail(&mut entry, START_NUMBER, number.to_string());
@@ -329,11 +398,14 @@ impl Gate {
             }
             Err(_) => tracing::warn!("the store took too long; the next start replays more"),
         }
-        let log = self.log.clone();
-        if tokio::task::spawn_blocking(move || log.close())
-            .await
-            .is_err()
-        {
+        let (log, index) = (self.log().clone(), self.index.get().cloned());
+        let closed = tokio::task::spawn_blocking(move || {
+            if let Some(index) = index {
+                index.stop();
+            }
+            log.close();
+        });
+        if closed.await.is_err() {
             tracing::error!("the access log was not closed");
         }
         // The last one was signed when the log was closed.
@@ -346,8 +418,18 @@ impl Gate {
         self.store.close().await;
     }
 
+    /// Makes the keys of this month, so that no call waits for them. One that can't be made is told and tried again.
+    async fn prepare_seals(&self) {
+        let (ledger, now) = (self.log.clone(), self.now());
+        let prepared = tokio::task::spawn_blocking(move || ledger.prepare(now)).await;
+        if let Ok(Err(error)) = prepared {
+            tracing::error!(%error, "a key for this month can't be made: what is to be sealed under it is refused");
+        }
+    }
+
     /// What has to be done from time to time: called every minute.
     pub async fn tidy(&self) {
+        self.prepare_seals().await;
         let longest = self
             .rules
             .load()
@@ -374,6 +456,25 @@ fn start_number(entry: &StoredEntry) -> u64 {
         .unwrap_or(0)
 }
 
+/// Says what the last stop left half written.
+pub(super) fn torn_entry(torn: &TornTail, now: Timestamp) -> StoredEntry {
+    let mut entry = own_entry(EntryKind::LogState, now);
+    entry::detail(
+        &mut entry,
+        "state",
+        "torn tail cut off; nothing of it had been answered",
+    );
+    entry::detail(&mut entry, "offset", torn.offset.to_string());
+    entry::detail(&mut entry, "bytes", torn.bytes.to_string());
+    let kept_in = torn
+        .kept_in
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    entry::detail(&mut entry, "kept_in", kept_in);
+    entry
+}
+
 pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     StoredEntry {
         time_us: now.micros(),
@@ -382,7 +483,7 @@ pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     }
 }
 
-fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
+pub(super) fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
     people
         .into_iter()
         .map(|person| (person.id.clone(), Arc::new(person)))
@@ -400,6 +501,6 @@ fn built_in_service() -> Service {
     }
 }
 
-fn password_threads() -> usize {
+pub(super) fn password_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

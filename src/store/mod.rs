@@ -10,8 +10,10 @@
 //! hashed), and never waits for the network. That no second process opens the same store is the log's lock to see to.
 
 mod changes;
+mod copy;
 mod credentials;
 mod error;
+mod log_holds;
 mod marks;
 mod people;
 mod schema;
@@ -25,8 +27,10 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
+pub use copy::StoreMarks;
 pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
+pub use log_holds::LogHold;
 
 use crate::files;
 
