@@ -4,6 +4,7 @@
 //! | file | job |
 //! |---|---|
 //! | `directory` | a log's directory, stopped or live |
+//! | `listing` | what is in it, by names and headers |
 //! | `frames` | one segment |
 //! | `tree_check` | the tree of what was read, against stored hashes and checkpoints |
 //!
@@ -14,6 +15,7 @@
 
 mod directory;
 mod frames;
+mod listing;
 pub(super) mod tree_check;
 
 #[cfg(test)]
