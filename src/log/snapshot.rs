@@ -231,7 +231,7 @@ mod tests {
             fs::create_dir_all(target.parent().unwrap()).unwrap();
             fs::write(target, &bytes[..end]).unwrap();
         }
-        fs::write(to.join(CHECKPOINT), taken.checkpoint.unwrap()).unwrap();
+        fs::write(to.join(CHECKPOINT), taken.checkpoint.as_ref().unwrap()).unwrap();
         assert!(part(&taken, "lock").is_none());
         let copy = AccessLog::open(config(&to), "other").unwrap();
         assert_eq!(copy.torn_tail, None);
