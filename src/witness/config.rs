@@ -290,7 +290,8 @@ mod tests {
                 "witness.endpoint[0].key: ",
             ),
             (
-                endpoint("http://127.0.0.1:1", KEY, "") + endpoint("http://127.0.0.1:2", KEY, "").as_str(),
+                endpoint("http://127.0.0.1:1", KEY, "")
+                    + endpoint("http://127.0.0.1:2", KEY, "").as_str(),
                 "witness.endpoint[1].key: ",
             ),
         ] {
