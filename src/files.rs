@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 const FILE_MODE: u32 = 0o600;
 /// Owner lists, enters and changes, nobody else does anything.
 const DIRECTORY_MODE: u32 = 0o700;
+/// The largest file that is destroyed: far more than any key.
+const DESTROYED_MAX_BYTES: u64 = 64 * 1024;
 /// What group and others may do.
 const OTHERS: u32 = 0o077;
 /// That group or others may write.
@@ -84,7 +86,25 @@ impl FileError {
 /// # Errors
 /// When the system refuses; the old file is then untouched, unless only the last `fsync` of the directory failed.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    publish(path, content, RenameFlags::empty())
+    publish(path, |file| file.write_all(content), RenameFlags::empty())
+}
+
+/// As [`write_private`], for content that is too large to be held at once: `fill` writes it, into a file that is empty.
+///
+/// # Errors
+/// When `fill` fails or the system refuses; the old file is then untouched, unless only the last `fsync` of the directory
+/// failed.
+pub fn write_private_with(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
+    publish(path, fill, RenameFlags::empty())
+}
+
+/// Whether a file is what [`write_private_with`] and the others left behind when they were killed.
+#[must_use]
+pub fn is_left_over(file_name: &str) -> bool {
+    file_name.starts_with('.') && file_name.ends_with(".new")
 }
 
 /// As [`write_private`], but never replaces a file.
@@ -92,7 +112,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError::Exists`] when something has that name; else when the system refuses.
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    publish(path, content, RenameFlags::NOREPLACE)
+    publish(path, |file| file.write_all(content), RenameFlags::NOREPLACE)
 }
 
 /// Makes sure that a private file is there, empty when it is new. For files that a library then opens by name, which would
@@ -139,6 +159,43 @@ fn read_bounded(
         return Err(too_large());
     }
     Ok(content)
+}
+
+/// Destroys a private file: overwrites it where it lies, makes that durable, and only then removes its name. Where there is none,
+/// there is nothing to do.
+///
+/// A file system that copies on write, a snapshot, a backup and the spare cells of a flash disk may keep the old bytes all the
+/// same; nothing that a program can do reaches those.
+///
+/// # Errors
+/// When it is not a plain file of its owner alone, or the system refuses. Calling it again goes on.
+pub fn destroy_private(path: &Path) -> Result<(), FileError> {
+    let (_, bytes) = match open_without(path, OTHERS) {
+        Ok(found) => found,
+        Err(FileError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return sync_directory(&directory_of(path));
+        }
+        Err(error) => return Err(error),
+    };
+    if bytes > DESTROYED_MAX_BYTES {
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            max_bytes: DESTROYED_MAX_BYTES,
+        });
+    }
+    let mut noise = vec![0; usize::try_from(bytes).unwrap_or(0)];
+    getrandom::fill(&mut noise)
+        .map_err(|error| FileError::system(path, "draw random bytes for")(error.into()))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .custom_flags(flags(OFlags::NOFOLLOW))
+        .open(path)
+        .map_err(FileError::system(path, "open"))?;
+    file.write_all(&noise)
+        .and_then(|()| file.sync_all())
+        .map_err(FileError::system(path, "overwrite"))?;
+    fs::remove_file(path).map_err(FileError::system(path, "remove"))?;
+    sync_directory(&directory_of(path))
 }
 
 /// Reads a file of at most `max_bytes` that is no secret but decides whom secrets go to: nobody else may write it. A link is
@@ -213,10 +270,13 @@ fn open_without(path: &Path, forbidden: u32) -> Result<(File, u64), FileError> {
     Ok((file, about.len()))
 }
 
-fn publish(path: &Path, content: &[u8], how: RenameFlags) -> Result<(), FileError> {
+fn publish(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+    how: RenameFlags,
+) -> Result<(), FileError> {
     let mut file = NewFile::begin(path)?;
-    file.write_all(content)
-        .map_err(FileError::system(path, "write"))?;
+    fill(&mut file.file).map_err(FileError::system(path, "write"))?;
     file.put_in_place(how)
 }
 
@@ -322,7 +382,11 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), FileError> {
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_directory(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(FileError::system(path, "sync the directory"))

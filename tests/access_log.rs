@@ -25,5 +25,11 @@ mod load;
 mod ocsf_schema;
 #[path = "access_log/receivers.rs"]
 mod receivers;
+#[path = "access_log/retention.rs"]
+mod retention;
 #[path = "access_log/sinks.rs"]
 mod sinks;
+#[path = "access_log/witness.rs"]
+mod witness;
+#[path = "access_log/witness_start.rs"]
+mod witness_start;

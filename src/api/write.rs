@@ -113,8 +113,10 @@ pub(super) fn check_response(answer: &Answer, log: &str) -> proto::CheckResponse
 
 /// An entry as reviewers read it.
 pub(super) fn entry(read: ReadEntry, log: &str) -> proto::Entry {
-    let mut entry = reading(read.entry, read.index, &read.leaf_hash, log);
-    entry.break_glass_reason = read.break_glass_reason;
+    let mut opened = read.entry;
+    let reason = std::mem::take(&mut opened.free_text);
+    let mut entry = reading(opened, read.index, &read.leaf_hash, log);
+    entry.break_glass_reason = reason;
     if let Some(records) = read.records_accessed {
         entry.records_accessed = records;
     }

@@ -237,7 +237,8 @@ fn configuration_text(plan: &Plan<'_>) -> Result<String, Failure> {
         r#"# sekisho's configuration. Relative paths are taken from this file's folder. A key that isn't known is refused.
 # SEKISHO_DATA, SEKISHO_PACK, SEKISHO_GRPC_LISTEN and SEKISHO_HTTP_LISTEN in the environment go before it.
 
-# The data directory: keyring (keep a copy elsewhere, safe), store.sqlite, log/ (the access log).
+# The data directory: keyring (keep a copy elsewhere, safe), store.sqlite, log/ (the access log), seals/ (keys that are
+# destroyed when what they seal was kept long enough).
 data = "."
 
 # The policy pack's folder.
@@ -273,6 +274,31 @@ segment_mib = 64
 # until there is space again.
 warn_free_mib = 1024
 read_only_free_mib = 128
+# Disposing of what was kept long enough (`sekisho log dispose`), and releasing a hold of the log, takes two administrators.
+# Where there is one only, false; entries then say that it was done alone.
+dispose_needs_two = true
+
+# Who else keeps the log's checkpoints. Whoever owns this machine and its keys can put an older copy of everything back, or
+# write another history; only somebody who was told before can show it. At a start, one who knows more than the log, or other
+# entries, ends the start (code 65).
+# [witness]
+# Directories on another machine's disk; each gets the newest checkpoint as a file named after the log, replaced by renaming.
+# Name one inside of what is mounted: it is never made, so that a volume that is not mounted is noticed.
+# directories = ["/mnt/other/checkpoints"]
+# Whether a start needs every one of them (code 75 when one is not reached). While serving, nothing is refused for want of a
+# witness: /readyz warns.
+# required = false
+# The least time between two checkpoints for each, and how long one may take to answer.
+# every_seconds = 10
+# timeout_seconds = 10
+# When no witness has taken a checkpoint for so long, /readyz says so.
+# required_within_seconds = 300
+# A witness that signs what it saw (C2SP tlog-witness): where it is (https, or http at a loopback address of this machine), its
+# verifier key (one line, cosignature/v1), the authority of its certificate. It is given log/log.vkey. Repeat as needed.
+# [[witness.endpoint]]
+# url = "https://witness.example"
+# key = "witness.example/1+00000000+BA..."
+# ca = "tls/witness-ca.pem"
 
 [bounds]
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.

@@ -18,6 +18,7 @@ use crate::gate::restore::{Backup, Gap, GapError, GapParts, Shown};
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Secret;
 use crate::identity::recovery::RecoveryKey;
+use crate::identity::seals::Seals;
 use crate::log::{SignedNote, SigningKey};
 use crate::policy;
 use crate::serve::{ServeError, open_log};
@@ -221,12 +222,15 @@ impl Declaration {
         let store = Store::open(&self.data.join("store.sqlite"))
             .await
             .map_err(ServeError::from)?;
+        let seals = Seals::open(self.data.join("seals"), keyring.log_text.clone())
+            .map_err(ServeError::from)?;
         let mut gap = Gap::open(GapParts {
             clock: Arc::new(SystemClock),
             rules: Arc::new(rules),
             keyring,
             log,
             store,
+            seals,
             size: mark.entries,
         })
         .await?;

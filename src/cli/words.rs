@@ -138,6 +138,9 @@ words! {
     NotFound:
         "there is no such entry, or it is not for you to see",
         "該当する記録がないか、閲覧できません";
+    DisposedOf:
+        "it was disposed of when its time was over",
+        "保存期間が過ぎたため、廃棄されました";
     Busy:
         "the daemon has too much to do",
         "サーバーが混み合っています";
@@ -275,6 +278,20 @@ words! {
         "more entries fit; --limit 0 prints all",
         "該当する記録はほかにもあります。--limit 0 ですべて表示します";
 
+    // The index.
+    Reindexing:
+        "{0} of {1} entries ({2} %), {3} a second",
+        "{1} 件中 {0} 件({2} %)、毎秒 {3} 件";
+    Reindexed:
+        "made the index of {0} closed segments anew: {1} entries, {2} KiB",
+        "閉じたセグメント {0} 個の索引を作り直しました: {1} 件、{2} KiB";
+    NotIndexed:
+        "a segment has no index, so searches read all of it: {0}",
+        "索引を作れないセグメントがあります。検索はその全体を読みます: {0}";
+    ShowWhich:
+        "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
+        "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";
+
     // Proofs.
     NotProved:
         "NOT proved: {0}",
@@ -292,6 +309,113 @@ words! {
     CantReadLog: "can't read the access log: {0}", "アクセスログを読めません: {0}";
     Exporting: "{0} entries", "{0} 件";
     Exported: "{0} entries exported", "{0} 件を出力しました";
+    NoFormat: "give --format or --tlog-tiles", "--format か --tlog-tiles を指定してください";
+    TilesAreWhole:
+        "--tlog-tiles takes no filter: tiles are of a whole log",
+        "--tlog-tiles に条件は付けられません。タイルはログ全体を表します";
+    ExportedTiles:
+        "{0} entries exported to {1}; `sekisho log verify {1}` and other transparency-log tools verify it",
+        "{0} 件を {1} に出力しました。`sekisho log verify {1}` や他の透明性ログのツールで検証できます";
+    CantExport: "can't export the log: {0}", "ログを出力できません: {0}";
+    NotEmpty:
+        "{0}: is not empty; an export is only made into a new or an empty directory",
+        "{0}: 空ではありません。出力先は新しいディレクトリか空のディレクトリに限ります";
+
+    // Verifying.
+    EntriesOf: "{0} of {1} entries", "{0} / {1} 件";
+    NotALog: "{0}: is not an access log: {1}", "{0}: アクセスログではありません: {1}";
+    LogDamaged: "the log is NOT whole: {0}: {1}", "ログに異常があります: {0}: {1}";
+    LogNotKept:
+        "the log does NOT hold what was kept of it: {0}: {1}",
+        "保管されていたチェックポイントとログが一致しません: {0}: {1}";
+    LogWhole:
+        "whole: log {0}, {1} entries, segments or tiles: {2}, checkpoints: {3}",
+        "異常なし: ログ {0}、{1} 件、セグメントまたはタイル {2}、チェックポイント {3}";
+    LogRoot: "root hash {0}", "ルートハッシュ {0}";
+    LogUnsigned:
+        "the last {0} entries are not signed yet",
+        "末尾の {0} 件はまだ署名されていません";
+    LogDisposed:
+        "disposed of: entries {0} to {1}, on {2}, under the rule: {3}",
+        "廃棄済み: エントリ {0} から {1}、{2}、規則: {3}";
+    LogKept:
+        "the kept checkpoint of {0} entries is a prefix of it",
+        "保管されていた {0} 件のチェックポイントは、このログの先頭部分です";
+    LogKeyGiven: "signed by {0}", "署名鍵 {0}";
+    LogKeyBeside:
+        "signed by {0}, as the log's own directory says: compare it with the key that you kept, or give that with --key",
+        "署名鍵 {0}(ログのディレクトリにあるもの。保管している鍵と照合するか、--key で指定してください)";
+    AtEntryAndOffset: "entry {0} ({1} at offset {2})", "エントリ {0}({1} オフセット {2})";
+    AtEntry: "entry {0} ({1})", "エントリ {0}({1})";
+    AtOffset: "{0} at offset {1}", "{0} オフセット {1}";
+    WrongHeader: "the segment's header is wrong: {0}", "セグメントのヘッダーが正しくありません: {0}";
+    WrongFrame: "the entry is not whole: {0}", "エントリが壊れています: {0}";
+    WrongNotAnEntry: "the bytes are not an entry", "エントリとして読めません";
+    WrongRest:
+        "there are bytes behind the last entry that no write explains",
+        "最後のエントリの後に、書き込みの跡とは考えられないデータがあります";
+    WrongEntry: "the entry is not the one that was signed", "署名されたエントリではありません";
+    WrongDiffers:
+        "the entry is not the one whose hash is stored",
+        "保存されているハッシュと一致しないエントリです";
+    WrongHash:
+        "the stored hash is not that of the entries",
+        "保存されているハッシュがエントリのものではありません";
+    WrongNoHash: "a stored hash is missing", "保存されているはずのハッシュがありません";
+    WrongTree:
+        "the tree in the header is not that of the entries before it",
+        "ヘッダーのハッシュ木が、それまでのエントリのものではありません";
+    WrongCheckpoint:
+        "the checkpoint commits to other entries than the log has from here up to entry {0}",
+        "ここからエントリ {0} までのどれかが、チェックポイントで署名されたものと異なります";
+    WrongNote:
+        "the checkpoint can't be relied on: {0}",
+        "チェックポイントを信頼できません: {0}";
+    WrongSize:
+        "it commits to {0} entries, and the segment ends after {1}",
+        "{0} 件を示していますが、セグメントは {1} 件で終わっています";
+    WrongMissing: "the file is missing", "ファイルがありません";
+    WrongCutOff:
+        "the log ends after {0} entries, yet its checkpoint commits to {1}: its end was cut off",
+        "ログは {0} 件で終わっていますが、チェックポイントは {1} 件を示しています。末尾が切り取られています";
+    WrongKey: "there is no key to verify with: {0}", "検証に使う鍵がありません: {0}";
+    WrongKeptOther:
+        "the kept checkpoint of {0} entries commits to other entries: the log was replaced, or changed and signed anew",
+        "保管されていた {0} 件のチェックポイントは別の内容を示しています。ログが差し替えられたか、書き換えて署名し直されています";
+    WrongKeptBeyond:
+        "the kept checkpoint commits to {0} entries, and the log has {1}: its end was cut off, or it was replaced by an older one",
+        "保管されていたチェックポイントは {0} 件を示していますが、ログは {1} 件です。末尾が切り取られたか、古いものに差し替えられています";
+    WrongKeptNote:
+        "the kept checkpoint is not one of this log, or the log was replaced: {0}",
+        "保管されていたチェックポイントがこのログのものではないか、ログが差し替えられています: {0}";
+    WrongDisposal:
+        "what was disposed of is not told: {0}",
+        "廃棄の記録が正しくありません: {0}";
+    WrongTile: "the tile is wrong: {0}", "タイルが正しくありません: {0}";
+
+    // Disposal and holds.
+    Gone:
+        "disposed of: {0} segments with {1} entries, {2} keys",
+        "廃棄しました: セグメント {0} 個(記録 {1} 件)、鍵 {2} 個";
+    WouldGo:
+        "would be disposed of: {0} segments with {1} entries, {2} keys",
+        "廃棄の対象: セグメント {0} 個(記録 {1} 件)、鍵 {2} 個";
+    NothingToDispose: "nothing to dispose of", "廃棄の対象はありません";
+    MoreToDispose:
+        "there is more to dispose of: run this again",
+        "廃棄の対象はほかにもあります。もう一度実行してください";
+    EntriesFromTo: "entries {0} to {1}", "記録 {0} から {1} まで";
+    KeyOf: "key of class {0} for {1}", "区分 {0} の {1} の鍵";
+    Withheld: "kept all the same: {0} ({1})", "廃棄しません: {0}({1})";
+    AnotherApproves:
+        "another administrator must approve until {0}: {1}",
+        "{0} までに別の管理者の承認が必要です: {1}";
+    HoldPlaced: "hold {0} placed", "保全 {0} を設定しました";
+    HoldReleased: "hold {0} released", "保全 {0} を解除しました";
+    NoHolds: "no holds of the log", "ログの保全はありません";
+    HoldLine:
+        "hold {0}: from {1} until {2}, by {3} on {4}: {5}",
+        "保全 {0}: {1} から {2} まで、{3} が {4} に設定: {5}";
 
     // Heads of the table.
     HeadIndex: "INDEX", "番号";

@@ -10,9 +10,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+
 use super::StartError;
 use super::admission::administers;
 use super::entry::{acted_by, detail};
+use super::ledger::Ledger;
 use super::start::{Replay, own_entry, password_threads, people_of, torn_entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::{LogIndex, Name};
@@ -20,6 +23,7 @@ use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::keyring::Keyring;
 use crate::identity::password::{PasswordError, Passwords, Secret};
+use crate::identity::seals::Seals;
 use crate::identity::totp::{self, Code, Seed};
 use crate::log::{AccessLog, AppendError, Checkpoint, LogReader, Opened, ReadError};
 use crate::proto::{Decision, EntryKind, StoredChange, StoredEntry, StoredGap, stored_change};
@@ -191,6 +195,8 @@ pub struct GapParts {
     pub log: Opened,
     /// The restored store.
     pub store: Store,
+    /// The restored keys of what is sealed in the log.
+    pub seals: Seals,
     /// How many entries the backup had.
     pub size: u64,
 }
@@ -220,15 +226,29 @@ impl Gap {
             keyring,
             log: opened,
             store,
+            seals,
             size,
         } = parts;
         let log = opened.log;
+        let ledger = Ledger::new(
+            log.clone(),
+            Arc::new(ArcSwap::new(Arc::clone(&rules))),
+            Arc::new(seals),
+            keyring.log_text.clone(),
+        );
         let applied = Replay::begin(&store, &log, &keyring).await?;
         let mut replay = Replay::default();
         for kept in log.reader().forward(LogIndex(applied)) {
             let kept = kept.map_err(StartError::from)?;
-            let entry = kept.entry().map_err(StartError::from)?;
-            replay.take(&entry, kept.index, applied);
+            let opened = ledger.open(&kept).map_err(StartError::from)?;
+            replay.take(&opened.entry, kept.index, applied);
+        }
+        for (index, change) in &replay.changes {
+            if let Some(stored_change::Kind::Dispose(disposal)) = &change.kind {
+                ledger
+                    .carry_out(*index, disposal, clock.now())
+                    .map_err(StartError::Disposal)?;
+            }
         }
         // Whether the store is a moment older is not asked here: it is, and the gap settles it.
         store.apply(&replay.changes, log.len()).await?;

@@ -2,7 +2,7 @@
 //! last use of sessions, request ids.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -10,7 +10,9 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::changes::Changes;
 use super::counters::Counters;
+use super::ledger::{Ledger, Lost};
 use super::outcome::recount;
+use super::pending::PendingRequests;
 use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
@@ -23,6 +25,7 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
+use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
 use crate::log::{AccessLog, AppendError, Opened, ReadError, TornTail};
 use crate::proto::stored_change::Kind;
@@ -52,6 +55,8 @@ pub struct Parts {
     pub log: Opened,
     /// The store.
     pub store: Store,
+    /// The keys that disposal destroys.
+    pub seals: Seals,
 }
 
 /// Why a start is refused.
@@ -66,6 +71,14 @@ pub enum StartError {
     /// The first entry can't be written.
     #[error("the access log can't be written: {0}")]
     Append(#[from] AppendError),
+    /// A disposal that was begun can't be completed.
+    #[error("a disposal that was begun can't be completed: {0}")]
+    Disposal(String),
+    /// What the store lacks can't be opened.
+    #[error(
+        "entry {0} of the access log is sealed under a key that is not in seals/, and the store lacks what it changed; restore the directory from the same backup"
+    )]
+    Sealed(LogIndex),
     /// The log is an older copy.
     #[error(
         "the access log is older than the store: it has {log} entries, the store has applied {store}; restore both from one backup"
@@ -220,8 +233,10 @@ impl Gate {
             keyring,
             log: opened,
             store,
+            seals,
         } = parts;
         let now = clock.now();
+        let rules = Arc::new(ArcSwap::new(rules));
         let log = opened.log;
         let applied = Replay::begin(&store, &log, &keyring).await?;
         let gate = Arc::new(Self {
@@ -237,19 +252,34 @@ impl Gate {
             ),
             subjects: Register::new(),
             people: ArcSwap::default(),
-            rules: ArcSwap::new(rules),
+            log: Ledger::new(
+                log,
+                Arc::clone(&rules),
+                Arc::new(seals),
+                keyring.log_text.clone(),
+            ),
+            rules,
             changes: Mutex::new(Changes::default()),
+            pending: PendingRequests::default(),
+            disposing: Mutex::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
             settings,
             clock,
             keyring,
-            log,
+            index: OnceLock::new(),
             store,
         });
         let replay = gate.replay(applied, now)?;
         replay.check(&gate.store).await?;
+        for (index, change) in &replay.changes {
+            if let Some(Kind::Dispose(disposal)) = &change.kind {
+                gate.carry_out(*index, disposal, now)
+                    .await
+                    .map_err(StartError::Disposal)?;
+            }
+        }
         gate.store.apply(&replay.changes, gate.log.len()).await?;
         // Only now: what was replayed may have raised an epoch.
         gate.people
@@ -261,6 +291,7 @@ impl Gate {
         for (session, until) in gate.store.revoked_sessions(now).await? {
             gate.sessions.revoke(session, until, now);
         }
+        gate.prepare_seals().await;
         let number = gate.store.count_start().await?;
         gate.log_start(number, replay.changes.len(), opened.torn_tail.as_ref(), now)
             .await?;
@@ -268,7 +299,7 @@ impl Gate {
     }
 
     /// Reads what the store lacks and what the last hour holds, in one pass.
-    fn replay(&self, applied: u64, now: Timestamp) -> Result<Replay, ReadError> {
+    fn replay(&self, applied: u64, now: Timestamp) -> Result<Replay, StartError> {
         let rules = self.rules.load();
         let longest = rules
             .limits
@@ -283,7 +314,12 @@ impl Gate {
         let mut replay = Replay::default();
         for kept in reader.forward(LogIndex(applied).min(recent)) {
             let kept = kept?;
-            let entry = kept.entry()?;
+            let opened = self.log.open(&kept)?;
+            let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
+            if kept.index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
+                return Err(StartError::Sealed(kept.index));
+            }
+            let entry = opened.entry;
             replay.take(&entry, kept.index, applied);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
@@ -362,11 +398,14 @@ impl Gate {
             }
             Err(_) => tracing::warn!("the store took too long; the next start replays more"),
         }
-        let log = self.log.clone();
-        if tokio::task::spawn_blocking(move || log.close())
-            .await
-            .is_err()
-        {
+        let (log, index) = (self.log().clone(), self.index.get().cloned());
+        let closed = tokio::task::spawn_blocking(move || {
+            if let Some(index) = index {
+                index.stop();
+            }
+            log.close();
+        });
+        if closed.await.is_err() {
             tracing::error!("the access log was not closed");
         }
         // The last one was signed when the log was closed.
@@ -379,8 +418,18 @@ impl Gate {
         self.store.close().await;
     }
 
+    /// Makes the keys of this month, so that no call waits for them. One that can't be made is told and tried again.
+    async fn prepare_seals(&self) {
+        let (ledger, now) = (self.log.clone(), self.now());
+        let prepared = tokio::task::spawn_blocking(move || ledger.prepare(now)).await;
+        if let Ok(Err(error)) = prepared {
+            tracing::error!(%error, "a key for this month can't be made: what is to be sealed under it is refused");
+        }
+    }
+
     /// What has to be done from time to time: called every minute.
     pub async fn tidy(&self) {
+        self.prepare_seals().await;
         let longest = self
             .rules
             .load()

@@ -14,6 +14,7 @@ pub mod keyring;
 mod keys;
 pub mod password;
 pub mod recovery;
+pub mod seals;
 mod secret;
 pub mod sessions;
 pub mod ticket;

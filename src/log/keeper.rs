@@ -159,8 +159,16 @@ impl Keeper {
             );
             return Err(KeeperError::Damaged { path, what });
         }
+        let spans = reader.segments();
+        let disposed_until = spans
+            .iter()
+            .rfind(|span| span.disposed)
+            .map_or(0, |span| span.next);
+        if !TreeFiles::has(directory, disposed_until)? {
+            return Err(lost_hashes(directory, disposed_until));
+        }
         let mut files = TreeFiles::open(Arc::clone(&disk), directory)?;
-        let tree = trusted(&mut files, directory, &reader, &key)?;
+        let tree = trusted(&mut files, directory, &spans, disposed_until, &key)?;
         let note = key.sign(&known).map_err(|error| KeeperError::Damaged {
             path: path.clone(),
             what: error.to_string(),
@@ -256,28 +264,8 @@ impl Keeper {
         let news = |span: &SegmentSpan| span.next >= begun;
         for span in self.reader.segments().into_iter().filter(news) {
             let until = span.next.min(whole.size());
-            let wanted = until.saturating_sub(self.tree.size());
-            let entries = self.reader.forward(LogIndex(self.tree.size()));
-            for kept in entries.take(usize::try_from(wanted).unwrap_or(usize::MAX)) {
-                let kept = kept?;
-                if kept.index.0 != self.tree.size() {
-                    return Err(self.damaged(format!(
-                        "entry {} is followed by entry {}",
-                        self.tree.size(),
-                        kept.index.0
-                    )));
-                }
-                let leaf = kept.leaf_hash();
-                self.files.append(leaf);
-                self.tree.push(leaf);
-                if self.tree.size().is_multiple_of(FLUSH_EVERY) {
-                    self.files.flush()?;
-                }
-                if self.tree.size() == known.checkpoint.size
-                    && self.tree.root() != known.checkpoint.root
-                {
-                    return Err(self.another_history());
-                }
+            if until > self.tree.size() {
+                self.read_back(until, &known.checkpoint)?;
             }
             if span.closed
                 && self.tree.size() == span.next
@@ -291,6 +279,33 @@ impl Keeper {
             return Ok(());
         }
         Err(self.damaged("what is on the disk is not what was written".to_owned()))
+    }
+
+    /// Reads what follows, up to `until`, and keeps its hashes.
+    fn read_back(&mut self, until: u64, known: &Checkpoint) -> Result<(), KeeperError> {
+        for kept in self.reader.forward(LogIndex(self.tree.size())) {
+            let kept = kept?;
+            if kept.index.0 != self.tree.size() {
+                return Err(self.damaged(format!(
+                    "entry {} is followed by entry {}",
+                    self.tree.size(),
+                    kept.index.0
+                )));
+            }
+            let leaf = kept.leaf_hash();
+            self.files.append(leaf);
+            self.tree.push(leaf);
+            if self.tree.size().is_multiple_of(FLUSH_EVERY) {
+                self.files.flush()?;
+            }
+            if self.tree.size() == known.size && self.tree.root() != known.root {
+                return Err(self.another_history());
+            }
+            if self.tree.size() >= until {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Commits to a segment that is written no more: first the hashes are made durable, then the checkpoint says so.
@@ -353,7 +368,7 @@ impl Keeper {
         }
         self.scrubbed = Instant::now();
         let spans = self.reader.segments();
-        let closed = |span: &&SegmentSpan| span.closed;
+        let closed = |span: &&SegmentSpan| span.closed && !span.disposed;
         let next = spans
             .iter()
             .filter(closed)
@@ -363,7 +378,11 @@ impl Keeper {
             return Ok(());
         };
         self.scrub_next = span.next;
-        Ok(self.reader.scrub(span)?)
+        match self.reader.scrub(span) {
+            // It went meanwhile.
+            Err(ReadError::Disposed { .. }) => Ok(()),
+            read => Ok(read?),
+        }
     }
 
     fn another_history(&self) -> KeeperError {
@@ -387,10 +406,11 @@ impl Keeper {
 fn trusted(
     files: &mut TreeFiles,
     directory: &Path,
-    reader: &LogReader,
+    spans: &[SegmentSpan],
+    disposed_until: u64,
     key: &SigningKey,
 ) -> Result<CompactRange, KeeperError> {
-    for span in reader.segments().iter().rev().filter(|span| span.closed) {
+    for span in spans.iter().rev().filter(|span| span.closed) {
         let path = closing_path(directory, span.first);
         let Some(note) = read_note(&path)? else {
             continue;
@@ -408,16 +428,28 @@ fn trusted(
         if files.size() < checkpoint.size {
             continue;
         }
-        files.truncate_to(checkpoint.size)?;
         let tree = files.compact_range(checkpoint.size)?;
-        if tree.root() == checkpoint.root {
+        if tree.root() == checkpoint.root && tree.size() >= disposed_until {
+            files.truncate_to(checkpoint.size)?;
             return Ok(tree);
         }
-        // The hashes can be made anew as long as the entries are there.
-        break;
     }
-    files.truncate_to(0)?;
-    Ok(CompactRange::default())
+    // The hashes can be made anew as long as the entries are there.
+    if disposed_until == 0 {
+        files.truncate_to(0)?;
+        return Ok(CompactRange::default());
+    }
+    Err(lost_hashes(directory, disposed_until))
+}
+
+/// The hashes of what was disposed of are all that is left of it: they are left as they are, for an operator to restore.
+fn lost_hashes(directory: &Path, disposed_until: u64) -> KeeperError {
+    KeeperError::Damaged {
+        path: directory.join("tree"),
+        what: format!(
+            "the hashes of the entries before {disposed_until}, which were disposed of, are not those that the checkpoints commit to; restore the folder from a backup"
+        ),
+    }
 }
 
 /// The tree that a segment goes on from; `None` when the segment was disposed of.

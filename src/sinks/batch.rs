@@ -130,11 +130,12 @@ fn weight(entry: &Entry) -> Weight {
     }
 }
 
-/// Where the log goes on when `next` lies in none of its segments, but in what was disposed of before it was sent. The one
-/// place where a sink learns that entries are gone.
+/// Where the log goes on when `next` lies in what was disposed of before it was sent. The one place where a sink learns that
+/// entries are gone.
 fn gap(segments: &[SegmentSpan], next: u64) -> Option<u64> {
     let at = segments.partition_point(|segment| segment.next <= next);
-    let first = segments.get(at)?.first;
+    let later = segments.get(at..)?;
+    let first = later.iter().find(|segment| !segment.disposed)?.first;
     (first > next).then_some(first)
 }
 
@@ -191,22 +192,30 @@ fn gap_line(
 mod tests {
     use super::*;
 
-    fn spans(spans: &[(u64, u64)]) -> Vec<SegmentSpan> {
-        let span = |&(first, next)| SegmentSpan {
+    fn spans(spans: &[(u64, u64, bool)]) -> Vec<SegmentSpan> {
+        let span = |&(first, next, disposed)| SegmentSpan {
             first,
             next,
             closed: true,
+            disposed,
+            times: None,
         };
         spans.iter().map(span).collect()
     }
 
     #[test]
     fn what_was_disposed_of_is_a_gap_up_to_where_the_log_goes_on() {
-        let whole = spans(&[(0, 5), (5, 9)]);
+        let whole = spans(&[(0, 5, false), (5, 9, false)]);
         assert_eq!(gap(&whole, 0), None);
         assert_eq!(gap(&whole, 8), None);
         assert_eq!(gap(&whole, 9), None);
-        let cut = spans(&[(5, 9), (20, 30)]);
+        let cut = spans(&[
+            (0, 5, true),
+            (5, 9, false),
+            (9, 15, true),
+            (15, 20, true),
+            (20, 30, false),
+        ]);
         assert_eq!(gap(&cut, 0), Some(5));
         assert_eq!(gap(&cut, 5), None);
         assert_eq!(gap(&cut, 9), Some(20));

@@ -13,6 +13,7 @@ mod changes;
 mod copy;
 mod credentials;
 mod error;
+mod log_holds;
 mod marks;
 mod people;
 mod schema;
@@ -29,6 +30,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 pub use copy::StoreMarks;
 pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
+pub use log_holds::LogHold;
 
 use crate::files;
 
