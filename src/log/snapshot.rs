@@ -183,6 +183,10 @@ fn read_checkpoint(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "files of a test need not survive"
+)]
 mod tests {
     use super::*;
     use crate::log::{AccessLog, LogConfig, SigningSeed};
