@@ -6,17 +6,18 @@ mod certificates;
 mod client;
 mod code;
 mod dev;
-mod entry_fields;
 mod error;
 mod filter;
 mod init;
 mod log;
+mod log_export;
 mod log_output;
 mod login;
 mod moment;
 mod people;
 mod proof;
 mod reindex;
+mod retention;
 mod sample;
 mod serve;
 mod table;
@@ -76,9 +77,10 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 2 or 64 wrong arguments; 65 log damaged, log and store of different age, or input that the daemon
-refused; 66 not a log, or nothing found; 69 address or server not available; 70 internal error; 71 disk full; 72 disk or
-store error; 73 can't write; 74 the disk failed while serving; 75 log in use by another process; 77 not permitted; 78
+Exit codes: 0 done; 2 or 64 wrong arguments; 65 log damaged, rolled back or replaced, log and store of different age,
+or input that the daemon refused; 66 not a log, or nothing found; 69 address or server not available; 70 internal error; 71 disk full; 72 disk or
+store error; 73 can't write; 74 the disk failed while serving; 75 log in use by another process, or a required
+witness not reached; 77 not permitted; 78
 configuration or pack not in order.
 Messages for operators go to standard error; RUST_LOG sets how many (default: info).";
 

@@ -1,13 +1,17 @@
 //! `sekisho log reindex`: the index of the access log anew, from the log alone, whether or not a daemon runs on it.
 
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::login::say;
 use super::table::neutralise;
 use super::words::{Language, Word};
+use crate::gate::Unsealer;
+use crate::identity::keyring::Keyring;
+use crate::identity::seals::Seals;
 use crate::index::{self, IndexConfig, IndexError, Progress, Rebuilt};
 use crate::log::{LogReader, ReadError};
 
@@ -44,7 +48,8 @@ fn reindex(args: &ReindexArgs, language: Language) -> Result<(), Failure> {
         spare_bytes: SPARE_BYTES,
     };
     let mut bar = Bar::new(language);
-    let rebuilt = index::rebuild(config, &reader, &index::plain(), |at| bar.tell(at));
+    let opener = opener(&args.data)?;
+    let rebuilt = index::rebuild(config, &reader, &opener, |at| bar.tell(at));
     bar.end();
     let rebuilt = rebuilt.map_err(failed)?;
     say(&told(&rebuilt, language));
@@ -57,6 +62,17 @@ fn reindex(args: &ReindexArgs, language: Language) -> Result<(), Failure> {
         Some(first) => Err(failed(first)),
         None => Ok(()),
     }
+}
+
+/// Opens what is sealed, as the daemon does: what it can't find by the index it would not find at all.
+fn opener(data: &Path) -> Result<index::Opener, Failure> {
+    let keyring = Keyring::open(&data.join("keyring")).map_err(Failure::configuration)?;
+    let seals = Seals::open(data.join("seals"), keyring.log_text.clone())
+        .map_err(|error| Failure::new(72, error))?;
+    let unsealer = Unsealer::new(Arc::new(seals), keyring.log_text);
+    Ok(Arc::new(move |kept| {
+        unsealer.open(kept).ok().map(|opened| opened.entry)
+    }))
 }
 
 fn failed(error: IndexError) -> Failure {

@@ -8,13 +8,18 @@ mod changes;
 mod check;
 mod content;
 mod counters;
+mod disposal;
+mod due;
 mod entry;
 mod error;
 mod evidence;
+mod ledger;
+mod log_holds;
 mod log_state;
 mod login;
 mod outcome;
 mod peer;
+mod pending;
 mod read_log;
 mod refusals;
 mod repeats;
@@ -30,7 +35,10 @@ use arc_swap::ArcSwap;
 
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
+pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use error::{GateError, Violation};
+pub use ledger::{Ledger, Lost, Opened, Unsealer};
+pub use log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
 pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
@@ -64,6 +72,8 @@ pub struct Settings {
     pub change_deadline: std::time::Duration,
     /// Whether the command line and the console admit a device at a loopback address.
     pub allow_loopback_device: bool,
+    /// Whether a disposal, and the release of a hold of the log, take two administrators.
+    pub dispose_needs_two: bool,
     /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.
     pub request_ids_max: usize,
 }
@@ -72,14 +82,14 @@ pub struct Settings {
 pub struct Gate {
     clock: Arc<dyn Clock>,
     settings: Settings,
-    rules: ArcSwap<RuleSet>,
+    rules: Arc<ArcSwap<RuleSet>>,
     people: ArcSwap<HashMap<Name, Arc<Person>>>,
     subjects: subjects::Register,
     sessions: Sessions,
     challenges: Challenges,
     passwords: Passwords,
     keyring: Keyring,
-    log: AccessLog,
+    log: Ledger,
     /// Without it, searches read every entry.
     index: OnceLock<Arc<Index>>,
     store: Store,
@@ -87,6 +97,10 @@ pub struct Gate {
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
     changes: tokio::sync::Mutex<changes::Changes>,
+    /// What waits for a second administrator.
+    pending: pending::PendingRequests,
+    /// One disposal at a time; remembers until when segments have to be kept.
+    disposing: tokio::sync::Mutex<disposal::DueDates>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.
@@ -110,16 +124,25 @@ impl Gate {
 
     /// The access log.
     #[must_use]
-    pub const fn log(&self) -> &AccessLog {
+    pub fn log(&self) -> &AccessLog {
+        &self.log
+    }
+
+    /// The access log with its seals: what opens its entries.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
         &self.log
     }
 
     /// Starts the index of the access log, which searches use from now on. A second call changes nothing.
-    pub fn start_index(&self, config: IndexConfig) {
-        self.index.get_or_init(|| {
-            let index = Index::start(config, self.log.reader(), crate::index::plain());
-            Arc::new(index)
+    pub fn start_index(&self, config: IndexConfig) -> Arc<Index> {
+        let index = self.index.get_or_init(|| {
+            let unsealer = self.log.unsealer().clone();
+            let opener: crate::index::Opener =
+                Arc::new(move |kept| unsealer.open(kept).ok().map(|opened| opened.entry));
+            Arc::new(Index::start(config, self.log.reader(), opener))
         });
+        Arc::clone(index)
     }
 
     /// The index of the access log, once it was started.

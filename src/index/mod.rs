@@ -52,6 +52,7 @@ use crate::domain::time::Timestamp;
 use crate::files::FileError;
 use crate::log::{BlockTables, Kept, LogReader, ReadError};
 use crate::proto::StoredEntry;
+use crate::vitals::{Metric, Vitals};
 use part::Part;
 use shelf::Shelf;
 use tailer::Tailer;
@@ -255,6 +256,30 @@ impl Index {
                 .shelf
                 .trouble("the thread of the index has failed");
         }
+    }
+}
+
+impl Vitals for Index {
+    fn warnings(&self) -> Vec<String> {
+        let trouble = self.status().trouble;
+        let told = trouble.map(|what| format!("searches are slow: {what}"));
+        told.into_iter().collect()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let status = self.status();
+        vec![
+            Metric::gauge(
+                "sekisho_index_lag_entries",
+                "Durable entries that the index doesn't know yet; searches read these one by one.",
+                status.lag_entries,
+            ),
+            Metric::counter(
+                "sekisho_index_errors_total",
+                "How often something of the index could not be read or written; checks don't need it.",
+                status.errors,
+            ),
+        ]
     }
 }
 

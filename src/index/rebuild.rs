@@ -43,7 +43,7 @@ pub fn rebuild(
     let shelf = Shelf::new(config, reader.clone());
     shelf.check_writable()?;
     let closed: Vec<_> = reader
-        .segments()
+        .readable_segments()
         .into_iter()
         .filter(|span| span.closed)
         .collect();

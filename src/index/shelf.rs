@@ -219,7 +219,7 @@ impl Shelf {
             }
         }
         // Asked for after the list was made: a segment that has closed meanwhile is among them.
-        let spans = self.reader.segments();
+        let spans = self.reader.readable_segments();
         let firsts: HashSet<u64> = spans.iter().map(|span: &SegmentSpan| span.first).collect();
         for first in sidecars {
             if !firsts.contains(&first) {

@@ -86,7 +86,7 @@ impl Tailer {
 
     /// Does one thing; false when there is nothing to do.
     fn step(&mut self) -> Result<bool, IndexError> {
-        let spans = self.shared.reader.segments();
+        let spans = self.shared.reader.readable_segments();
         if self.follow(&spans)? {
             return Ok(true);
         }

@@ -57,7 +57,7 @@ impl<'a> Walk<'a> {
         from: LogIndex,
         order: Order,
     ) -> Self {
-        let spans = reader.segments();
+        let spans = reader.readable_segments();
         let end = spans.last().map_or(0, |live| live.next);
         let next = match order {
             Order::OldestFirst => Some(from.0).filter(|from| *from < end),

@@ -9,6 +9,7 @@
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
 //! | `evidence` | checkpoints and proofs for those who don't trust the daemon |
+//! | `cosigned` | the newest checkpoint that witnesses signed too |
 //! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
 //! | `note` | signed notes, checkpoints and their keys |
 //! | `footing` | is the segment still there, and how much space is left |
@@ -24,12 +25,15 @@
 //! | `proof` | that an entry is in the log, that an older log is a prefix |
 //! | `verify` | a log from its bytes alone |
 //! | `tiles` | a log as files for others' tools |
+//! | `dispose` | takes out what was kept long enough |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
-//! cut the log (a torn tail is kept aside first); decide what goes into an entry; read a clock for an entry's time.
+//! cut the log (a torn tail is kept aside first; what was kept long enough goes as whole segments, and leaves its hashes); decide what goes into an entry; read a clock for an entry's time.
 
 mod catalog;
+mod cosigned;
+mod dispose;
 mod durable;
 mod error;
 mod evidence;
@@ -60,11 +64,14 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use cosigned::CosignError;
+pub use dispose::{Disposal, DisposeError, DisposedSegment};
 pub use error::{AppendError, OpenError, ReadError};
 pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
 pub use keeper::Signed;
 pub use merkle::leaf_hash;
+pub(crate) use note::decimal;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
 };
@@ -79,7 +86,7 @@ pub use verify::{
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
-use durable::RealDisk;
+use durable::{Disk, RealDisk};
 use evidence::Evidence;
 use keeper::Bell;
 use queue::Queue;
@@ -243,6 +250,7 @@ pub struct AccessLog {
 
 #[derive(Debug)]
 struct Shared {
+    disk: Arc<dyn Disk>,
     catalog: Arc<Catalog>,
     queue: Arc<Queue>,
     state: watch::Sender<LogState>,
@@ -271,6 +279,7 @@ impl AccessLog {
     }
 
     fn new(
+        disk: Arc<dyn Disk>,
         catalog: Arc<Catalog>,
         queue: Arc<Queue>,
         (state, followers): (watch::Sender<LogState>, Followers),
@@ -279,6 +288,7 @@ impl AccessLog {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                disk,
                 catalog,
                 queue,
                 state,

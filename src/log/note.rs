@@ -103,7 +103,7 @@ impl Checkpoint {
 }
 
 /// Reads a decimal number as C2SP writes it: only digits, no leading zeros.
-pub(super) fn decimal(text: &str) -> Option<u64> {
+pub(crate) fn decimal(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let shortest = text == "0" || !text.starts_with('0');
     (plain && shortest).then(|| text.parse().ok()).flatten()

@@ -164,6 +164,14 @@ impl LogReader {
         self.block(index.0)
     }
 
+    /// The segments whose entries are there, in order; the last is the live one.
+    #[must_use]
+    pub fn readable_segments(&self) -> Vec<SegmentSpan> {
+        let mut spans = self.segments();
+        spans.retain(|span| !span.disposed);
+        spans
+    }
+
     /// Reads a closed segment to its end: every frame must be whole, and lead to the tree that the next one goes on from.
     pub(super) fn scrub(&self, span: &SegmentSpan) -> Result<(), ReadError> {
         self.catalog.scrub(span)
@@ -172,13 +180,14 @@ impl LogReader {
     /// The entry at `index`; `None` beyond the end.
     ///
     /// # Errors
-    /// When it can't be read, or is not what was written.
+    /// When it can't be read, or is not what was written; [`ReadError::Disposed`] when it was disposed of.
     pub fn get(&self, index: LogIndex) -> Result<Option<Kept>, ReadError> {
         let block = self.block(index.0)?;
         Ok(block.into_iter().find(|kept| kept.index == index))
     }
 
-    /// Entries from `from` to what is the end at the call, oldest first. Ends after the first error.
+    /// Entries from `from` to what is the end at the call, oldest first; what was disposed of is passed over. Ends after the
+    /// first error.
     pub fn forward(
         &self,
         from: LogIndex,
@@ -241,7 +250,8 @@ impl LogReader {
     /// The entry that recorded a decision. Looks only where entries' times are within 10 s of the time in the id.
     ///
     /// # Errors
-    /// When an entry on the way can't be read, or is not what was written.
+    /// When an entry on the way can't be read, or is not what was written; [`ReadError::Disposed`] when it isn't found, and
+    /// entries of its time were disposed of.
     pub fn find_decision(&self, id: DecisionId) -> Result<Option<Kept>, ReadError> {
         let Some((seconds, nanos)) = id.0.get_timestamp().map(|time| time.to_unix()) else {
             return Ok(None);
@@ -252,12 +262,16 @@ impl LogReader {
             earliest: told.minus(ID_SLACK).micros(),
             latest: told.plus(ID_SLACK).micros(),
         };
-        self.first_of(times, |kept| {
+        let found = self.first_of(times, |kept| {
             let entry = kept.entry()?;
             // An outcome carries the id of the decision that it reports on.
             let of_decision = entry.kind() != EntryKind::Outcome;
             Ok(of_decision && entry.decision_id == id.0.as_bytes())
-        })
+        })?;
+        match found {
+            Some(kept) => Ok(Some(kept)),
+            None => self.catalog.disposed_within(times).map_or(Ok(None), Err),
+        }
     }
 
     /// The first entry within `times` that is `wanted`.
@@ -366,6 +380,10 @@ pub struct SegmentSpan {
     pub next: u64,
     /// Whether it is written no more.
     pub closed: bool,
+    /// Whether its entries were disposed of.
+    pub disposed: bool,
+    /// The earliest and the latest time of its entries; `None` for the live one and for one without entries.
+    pub times: Option<(Timestamp, Timestamp)>,
 }
 
 /// A stretch of time that entries are wanted from.
@@ -413,6 +431,11 @@ impl Iterator for Forward {
             }) {
                 Ok(_) if self.next >= self.until => return None,
                 Ok(block) => self.block = block.into(),
+                // It went while we were reading.
+                Err(ReadError::Disposed { next, .. }) if next > self.next => {
+                    self.next = next;
+                    return self.next();
+                }
                 Err(error) => {
                     self.until = 0;
                     return Some(Err(error));
@@ -441,6 +464,10 @@ impl Iterator for Backward {
         if self.block.is_empty() && self.until > 0 {
             match self.reader.catalog.end_within(self.until, self.times) {
                 Ok(end) => self.until = end.unwrap_or(0),
+                Err(ReadError::Disposed { first, .. }) if first < self.until => {
+                    self.until = first;
+                    return self.next();
+                }
                 Err(error) => {
                     self.until = 0;
                     return Some(Err(error));
@@ -451,6 +478,10 @@ impl Iterator for Backward {
         if self.block.is_empty() {
             match self.reader.block(index) {
                 Ok(block) => self.block = block,
+                Err(ReadError::Disposed { first, .. }) if first < self.until => {
+                    self.until = first;
+                    return self.next();
+                }
                 Err(error) => {
                     self.until = 0;
                     return Some(Err(error));

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Server;
 
@@ -21,18 +21,25 @@ use crate::config::Config;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::time::Clock;
+use crate::files::FileError;
 use crate::gate::{Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
+use crate::identity::seals::Seals;
 use crate::index::IndexConfig;
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
+use crate::sinks::{SinkError, Sinks};
 use crate::store::{Store, StoreError};
+use crate::vitals::Vitals;
+use crate::witness::{Handing, WitnessError, Witnesses};
 
 /// How long calls in flight may take after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 /// The longest a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Alarms that wait to be logged; each witness raises one.
+const ALARMS: usize = 32;
 /// How many calls one connection may have in flight.
 const STREAMS_PER_CONNECTION: u32 = 1_024;
 
@@ -53,6 +60,9 @@ pub enum ServeError {
     /// The keyring can't be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The directory of the keys that disposal destroys can't be used.
+    #[error(transparent)]
+    Seals(#[from] FileError),
     /// The access log can't be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
@@ -62,6 +72,12 @@ pub enum ServeError {
     /// Log and store don't go together, or can't be read.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A sink can't be taken up.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// Somebody who keeps checkpoints knows better, or is required and can't be reached.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
     /// An address can't be listened on.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -79,19 +95,22 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// The code the process ends with (sysexits). Those of the log are at [`OpenError`].
+    /// The code the process ends with (sysexits). Those of the log are at [`OpenError`], those of witnesses at
+    /// [`WitnessError`].
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Pack(_) | Self::Tls { .. } | Self::Keyring(_) => 78,
             Self::Log(error) => error.exit_code(),
+            Self::Witness(error) => error.exit_code(),
             Self::Start(
                 StartError::LogOlderThanStore { .. }
                 | StartError::StoreOlderThanLog { .. }
                 | StartError::StoreForgot { .. }
                 | StartError::AnotherLog { .. },
             ) => 65,
-            Self::Store(_) | Self::Start(_) => 72,
+            Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
+            Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
@@ -123,6 +142,7 @@ pub struct Running {
     gate: Arc<Gate>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
+    handing: Handing,
 }
 
 /// Opens everything and serves.
@@ -158,7 +178,16 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
             "the last stop left a write half done; nothing of it had been answered");
     }
+    let witnesses = Witnesses::look(config.witness.clone(), &opened.log).await?;
+    let reader = opened.log.reader();
+    let (sink_configs, data, sink_clock) = (
+        config.sinks.clone(),
+        config.data.clone(),
+        Arc::clone(&clock),
+    );
+    let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
     let store = Store::open(&config.data.join("store.sqlite")).await?;
+    let seals = Seals::open(config.data.join("seals"), keyring.log_text.clone())?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;
     let grpc = local_address(&grpc_listener, config.grpc_listen)?;
@@ -170,11 +199,21 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         keyring,
         log: opened,
         store,
+        seals,
     })
     .await?;
-    gate.start_index(index_config);
+    let index = gate.start_index(index_config);
 
+    let (alarms, alarmed) = mpsc::channel(ALARMS);
+    let handing = witnesses.start(&alarms);
     let metrics = Arc::new(Metrics::default());
+    let parts: Vec<Arc<dyn Vitals>> = vec![
+        Arc::new(gate.log().clone()),
+        Arc::<Metrics>::clone(&metrics),
+        handing.standing(),
+        Arc::new(sinks.states()),
+        index,
+    ];
     let (stop, stopping) = watch::channel(false);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     report_health(&health_reporter, true).await;
@@ -210,9 +249,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let pages = tokio::spawn(http::serve(
         http_listener,
         Arc::clone(&gate),
-        metrics,
+        parts.into(),
         stopping.clone(),
     ));
+    let streaming = sinks.start(&stopping);
+    let alarming = tokio::spawn(log_alarms(Arc::clone(&gate), alarmed, stopping.clone()));
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
@@ -222,7 +263,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: vec![serving, pages, tidying, minding, watching],
+        servers: [serving, pages, alarming, tidying, minding, watching]
+            .into_iter()
+            .chain(streaming)
+            .collect(),
+        handing,
     })
 }
 
@@ -252,6 +297,7 @@ impl Running {
             tracing::warn!("calls were still in flight after {DRAIN:?}");
         }
         self.gate.stop().await;
+        self.handing.finish().await;
         tracing::info!("stopped");
     }
 }
@@ -363,6 +409,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         revoked_certificates: config.revoked_certificates.clone(),
         change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
+        dispose_needs_two: config.dispose_needs_two,
         request_ids_max: config.request_ids_max,
     })
 }
@@ -381,6 +428,23 @@ fn fingerprint(path: &Path) -> Result<[u8; 32], ServeError> {
 /// Ends when a stop is asked for; a dropped sender is a stop too.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Writes into the log what contradicts it.
+async fn log_alarms(
+    gate: Arc<Gate>,
+    mut alarms: mpsc::Receiver<String>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = stopped(&mut stopping) => return,
+            alarm = alarms.recv() => match alarm {
+                Some(what) => gate.tell_alarm(&what).await,
+                None => return,
+            },
+        }
+    }
 }
 
 /// Every minute, what has to be done from time to time.

@@ -14,7 +14,9 @@ pub mod house;
 pub mod people;
 pub mod play;
 pub mod scenario;
+pub mod secrets;
 pub mod wire;
+pub mod witness;
 
 use std::io::Write;
 use std::path::PathBuf;

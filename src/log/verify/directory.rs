@@ -26,17 +26,18 @@ pub(super) fn verify(
     options: &VerifyOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Verified, VerifyError> {
-    verify_patiently(directory, options, progress, Patience::default())
+    list(directory)?;
+    let signatures = Signatures::read(directory, options)?;
+    verify_signed(directory, signatures, progress, Patience::default())
 }
 
-pub(in crate::log) fn verify_patiently(
+/// Verifies all but the signatures themselves.
+pub(in crate::log) fn verify_signed(
     directory: &Path,
-    options: &VerifyOptions,
+    signatures: Signatures,
     progress: &(dyn Fn(Progress) + Sync),
     patience: Patience,
 ) -> Result<Verified, VerifyError> {
-    list(directory)?;
-    let signatures = Signatures::read(directory, options)?;
     let (parts, after) = parts(directory, list(directory)?, &signatures)?;
     let run = Run {
         directory,
@@ -214,11 +215,14 @@ impl Run<'_> {
                 outcomes.push((number, outcome));
             }
         };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let others = processors
-            .min(self.parts.len())
-            .min(THREADS_MAX)
-            .saturating_sub(1);
+        let others = match self.parts.len() {
+            1 => 0,
+            segments => std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(segments)
+                .min(THREADS_MAX)
+                .saturating_sub(1),
+        };
         std::thread::scope(|scope| {
             for _ in 0..others {
                 // Where no thread can be had, this one does the work.

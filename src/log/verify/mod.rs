@@ -17,7 +17,7 @@ mod frames;
 pub(super) mod tree_check;
 
 #[cfg(test)]
-pub(super) use directory::verify_patiently;
+pub(super) use directory::verify_signed;
 #[cfg(test)]
 pub(super) use frames::Patience;
 
@@ -297,6 +297,7 @@ pub fn verify(
 }
 
 /// The signatures that a log is held against.
+#[derive(Debug, Clone)]
 pub(super) struct Signatures {
     pub(super) key: VerifierKey,
     pub(super) key_from_directory: bool,
