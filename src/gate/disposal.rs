@@ -216,7 +216,7 @@ impl Gate {
         disposal: &StoredDisposal,
         now: Timestamp,
     ) -> Result<(), String> {
-        let ledger = self.log.clone();
+        let (ledger, index_of_log) = (self.log.clone(), self.index.get().cloned());
         let offset = self.rules.load().utc_offset;
         let disposal = disposal.clone();
         let done = tokio::task::spawn_blocking(move || {
@@ -244,6 +244,10 @@ impl Gate {
                 ledger
                     .forget_sidecars(month.beginning(offset), month.end(offset))
                     .map_err(|error| error.to_string())?;
+            }
+            // What it is reading just now was opened while the keys were there.
+            if let Some(index) = index_of_log {
+                index.begin_anew();
             }
             Ok(())
         });
