@@ -22,7 +22,7 @@ const BARE_BYTES: usize = 64 << 20;
 const ROUNDS: usize = 12;
 const ROUND: Duration = Duration::from_millis(300);
 
-pub fn config(directory: &Path) -> LogConfig {
+pub(crate) fn config(directory: &Path) -> LogConfig {
     LogConfig {
         deadline: Duration::from_secs(60),
         ..LogConfig::new(directory.to_owned(), SigningSeed::new(&[7; 32]))
@@ -30,7 +30,7 @@ pub fn config(directory: &Path) -> LogConfig {
 }
 
 /// Writes the log that all the rest is measured on.
-pub fn fill(runtime: &Runtime, directory: &Path, entries: u64) -> Outcome<()> {
+pub(crate) fn fill(runtime: &Runtime, directory: &Path, entries: u64) -> Outcome<()> {
     let log = AccessLog::open(config(directory), "bench.example/log")?.log;
     runtime.block_on(async {
         let mut waiting = VecDeque::new();
@@ -57,7 +57,7 @@ pub fn fill(runtime: &Runtime, directory: &Path, entries: u64) -> Outcome<()> {
 }
 
 /// What an append costs its caller, by how many wait at once.
-pub fn cost(runtime: &Runtime, home: &Path) -> Outcome<()> {
+pub(crate) fn cost(runtime: &Runtime, home: &Path) -> Outcome<()> {
     let log = AccessLog::open(config(&home.join("append")), "bench.example/append")?.log;
     let bare = OpenOptions::new()
         .write(true)

@@ -33,7 +33,7 @@ fn plain(filter: EntryFilter) -> Outcome<Sieve> {
 }
 
 /// All filters, one by one and together.
-pub fn all(reader: &LogReader, index: &Index, entries: u64) -> Outcome<()> {
+pub(crate) fn all(reader: &LogReader, index: &Index, entries: u64) -> Outcome<()> {
     tell(&format!(
         "\nsearch, pages of {PAGE}, {SEARCHES} searches for each line:"
     ));
