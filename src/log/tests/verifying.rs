@@ -561,10 +561,10 @@ async fn a_log_that_is_not_what_was_signed_is_not_exported() {
     assert!(!out.join("checkpoint").exists());
 }
 
-/// A log whose first segment was disposed of, by the entry with the index that is told.
-async fn disposed(home: &Path) -> (DisposedRange, u64) {
+/// A log whose first segment was disposed of, as its entry 450 says.
+async fn disposed(home: &Path) -> DisposedRange {
     let log = open(home);
-    write_batches(&log, 300, 1).await;
+    write_batches(&log, 450, 1).await;
     let span = log.reader().segments()[0];
     let rule = "default 3y".to_owned();
     let change = crate::proto::StoredDisposal {
@@ -579,16 +579,16 @@ async fn disposed(home: &Path) -> (DisposedRange, u64) {
         change: Some(crate::proto::StoredChange {
             kind: Some(crate::proto::stored_change::Kind::Dispose(change)),
         }),
-        ..entry(300)
+        ..entry(450)
     };
     log.append(&[said]).unwrap().await.unwrap();
     log.checkpoints()
-        .wait_for(|signed| signed.checkpoint.size == 301)
+        .wait_for(|signed| signed.checkpoint.size == 451)
         .await
         .unwrap();
     let at = crate::domain::time::Timestamp::from_seconds(1_800_000_000);
     let disposal = Disposal {
-        entry: LogIndex(300),
+        entry: LogIndex(450),
         at,
         rule: rule.clone(),
     };
@@ -600,22 +600,22 @@ async fn disposed(home: &Path) -> (DisposedRange, u64) {
         at,
         rule,
     };
-    (range, 300)
+    range
 }
 
 #[tokio::test]
 async fn a_log_is_whole_without_what_was_disposed_of_and_says_what_that_was() {
     let home = tempfile::tempdir().unwrap();
-    let (range, _) = disposed(home.path()).await;
+    let range = disposed(home.path()).await;
     assert!(!segment::path_of(&home.path().join("log"), 0).exists());
     let verified = whole(home.path());
-    assert_eq!((verified.entries, verified.disposed), (301, vec![range]));
+    assert_eq!((verified.entries, verified.disposed), (451, vec![range]));
 }
 
 #[tokio::test]
 async fn hashes_of_what_was_disposed_of_must_be_those_that_were_signed() {
     let home = tempfile::tempdir().unwrap();
-    let (range, _) = disposed(home.path()).await;
+    let range = disposed(home.path()).await;
     let mut tree = TreeCopy::of(home.path());
     tree.0[5][0] ^= 1;
     tree.write(home.path());
@@ -631,13 +631,13 @@ async fn hashes_of_what_was_disposed_of_must_be_those_that_were_signed() {
 #[tokio::test]
 async fn entries_that_are_gone_without_an_entry_that_says_so_are_noticed() {
     let home = tempfile::tempdir().unwrap();
-    let (range, _) = disposed(home.path()).await;
+    let range = disposed(home.path()).await;
     let log = open(home.path());
-    let span = log.reader().segments()[0];
+    let span = log.reader().segments()[1];
     assert_eq!((span.first, span.closed), (range.next, true));
     // An intruder disposes of more, and names the entry that disposed of the first.
     let disposal = Disposal {
-        entry: LogIndex(300),
+        entry: LogIndex(450),
         at: range.at,
         rule: range.rule,
     };
@@ -651,7 +651,7 @@ async fn entries_that_are_gone_without_an_entry_that_says_so_are_noticed() {
 #[tokio::test]
 async fn an_export_of_what_was_disposed_of_is_refused() {
     let home = tempfile::tempdir().unwrap();
-    let (range, _) = disposed(home.path()).await;
+    let range = disposed(home.path()).await;
     let out = home.path().join("out");
     let error = export_tiles(&home.path().join("log"), &out, &|_| {}).unwrap_err();
     assert_eq!(error.exit_code(), 65);
