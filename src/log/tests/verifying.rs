@@ -594,13 +594,12 @@ async fn disposed(home: &Path) -> DisposedRange {
     };
     log.dispose(&[(span.first, span.next)], &disposal).unwrap();
     log.close();
-    let range = DisposedRange {
+    DisposedRange {
         first: span.first,
         next: span.next,
         at,
         rule,
-    };
-    range
+    }
 }
 
 #[tokio::test]
