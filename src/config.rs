@@ -52,6 +52,8 @@ pub struct Config {
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
+    /// The public half of the recovery key that backups seal the keys to.
+    pub recovery_key: Option<PathBuf>,
     /// Where the log is streamed to.
     pub sinks: Vec<SinkConfig>,
     /// Who is handed the log's checkpoints.
@@ -85,9 +87,17 @@ struct File {
     #[serde(default)]
     bounds: Bounds,
     #[serde(default)]
+    backup: Backup,
+    #[serde(default)]
     sink: Vec<SinkTable>,
     #[serde(default)]
     witness: WitnessSection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Backup {
+    recovery_key: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -274,6 +284,7 @@ impl Config {
                     dispose_needs_two: file.log.dispose_needs_two,
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
+                    recovery_key: file.backup.recovery_key.map(|path| folder.join(path)),
                     sinks,
                     witness,
                 })

@@ -33,6 +33,7 @@
 //! | [`serve`] | opens, joins, listens, lets go in order | holds rules of its own |
 //! | [`cli`] | the command line | has a back door |
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
+//! | [`backup`] | a copy of all of it beside the running daemon, and back | writes a secret in clear; takes half for whole |
 //! | [`export`] | an entry as text: JSON lines, CSV, OCSF | opens what is sealed |
 //! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP | is waited for by a check; skips an entry |
 //! | [`tls_client`], [`http_client`] | calls out, bounded in time and size | trusts an authority that was not named |
@@ -61,6 +62,7 @@
 //! 10. **A pack loads whole or not at all.**
 
 pub mod api;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod decision;

@@ -26,7 +26,7 @@ pub enum MetricKind {
 /// A number with its name. The same name may come with several labels, and MUST then have the same kind and help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Metric {
-    /// `sekisho_…`; a counter's ends in `_total` where it is not a state's.
+    /// `sekisho_…`.
     pub name: &'static str,
     /// Counter or gauge.
     pub kind: MetricKind,

@@ -10,6 +10,8 @@
     reason = "unwrapping and telling is how a test fails, in its helpers too"
 )]
 
+#[path = "access_log/backup.rs"]
+mod backup;
 mod support;
 
 #[path = "access_log/proofs.rs"]

@@ -147,6 +147,13 @@ pub(super) async fn make(plan: Plan<'_>) -> Result<(), Failure> {
             configuration.display()
         )));
     }
+    // What is half restored is not made whole by new keys.
+    if crate::backup::mark::Mark::read(plan.data)?.is_some() {
+        return Err(Failure::cannot_create(format!(
+            "{}: was restored from a backup",
+            plan.data.display()
+        )));
+    }
     let now = SystemClock.now();
     let tls = plan.data.join("tls");
     let people_folder = plan.people_file.parent().unwrap_or(plan.data);
@@ -275,8 +282,8 @@ dispose_needs_two = true
 # write another history; only somebody who was told before can show it. At a start, one who knows more than the log, or other
 # entries, ends the start (code 65).
 # [witness]
-# Directories on another machine's disk, or on storage that is written once; each gets the newest checkpoint as a file named
-# after the log, replaced by renaming.
+# Directories on another machine's disk; each gets the newest checkpoint as a file named after the log, replaced by renaming.
+# Name one inside of what is mounted: it is never made, so that a volume that is not mounted is noticed.
 # directories = ["/mnt/other/checkpoints"]
 # Whether a start needs every one of them (code 75 when one is not reached). While serving, nothing is refused for want of a
 # witness: /readyz warns.
@@ -297,6 +304,11 @@ dispose_needs_two = true
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.
 request_ids = 1000000
 connections = 4096
+
+[backup]
+# The public half of the recovery key that `sekisho backup` seals the keys to. Make the key on another machine with
+# `sekisho backup new-recovery-key`, and keep the private half offline.
+# recovery_key = "recovery.pub"
 
 # Streams of the access log out, each entry at least once and in order: any number of these. Kept positions are in sinks/.
 # A sink that is down holds up nothing; /readyz and /metrics tell. format is "jsonl" or "ocsf".

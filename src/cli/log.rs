@@ -9,6 +9,7 @@ use super::error::{CliError, Fault};
 use super::filter::FilterArgs;
 use super::log_export::{self, ExportArgs};
 use super::log_output::Output;
+use super::log_verify::{self, VerifyArgs};
 use super::login::say;
 use super::proof::{self, CheckpointArgs, ProofArgs};
 use super::retention::{self, DisposeArgs, HoldCommand};
@@ -40,7 +41,9 @@ pub(super) enum LogCommand {
     Checkpoint(CheckpointArgs),
     /// The proof that an entry is in the log
     Proof(ProofArgs),
-    /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events
+    /// Whether a log, or an export of one, is whole: every entry, hash and checkpoint
+    Verify(VerifyArgs),
+    /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events; or its tiles for others' verifiers
     Export(Box<ExportArgs>),
     /// Dispose of what was kept long enough (administrators)
     Dispose(DisposeArgs),
@@ -114,6 +117,7 @@ pub(super) async fn log(command: LogCommand) -> Result<(), Failure> {
         LogCommand::Show(args) => show(args).await,
         LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
         LogCommand::Proof(args) => proof::proof(args).await,
+        LogCommand::Verify(args) => log_verify::verify(args).await,
         LogCommand::Export(args) => log_export::export(*args).await,
         LogCommand::Dispose(args) => retention::dispose(args).await,
         LogCommand::Hold(command) => retention::hold(command).await,

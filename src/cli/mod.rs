@@ -2,6 +2,7 @@
 //! decides.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a command line
 
+mod backup;
 mod certificates;
 mod client;
 mod code;
@@ -11,12 +12,16 @@ mod filter;
 mod init;
 mod log;
 mod log_export;
+mod log_finding;
 mod log_output;
+mod log_tiles;
+mod log_verify;
 mod login;
 mod moment;
 mod people;
 mod proof;
 mod reindex;
+mod restore;
 mod retention;
 mod sample;
 mod serve;
@@ -62,6 +67,12 @@ impl From<crate::serve::ServeError> for Failure {
     }
 }
 
+impl From<crate::backup::BackupError> for Failure {
+    fn from(error: crate::backup::BackupError) -> Self {
+        Self::new(error.exit_code(), error)
+    }
+}
+
 impl From<error::CliError> for Failure {
     fn from(error: error::CliError) -> Self {
         Self::new(error.exit_code(), error)
@@ -92,6 +103,10 @@ enum Command {
     Init(init::InitArgs),
     /// Serve by a configuration
     Serve(serve::ServeArgs),
+    /// Copy the whole data directory beside the running daemon, the keys sealed to a recovery key
+    Backup(backup::BackupArgs),
+    /// Write a backup into a new data directory; declare what was lost
+    Restore(restore::RestoreArgs),
     /// Print the current one-time code of a person whom `dev` or `init` made (reads their people.json)
     Code(code::CodeArgs),
     /// Log in by both steps, for the commands that read the log
@@ -154,6 +169,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Init(arguments) => init::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Restore(arguments) => restore::run(arguments).await,
         Command::Code(arguments) => code::run(&arguments),
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),

@@ -241,6 +241,11 @@ impl Ledger {
         Ok(outer)
     }
 
+    /// Where the pack's clock is, from UTC.
+    pub(super) fn offset(&self) -> time::UtcOffset {
+        self.rules.load().utc_offset
+    }
+
     /// As [`Unsealer::open`].
     ///
     /// # Errors

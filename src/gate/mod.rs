@@ -23,6 +23,7 @@ mod pending;
 mod read_log;
 mod refusals;
 mod repeats;
+pub mod restore;
 mod sieve;
 mod start;
 mod strangers;

@@ -20,6 +20,7 @@
 //! | `catalog` | where entries lie |
 //! | `table` | where the entries of a closed segment lie, for others to keep |
 //! | `merkle` | leaf hashes and the tree |
+//! | `snapshot` | what a whole copy is made of, while the writer goes on |
 //! | `note` | checkpoints, signed; keys that verify them |
 //! | `tree` | the tree's hashes as files |
 //! | `proof` | that an entry is in the log, that an older log is a prefix |
@@ -47,6 +48,7 @@ mod queue;
 mod read;
 mod scan;
 mod segment;
+mod snapshot;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -78,6 +80,7 @@ pub use note::{
 pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentMark, SegmentSpan};
+pub use snapshot::{CHECKPOINT, Part, Snapshot, snapshot};
 pub use table::BlockTables;
 pub use tiles::{ExportError, export as export_tiles};
 pub use verify::{

@@ -17,16 +17,17 @@ use tokio::task::JoinHandle;
 use tonic::transport::Server;
 
 use crate::api;
+use crate::backup::{BackupError, mark::Mark};
 use crate::config::Config;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::time::Clock;
 use crate::files::FileError;
-use crate::gate::{Gate, Parts, Settings, StartError};
+use crate::gate::{self, Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
 use crate::identity::seals::Seals;
 use crate::index::IndexConfig;
-use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
+use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, Opened, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
 use crate::sinks::{SinkError, Sinks};
@@ -72,6 +73,9 @@ pub enum ServeError {
     /// Log and store don't go together, or can't be read.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The directory was restored, and its mark can't be used, or says that it is half.
+    #[error(transparent)]
+    Restored(#[from] BackupError),
     /// A sink can't be taken up.
     #[error(transparent)]
     Sink(#[from] SinkError),
@@ -106,9 +110,12 @@ impl ServeError {
             Self::Start(
                 StartError::LogOlderThanStore { .. }
                 | StartError::StoreOlderThanLog { .. }
-                | StartError::StoreForgot { .. }
-                | StartError::AnotherLog { .. },
+                | StartError::AnotherLog { .. }
+                | StartError::GapNotDeclared { .. }
+                | StartError::GapWaits { .. }
+                | StartError::StoreForgot { .. },
             ) => 65,
+            Self::Restored(error) => error.exit_code(),
             Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
             Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
@@ -154,29 +161,16 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let rules = blocking(move || policy::load(&pack)).await??.rules;
     let tls = tls::configuration(&config)?;
     let settings = settings(&config)?;
+    // Before anything is opened: a half restored log is none.
+    let restored = Mark::read(&config.data)?;
     let keyring = Keyring::open(&config.data.join("keyring"))?;
-    let log_config = LogConfig {
-        segment_bytes: config.log_segment_bytes,
-        deadline: config.log_deadline,
-        space: config.log_space,
-        ..LogConfig::new(
-            config.data.join("log"),
-            SigningSeed::new(keyring.log_signing.expose()),
-        )
-    };
     let index_config = IndexConfig {
         directory: config.data.join("index"),
         spare_bytes: config.log_space.warn_below,
     };
-    let name = format!(
-        "{}/log/{}",
-        config.trust_domain,
-        uuid::Uuid::new_v4().simple()
-    );
-    let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
-    if let Some(torn) = &opened.torn_tail {
-        tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
-            "the last stop left a write half done; nothing of it had been answered");
+    let opened = open_log(&config, &keyring).await?;
+    if let Some(mark) = &restored {
+        gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
     let witnesses = Witnesses::look(config.witness.clone(), &opened.log).await?;
     let reader = opened.log.reader();
@@ -202,6 +196,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         seals,
     })
     .await?;
+    if restored.is_some() {
+        Mark::remove(&config.data)?;
+    }
     let index = gate.start_index(index_config);
 
     let (alarms, alarmed) = mpsc::channel(ALARMS);
@@ -269,6 +266,30 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
             .collect(),
         handing,
     })
+}
+
+/// Opens the log that a configuration names.
+pub(crate) async fn open_log(config: &Config, keyring: &Keyring) -> Result<Opened, ServeError> {
+    let log_config = LogConfig {
+        segment_bytes: config.log_segment_bytes,
+        deadline: config.log_deadline,
+        space: config.log_space,
+        ..LogConfig::new(
+            config.data.join("log"),
+            SigningSeed::new(keyring.log_signing.expose()),
+        )
+    };
+    let name = format!(
+        "{}/log/{}",
+        config.trust_domain,
+        uuid::Uuid::new_v4().simple()
+    );
+    let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
+    if let Some(torn) = &opened.torn_tail {
+        tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
+            "the last stop left a write half done; nothing of it had been answered");
+    }
+    Ok(opened)
 }
 
 impl Running {

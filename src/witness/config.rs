@@ -290,7 +290,9 @@ mod tests {
                 "witness.endpoint[0].key: ",
             ),
             (
-                endpoint("http://127.0.0.1:1", KEY, "") + &endpoint("http://127.0.0.1:2", KEY, ""),
+                [1, 2]
+                    .map(|port| endpoint(&format!("http://127.0.0.1:{port}"), KEY, ""))
+                    .join("\n"),
                 "witness.endpoint[1].key: ",
             ),
         ] {

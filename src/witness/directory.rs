@@ -1,4 +1,4 @@
-//! The newest checkpoint as a file in a directory: on another machine's disk, on write-once storage, in whatever is copied away.
+//! The newest checkpoint as a file in a directory: on another machine's disk, or in whatever is copied away.
 
 use std::fmt::Write as _;
 use std::io::Read as _;

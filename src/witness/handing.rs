@@ -45,7 +45,9 @@ impl Witnesses {
             };
             tasks.push(tokio::spawn(task.run(rounds.subscribe())));
         }
-        tasks.push(tokio::spawn(pace(self.log, self.every, rounds, finishing)));
+        if !tasks.is_empty() {
+            tasks.push(tokio::spawn(pace(self.log, self.every, rounds, finishing)));
+        }
         Handing {
             standing: self.standing,
             finish,

@@ -44,8 +44,9 @@ impl House {
             fs::copy(pack().join(file), own.join(file)).unwrap();
         }
         let mut text = fs::read_to_string(own.join("pack.toml")).unwrap();
+        text = text.replace("\nperiod = \"3y\"", "\nperiod = \"60d\"");
         text.push_str(
-            "\n[[log_retention]]\nid = \"default\"\nperiod = \"60d\"\n\n[[log_retention]]\nid = \"medical\"\nperiod = \"30d\"\ncategories = [\"special.medical\"]\n",
+            "\n[[log_retention]]\nid = \"medical\"\nperiod = \"30d\"\ncategories = [\"special.medical\"]\n",
         );
         fs::write(own.join("pack.toml"), text).unwrap();
         let clock = MovedClock::new(folder.path()).unwrap();

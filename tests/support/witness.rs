@@ -214,8 +214,8 @@ impl Book {
         format!("— {} {}\n", self.name, BASE64.encode(&bytes))
     }
 
-    fn answer(&self, body: &str) -> Result<String, Response> {
-        let refuse = |status: StatusCode| status.into_response();
+    fn answer(&self, body: &str) -> Result<String, Box<Response>> {
+        let refuse = |status: StatusCode| Box::new(status.into_response());
         let bad = || refuse(StatusCode::BAD_REQUEST);
         let (head, note) = body.split_once("\n\n").ok_or_else(bad)?;
         let mut lines = head.split('\n');
@@ -240,7 +240,7 @@ impl Book {
         let size = seen.as_ref().map_or(0, |seen| seen.size);
         let known = || {
             let kind = [(header::CONTENT_TYPE, "text/x.tlog.size")];
-            (StatusCode::CONFLICT, kind, format!("{size}\n")).into_response()
+            Box::new((StatusCode::CONFLICT, kind, format!("{size}\n")).into_response())
         };
         if old != size {
             return Err(known());
@@ -263,7 +263,7 @@ impl Book {
 async fn add_checkpoint(State(book): State<Arc<Book>>, body: String) -> Response {
     let response = match book.answer(&body) {
         Ok(lines) => lines.into_response(),
-        Err(response) => response,
+        Err(response) => *response,
     };
     let mut requests = book.requests.lock().unwrap();
     requests.push(response.status().as_u16());

@@ -191,6 +191,7 @@ impl BlockTables for Tables {
             first_index: span.first,
             next_first: span.next,
             times,
+            disposed: false,
         };
         let mut blocks = super::super::table::decode(&right, &mark, closed)?;
         blocks
