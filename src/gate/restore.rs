@@ -486,3 +486,124 @@ fn unfit(person: &Person, now: Timestamp) -> Option<&'static str> {
         .is_some_and(|end| now > end)
         .then_some("employment ended")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::SystemClock;
+    use crate::log::{LogConfig, SigningSeed};
+    use std::path::Path;
+    use uuid::Uuid;
+
+    const FACTOR: Uuid = Uuid::from_u128(1);
+
+    async fn parts(folder: &Path, keyring: Keyring) -> GapParts {
+        let seed = SigningSeed::new(keyring.log_signing.expose());
+        let config = LogConfig {
+            segment_bytes: 1 << 20,
+            ..LogConfig::new(folder.join("log"), seed)
+        };
+        GapParts {
+            clock: Arc::new(SystemClock),
+            rules: Arc::new(
+                crate::policy::load(Path::new("policies/recruitment"))
+                    .unwrap()
+                    .rules,
+            ),
+            seals: Seals::open(folder.join("seals"), keyring.log_text.clone()).unwrap(),
+            keyring,
+            log: AccessLog::open(config, "test/log").unwrap(),
+            store: Store::open(&folder.join("store.sqlite")).await.unwrap(),
+            size: 1,
+        }
+    }
+
+    /// An entry as a login writes it: the store has made so many writes for second factors.
+    fn login(store_writes: u64) -> StoredEntry {
+        StoredEntry {
+            store_writes,
+            ..own_entry(EntryKind::Authentication, SystemClock.now())
+        }
+    }
+
+    fn declaration(effective: Timestamp) -> StoredEntry {
+        let gap = StoredGap {
+            size: 1,
+            epoch: 1_000,
+            step: 500,
+            effective_us: effective.micros(),
+        };
+        StoredEntry {
+            change: Some(StoredChange {
+                kind: Some(stored_change::Kind::GapDeclared(gap)),
+            }),
+            ..own_entry(EntryKind::LogState, SystemClock.now())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gap_whose_process_died_before_the_store_had_it_is_replayed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyring");
+        let first = parts(folder.path(), Keyring::create(&path).unwrap()).await;
+        let person = crate::policy::load(Path::new("policies/recruitment"))
+            .unwrap()
+            .people;
+        let person = person.first().unwrap();
+        first.store.put_person(person).await.unwrap();
+        first.store.put_password(&person.id, "hash").await.unwrap();
+        first
+            .store
+            .put_second_factor(&person.id, FACTOR, b"seed")
+            .await
+            .unwrap();
+        let effective = SystemClock.now().plus(ALONE_WAITS);
+        for entry in [login(9), declaration(effective)] {
+            write(&first.log.log, entry).await.unwrap();
+        }
+        first.log.log.close();
+        first.store.close().await;
+        drop(first.log);
+
+        let gap = Gap::open(parts(folder.path(), Keyring::open(&path).unwrap()).await)
+            .await
+            .unwrap();
+        let declared = gap.declared().unwrap().unwrap();
+        assert_eq!(
+            (declared.index, declared.effective),
+            (LogIndex(1), effective)
+        );
+        assert_eq!(gap.store.people().await.unwrap()[0].epoch, 1_000);
+        assert_eq!(gap.store.spend_step(FACTOR, 500).await.unwrap(), None);
+        assert!(gap.store.spend_step(FACTOR, 501).await.unwrap().is_some());
+        let reader = gap.log.reader();
+        let refused = may_serve(&reader, 1, SystemClock.now()).unwrap_err();
+        assert!(matches!(refused, StartError::GapWaits { .. }), "{refused}");
+        may_serve(&reader, 1, effective).unwrap();
+        let refused = may_serve(&reader, 2, effective).unwrap_err();
+        assert!(matches!(refused, StartError::GapNotDeclared { size: 2 }));
+        gap.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_the_store_of_a_backup_forgot_counts_until_the_gap_and_not_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store.sqlite"))
+            .await
+            .unwrap();
+        let mut replay = Replay::default();
+        replay.take(&login(9), LogIndex(0), 0);
+        let refused = replay.check(&store).await.unwrap_err();
+        assert!(matches!(
+            refused,
+            StartError::StoreForgot { log: 9, store: 0 }
+        ));
+        replay.take(&declaration(SystemClock.now()), LogIndex(1), 0);
+        replay.check(&store).await.unwrap();
+        replay.take(&login(1), LogIndex(2), 0);
+        assert!(
+            replay.check(&store).await.is_err(),
+            "an older copy since then"
+        );
+    }
+}

@@ -201,7 +201,7 @@ impl Replay {
     }
 
     /// Makes sure that the store is no older copy.
-    async fn check(&self, store: &Store) -> Result<(), StartError> {
+    pub(super) async fn check(&self, store: &Store) -> Result<(), StartError> {
         let known_starts = store.starts().await?;
         if known_starts < self.starts {
             return Err(StartError::StoreOlderThanLog {

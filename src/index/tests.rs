@@ -58,7 +58,10 @@ fn sidecar(home: &Path, first: u64) -> PathBuf {
     home.join("index").join(format!("{first:020}.index"))
 }
 
-fn queries() -> Vec<(Query, fn(&StoredEntry) -> bool)> {
+/// What a query asks, as a plain look at an entry.
+type Judge = fn(&StoredEntry) -> bool;
+
+fn queries() -> Vec<(Query, Judge)> {
     vec![
         (Query::all().and(Condition::Person("person-3")), |entry| {
             entry.person == "person-3"

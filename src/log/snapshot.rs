@@ -183,6 +183,10 @@ fn read_checkpoint(path: &Path) -> Result<Option<Vec<u8>>, OpenError> {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "files of a test need not survive"
+)]
 mod tests {
     use super::*;
     use crate::log::{AccessLog, LogConfig, SigningSeed};
@@ -231,7 +235,7 @@ mod tests {
             fs::create_dir_all(target.parent().unwrap()).unwrap();
             fs::write(target, &bytes[..end]).unwrap();
         }
-        fs::write(to.join(CHECKPOINT), taken.checkpoint.unwrap()).unwrap();
+        fs::write(to.join(CHECKPOINT), taken.checkpoint.as_ref().unwrap()).unwrap();
         assert!(part(&taken, "lock").is_none());
         let copy = AccessLog::open(config(&to), "other").unwrap();
         assert_eq!(copy.torn_tail, None);

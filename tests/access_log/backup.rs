@@ -202,7 +202,7 @@ fn both(people: &People, now: u64) -> String {
 
 /// A code must be the one of now when it is looked at: not in the last seconds of its step.
 fn early_in_a_step(now: impl Fn() -> u64) -> u64 {
-    while now() % 30 > 15 {
+    while now() % 30 > 8 {
         sleep(Duration::from_millis(200));
     }
     now()
@@ -537,7 +537,7 @@ fn a_gap_takes_two_administrators_who_each_pass_both_steps() {
         .with(66, "was not restored");
     office.back_up("data", "backup").with(0, "");
     office.restore("backup", "restored", &[]).with(0, "");
-    let [one, two] = ADMINISTRATORS;
+    let [one, _] = ADMINISTRATORS;
     office
         .declare(None, "restored", &["--small-office"], "")
         .with(77, "the store knows 2 administrators");
@@ -546,14 +546,17 @@ fn a_gap_takes_two_administrators_who_each_pass_both_steps() {
     office
         .declare(None, "restored", &[], &adviser)
         .with(77, "is no administrator");
+    let now = early_in_a_step(machine_now);
     let earlier = typed(&people, one, now - 30);
     office
         .declare(None, "restored", &[], &earlier)
         .with(77, "is not right");
+    let now = early_in_a_step(machine_now);
     let wrong = typed(&people, one, now).replace(&people.get(one).password, "wrong");
     office
         .declare(None, "restored", &[], &wrong)
         .with(77, "is not right");
+    let now = early_in_a_step(machine_now);
     let alone = typed(&people, one, now);
     office.declare(None, "restored", &[], &alone).with(64, "");
     // The same code again: it was spent, though nothing came of it.
@@ -579,7 +582,6 @@ fn a_gap_takes_two_administrators_who_each_pass_both_steps() {
             format!("{one} used code"),
         ]
     );
-    assert_eq!(two, ADMINISTRATORS[1]);
 }
 
 #[test]
@@ -697,7 +699,7 @@ fn a_checkpoint_that_was_kept_shows_that_nothing_is_missing_or_how_much_is() {
 
 #[test]
 fn killed_in_the_middle_neither_a_backup_nor_a_restore_is_taken_for_whole() {
-    const ROUNDS: u32 = 8;
+    const ROUNDS: u32 = 5;
     let office = Office::new();
     office.stopped_house("data");
     let whole = Instant::now();
