@@ -2,8 +2,10 @@
 
 mod appending;
 mod faults;
+mod power;
 mod reading;
 mod recovery;
+mod simulated_disk;
 
 use std::io;
 use std::path::{Path, PathBuf};
