@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::domain::ids::Name;
+use crate::log::SpaceTiers;
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct Config {
     pub log_deadline: Duration,
     /// The size of a log segment; 1 MiB to 1 GiB.
     pub log_segment_bytes: u64,
+    /// When operators are warned that space under the log runs out, and when nothing is written any more.
+    pub log_space: SpaceTiers,
     /// How many request ids of one service are remembered for ten minutes; up to 50 million, each about 100 bytes.
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
@@ -105,6 +108,8 @@ struct Tls {
 struct Log {
     deadline_ms: u64,
     segment_mib: u64,
+    warn_free_mib: u64,
+    read_only_free_mib: u64,
 }
 
 impl Default for Log {
@@ -112,6 +117,8 @@ impl Default for Log {
         Self {
             deadline_ms: 2_000,
             segment_mib: 64,
+            warn_free_mib: 1_024,
+            read_only_free_mib: 128,
         }
     }
 }
@@ -208,6 +215,12 @@ impl Config {
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         within("log.deadline_ms", file.log.deadline_ms, 10..=20_000);
         within("log.segment_mib", file.log.segment_mib, 1..=1_024);
+        within("log.warn_free_mib", file.log.warn_free_mib, 1..=1 << 30);
+        within(
+            "log.read_only_free_mib",
+            file.log.read_only_free_mib,
+            1..=file.log.warn_free_mib.max(1),
+        );
         within(
             "bounds.request_ids",
             count(file.bounds.request_ids),
@@ -235,6 +248,10 @@ impl Config {
                     allow_loopback_device: file.allow_loopback_device,
                     log_deadline: Duration::from_millis(file.log.deadline_ms),
                     log_segment_bytes: file.log.segment_mib << 20,
+                    log_space: SpaceTiers {
+                        warn_below: file.log.warn_free_mib << 20,
+                        refuse_below: file.log.read_only_free_mib << 20,
+                    },
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
                 })

@@ -262,6 +262,10 @@ revoked_certificates = []
 # A call whose entry is not durable by then is refused (UNAVAILABLE).
 deadline_ms = 2000
 segment_mib = 64
+# With less space free than this, operators are warned (health, metric, log line); with less than that, nothing is allowed
+# until there is space again.
+warn_free_mib = 1024
+read_only_free_mib = 128
 
 [bounds]
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.

@@ -16,13 +16,14 @@ use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, StatVfsMountFlags};
 use rustix::io::Errno;
 
 use super::segment;
 
 const FILE_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
+const OWNER_MAY_WRITE: u32 = 0o200;
 const COPY_BYTES: u64 = 1 << 20;
 
 /// The boundary to the file system: one method per system call that changes something, so that tests can make each fail.
@@ -37,6 +38,17 @@ pub(super) trait Disk: fmt::Debug + Send + Sync {
     fn remove(&self, path: &Path) -> io::Result<()>;
     /// Makes the names in a directory durable.
     fn sync_directory(&self, path: &Path) -> io::Result<()>;
+    /// What the volume under a directory has left.
+    fn volume(&self, path: &Path) -> io::Result<Volume>;
+}
+
+/// A file system, as far as the log asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Volume {
+    /// Bytes that this process may still take.
+    pub(super) free: u64,
+    /// Whether it is mounted read-only.
+    pub(super) read_only: bool,
 }
 
 /// An open file of a [`Disk`].
@@ -53,6 +65,8 @@ pub(super) trait DiskFile: fmt::Debug + Send {
     fn sync_all(&self) -> io::Result<()>;
     /// Whether the file still has a name: one that was removed can be written to without any error.
     fn is_linked(&self) -> io::Result<bool>;
+    /// Whether `path` still leads to this very file and it may be written to. False too when something else has its name.
+    fn is_at(&self, path: &Path) -> io::Result<bool>;
 }
 
 /// The machine's file system.
@@ -85,6 +99,14 @@ impl Disk for RealDisk {
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
         File::open(path)?.sync_all()
+    }
+
+    fn volume(&self, path: &Path) -> io::Result<Volume> {
+        let told = rustix::fs::statvfs(path)?;
+        Ok(Volume {
+            free: told.f_bavail.saturating_mul(told.f_frsize),
+            read_only: told.f_flag.contains(StatVfsMountFlags::RDONLY),
+        })
     }
 }
 
@@ -121,6 +143,14 @@ impl DiskFile for RealFile {
 
     fn is_linked(&self) -> io::Result<bool> {
         Ok(self.0.metadata()?.nlink() > 0)
+    }
+
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        // Opening tells what permissions, flags and mounts allow; an administrator's process passes over the file's mode.
+        let there = OpenOptions::new().write(true).open(path)?.metadata()?;
+        let own = self.0.metadata()?;
+        let same = (there.dev(), there.ino()) == (own.dev(), own.ino());
+        Ok(same && there.mode() & OWNER_MAY_WRITE != 0)
     }
 }
 

@@ -8,12 +8,14 @@
 //! |---|---|
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
+//! | `footing` | is the segment still there, and how much space is left |
 //! | `queue` | from callers to the writer; what callers wait on |
 //! | `writer` | the thread: batch, write, sync, wake |
 //! | `open` | take up, mend a torn tail, refuse damage |
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
+//! | `note` | checkpoints, signed; keys that verify them |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -22,7 +24,9 @@
 mod catalog;
 mod durable;
 mod error;
+mod footing;
 mod merkle;
+mod note;
 mod open;
 mod queue;
 mod read;
@@ -42,6 +46,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
+pub use footing::SpaceTiers;
+pub use note::{
+    Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
+};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
 
@@ -61,10 +69,13 @@ pub struct LogConfig {
     pub queue_entries: usize,
     /// How long an append waits for the disk; at most a day.
     pub deadline: Duration,
+    /// When operators are warned of little space, and when nothing is written any more.
+    pub space: SpaceTiers,
 }
 
 impl LogConfig {
-    /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s.
+    /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s, a warning below 1 GiB of free
+    /// space, nothing written below 128 MiB.
     #[must_use]
     pub fn new(directory: PathBuf) -> Self {
         Self {
@@ -72,6 +83,10 @@ impl LogConfig {
             segment_bytes: 64 << 20,
             queue_entries: 16_384,
             deadline: Duration::from_secs(2),
+            space: SpaceTiers {
+                warn_below: 1 << 30,
+                refuse_below: 128 << 20,
+            },
         }
     }
 }
@@ -107,6 +122,8 @@ pub struct LogState {
     pub durable: u64,
     /// Whether it can be written.
     pub health: LogHealth,
+    /// What operators should know although it is written: space is running out.
+    pub warning: Option<String>,
 }
 
 /// Whether the log can be written.
@@ -114,7 +131,7 @@ pub struct LogState {
 pub enum LogHealth {
     /// It can.
     Writing,
-    /// The disk is full, read-only or gone, as the text says. It is tried again with each append, and twice a second without.
+    /// The disk is full, read-only or gone, as the text says. It is tried again with each append, and four times a second without.
     Refusing(String),
     /// What the disk holds is not known any more (a sync failed, as the text says). The process must exit with code 74; the
     /// next start finds out.
@@ -220,7 +237,17 @@ impl AccessLog {
     /// At once when the queue is full, the log has stopped, there are no entries, one is empty or over 65,535 bytes, or all
     /// together are more than a segment holds. Nothing was queued then.
     pub fn append(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
-        self.shared.queue.push(entries)
+        self.shared.queue.push(entries, false)
+    }
+
+    /// As [`Self::append`], for what the log itself has to say ("log full"): written also when the queue is full or space is
+    /// short, into the end of the segment, which is kept back for that. 64 KiB, so use it seldom.
+    ///
+    /// # Errors
+    /// As for [`Self::append`]; the [`Appending`] resolves to `Refused` when what was kept back is used up, or the segment is
+    /// gone or read-only.
+    pub fn append_reserved(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
+        self.shared.queue.push(entries, true)
     }
 
     /// The name that the log was given when it was made.

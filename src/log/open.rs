@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 use uuid::Uuid;
@@ -10,11 +10,12 @@ use uuid::Uuid;
 use super::catalog::{self, Catalog, Closed, Segment};
 use super::durable::{self, Disk, Step};
 use super::error::OpenError;
+use super::footing::Footing;
 use super::merkle::CompactRange;
 use super::queue::Queue;
 use super::scan::{self, ScanError, Tail};
 use super::segment::{self, HEADER_BYTES, Header, Times};
-use super::writer::{Scratch, Writer};
+use super::writer::{self, Scratch, Writer};
 use super::{AccessLog, Followers, LogConfig, LogHealth, LogState, Opened, TornTail};
 use crate::domain::ids::Name;
 
@@ -88,13 +89,17 @@ pub(super) fn open(
     let tree = std::mem::take(&mut found.tail.tree);
     let (end, next_index) = (found.tail.blocks.end(), found.tail.blocks.next_index());
     let (path, next_batch) = (found.path.clone(), found.tail.next_batch);
+    let day = Some(found.tail.blocks.times())
+        .filter(|times| *times != Times::NONE)
+        .map(|times| writer::day_of(times.latest));
     let catalog = Arc::new(found.into_catalog(directory));
-    let room = segment_bytes.saturating_sub(HEADER_BYTES as u64);
+    let room = writer::usable(segment_bytes).saturating_sub(HEADER_BYTES as u64);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     let queue = Arc::new(Queue::new(config.queue_entries, room, config.deadline));
     let state = watch::Sender::new(LogState {
         durable: next_index,
         health: LogHealth::Writing,
+        warning: None,
     });
     let followers = Followers::default();
     let writer = Writer {
@@ -112,7 +117,10 @@ pub(super) fn open(
         end,
         next_index,
         next_batch,
+        told_tree: Arc::new(Mutex::new(tree.clone())),
         tree,
+        footing: Footing::new(config.space),
+        day,
         scratch: Scratch::default(),
     };
     let thread = std::thread::Builder::new()

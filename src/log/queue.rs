@@ -135,6 +135,8 @@ pub(super) type Answer = Result<Receipts, AppendError>;
 pub(super) struct Unit {
     pub(super) frames: Vec<u8>,
     pub(super) entries: usize,
+    /// Whether it may use what is kept back for the log's last words.
+    pub(super) reserved: bool,
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
@@ -181,12 +183,17 @@ impl Queue {
     }
 
     /// Encodes in the caller's time, so that the writer's is spent on what only it can do.
-    pub(super) fn push(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
+    pub(super) fn push(
+        &self,
+        entries: &[StoredEntry],
+        reserved: bool,
+    ) -> Result<Appending, AppendError> {
         let frames = self.encode(entries)?;
         let (answer, receiver) = oneshot::channel();
         let unit = Unit {
             frames,
             entries: entries.len(),
+            reserved,
             answer,
         };
         let mut state = self.state();
@@ -195,7 +202,8 @@ impl Queue {
         }
         let entries = state.entries.saturating_add(unit.entries);
         let bytes = state.bytes.saturating_add(unit.frames.len());
-        if entries > self.entries_max || bytes > QUEUE_BYTES {
+        let full = entries > self.entries_max || bytes > QUEUE_BYTES;
+        if full && !reserved {
             return Err(AppendError::QueueFull);
         }
         state.entries = entries;
@@ -246,7 +254,7 @@ impl Queue {
 
     /// Moves what is queued, up to about [`BATCH_BYTES`], to the end of `units`. Sleeps while there is nothing, for as long
     /// as `patience`.
-    pub(super) fn take(&self, units: &mut Vec<Unit>, patience: Option<Duration>) -> Taken {
+    pub(super) fn take(&self, units: &mut Vec<Unit>, patience: Duration) -> Taken {
         let mut state = self.state();
         let mut patient = true;
         while state.units.is_empty() {
@@ -257,17 +265,9 @@ impl Queue {
                 return Taken::Nothing;
             }
             state.writer_sleeps = true;
-            state = match patience {
-                None => self
-                    .news
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(patience) => {
-                    patient = false;
-                    let woken = self.news.wait_timeout(state, patience);
-                    woken.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+            patient = false;
+            let woken = self.news.wait_timeout(state, patience);
+            state = woken.unwrap_or_else(PoisonError::into_inner).0;
             state.writer_sleeps = false;
         }
         let mut bytes = 0_usize;

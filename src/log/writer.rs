@@ -4,21 +4,23 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{oneshot, watch};
 
 use super::catalog::{Blocks, Catalog, Segment};
 use super::durable::{self, Disk, DiskError, DiskFile, Step};
 use super::error::AppendError;
+use super::footing::{Footing, Ground, LOOK_EVERY};
 use super::merkle::{self, CompactRange};
 use super::queue::{Answer, Queue, Receipts, Taken, Unit};
 use super::segment::{self, FRAME_HEADER_BYTES, HEADER_BYTES, Header};
 use super::{Followers, LogHealth, LogState};
 
-/// How often a log that can't be written is tried again while nobody appends.
-const TRY_AGAIN_EVERY: Duration = Duration::from_millis(500);
+/// The end of a segment that only the log's own last words may use: "log full" fits even when no space is left for another
+/// segment. A smaller segment keeps an eighth.
+const RESERVE_BYTES: u64 = 64 << 10;
+const MICROSECONDS_A_DAY: i64 = 86_400_000_000;
 /// How far a write goes on with zeros once it has passed the zeros written before: the file system notes the first use of
 /// preallocated space each time in its journal, and overwriting spares that (ext4 with a journal, one at a time: 245 µs
 /// instead of 310 µs in the mean, 0.4 ms instead of 1.0 ms at the 99th percentile). To fill a segment at once would hold up
@@ -72,7 +74,22 @@ pub(super) struct Writer {
     pub(super) next_index: u64,
     pub(super) next_batch: u64,
     pub(super) tree: CompactRange,
+    /// The tree as it was after the last batch, for whoever signs it.
+    pub(super) told_tree: Arc<Mutex<CompactRange>>,
+    pub(super) footing: Footing,
+    /// The latest day (UTC, days since the epoch) that the live segment has an entry of; `None` while it has none.
+    pub(super) day: Option<i64>,
     pub(super) scratch: Scratch,
+}
+
+/// How much of a segment of `capacity` bytes is for entries; the rest is kept back.
+pub(super) fn usable(capacity: u64) -> u64 {
+    capacity.saturating_sub(RESERVE_BYTES.min(capacity / 8))
+}
+
+/// The day of a time, UTC.
+pub(super) fn day_of(time: i64) -> i64 {
+    time.div_euclid(MICROSECONDS_A_DAY)
 }
 
 /// What is made anew for each batch.
@@ -123,16 +140,16 @@ impl Writer {
         let last_word = LastWord(Arc::clone(&self.queue), self.state.clone());
         let mut units = Vec::new();
         loop {
-            let refusing = !matches!(self.state.borrow().health, LogHealth::Writing);
-            let patience = refusing.then_some(TRY_AGAIN_EVERY);
-            let outcome = match self.queue.take(&mut units, patience) {
+            let taken = self.queue.take(&mut units, LOOK_EVERY);
+            let place = (&self.path, &*self.file);
+            self.footing.look(&*self.disk, &self.directory, place);
+            let outcome = match taken {
                 Taken::Units => self.write_units(&mut units),
                 Taken::Nothing => self.try_again(),
                 Taken::Closed => break,
             };
             match outcome {
-                Ok(()) if refusing => self.tell(LogHealth::Writing),
-                Ok(()) => {}
+                Ok(()) => self.tell(LogHealth::Writing),
                 Err(Trouble::Refused(why)) => {
                     self.refuse(&mut units, &AppendError::Refused(why.clone()));
                     self.tell(LogHealth::Refusing(why));
@@ -149,28 +166,88 @@ impl Writer {
         drop(last_word);
     }
 
-    /// Writes `units` in order, in as many batches as there are segments to fill.
+    /// Writes `units` in order, in as many batches as there are segments to fill. On firm ground all of them; with little
+    /// space the log's own words alone.
     fn write_units(&mut self, units: &mut Vec<Unit>) -> Result<(), Trouble> {
+        let why = match self.footing.ground() {
+            Ground::Firm => None,
+            Ground::Gone(why) => return Err(Trouble::Refused(why.clone())),
+            Ground::Low(why) => Some(why.clone()),
+        };
         let mut rest = std::mem::take(units).into_iter();
         while let Some(unit) = rest.next() {
-            let held = self.scratch.frames.len().saturating_add(unit.frames.len());
-            let full = self.end.saturating_add(held as u64) > self.capacity;
-            let made = if full {
-                self.flush().and_then(|()| self.roll())
-            } else {
-                Ok(())
-            };
-            if let Err(trouble) = made {
-                units.push(unit);
-                units.extend(rest);
-                return Err(trouble);
+            if unit.reserved {
+                self.write_reserved(unit)?;
+                continue;
             }
-            self.scratch.frames.extend_from_slice(&unit.frames);
-            self.scratch.waiting.push(Waiting {
-                answer: unit.answer,
-                entries: unit.entries,
-            });
+            let made = match &why {
+                Some(why) => Err(Trouble::Refused(why.clone())),
+                None if self.wants_another_segment(&unit) => {
+                    self.flush().and_then(|()| self.roll())
+                }
+                None => Ok(()),
+            };
+            match made {
+                Ok(()) => self.take_up(unit),
+                Err(Trouble::Refused(why)) => {
+                    // What was taken up before is written: its write was not what failed.
+                    let refused = AppendError::Refused(why.clone());
+                    let _ = unit.answer.send(Err(refused.clone()));
+                    for unit in rest {
+                        if unit.reserved {
+                            self.write_reserved(unit)?;
+                        } else {
+                            let _ = unit.answer.send(Err(refused.clone()));
+                        }
+                    }
+                    self.flush()?;
+                    return Err(Trouble::Refused(why));
+                }
+                Err(trouble) => {
+                    units.push(unit);
+                    units.extend(rest);
+                    return Err(trouble);
+                }
+            }
         }
+        self.flush()?;
+        why.map_or(Ok(()), |why| Err(Trouble::Refused(why)))
+    }
+
+    fn take_up(&mut self, unit: Unit) {
+        let time = Frames(&unit.frames).map(segment::time_of).next();
+        self.day = self.day.max(time.map(day_of));
+        self.scratch.frames.extend_from_slice(&unit.frames);
+        self.scratch.waiting.push(Waiting {
+            answer: unit.answer,
+            entries: unit.entries,
+        });
+    }
+
+    /// Whether `unit` doesn't fit behind what is at hand, or is the first of a new day. A clock that was set back makes no
+    /// segments.
+    fn wants_another_segment(&self, unit: &Unit) -> bool {
+        let held = self.scratch.frames.len().saturating_add(unit.frames.len());
+        if self.end.saturating_add(held as u64) > usable(self.capacity) {
+            return true;
+        }
+        let time = Frames(&unit.frames).map(segment::time_of).next();
+        self.day
+            .zip(time)
+            .is_some_and(|(day, time)| day_of(time) > day)
+    }
+
+    /// Writes what the log says of itself into the live segment, as far as that has room: never into another one, since no
+    /// space may be left for it.
+    fn write_reserved(&mut self, unit: Unit) -> Result<(), Trouble> {
+        self.flush()?;
+        let end = self.end.saturating_add(unit.frames.len() as u64);
+        if end > self.capacity {
+            let why = "what was kept back for it is used up".to_owned();
+            let _ = unit.answer.send(Err(AppendError::Refused(why)));
+            return Ok(());
+        }
+        self.take_up(unit);
         self.flush()
     }
 
@@ -216,15 +293,17 @@ impl Writer {
         }
         // The waiters are already on their way while those who follow are told and the tree grows.
         self.state.send_if_modified(|state| {
-            let changed = state.health != LogHealth::Writing;
             state.durable = next;
-            state.health = LogHealth::Writing;
             // Waking who only wants to know the health would cost a system call for each batch.
-            changed || self.followers.any()
+            self.followers.any()
         });
         for bytes in Frames(&self.scratch.frames) {
             self.tree.push(merkle::leaf_hash(bytes));
         }
+        *self
+            .told_tree
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = self.tree.clone();
         self.end = new_end;
         self.next_batch = self.next_batch.saturating_add(1);
         self.clear();
@@ -301,6 +380,10 @@ impl Writer {
         )?;
         let reading = File::open(&path).map_err(durable::at(Step::Open, &path))?;
         let blocks = Blocks::new(header.first_index, start);
+        if let Err(error) = self.file.truncate(self.end) {
+            // Nothing is lost but space.
+            tracing::warn!(%error, segment = %self.path.display(), "the rest of a closed segment was not given back");
+        }
         self.catalog
             .roll(Segment::new(path.clone(), header.seed(), reading, blocks));
         self.header = header;
@@ -308,6 +391,7 @@ impl Writer {
         self.file = file;
         self.capacity = self.segment_bytes;
         self.end = start;
+        self.day = None;
         self.scratch.zeros_until = 0;
         self.scratch.roll_refused = false;
         Ok(())
@@ -315,6 +399,10 @@ impl Writer {
 
     /// Does what was refused once more, so that service resumes without anybody having to append first.
     fn try_again(&mut self) -> Result<(), Trouble> {
+        match self.footing.ground() {
+            Ground::Firm => {}
+            Ground::Low(why) | Ground::Gone(why) => return Err(Trouble::Refused(why.clone())),
+        }
         if self.scratch.roll_refused {
             return self.roll();
         }
@@ -349,8 +437,10 @@ impl Writer {
 
     fn tell(&self, health: LogHealth) {
         self.state.send_if_modified(|state| {
-            let changed = state.health != health;
+            let warning = self.footing.warning();
+            let changed = state.health != health || state.warning.as_ref() != warning;
             state.health = health;
+            state.warning = warning.cloned();
             changed
         });
     }

@@ -134,6 +134,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let log_config = LogConfig {
         segment_bytes: config.log_segment_bytes,
         deadline: config.log_deadline,
+        space: config.log_space,
         ..LogConfig::new(config.data.join("log"))
     };
     let name = format!(

@@ -2,6 +2,7 @@
 
 mod appending;
 mod faults;
+mod footing;
 mod power;
 mod reading;
 mod recovery;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use prost::Message as _;
 
-use super::durable::{Disk, DiskFile, RealDisk};
+use super::durable::{Disk, DiskFile, RealDisk, Volume};
 use super::error::OpenError;
 use super::merkle::tests::naive_root;
 use super::*;
@@ -125,6 +126,8 @@ type Rule = Box<dyn FnMut(Call) -> Option<io::ErrorKind> + Send>;
 pub(super) struct TestDisk {
     rule: Arc<Mutex<Rule>>,
     stalled: Arc<AtomicBool>,
+    /// What is told of the volume, where a test says so.
+    pub(super) volume: Arc<Mutex<Option<Volume>>>,
 }
 
 impl std::fmt::Debug for TestDisk {
@@ -138,6 +141,7 @@ impl TestDisk {
         Self {
             rule: Arc::new(Mutex::new(Box::new(|_| None))),
             stalled: Arc::default(),
+            volume: Arc::default(),
         }
     }
 
@@ -180,6 +184,12 @@ impl Disk for TestDisk {
         self.call(Call::SyncDirectory)?;
         RealDisk.sync_directory(path)
     }
+    fn volume(&self, path: &Path) -> io::Result<Volume> {
+        match *self.volume.lock().unwrap() {
+            Some(volume) => Ok(volume),
+            None => RealDisk.volume(path),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -217,5 +227,8 @@ impl DiskFile for TestFile {
     fn is_linked(&self) -> io::Result<bool> {
         self.1.call(Call::Look)?;
         self.0.is_linked()
+    }
+    fn is_at(&self, path: &Path) -> io::Result<bool> {
+        self.0.is_at(path)
     }
 }

@@ -1,0 +1,175 @@
+//! What the log does when the ground moves: space, identity of the file, days.
+
+use super::*;
+use crate::log::durable::Volume;
+
+const DAY_US: i64 = 86_400_000_000;
+
+fn volume(free: u64) -> Volume {
+    Volume {
+        free,
+        read_only: false,
+    }
+}
+
+async fn until(log: &AccessLog, mut wanted: impl FnMut(&LogState) -> bool) -> Duration {
+    let began = std::time::Instant::now();
+    let mut watch = log.watch();
+    let waiting = watch.wait_for(|state| wanted(state));
+    tokio::time::timeout(Duration::from_secs(5), waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    began.elapsed()
+}
+
+fn refuses(state: &LogState) -> bool {
+    matches!(state.health, LogHealth::Refusing(_))
+}
+
+fn writes(state: &LogState) -> bool {
+    state.health == LogHealth::Writing
+}
+
+#[tokio::test]
+async fn little_space_warns_then_refuses_all_but_the_logs_own_words_and_passes_by_itself() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::new();
+    let log = open_on(&disk, &config(home.path())).unwrap().log;
+    write_batches(&log, 1, 1).await;
+    *disk.volume.lock().unwrap() = Some(volume(500 << 20));
+    until(&log, |state| state.warning.is_some()).await;
+    write_batches(&log, 1, 1).await;
+
+    *disk.volume.lock().unwrap() = Some(volume(100 << 20));
+    assert!(until(&log, refuses).await < Duration::from_secs(1));
+    let began = std::time::Instant::now();
+    let refused = log.append(&[entry(2)]).unwrap().await.unwrap_err();
+    assert!(matches!(refused, AppendError::Refused(_)), "{refused}");
+    assert!(began.elapsed() < Duration::from_millis(50));
+    let own = log.append_reserved(&[entry(2)]).unwrap().await.unwrap();
+    assert_eq!(own.first().index(), LogIndex(2));
+
+    *disk.volume.lock().unwrap() = Some(volume(5 << 30));
+    assert!(until(&log, writes).await < Duration::from_secs(1));
+    write_batches(&log, 1, 1).await;
+    assert_eq!(all(&log.reader()), bytes_of(&entries(0..4)));
+}
+
+#[tokio::test]
+async fn the_last_words_fit_when_a_segment_is_full_and_no_other_can_be_made() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::new();
+    let log = open_on(&disk, &config(home.path())).unwrap().log;
+    disk.fail(|call| (call == Call::Allocate).then_some(io::ErrorKind::StorageFull));
+    let mut written = 0;
+    while let Ok(appending) = log.append(&[entry(written)]) {
+        if appending.await.is_err() {
+            break;
+        }
+        written += 1;
+    }
+    let own = log
+        .append_reserved(&[entry(written)])
+        .unwrap()
+        .await
+        .unwrap();
+    assert_eq!(own.first().index(), LogIndex(written));
+    disk.heal();
+    until(&log, writes).await;
+    let after = log.append(&[entry(written + 1)]).unwrap().await.unwrap();
+    assert_eq!(after.first().index(), LogIndex(written + 1));
+    log.close();
+    check_tree(home.path());
+    assert_eq!(
+        all(&LogReader::open_directory(home.path().join("log")).unwrap()),
+        bytes_of(&entries(0..written + 2))
+    );
+}
+
+#[tokio::test]
+async fn what_is_kept_back_is_bounded_and_not_for_others() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::new();
+    let log = open_on(&disk, &config(home.path())).unwrap().log;
+    disk.fail(|call| (call == Call::Allocate).then_some(io::ErrorKind::StorageFull));
+    let mut number = 0;
+    while log.append(&[entry(number)]).unwrap().await.is_ok() {
+        number += 1;
+    }
+    let mut own = 0;
+    while log.append_reserved(&[entry(number)]).unwrap().await.is_ok() {
+        number += 1;
+        own += 1;
+    }
+    assert!((1..100).contains(&own), "{own}");
+    let refused = log.append_reserved(&[entry(number)]).unwrap().await;
+    assert!(matches!(refused, Err(AppendError::Refused(_))));
+}
+
+#[tokio::test]
+async fn a_segment_that_was_moved_away_replaced_or_made_read_only_is_noticed_without_an_append() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let home = tempfile::tempdir().unwrap();
+    let log = open(home.path());
+    write_batches(&log, 2, 1).await;
+    let directory = home.path().join("log");
+    let aside = home.path().join("aside");
+    let path = segments(home.path()).pop().unwrap();
+
+    std::fs::rename(&directory, &aside).unwrap();
+    assert!(until(&log, refuses).await < Duration::from_secs(1));
+    assert!(log.append(&[entry(2)]).unwrap().await.is_err());
+    let own = log.append_reserved(&[entry(2)]).unwrap().await;
+    assert!(matches!(own, Err(AppendError::Refused(_))));
+    std::fs::rename(&aside, &directory).unwrap();
+    assert!(until(&log, writes).await < Duration::from_secs(1));
+    write_batches(&log, 1, 1).await;
+
+    let mode = |mode| std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode));
+    mode(0o400).unwrap();
+    assert!(until(&log, refuses).await < Duration::from_secs(1));
+    mode(0o600).unwrap();
+    assert!(until(&log, writes).await < Duration::from_secs(1));
+
+    let kept = home.path().join("kept");
+    std::fs::rename(&path, &kept).unwrap();
+    std::fs::copy(&kept, &path).unwrap();
+    assert!(until(&log, refuses).await < Duration::from_secs(1));
+    std::fs::rename(&kept, &path).unwrap();
+    assert!(until(&log, writes).await < Duration::from_secs(1));
+    assert_eq!(all(&log.reader()), bytes_of(&entries(0..3)));
+}
+
+#[tokio::test]
+async fn each_day_has_its_own_segment_and_a_clock_set_back_makes_none() {
+    let home = tempfile::tempdir().unwrap();
+    let log = open(home.path());
+    let on = |day: i64, second: i64| StoredEntry {
+        time_us: (20_000 + day) * DAY_US + second * 1_000_000,
+        ..entry(0)
+    };
+    for (entry, count) in [
+        (on(0, 10), 1),
+        (on(0, 86_399), 1),
+        (on(1, 0), 2),
+        (on(0, 50), 2),
+        (on(1, 5), 2),
+        (on(3, 0), 3),
+    ] {
+        log.append(&[entry]).unwrap().await.unwrap();
+        assert_eq!(log.reader().segments().len(), count);
+    }
+    log.close();
+    // A closed segment takes no more than it holds.
+    let paths = segments(home.path());
+    let length = |path: &PathBuf| std::fs::metadata(path).unwrap().len();
+    assert!(length(&paths[0]) < 5_000 && length(&paths[1]) < 5_000);
+    let log = open(home.path());
+    log.append(&[on(3, 9)]).unwrap().await.unwrap();
+    assert_eq!(log.reader().segments().len(), 3);
+    log.append(&[on(4, 0)]).unwrap().await.unwrap();
+    assert_eq!(log.reader().segments().len(), 4);
+    log.close();
+    check_tree(home.path());
+}
