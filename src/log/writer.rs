@@ -176,15 +176,21 @@ impl Writer {
         };
         let mut rest = std::mem::take(units).into_iter();
         while let Some(unit) = rest.next() {
+            if (unit.reserved || self.wants_another_segment(&unit))
+                && let Err(trouble) = self.flush()
+            {
+                // Whoever was taken up is refused as well: its own write failed.
+                units.push(unit);
+                units.extend(rest);
+                return Err(trouble);
+            }
             if unit.reserved {
                 self.write_reserved(unit)?;
                 continue;
             }
             let made = match &why {
                 Some(why) => Err(Trouble::Refused(why.clone())),
-                None if self.wants_another_segment(&unit) => {
-                    self.flush().and_then(|()| self.roll())
-                }
+                None if self.wants_another_segment(&unit) => self.roll(),
                 None => Ok(()),
             };
             match made {

@@ -5,16 +5,6 @@
 use super::simulated_disk::{End, Random, SimulatedDisk};
 use super::*;
 
-/// Where the images are written: in memory, where there is such a place.
-fn scratch() -> tempfile::TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() {
-        tempfile::tempdir_in(memory).unwrap()
-    } else {
-        tempfile::tempdir().unwrap()
-    }
-}
-
 /// What is known of a log from outside.
 #[derive(Default)]
 struct Known {
