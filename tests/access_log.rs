@@ -6,7 +6,11 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stderr,
+    clippy::disallowed_methods,
     reason = "unwrapping and telling is how a test fails, in its helpers too"
 )]
 
 mod support;
+
+#[path = "access_log/proofs.rs"]
+mod proofs;

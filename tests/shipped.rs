@@ -17,20 +17,17 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::certificates::of_service;
-use support::daemon::Daemon;
-use support::grpcurl::Grpcurl;
-use support::people::People;
-use support::play::{CallError, Door, Metadata, Session, log_in};
-use support::scenario::{CALLER, OFFICE, SESSION};
-use support::{machine_now, pack, repository};
-use tempfile::TempDir;
+use support::dev_house::{House, credentials, done, run, sekisho, ticket_file, told};
+use support::play::{Metadata, Session};
+use support::scenario::{CALLER, OFFICE};
+use support::{pack, repository};
 
 /// What can't be made, since it is there (sysexits.h, EX_CANTCREAT).
 const EXIT_CANNOT_CREATE: i32 = 73;
@@ -44,63 +41,6 @@ const TAIL_WITHIN: Duration = Duration::from_secs(10);
 const STOP_WITHIN: Duration = Duration::from_secs(15);
 
 const CHECK: &str = "sekisho.v1.AccessService/Check";
-
-/// The shipped binary, with nothing of the environment that it would heed.
-fn sekisho(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
-    for (name, _) in env::vars_os() {
-        if name.to_string_lossy().starts_with("SEKISHO_") {
-            command.env_remove(name);
-        }
-    }
-    command
-        .current_dir(home)
-        .env("SEKISHO_TICKET_FILE", ticket_file(home))
-        .env("LC_ALL", "C")
-        .env("RUST_LOG", "info")
-        .env("NO_COLOR", "1");
-    command
-}
-
-fn ticket_file(home: &Path) -> PathBuf {
-    home.join("ticket.json")
-}
-
-/// Runs a command of the binary to its end, with `input` piped to it.
-fn run(home: &Path, input: &str, arguments: &[&str]) -> Output {
-    let mut child = sekisho(home)
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    // A command that reads nothing may be gone already.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
-}
-
-/// The same for one that must end well; what it printed.
-fn done(home: &Path, input: &str, arguments: &[&str]) -> String {
-    let output = run(home, input, arguments);
-    assert!(output.status.success(), "{arguments:?}: {}", told(&output));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-fn told(output: &Output) -> String {
-    format!(
-        "{}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
-
-/// ID, password and code of a person, a line each.
-fn credentials(home: &Path, data: &str, person: &str, password: &str) -> String {
-    let code = done(home, "", &["code", "--data", data, person]);
-    format!("{person}\n{password}\n{code}")
-}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -135,50 +75,13 @@ impl Drop for Running {
     }
 }
 
-/// What `sekisho dev` serves, and grpcurl.
-struct House {
-    folder: TempDir,
-    daemon: Daemon,
-    grpcurl: Grpcurl,
-    people: People,
+/// What only these tests ask.
+trait Asked {
+    fn check(&self, session: &Session, client_ip: &str, item: &str, purpose: &str) -> Value;
+    fn denials(&self, filters: &[&str]) -> Vec<String>;
 }
 
-impl House {
-    fn open() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let daemon = Daemon::start(&data, None);
-        Self {
-            grpcurl: Grpcurl::new(&data, &daemon.grpc),
-            people: People::read(&data),
-            folder,
-            daemon,
-        }
-    }
-
-    fn home(&self) -> &Path {
-        self.folder.path()
-    }
-
-    fn data(&self) -> &str {
-        self.daemon.data().to_str().unwrap()
-    }
-
-    fn log_in(&mut self, person: &str) -> Session {
-        log_in(self, person, (CALLER, OFFICE, SESSION))
-            .unwrap_or_else(|error| panic!("login of {person}: {error}\n{}", self.daemon.output()))
-    }
-
-    fn send(&self, method: &str, request: &Value, metadata: &Metadata) -> Result<Value, CallError> {
-        let own = of_service(self.daemon.data(), CALLER);
-        self.grpcurl.call(Some(&own), method, request, metadata)
-    }
-
-    fn answer(&self, method: &str, request: &Value, metadata: &Metadata) -> Value {
-        self.send(method, request, metadata)
-            .unwrap_or_else(|error| panic!("{method} {request}: {error}"))
-    }
-
+impl Asked for House {
     /// Asks to read one item of data for a purpose.
     fn check(&self, session: &Session, client_ip: &str, item: &str, purpose: &str) -> Value {
         let mut request = read(item, purpose);
@@ -199,32 +102,6 @@ impl House {
             assert_eq!(entry["decision"], "DECISION_DENY", "{filters:?}: {entry}");
         }
         entries.iter().map(index).collect()
-    }
-}
-
-impl Door for House {
-    fn call(
-        &mut self,
-        service: &str,
-        method: &str,
-        request: &Value,
-        metadata: &Metadata,
-    ) -> Result<Value, CallError> {
-        let identity = of_service(self.daemon.data(), service);
-        self.grpcurl
-            .call(Some(&identity), method, request, metadata)
-    }
-
-    fn advance(&mut self, by: Duration) {
-        sleep(by);
-    }
-
-    fn now(&self) -> u64 {
-        machine_now()
-    }
-
-    fn people(&self) -> &People {
-        &self.people
     }
 }
 

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status};
 
 use super::read::{self, Fields};
 use super::write;
-use super::{errors, not_supported_yet, peer, taken};
+use super::{errors, peer, taken};
 use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::LogIndex;
 use crate::domain::network::{parse_address, parse_block};
@@ -243,13 +243,33 @@ impl AccessLogService for Logs {
         &self,
         request: Request<GetInclusionProofRequest>,
     ) -> Result<Response<GetInclusionProofResponse>, Status> {
-        Err(not_supported_yet(&self.gate, &request, "GetInclusionProof").await)
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let index = LogIndex(request.into_inner().log_index);
+        let index = fields.finish(Some(index));
+        let index = taken(&self.gate, &peer, "GetInclusionProof", index).await?;
+        let proof = self
+            .gate
+            .inclusion_proof(&peer, &credentials, index)
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(GetInclusionProofResponse { proof }))
     }
 
     async fn get_checkpoint(
         &self,
         request: Request<GetCheckpointRequest>,
     ) -> Result<Response<GetCheckpointResponse>, Status> {
-        Err(not_supported_yet(&self.gate, &request, "GetCheckpoint").await)
+        let peer = peer::of(&request)?;
+        let proof = self
+            .gate
+            .checkpoint(&peer, request.into_inner().old_size)
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(GetCheckpointResponse {
+            checkpoint: proof.signed.note.to_string(),
+            consistency_proof: proof.path.iter().map(|hash| hash.to_vec()).collect(),
+        }))
     }
 }

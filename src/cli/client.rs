@@ -204,7 +204,7 @@ fn address(text: &str, language: Language) -> Result<String, CliError> {
 }
 
 /// A bounded file that anyone may read.
-fn read_public(path: &Path, language: Language) -> Result<Vec<u8>, CliError> {
+pub(super) fn read_public(path: &Path, language: Language) -> Result<Vec<u8>, CliError> {
     let mut content = Vec::new();
     File::open(path)
         .and_then(|file| {

@@ -1,4 +1,4 @@
-//! `sekisho log search`, `tail` and `show`: reading the access log as anyone reads it who may, which is itself logged.
+//! `sekisho log`: `search`, `tail` and `show` are reading the access log as anyone reads it who may, which is itself logged.
 
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -9,6 +9,7 @@ use super::error::{CliError, Fault};
 use super::filter::FilterArgs;
 use super::log_output::Output;
 use super::login::say;
+use super::proof::{self, CheckpointArgs, ProofArgs};
 use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock};
@@ -28,6 +29,10 @@ pub(super) enum LogCommand {
     Tail(Box<TailArgs>),
     /// Everything that one entry says
     Show(ShowArgs),
+    /// The newest checkpoint, and whether the log continues one that you kept
+    Checkpoint(CheckpointArgs),
+    /// The proof that an entry is in the log
+    Proof(ProofArgs),
 }
 
 /// Arguments of `sekisho log search`.
@@ -87,6 +92,8 @@ pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
         LogCommand::Search(args) => search(*args).await,
         LogCommand::Tail(args) => tail(*args).await,
         LogCommand::Show(args) => show(args).await,
+        LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
+        LogCommand::Proof(args) => proof::proof(args).await,
     };
     match done {
         Err(error) if error.fault() == Fault::OutputClosed => Ok(()),
@@ -230,14 +237,17 @@ fn entry_by(text: &str, language: Language) -> Result<By, CliError> {
 }
 
 /// A daemon that is connected, and the login to read its log with.
-struct Reading {
-    target: Target,
-    kept: Kept,
-    service: AccessLogServiceClient<Channel>,
+pub(super) struct Reading {
+    pub(super) target: Target,
+    pub(super) kept: Kept,
+    pub(super) service: AccessLogServiceClient<Channel>,
 }
 
 impl Reading {
-    async fn open(connection: &Connection, language: Language) -> Result<Self, CliError> {
+    pub(super) async fn open(
+        connection: &Connection,
+        language: Language,
+    ) -> Result<Self, CliError> {
         let file = TicketFile::of(|name| std::env::var_os(name), language)?;
         let kept = file.alive(SystemClock.now())?;
         let target = connection.target(Some(&kept.server), language)?;

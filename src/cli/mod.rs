@@ -15,6 +15,7 @@ mod log_output;
 mod login;
 mod moment;
 mod people;
+mod proof;
 mod sample;
 mod serve;
 mod table;

@@ -221,6 +221,17 @@ words! {
         "more entries fit; --limit 0 prints all",
         "該当する記録はほかにもあります。--limit 0 ですべて表示します";
 
+    // Proofs.
+    NotProved:
+        "NOT proved: {0}",
+        "証明できません: {0}";
+    Continues:
+        "proved: the log of {1} entries continues the checkpoint of {0}",
+        "証明済み: {1} 件のログは、{0} 件のチェックポイントの続きです";
+    Included:
+        "proved: entry {0} is among the {1} that the checkpoint commits to",
+        "証明済み: 番号 {0} の記録は、チェックポイントの {1} 件に含まれています";
+
     // Heads of the table.
     HeadIndex: "INDEX", "番号";
     HeadTime: "TIME", "日時";

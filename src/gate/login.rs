@@ -195,8 +195,9 @@ impl Gate {
                 )
                 .await);
         };
-        let failures = self.store.charge_second_factor(factor.id).await?;
-        entry::detail(&mut entry, "attempt", failures.to_string());
+        let charge = self.store.charge_second_factor(factor.id).await?;
+        entry.store_writes = charge.writes;
+        entry::detail(&mut entry, "attempt", charge.failures.to_string());
         let Ok(code) = Code::parse(code) else {
             let digits = Violation::new("totp", "must be exactly six ASCII digits");
             let error = GateError::Malformed(vec![digits]);
@@ -215,7 +216,10 @@ impl Gate {
                     .step_refused(entry, "the stored seed does not open")
                     .await);
             }
-            CodeOutcome::Spent(step) => entry::detail(&mut entry, "time_step", step.to_string()),
+            CodeOutcome::Spent { step, writes } => {
+                entry.store_writes = writes;
+                entry::detail(&mut entry, "time_step", step.to_string());
+            }
         }
         if !self.challenges.close(challenge_id) {
             return Err(self
@@ -270,11 +274,13 @@ impl Gate {
         let Some(step) = seed.matching_step(code, now) else {
             return Ok(CodeOutcome::Wrong);
         };
-        if self.store.spend_step(factor.id, step).await? {
-            Ok(CodeOutcome::Spent(step))
-        } else {
-            Ok(CodeOutcome::Used)
-        }
+        let spent = self.store.spend_step(factor.id, step).await?;
+        Ok(
+            spent.map_or(CodeOutcome::Used, |writes| CodeOutcome::Spent {
+                step,
+                writes,
+            }),
+        )
     }
 
     /// Opens a challenge for a fresh second step within a session, which may be idle but not past its end.
@@ -524,7 +530,7 @@ enum CodeOutcome {
     Wrong,
     Used,
     Unreadable,
-    Spent(u64),
+    Spent { step: u64, writes: u64 },
 }
 
 /// Why this person may not log in now; the words are for the log alone.

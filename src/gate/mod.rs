@@ -10,6 +10,8 @@ mod content;
 mod counters;
 mod entry;
 mod error;
+mod evidence;
+mod log_state;
 mod login;
 mod outcome;
 mod peer;

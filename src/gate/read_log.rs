@@ -320,18 +320,27 @@ impl Gate {
         by: Result<LogIndex, DecisionId>,
         log: &str,
     ) -> Result<ReadEntry, GateError> {
+        let entry = self
+            .entry_for(peer, credentials, "GetEntry", by, log)
+            .await?;
+        self.with_outcome(entry).await
+    }
+
+    /// The entry that `call` is about, for a reader who may see it. The call is logged.
+    pub(super) async fn entry_for(
+        &self,
+        peer: &Peer,
+        credentials: &Credentials,
+        call: &'static str,
+        by: Result<LogIndex, DecisionId>,
+        log: &str,
+    ) -> Result<ReadEntry, GateError> {
         let what = match by {
             Ok(index) => ("log_index", Some(index.to_string())),
             Err(decision) => ("decision_id", Some(decision.to_string())),
         };
         let (sieve, _) = self
-            .admit_reader(
-                peer,
-                credentials,
-                "GetEntry",
-                EntryFilter::default(),
-                [what],
-            )
+            .admit_reader(peer, credentials, call, EntryFilter::default(), [what])
             .await?;
         let missing = GateError::NotFound("there is no such entry, or it is not for this reader");
         if !log.is_empty() && log != self.log.name() {
@@ -345,14 +354,10 @@ impl Gate {
         .await
         .map_err(|_| GateError::Internal("reading ended early"))?
         .map_err(unreadable)?;
-        match kept
-            .map(|kept| self.sift(&sieve, kept))
+        kept.map(|kept| self.sift(&sieve, kept))
             .transpose()?
             .flatten()
-        {
-            Some(entry) => self.with_outcome(entry).await,
-            None => Err(missing),
-        }
+            .ok_or(missing)
     }
 
     async fn admit_reader<const N: usize>(
@@ -491,7 +496,7 @@ async fn deliver(send: &mpsc::Sender<Found>, found: Found) -> bool {
     )
 }
 
-fn unreadable<E: std::fmt::Display>(error: E) -> GateError {
+pub(super) fn unreadable<E: std::fmt::Display>(error: E) -> GateError {
     tracing::error!(%error, "the access log can't be read");
     GateError::Internal("the access log can't be read")
 }

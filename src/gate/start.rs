@@ -75,6 +75,27 @@ pub enum StartError {
         /// Entries that the store has applied.
         store: u64,
     },
+    /// The log was rewritten or replaced.
+    #[error(
+        "the first {size} entries of the access log are not those that the store was told of: the log was replaced or rewritten"
+    )]
+    AnotherLog {
+        /// Up to where the store knows the log.
+        size: u64,
+    },
+    /// The store is an older copy, in which codes that were used are not.
+    #[error(
+        "the store is older than the access log: it has made {store} writes for second factors, the log knows {log}; restore both from one backup"
+    )]
+    StoreForgot {
+        /// Writes that the log knows.
+        log: u64,
+        /// Writes that the store made.
+        store: u64,
+    },
+    /// The process is ending.
+    #[error("the start was interrupted")]
+    Interrupted,
     /// The store is an older copy.
     #[error(
         "the store is older than the access log: it knows {store} starts, the log {log}; restore both from one backup"
@@ -93,6 +114,8 @@ struct Replay {
     changes: Vec<(LogIndex, StoredChange)>,
     /// The newest number of a start.
     starts: u64,
+    /// The newest number of a write for second factors.
+    factor_writes: u64,
 }
 
 impl Gate {
@@ -121,6 +144,20 @@ impl Gate {
                 log: log.len(),
                 store: applied,
             });
+        }
+        if let Some((size, root)) = store.kept_checkpoint().await? {
+            let reader = log.clone();
+            let found = tokio::task::spawn_blocking(move || reader.root_at(size)).await;
+            match found.map_err(|_| StartError::Interrupted)?? {
+                None => {
+                    return Err(StartError::LogOlderThanStore {
+                        log: log.len(),
+                        store: size,
+                    });
+                }
+                Some(found) if found != root => return Err(StartError::AnotherLog { size }),
+                Some(_) => {}
+            }
         }
         let gate = Arc::new(Self {
             counters: Counters::new(),
@@ -152,6 +189,13 @@ impl Gate {
             return Err(StartError::StoreOlderThanLog {
                 log: replay.starts,
                 store: known_starts,
+            });
+        }
+        let known_writes = gate.store.factor_writes().await?;
+        if known_writes < replay.factor_writes {
+            return Err(StartError::StoreForgot {
+                log: replay.factor_writes,
+                store: known_writes,
             });
         }
         gate.store.apply(&replay.changes, gate.log.len()).await?;
@@ -193,6 +237,7 @@ impl Gate {
             if entry.kind == i32::from(EntryKind::DaemonStart) {
                 replay.starts = replay.starts.max(start_number(&entry));
             }
+            replay.factor_writes = replay.factor_writes.max(entry.store_writes);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }
@@ -291,6 +336,13 @@ impl Gate {
         {
             tracing::error!("the access log was not closed");
         }
+        // The last one was signed when the log was closed.
+        if tokio::time::timeout(STORE_PATIENCE, self.keep_checkpoint())
+            .await
+            .is_err()
+        {
+            tracing::warn!("the store was not told of the last checkpoint");
+        }
         self.store.close().await;
     }
 
@@ -322,7 +374,7 @@ fn start_number(entry: &StoredEntry) -> u64 {
         .unwrap_or(0)
 }
 
-fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
+pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     StoredEntry {
         time_us: now.micros(),
         kind: kind.into(),

@@ -332,6 +332,16 @@ impl Catalog {
         }
     }
 
+    /// Reads a closed segment to its end, past what is kept of it in memory.
+    pub(super) fn scrub(&self, span: &SegmentSpan) -> Result<(), ReadError> {
+        let closed = Closed {
+            first_index: span.first,
+            next_first: span.next,
+            times: Times::ALL,
+        };
+        read_closed(&self.directory, closed).map(drop)
+    }
+
     fn load(&self, closed: Closed) -> Result<Arc<Segment>, ReadError> {
         {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);

@@ -11,7 +11,7 @@
 
 use std::fmt;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Read as _};
 use std::ops::Range;
 use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -280,6 +280,66 @@ pub(super) fn publish_segment(
     disk.sync_directory(directory)
         .map_err(at(Step::Sync, directory))?;
     Ok(file)
+}
+
+/// Writes a new file of an export, and the directories above it that are missing. It is not durable before
+/// [`sync_volume`]: a sync for each of thousands would take minutes.
+pub(super) fn write_aside(path: &Path, content: &[u8]) -> Result<(), DiskError> {
+    use std::io::Write as _;
+    if let Some(parent) = path.parent() {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(DIRECTORY_MODE)
+            .create(parent)
+            .map_err(at(Step::Create, parent))?;
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path)
+        .map_err(at(Step::Create, path))?;
+    file.write_all(content).map_err(at(Step::Write, path))
+}
+
+/// Makes all durable that was written to the volume of `directory`.
+pub(super) fn sync_volume(directory: &Path) -> Result<(), DiskError> {
+    let opened = File::open(directory).map_err(at(Step::Open, directory))?;
+    rustix::fs::syncfs(opened)
+        .map_err(io::Error::from)
+        .map_err(at(Step::Sync, directory))
+}
+
+/// Puts a small file in the place of the one at `path`, in `directory`: whoever reads finds the old content or the new,
+/// whole, also after the power failed.
+pub(super) fn replace(
+    disk: &dyn Disk,
+    directory: &Path,
+    path: &Path,
+    content: &[u8],
+) -> Result<(), DiskError> {
+    let new = path.with_added_extension("new");
+    let file = disk.create(&new).map_err(at(Step::Create, &new))?;
+    file.write_at(content, 0).map_err(at(Step::Write, &new))?;
+    file.sync_all().map_err(at(Step::Sync, &new))?;
+    disk.rename(&new, path).map_err(at(Step::Rename, path))?;
+    disk.sync_directory(directory)
+        .map_err(at(Step::Sync, directory))
+}
+
+/// Reads a file of at most `bytes_max`; `None` when there is none.
+pub(super) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>, DiskError> {
+    let failed = at(Step::Read, path);
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut bytes = Vec::new();
+    match file.take(bytes_max).read_to_end(&mut bytes) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// Copies `range` of `source` into a new file beside the segments and makes it durable.

@@ -9,8 +9,9 @@ pub(super) type Hash = [u8; 32];
 /// The most peaks a tree of 64-bit size has.
 pub(super) const PEAKS_MAX: usize = 64;
 
-/// RFC 6962: `SHA-256(0x00 || bytes)`.
-pub(super) fn leaf_hash(bytes: &[u8]) -> Hash {
+/// The leaf of a stored entry (RFC 6962, section 2.1): `SHA-256(0x00 || bytes)`.
+#[must_use]
+pub fn leaf_hash(bytes: &[u8]) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([0]);
     hasher.update(bytes);
@@ -18,12 +19,17 @@ pub(super) fn leaf_hash(bytes: &[u8]) -> Hash {
 }
 
 /// RFC 6962: `SHA-256(0x01 || left || right)`.
-fn node_hash(left: &Hash, right: &Hash) -> Hash {
+pub(super) fn node_hash(left: &Hash, right: &Hash) -> Hash {
     let mut hasher = Sha256::new();
     hasher.update([1]);
     hasher.update(left);
     hasher.update(right);
     hasher.finalize().into()
+}
+
+/// The root of the tree without leaves: the hash of nothing.
+pub(super) fn empty_root() -> Hash {
+    Sha256::new().finalize().into()
 }
 
 /// The tree of the first `size` entries.
@@ -41,7 +47,6 @@ impl CompactRange {
         fits.then_some(Self { size, peaks })
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "checkpoints tell it"))]
     pub(super) fn size(&self) -> u64 {
         self.size
     }
@@ -52,25 +57,35 @@ impl CompactRange {
 
     /// Adds the next leaf.
     pub(super) fn push(&mut self, leaf: Hash) {
+        self.push_telling(leaf, |_, _| ());
+    }
+
+    /// Adds the next leaf, and tells the height and the root of each complete subtree that ends with it; the leaf is the
+    /// first.
+    pub(super) fn push_telling(&mut self, leaf: Hash, mut told: impl FnMut(u32, &Hash)) {
         let mut hash = leaf;
         let mut size = self.size;
-        while size & 1 == 1 {
+        told(0, &hash);
+        for height in 1.. {
+            if size & 1 == 0 {
+                break;
+            }
             if let Some(left) = self.peaks.pop() {
                 hash = node_hash(&left, &hash);
             }
             size >>= 1;
+            told(height, &hash);
         }
         self.peaks.push(hash);
         self.size = self.size.saturating_add(1);
     }
 
     /// The Merkle tree hash; of the empty tree, the hash of nothing.
-    #[cfg_attr(not(test), expect(dead_code, reason = "checkpoints sign it"))]
     pub(super) fn root(&self) -> Hash {
         let mut peaks = self.peaks.iter().rev();
         match peaks.next() {
             Some(last) => peaks.fold(*last, |right, left| node_hash(left, &right)),
-            None => Sha256::new().finalize().into(),
+            None => empty_root(),
         }
     }
 }
@@ -96,7 +111,7 @@ pub(super) mod tests {
     }
 
     /// The leaves of Certificate Transparency's own tests.
-    fn known_leaves() -> Vec<Vec<u8>> {
+    pub(crate) fn known_leaves() -> Vec<Vec<u8>> {
         [
             "",
             "00",

@@ -8,6 +8,9 @@
 //! |---|---|
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
+//! | `evidence` | checkpoints and proofs for those who don't trust the daemon |
+//! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
+//! | `note` | signed notes, checkpoints and their keys |
 //! | `footing` | is the segment still there, and how much space is left |
 //! | `queue` | from callers to the writer; what callers wait on |
 //! | `writer` | the thread: batch, write, sync, wake |
@@ -16,6 +19,10 @@
 //! | `catalog` | where entries lie |
 //! | `merkle` | leaf hashes and the tree |
 //! | `note` | checkpoints, signed; keys that verify them |
+//! | `tree` | the tree's hashes as files |
+//! | `proof` | that an entry is in the log, that an older log is a prefix |
+//! | `verify` | a log from its bytes alone |
+//! | `tiles` | a log as files for others' tools |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -24,16 +31,22 @@
 mod catalog;
 mod durable;
 mod error;
+mod evidence;
 mod footing;
+mod keeper;
 mod merkle;
 mod note;
 mod open;
+mod proof;
 mod queue;
 mod read;
 mod scan;
 mod segment;
 #[cfg(test)]
 mod tests;
+mod tiles;
+mod tree;
+mod verify;
 mod writer;
 
 use std::fs::File;
@@ -46,20 +59,31 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 pub use error::{AppendError, OpenError, ReadError};
+pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
+pub use keeper::Signed;
+pub use merkle::leaf_hash;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
 };
+pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentSpan};
+pub use tiles::{ExportError, export as export_tiles};
+pub use verify::{
+    DisposedRange, Finding, Progress, Verified, VerifyError, VerifyOptions, Wrong, verify,
+};
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
 use durable::RealDisk;
+use evidence::Evidence;
+use keeper::Bell;
 use queue::Queue;
+use zeroize::Zeroizing;
 
 /// Where a log is and how much it takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct LogConfig {
     /// The directory of the segments; nothing else belongs there.
     pub directory: PathBuf,
@@ -71,13 +95,33 @@ pub struct LogConfig {
     pub deadline: Duration,
     /// When operators are warned of little space, and when nothing is written any more.
     pub space: SpaceTiers,
+    /// Signs the log's checkpoints: an Ed25519 seed (RFC 8032) that is kept elsewhere.
+    pub signing_seed: SigningSeed,
+}
+
+/// The seed of the key that signs a log's checkpoints. Wiped when dropped; not printed.
+#[derive(Clone)]
+pub struct SigningSeed(Zeroizing<[u8; 32]>);
+
+impl SigningSeed {
+    /// From its bytes.
+    #[must_use]
+    pub fn new(seed: &[u8; 32]) -> Self {
+        Self(Zeroizing::new(*seed))
+    }
+}
+
+impl std::fmt::Debug for SigningSeed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningSeed")
+    }
 }
 
 impl LogConfig {
     /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s, a warning below 1 GiB of free
     /// space, nothing written below 128 MiB.
     #[must_use]
-    pub fn new(directory: PathBuf) -> Self {
+    pub fn new(directory: PathBuf, signing_seed: SigningSeed) -> Self {
         Self {
             directory,
             segment_bytes: 64 << 20,
@@ -87,6 +131,7 @@ impl LogConfig {
                 warn_below: 1 << 30,
                 refuse_below: 128 << 20,
             },
+            signing_seed,
         }
     }
 }
@@ -133,6 +178,9 @@ pub enum LogHealth {
     Writing,
     /// The disk is full, read-only or gone, as the text says. It is tried again with each append, and four times a second without.
     Refusing(String),
+    /// What was durable is not what was written, as the text says. Nothing is written but what the log has to say of it, until
+    /// an operator has mended it and started anew.
+    Damaged(String),
     /// What the disk holds is not known any more (a sync failed, as the text says). The process must exit with code 74; the
     /// next start finds out.
     Failed(String),
@@ -196,8 +244,17 @@ struct Shared {
     queue: Arc<Queue>,
     state: watch::Sender<LogState>,
     followers: Followers,
-    /// The writer's thread, and the lock that is held for as long as it may write.
-    running: Mutex<Option<(JoinHandle<()>, File)>>,
+    evidence: Evidence,
+    running: Mutex<Option<Running>>,
+}
+
+/// The threads, and the lock that is held for as long as they may write.
+#[derive(Debug)]
+struct Running {
+    writer: JoinHandle<()>,
+    keeper: JoinHandle<()>,
+    bell: Arc<Bell>,
+    _lock: File,
 }
 
 impl AccessLog {
@@ -214,8 +271,8 @@ impl AccessLog {
         catalog: Arc<Catalog>,
         queue: Arc<Queue>,
         (state, followers): (watch::Sender<LogState>, Followers),
-        thread: JoinHandle<()>,
-        lock: File,
+        evidence: Evidence,
+        running: Running,
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -223,7 +280,8 @@ impl AccessLog {
                 queue,
                 state,
                 followers,
-                running: Mutex::new(Some((thread, lock))),
+                evidence,
+                running: Mutex::new(Some(running)),
             }),
         }
     }
@@ -300,10 +358,12 @@ impl Shared {
     fn close(&self) {
         self.queue.close("it was closed");
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((thread, lock)) = running.take() {
+        if let Some(running) = running.take() {
             // A panic of the writer has been told as a failed state already.
-            let _ = thread.join();
-            drop(lock);
+            let _ = running.writer.join();
+            // Only now: its last checkpoint is of all that was written.
+            running.bell.ring();
+            let _ = running.keeper.join();
         }
     }
 }

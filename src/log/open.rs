@@ -10,13 +10,18 @@ use uuid::Uuid;
 use super::catalog::{self, Catalog, Closed, Segment};
 use super::durable::{self, Disk, Step};
 use super::error::OpenError;
-use super::footing::Footing;
+use super::footing::{Damage, Footing};
+use super::keeper::{Bell, Keeper};
 use super::merkle::CompactRange;
+use super::note::SigningKey;
 use super::queue::Queue;
+use super::read::LogReader;
 use super::scan::{self, ScanError, Tail};
 use super::segment::{self, HEADER_BYTES, Header, Times};
 use super::writer::{self, Scratch, Writer};
-use super::{AccessLog, Followers, LogConfig, LogHealth, LogState, Opened, TornTail};
+use super::{
+    AccessLog, Evidence, Followers, LogConfig, LogHealth, LogState, Opened, Running, TornTail,
+};
 use crate::domain::ids::Name;
 
 /// Smaller segments are made this large.
@@ -93,6 +98,16 @@ pub(super) fn open(
         .filter(|times| *times != Times::NONE)
         .map(|times| writer::day_of(times.latest));
     let catalog = Arc::new(found.into_catalog(directory));
+    let key =
+        SigningKey::new(&header.name, &config.signing_seed.0).map_err(|_| OpenError::Name {
+            name: header.name.clone(),
+        })?;
+    let reader = LogReader::new(Arc::clone(&catalog));
+    let keeper = Keeper::open(Arc::clone(&disk), directory, reader, key, &tree)?;
+    let evidence = Evidence {
+        signed: keeper.signed().subscribe(),
+        nodes: keeper.nodes(),
+    };
     let room = writer::usable(segment_bytes).saturating_sub(HEADER_BYTES as u64);
     let room = usize::try_from(room).unwrap_or(usize::MAX);
     let queue = Arc::new(Queue::new(config.queue_entries, room, config.deadline));
@@ -102,6 +117,8 @@ pub(super) fn open(
         warning: None,
     });
     let followers = Followers::default();
+    let told_tree = Arc::new(Mutex::new(tree.clone()));
+    let damage = Arc::new(Damage::default());
     let writer = Writer {
         disk,
         directory: directory.to_owned(),
@@ -117,18 +134,31 @@ pub(super) fn open(
         end,
         next_index,
         next_batch,
-        told_tree: Arc::new(Mutex::new(tree.clone())),
+        told_tree: Arc::clone(&told_tree),
         tree,
-        footing: Footing::new(config.space),
+        footing: Footing::new(config.space, Arc::clone(&damage)),
         day,
         scratch: Scratch::default(),
     };
-    let thread = std::thread::Builder::new()
-        .name("access-log".to_owned())
+    let bell = Arc::new(Bell::default());
+    let rung = Arc::clone(&bell);
+    let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
+    let failed = |source| OpenError::io(directory, source);
+    let keeper = thread("log-keeper")
+        .spawn(move || keeper.run(&rung, &told_tree, &damage))
+        .map_err(failed)?;
+    let writer = thread("access-log")
         .spawn(move || writer.run())
-        .map_err(|source| OpenError::io(directory, source))?;
+        .inspect_err(|_| bell.ring())
+        .map_err(failed)?;
+    let running = Running {
+        writer,
+        keeper,
+        bell,
+        _lock: lock,
+    };
     Ok(Opened {
-        log: AccessLog::new(catalog, queue, (state, followers), thread, lock),
+        log: AccessLog::new(catalog, queue, (state, followers), evidence, running),
         created,
         torn_tail,
     })
@@ -296,7 +326,7 @@ fn take_up(directory: &Path, segments: &[u64]) -> Result<Found, OpenError> {
 }
 
 /// What is wrong with a segment that follows the one with header `before`.
-fn breach(first_index: u64, header: &Header, before: Option<&Header>) -> Option<String> {
+pub(super) fn breach(first_index: u64, header: &Header, before: Option<&Header>) -> Option<String> {
     let previous = before.map(|before| before.first_index);
     if header.first_index != first_index {
         return Some(format!("it is the segment of index {}", header.first_index));

@@ -103,6 +103,11 @@ impl LogReader {
         self.catalog.segments()
     }
 
+    /// Reads a closed segment to its end: every frame must be whole, and lead to the tree that the next one goes on from.
+    pub(super) fn scrub(&self, span: &SegmentSpan) -> Result<(), ReadError> {
+        self.catalog.scrub(span)
+    }
+
     /// The entry at `index`; `None` beyond the end.
     ///
     /// # Errors

@@ -65,20 +65,20 @@ impl<'a> Window<'a> {
 }
 
 /// The frames of one segment in order, up to the first place that doesn't continue them.
-struct Walk<'a> {
+pub(super) struct Walk<'a> {
     window: Window<'a>,
     seed: u32,
     /// Where the next frame starts.
-    offset: u64,
-    next_index: u64,
+    pub(super) offset: u64,
+    pub(super) next_index: u64,
     /// The number that the next frame's batch must have.
-    batch: u64,
+    pub(super) batch: u64,
     /// Why the walk ended.
-    stopped: &'static str,
+    pub(super) stopped: &'static str,
 }
 
 impl<'a> Walk<'a> {
-    fn new(file: &'a File, header: &Header) -> io::Result<Self> {
+    pub(super) fn new(file: &'a File, header: &Header) -> io::Result<Self> {
         Ok(Self {
             window: Window::new(file)?,
             seed: header.seed(),
@@ -89,7 +89,7 @@ impl<'a> Walk<'a> {
         })
     }
 
-    fn next(&mut self) -> io::Result<Option<(u64, Frame<'_>)>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Frame<'_>)>> {
         let bytes = self.window.at(self.offset, FRAME_MAX_BYTES)?;
         let frame = match segment::parse(bytes, self.seed) {
             Parsed::Frame(frame) => frame,

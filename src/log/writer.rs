@@ -34,8 +34,20 @@ const BUFFER_KEPT_BYTES: usize = 8 << 20;
 enum Trouble {
     /// It passes: the disk holds what it held before.
     Refused(String),
+    /// It doesn't pass: what was durable is not what was written.
+    Damaged(String),
     /// Nobody can know what the disk holds.
     Failed(String),
+}
+
+impl Trouble {
+    /// What waiters are told.
+    fn error(&self) -> AppendError {
+        match self {
+            Self::Refused(why) | Self::Damaged(why) => AppendError::Refused(why.clone()),
+            Self::Failed(why) => AppendError::Stopped(why.clone()),
+        }
+    }
 }
 
 impl From<DiskError> for Trouble {
@@ -150,16 +162,21 @@ impl Writer {
             };
             match outcome {
                 Ok(()) => self.tell(LogHealth::Writing),
-                Err(Trouble::Refused(why)) => {
-                    self.refuse(&mut units, &AppendError::Refused(why.clone()));
-                    self.tell(LogHealth::Refusing(why));
-                }
-                Err(Trouble::Failed(why)) => {
-                    self.queue.close(&why);
-                    self.tell(LogHealth::Failed(why.clone()));
-                    self.refuse(&mut units, &AppendError::Stopped(why.clone()));
-                    self.queue.fail(&why);
-                    break;
+                Err(trouble) => {
+                    let error = trouble.error();
+                    match trouble {
+                        Trouble::Refused(why) => self.tell(LogHealth::Refusing(why)),
+                        Trouble::Damaged(why) => self.tell(LogHealth::Damaged(why)),
+                        Trouble::Failed(why) => {
+                            self.footing.failed(&why);
+                            self.queue.close(&why);
+                            self.tell(LogHealth::Failed(why.clone()));
+                            self.refuse(&mut units, &error);
+                            self.queue.fail(&why);
+                            break;
+                        }
+                    }
+                    self.refuse(&mut units, &error);
                 }
             }
         }
@@ -169,10 +186,10 @@ impl Writer {
     /// Writes `units` in order, in as many batches as there are segments to fill. On firm ground all of them; with little
     /// space the log's own words alone.
     fn write_units(&mut self, units: &mut Vec<Unit>) -> Result<(), Trouble> {
-        let why = match self.footing.ground() {
-            Ground::Firm => None,
-            Ground::Gone(why) => return Err(Trouble::Refused(why.clone())),
-            Ground::Low(why) => Some(why.clone()),
+        let shaky = match self.ground() {
+            Ok(()) => None,
+            Err(trouble) if self.footing.takes_own_words() => Some(trouble),
+            Err(trouble) => return Err(trouble),
         };
         let mut rest = std::mem::take(units).into_iter();
         while let Some(unit) = rest.next() {
@@ -185,39 +202,48 @@ impl Writer {
                 return Err(trouble);
             }
             if unit.reserved {
-                self.write_reserved(unit)?;
-                continue;
-            }
-            let made = match &why {
-                Some(why) => Err(Trouble::Refused(why.clone())),
-                None if self.wants_another_segment(&unit) => self.roll(),
-                None => Ok(()),
-            };
-            match made {
-                Ok(()) => self.take_up(unit),
-                Err(Trouble::Refused(why)) => {
-                    // What was taken up before is written: its write was not what failed.
-                    let refused = AppendError::Refused(why.clone());
-                    let _ = unit.answer.send(Err(refused.clone()));
-                    for unit in rest {
-                        if unit.reserved {
-                            self.write_reserved(unit)?;
-                        } else {
-                            let _ = unit.answer.send(Err(refused.clone()));
-                        }
-                    }
-                    self.flush()?;
-                    return Err(Trouble::Refused(why));
-                }
-                Err(trouble) => {
-                    units.push(unit);
+                if let Err(trouble) = self.write_reserved(unit) {
                     units.extend(rest);
                     return Err(trouble);
                 }
+                continue;
             }
+            if let Some(trouble) = &shaky {
+                let _ = unit.answer.send(Err(trouble.error()));
+                continue;
+            }
+            let made = if self.wants_another_segment(&unit) {
+                self.roll()
+            } else {
+                Ok(())
+            };
+            if let Err(trouble) = made {
+                let error = trouble.error();
+                let _ = unit.answer.send(Err(error.clone()));
+                for unit in rest {
+                    // No other segment can be made, yet there is room for the log's own words in this one.
+                    if unit.reserved && matches!(trouble, Trouble::Refused(_)) {
+                        self.write_reserved(unit)?;
+                    } else {
+                        let _ = unit.answer.send(Err(error.clone()));
+                    }
+                }
+                return Err(trouble);
+            }
+            self.take_up(unit);
         }
         self.flush()?;
-        why.map_or(Ok(()), |why| Err(Trouble::Refused(why)))
+        shaky.map_or(Ok(()), Err)
+    }
+
+    /// Whether entries can be written, as the last look found.
+    fn ground(&self) -> Result<(), Trouble> {
+        match self.footing.ground() {
+            Ground::Firm => Ok(()),
+            Ground::Low(why) | Ground::Gone(why) => Err(Trouble::Refused(why.clone())),
+            Ground::Damaged(why) => Err(Trouble::Damaged(why.clone())),
+            Ground::Failed(why) => Err(Trouble::Failed(why.clone())),
+        }
     }
 
     fn take_up(&mut self, unit: Unit) {
@@ -405,10 +431,7 @@ impl Writer {
 
     /// Does what was refused once more, so that service resumes without anybody having to append first.
     fn try_again(&mut self) -> Result<(), Trouble> {
-        match self.footing.ground() {
-            Ground::Firm => {}
-            Ground::Low(why) | Ground::Gone(why) => return Err(Trouble::Refused(why.clone())),
-        }
+        self.ground()?;
         if self.scratch.roll_refused {
             return self.roll();
         }

@@ -23,7 +23,7 @@ use crate::domain::ids::Name;
 use crate::domain::time::Clock;
 use crate::gate::{Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
-use crate::log::{AccessLog, LogConfig, LogHealth, OpenError};
+use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
 use crate::store::{Store, StoreError};
@@ -85,7 +85,10 @@ impl ServeError {
             Self::Pack(_) | Self::Tls { .. } | Self::Keyring(_) => 78,
             Self::Log(error) => error.exit_code(),
             Self::Start(
-                StartError::LogOlderThanStore { .. } | StartError::StoreOlderThanLog { .. },
+                StartError::LogOlderThanStore { .. }
+                | StartError::StoreOlderThanLog { .. }
+                | StartError::StoreForgot { .. }
+                | StartError::AnotherLog { .. },
             ) => 65,
             Self::Store(_) | Self::Start(_) => 72,
             Self::Listen { .. } => 69,
@@ -135,7 +138,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         segment_bytes: config.log_segment_bytes,
         deadline: config.log_deadline,
         space: config.log_space,
-        ..LogConfig::new(config.data.join("log"))
+        ..LogConfig::new(
+            config.data.join("log"),
+            SigningSeed::new(keyring.log_signing.expose()),
+        )
     };
     let name = format!(
         "{}/log/{}",
@@ -202,6 +208,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         stopping.clone(),
     ));
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
+    let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
     tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, "serving");
     Ok(Running {
@@ -209,7 +216,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: vec![serving, pages, tidying, watching],
+        servers: vec![serving, pages, tidying, minding, watching],
     })
 }
 

@@ -3,11 +3,12 @@
 
 use std::fmt;
 
-use sqlx::Row;
 use sqlx::error::ErrorKind;
+use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::error::StoreError;
+use super::marks::{mark, set_mark};
 use super::{Store, from_stored, to_stored};
 
 /// What a person proves themselves with. Prints nothing of it.
@@ -125,13 +126,12 @@ impl Store {
         Ok(())
     }
 
-    /// Counts a try as a failure and returns how many there are in a row, this one included. Durable when it returns, so
-    /// that whoever looks at the code afterwards can be killed without the try being forgotten; [`Self::spend_step`] takes
-    /// it back.
+    /// Counts a try as a failure. Durable when it returns, so that whoever looks at the code afterwards can be killed without
+    /// the try being forgotten; [`Self::spend_step`] takes it back.
     ///
     /// # Errors
     /// [`StoreError::NoSuchSecondFactor`]. On any error the code must not be looked at.
-    pub async fn charge_second_factor(&self, id: Uuid) -> Result<u32, StoreError> {
+    pub async fn charge_second_factor(&self, id: Uuid) -> Result<Charge, StoreError> {
         // A transaction and no `RETURNING`: of a statement that returns rows, sqlx hands over the first before the commit
         // is known to have succeeded.
         let mut change = self.change().await?;
@@ -151,27 +151,62 @@ impl Store {
             .bind(id.as_bytes().as_slice())
             .fetch_one(&mut *change)
             .await?;
+        let writes = count_write(&mut change).await?;
         change.commit().await?;
-        read_failures(failures)
+        Ok(Charge {
+            failures: read_failures(failures)?,
+            writes,
+        })
     }
 
-    /// Spends a step whose code was right, and sets the failures to none. True only if the step is newer than every one
-    /// spent before: of many parallel uses of one code exactly one is told so. Durable when it returns; only then may
-    /// success be told.
+    /// Spends a step whose code was right, and sets the failures to none. `Some` only if the step is newer than every one
+    /// spent before: of many parallel uses of one code exactly one is told so. It is the number of this write. Durable when
+    /// it returns; only then may success be told.
     ///
     /// # Errors
     /// When the store can't be written. The step may then be spent or not, and the code must count as wrong.
-    pub async fn spend_step(&self, id: Uuid, step: u64) -> Result<bool, StoreError> {
+    pub async fn spend_step(&self, id: Uuid, step: u64) -> Result<Option<u64>, StoreError> {
+        let mut change = self.change().await?;
         let spent = sqlx::query(
             "UPDATE second_factors SET last_step = ?2, failures = 0
              WHERE id = ?1 AND (last_step IS NULL OR last_step < ?2)",
         )
         .bind(id.as_bytes().as_slice())
         .bind(to_stored(step)?)
-        .execute(&self.writer)
+        .execute(&mut *change)
         .await?;
-        Ok(spent.rows_affected() == 1)
+        if spent.rows_affected() != 1 {
+            return Ok(None);
+        }
+        let writes = count_write(&mut change).await?;
+        change.commit().await?;
+        Ok(Some(writes))
     }
+
+    /// How often second factors were charged or steps spent, of all people.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn factor_writes(&self) -> Result<u64, StoreError> {
+        self.read_mark(FACTOR_WRITES).await
+    }
+}
+
+/// A try that was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Charge {
+    /// Failures in a row, this try included.
+    pub failures: u32,
+    /// The number of this write, of all that the store made for second factors.
+    pub writes: u64,
+}
+
+const FACTOR_WRITES: &str = "factor_writes";
+
+async fn count_write(change: &mut Transaction<'static, Sqlite>) -> Result<u64, StoreError> {
+    let writes = mark(change, FACTOR_WRITES).await?.saturating_add(1);
+    set_mark(change, FACTOR_WRITES, writes).await?;
+    Ok(writes)
 }
 
 fn read_failures(stored: i64) -> Result<u32, StoreError> {
@@ -252,7 +287,7 @@ mod tests {
             store.charge_second_factor(FACTOR).await,
             Err(StoreError::NoSuchSecondFactor)
         ));
-        assert!(!store.spend_step(FACTOR, 1).await.unwrap());
+        assert!(store.spend_step(FACTOR, 1).await.unwrap().is_none());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -261,16 +296,16 @@ mod tests {
         let mut uses = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
-            uses.spawn(async move { store.spend_step(FACTOR, 1_000).await.unwrap() });
+            uses.spawn(async move { store.spend_step(FACTOR, 1_000).await.unwrap().is_some() });
         }
         let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
         assert_eq!(wins, 1);
         // Read by another connection while the first store was never closed: nothing hangs on an orderly end.
         let again = Store::open(&path).await.unwrap();
-        assert!(!again.spend_step(FACTOR, 1_000).await.unwrap());
-        assert!(!again.spend_step(FACTOR, 999).await.unwrap());
+        assert!(again.spend_step(FACTOR, 1_000).await.unwrap().is_none());
+        assert!(again.spend_step(FACTOR, 999).await.unwrap().is_none());
         assert_eq!(factor(&again).await.last_step, Some(1_000));
-        assert!(again.spend_step(FACTOR, 1_001).await.unwrap());
+        assert!(again.spend_step(FACTOR, 1_001).await.unwrap().is_some());
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -279,13 +314,16 @@ mod tests {
         let mut tries = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
-            tries.spawn(async move { store.charge_second_factor(FACTOR).await.unwrap() });
+            tries.spawn(async move { store.charge_second_factor(FACTOR).await.unwrap().failures });
         }
         let mut counts = tries.join_all().await;
         counts.sort_unstable();
         assert_eq!(counts, (1..=50).collect::<Vec<u32>>());
         let again = Store::open(&path).await.unwrap();
-        assert_eq!(again.charge_second_factor(FACTOR).await.unwrap(), 51);
+        assert_eq!(
+            again.charge_second_factor(FACTOR).await.unwrap().failures,
+            51
+        );
     }
 
     #[tokio::test]
@@ -297,7 +335,7 @@ mod tests {
         }
         let before = factor(&store).await.failures;
         assert_eq!(
-            store.charge_second_factor(FACTOR).await.unwrap(),
+            store.charge_second_factor(FACTOR).await.unwrap().failures,
             before + 1
         );
     }
@@ -305,20 +343,23 @@ mod tests {
     #[tokio::test]
     async fn only_a_spent_step_ends_a_row_of_failures() {
         let (_directory, _, store) = enrolled().await;
-        assert!(store.spend_step(FACTOR, 10).await.unwrap());
+        assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
         for expected in 1..=3 {
-            assert_eq!(store.charge_second_factor(FACTOR).await.unwrap(), expected);
+            assert_eq!(
+                store.charge_second_factor(FACTOR).await.unwrap().failures,
+                expected
+            );
         }
-        assert!(!store.spend_step(FACTOR, 10).await.unwrap());
+        assert!(store.spend_step(FACTOR, 10).await.unwrap().is_none());
         assert_eq!(factor(&store).await.failures, 3);
-        assert!(store.spend_step(FACTOR, 11).await.unwrap());
+        assert!(store.spend_step(FACTOR, 11).await.unwrap().is_some());
         assert_eq!(factor(&store).await.failures, 0);
     }
 
     #[tokio::test]
     async fn sealing_anew_forgets_neither_spent_steps_nor_failures() {
         let (_directory, _, store) = enrolled().await;
-        assert!(store.spend_step(FACTOR, 10).await.unwrap());
+        assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
         store.charge_second_factor(FACTOR).await.unwrap();
         store.put_second_factor("p", FACTOR, b"anew").await.unwrap();
         let kept = factor(&store).await;
@@ -328,7 +369,10 @@ mod tests {
         store.put_second_factor("p", other, b"other").await.unwrap();
         let new = factor(&store).await;
         assert_eq!((new.id, new.last_step, new.failures), (other, None, 0));
-        assert!(!store.spend_step(FACTOR, 11).await.unwrap(), "it is gone");
+        assert!(
+            store.spend_step(FACTOR, 11).await.unwrap().is_none(),
+            "it is gone"
+        );
     }
 
     #[tokio::test]

@@ -74,7 +74,43 @@ impl Store {
         self.read_mark("applied").await
     }
 
-    async fn read_mark(&self, what: &'static str) -> Result<u64, StoreError> {
+    /// Remembers a checkpoint of the log: how many entries, and the root of their tree.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn keep_checkpoint(&self, size: u64, root: &[u8; 32]) -> Result<(), StoreError> {
+        let mut change = self.change().await?;
+        sqlx::query(
+            "INSERT INTO checkpoint (only, size, root) VALUES (1, ?1, ?2)
+             ON CONFLICT (only) DO UPDATE SET size = excluded.size, root = excluded.root
+             WHERE excluded.size > size",
+        )
+        .bind(to_stored(size)?)
+        .bind(root.as_slice())
+        .execute(&mut *change)
+        .await?;
+        Ok(change.commit().await?)
+    }
+
+    /// The newest checkpoint that was kept.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn kept_checkpoint(&self) -> Result<Option<(u64, [u8; 32])>, StoreError> {
+        let kept: Option<(i64, Vec<u8>)> =
+            sqlx::query_as("SELECT size, root FROM checkpoint WHERE only = 1")
+                .fetch_optional(&self.readers)
+                .await?;
+        let Some((size, root)) = kept else {
+            return Ok(None);
+        };
+        let root = root
+            .try_into()
+            .map_err(|_| StoreError::Damaged("a checkpoint's root".to_owned()))?;
+        Ok(Some((from_stored(size)?, root)))
+    }
+
+    pub(super) async fn read_mark(&self, what: &'static str) -> Result<u64, StoreError> {
         let value = sqlx::query_scalar("SELECT value FROM marks WHERE what = ?1")
             .bind(what)
             .fetch_one(&self.readers)
@@ -130,6 +166,17 @@ mod tests {
             Err(StoreError::Bound { .. })
         ));
         store.bind_log("log-a").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_is_kept_until_a_larger_one_comes() {
+        let (_directory, path, store) = fresh().await;
+        assert_eq!(store.kept_checkpoint().await.unwrap(), None);
+        store.keep_checkpoint(7, &[7; 32]).await.unwrap();
+        store.keep_checkpoint(6, &[6; 32]).await.unwrap();
+        store.close().await;
+        let store = Store::open(&path).await.unwrap();
+        assert_eq!(store.kept_checkpoint().await.unwrap(), Some((7, [7; 32])));
     }
 
     #[tokio::test]

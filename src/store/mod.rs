@@ -25,7 +25,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
-pub use credentials::{Credential, SecondFactor};
+pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
 
 use crate::files;

@@ -7,7 +7,7 @@ use sqlx::sqlite::SqlitePool;
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 1] = [
+const STEPS: [&str; 2] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -71,6 +71,16 @@ CREATE TABLE ended_sessions (
     ends_until BIGINT NOT NULL,
     log_index  BIGINT NOT NULL
 ) WITHOUT ROWID;
+",
+    // The newest checkpoint of the log that the store was told of: a log that doesn't contain it is not the one. And how
+    // often what guards second factors was written: a store that did so less often than the log says is not the one.
+    "
+INSERT INTO marks (what, value) VALUES ('factor_writes', 0);
+CREATE TABLE checkpoint (
+    only BIGINT PRIMARY KEY CHECK (only = 1),
+    size BIGINT NOT NULL CHECK (size >= 0),
+    root BLOB NOT NULL CHECK (length(root) = 32)
+);
 ",
 ];
 
@@ -139,7 +149,7 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         let refused = Store::open(&path).await.unwrap_err();
         assert!(
-            matches!(refused, StoreError::Newer { found: 2, known: 1 }),
+            matches!(refused, StoreError::Newer { found: 3, known: 2 }),
             "{refused:?}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), before);

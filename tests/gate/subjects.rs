@@ -315,6 +315,20 @@ async fn a_store_from_before_an_earlier_start_is_refused() {
 }
 
 #[tokio::test]
+async fn a_store_from_before_a_code_was_used_is_refused() {
+    let world = World::new().await;
+    let before = world.as_killed_now();
+    world.log_in("reception-1").await;
+    let after = world.as_killed_now();
+    replace("store.sqlite", before.path(), after.path());
+    match world.start_on(after).await {
+        Err(StartError::StoreForgot { log, store }) => assert_eq!((log, store), (2, 0)),
+        Err(error) => panic!("{error}"),
+        Ok(_) => panic!("started"),
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_is_older_than_the_store_is_refused() {
     let world = World::new().await;
     let before = world.as_killed_now();

@@ -24,7 +24,7 @@ use sekisho::identity::certificate::{Certificate, ClaimedName};
 use sekisho::identity::keyring::Keyring;
 use sekisho::identity::password::{Passwords, Secret};
 use sekisho::identity::totp::Seed;
-use sekisho::log::{AccessLog, LogConfig, LogReader};
+use sekisho::log::{AccessLog, LogConfig, LogReader, SigningSeed};
 use sekisho::policy;
 use sekisho::proto::{EntryKind, StoredEntry};
 use sekisho::store::Store;
@@ -355,7 +355,7 @@ async fn start(
         segment_bytes: 1 << 20,
         queue_entries: options.queue_entries,
         deadline: seconds(30),
-        ..LogConfig::new(directory.join("log"))
+        ..LogConfig::new(directory.join("log"), SigningSeed::new(&[7; 32]))
     };
     Gate::start(Parts {
         clock: Arc::<HeldClock>::clone(clock),

@@ -17,6 +17,7 @@ use sekisho::files;
 use sekisho::identity::keyring::Keyring;
 use sekisho::identity::password::{Passwords, random_password};
 use sekisho::identity::totp::Seed;
+use sekisho::log::SpaceTiers;
 use sekisho::policy;
 use sekisho::serve::{self, Running};
 use sekisho::store::Store;
@@ -127,6 +128,10 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         allow_loopback_device: false,
         log_deadline: Duration::from_secs(10),
         log_segment_bytes: 64 << 20,
+        log_space: SpaceTiers {
+            warn_below: 2 << 20,
+            refuse_below: 1 << 20,
+        },
         request_ids_max: 100_000,
         connections_max: 64,
     }

@@ -8,6 +8,7 @@ pub mod certificates;
 pub mod client;
 pub mod compare;
 pub mod daemon;
+pub mod dev_house;
 pub mod grpcurl;
 pub mod house;
 pub mod people;

@@ -240,6 +240,8 @@ fn nobody_else_may_read_the_files() {
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&home.path().join("log")), 0o700);
     for item in std::fs::read_dir(home.path().join("log")).unwrap() {
-        assert_eq!(mode(&item.unwrap().path()), 0o600);
+        let path = item.unwrap().path();
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), expected, "{}", path.display());
     }
 }

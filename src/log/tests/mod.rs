@@ -1,6 +1,11 @@
 //! The rules of the room, on real files with real syncs; only what a disk refuses comes from a double at its boundary.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "a test spoils files as an intruder would"
+)]
 
 mod appending;
+mod evidence;
 mod faults;
 mod footing;
 mod power;
@@ -8,6 +13,7 @@ mod reading;
 mod recovery;
 mod simulated_disk;
 mod tail;
+mod verifying;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -51,7 +57,7 @@ pub(super) fn config(directory: &Path) -> LogConfig {
     LogConfig {
         segment_bytes: 16 << 10,
         deadline: Duration::from_secs(20),
-        ..LogConfig::new(directory.join("log"))
+        ..LogConfig::new(directory.join("log"), SigningSeed::new(&[7; 32]))
     }
 }
 
@@ -113,6 +119,18 @@ pub(super) fn check_tree(directory: &Path) {
     let stored = all(&LogReader::open_directory(&log).unwrap());
     assert_eq!(found.tail.tree.size(), stored.len() as u64);
     assert_eq!(found.tail.tree.root(), naive_root(&stored));
+}
+
+/// Puts the checkpoint of the empty log in the place of the newest: as if the power had failed before another was signed.
+pub(super) fn forget_checkpoints(directory: &Path) {
+    let key = SigningKey::new("log.example", &[7; 32]).unwrap();
+    let empty = Checkpoint {
+        origin: "log.example".to_owned(),
+        size: 0,
+        root: merkle::CompactRange::default().root(),
+    };
+    let note = key.sign(&empty).unwrap().to_string();
+    std::fs::write(directory.join("log/checkpoint"), note).unwrap();
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,6 +16,8 @@ struct Known {
     stopped: bool,
     /// Torn tails that were kept aside.
     kept: Vec<(PathBuf, Vec<u8>)>,
+    /// Sizes and roots that were signed.
+    signed: Vec<(u64, merkle::Hash)>,
     appended: u64,
 }
 
@@ -100,8 +102,17 @@ impl Play {
             self.append_some(&opened.log);
         }
         opened.log.close();
+        self.note_signed(&opened.log);
         drop(opened);
         self.rule()
+    }
+
+    fn note_signed(&mut self, log: &AccessLog) {
+        let checkpoint = log.checkpoints().borrow().checkpoint.clone();
+        let signed = (checkpoint.size, checkpoint.root);
+        if self.known.signed.last() != Some(&signed) {
+            self.known.signed.push(signed);
+        }
     }
 
     fn open(&mut self) -> Result<Option<Opened>, String> {
@@ -129,6 +140,13 @@ impl Play {
             .collect::<Result<_, _>>()?;
         self.known.compare(found)?;
         self.known.stopped = false;
+        self.note_signed(&opened.log);
+        for (size, root) in &self.known.signed {
+            let told = self.known.told.get(..usize::try_from(*size).unwrap());
+            if told.map(naive_root) != Some(*root) {
+                return Err(format!("a checkpoint of {size} entries is no prefix"));
+            }
+        }
         if let Some(torn) = &opened.torn_tail {
             let bytes = std::fs::read(&torn.kept_in).map_err(|error| error.to_string())?;
             if bytes.len() as u64 != torn.bytes {

@@ -60,6 +60,7 @@ async fn a_log_cut_at_any_byte_opens_to_its_last_whole_batch() {
             );
             // Each open for writing syncs six times: a tenth of them will do.
             if cut % 10 == 0 || cut == end {
+                forget_checkpoints(home.path());
                 let opened = AccessLog::open(config(home.path()), "").unwrap();
                 let lost = &content[usize::try_from(kept_until).unwrap()..];
                 let lost = &lost[..lost

@@ -348,7 +348,10 @@ impl World {
             };
             let kind = kind_of(change.path());
             // Lost or kept: a file without its last name is rubbish, and a start that finds a torn tail keeps it once more.
-            if kind == "a new segment" || (kind == "a torn tail" && *life != self.life) {
+            if kind.ends_with("to be moved")
+                || kind == "a new segment"
+                || (kind == "a torn tail" && *life != self.life)
+            {
                 continue;
             }
             kinds.insert(format!("{kind}{when}"));
@@ -521,6 +524,16 @@ fn kind_of(path: &Path) -> &'static str {
         "a new segment"
     } else if ending(".segment") {
         "a segment"
+    } else if ending(".new") {
+        "a file to be moved"
+    } else if ending(".checkpoint") {
+        "a segment's checkpoint"
+    } else if name == "checkpoint" {
+        "the newest checkpoint"
+    } else if name == "log.vkey" {
+        "the verifier key"
+    } else if path.parent().is_some_and(|folder| folder.ends_with("tree")) {
+        "hashes of the tree"
     } else {
         "another file"
     }

@@ -1,0 +1,170 @@
+//! What `sekisho dev` serves, asked with real grpcurl, and the commands of the shipped binary.
+
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::certificates::of_service;
+use super::daemon::{Daemon, MovedClock};
+use super::grpcurl::Grpcurl;
+use super::machine_now;
+use super::people::People;
+use super::play::{CallError, Door, Metadata, Session, log_in};
+use super::scenario::{CALLER, OFFICE, SESSION};
+
+/// The shipped binary, with nothing of the environment that it would heed.
+pub fn sekisho(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
+    for (name, _) in env::vars_os() {
+        if name.to_string_lossy().starts_with("SEKISHO_") {
+            command.env_remove(name);
+        }
+    }
+    command
+        .current_dir(home)
+        .env("SEKISHO_TICKET_FILE", ticket_file(home))
+        .env("LC_ALL", "C")
+        .env("RUST_LOG", "info")
+        .env("NO_COLOR", "1");
+    command
+}
+
+pub fn ticket_file(home: &Path) -> PathBuf {
+    home.join("ticket.json")
+}
+
+/// Runs a command of the binary to its end, with `input` piped to it.
+pub fn run(home: &Path, input: &str, arguments: &[&str]) -> Output {
+    let mut child = sekisho(home)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads nothing may be gone already.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    child.wait_with_output().unwrap()
+}
+
+/// The same for one that must end well; what it printed.
+pub fn done(home: &Path, input: &str, arguments: &[&str]) -> String {
+    let output = run(home, input, arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", told(&output));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+pub fn told(output: &Output) -> String {
+    format!(
+        "{}\n{}{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+/// ID, password and code of a person, a line each.
+pub fn credentials(home: &Path, data: &str, person: &str, password: &str) -> String {
+    let code = done(home, "", &["code", "--data", data, person]);
+    format!("{person}\n{password}\n{code}")
+}
+
+/// What `sekisho dev` serves, and grpcurl.
+pub struct House {
+    pub folder: TempDir,
+    pub daemon: Daemon,
+    pub grpcurl: Grpcurl,
+    pub people: People,
+    clock: Option<MovedClock>,
+}
+
+impl House {
+    /// A daemon that has just started, on the machine's clock.
+    pub fn open() -> Self {
+        Self::start(None, tempfile::tempdir().unwrap())
+    }
+
+    /// The same on a clock that the test moves.
+    pub fn with_clock() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = MovedClock::new(folder.path()).unwrap();
+        Self::start(Some(clock), folder)
+    }
+
+    fn start(clock: Option<MovedClock>, folder: TempDir) -> Self {
+        let data = folder.path().join("data");
+        let daemon = Daemon::start(&data, clock.as_ref());
+        Self {
+            grpcurl: Grpcurl::new(&data, &daemon.grpc),
+            people: People::read(&data),
+            folder,
+            daemon,
+            clock,
+        }
+    }
+
+    pub fn home(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn data(&self) -> &str {
+        self.daemon.data().to_str().unwrap()
+    }
+
+    pub fn log_in(&mut self, person: &str) -> Session {
+        log_in(self, person, (CALLER, OFFICE, SESSION))
+            .unwrap_or_else(|error| panic!("login of {person}: {error}\n{}", self.daemon.output()))
+    }
+
+    pub fn send(
+        &self,
+        method: &str,
+        request: &Value,
+        metadata: &Metadata,
+    ) -> Result<Value, CallError> {
+        let own = of_service(self.daemon.data(), CALLER);
+        self.grpcurl.call(Some(&own), method, request, metadata)
+    }
+
+    pub fn answer(&self, method: &str, request: &Value, metadata: &Metadata) -> Value {
+        self.send(method, request, metadata)
+            .unwrap_or_else(|error| panic!("{method} {request}: {error}"))
+    }
+}
+
+impl Door for House {
+    fn call(
+        &mut self,
+        service: &str,
+        method: &str,
+        request: &Value,
+        metadata: &Metadata,
+    ) -> Result<Value, CallError> {
+        let identity = of_service(self.daemon.data(), service);
+        self.grpcurl
+            .call(Some(&identity), method, request, metadata)
+    }
+
+    fn advance(&mut self, by: Duration) {
+        match &mut self.clock {
+            Some(clock) => clock.advance(by),
+            None => sleep(by),
+        }
+    }
+
+    fn now(&self) -> u64 {
+        self.clock
+            .as_ref()
+            .map_or_else(machine_now, MovedClock::now)
+    }
+
+    fn people(&self) -> &People {
+        &self.people
+    }
+}
