@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use crate::domain::ids::Name;
 use crate::log::SpaceTiers;
+use crate::sinks::{self, SinkConfig, SinkTable};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -44,10 +45,14 @@ pub struct Config {
     pub log_segment_bytes: u64,
     /// When operators are warned that space under the log runs out, and when nothing is written any more.
     pub log_space: SpaceTiers,
+    /// Whether disposing of the log, and releasing a hold of it, takes two administrators.
+    pub dispose_needs_two: bool,
     /// How many request ids of one service are remembered for ten minutes; up to 50 million, each about 100 bytes.
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
+    /// Where the log is streamed to.
+    pub sinks: Vec<SinkConfig>,
 }
 
 /// Everything that is wrong with a configuration.
@@ -76,6 +81,8 @@ struct File {
     log: Log,
     #[serde(default)]
     bounds: Bounds,
+    #[serde(default)]
+    sink: Vec<SinkTable>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +113,7 @@ struct Tls {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Log {
+    dispose_needs_two: bool,
     deadline_ms: u64,
     segment_mib: u64,
     warn_free_mib: u64,
@@ -115,6 +123,7 @@ struct Log {
 impl Default for Log {
     fn default() -> Self {
         Self {
+            dispose_needs_two: false,
             deadline_ms: 2_000,
             segment_mib: 64,
             warn_free_mib: 1_024,
@@ -231,10 +240,12 @@ impl Config {
             count(file.bounds.connections),
             1..=100_000,
         );
+        let data: PathBuf = folder.join(file.data).components().collect();
+        let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
-                    data: folder.join(file.data).components().collect(),
+                    data,
                     pack: folder.join(file.pack),
                     grpc_listen,
                     http_listen,
@@ -252,8 +263,10 @@ impl Config {
                         warn_below: file.log.warn_free_mib << 20,
                         refuse_below: file.log.read_only_free_mib << 20,
                     },
+                    dispose_needs_two: file.log.dispose_needs_two,
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
+                    sinks,
                 })
             }
             _ => Err(ConfigErrors(faults)),

@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 const FILE_MODE: u32 = 0o600;
 /// Owner lists, enters and changes, nobody else does anything.
 const DIRECTORY_MODE: u32 = 0o700;
+/// The largest file that is destroyed: far more than any key.
+const DESTROYED_MAX_BYTES: u64 = 64 * 1024;
 /// What group and others may do.
 const OTHERS: u32 = 0o077;
 /// That group or others may write.
@@ -133,6 +135,43 @@ pub fn read_private(path: &Path, max_bytes: u64) -> Result<Zeroizing<Vec<u8>>, F
     Ok(content)
 }
 
+/// Destroys a private file: overwrites it where it lies, makes that durable, and only then removes its name. Where there is none,
+/// there is nothing to do.
+///
+/// A file system that copies on write, a snapshot, a backup and the spare cells of a flash disk may keep the old bytes all the
+/// same; nothing that a program can do reaches those.
+///
+/// # Errors
+/// When it is not a plain file of its owner alone, or the system refuses. Calling it again goes on.
+pub fn destroy_private(path: &Path) -> Result<(), FileError> {
+    let (_, bytes) = match open_private(path) {
+        Ok(found) => found,
+        Err(FileError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            return sync_directory(&directory_of(path));
+        }
+        Err(error) => return Err(error),
+    };
+    if bytes > DESTROYED_MAX_BYTES {
+        return Err(FileError::TooLarge {
+            path: path.to_owned(),
+            max_bytes: DESTROYED_MAX_BYTES,
+        });
+    }
+    let mut noise = vec![0; usize::try_from(bytes).unwrap_or(0)];
+    getrandom::fill(&mut noise)
+        .map_err(|error| FileError::system(path, "draw random bytes for")(error.into()))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .custom_flags(flags(OFlags::NOFOLLOW))
+        .open(path)
+        .map_err(FileError::system(path, "open"))?;
+    file.write_all(&noise)
+        .and_then(|()| file.sync_all())
+        .map_err(FileError::system(path, "overwrite"))?;
+    fs::remove_file(path).map_err(FileError::system(path, "remove"))?;
+    sync_directory(&directory_of(path))
+}
+
 /// Makes a directory, and those above it, that only their owner can enter (0700). One that is there already is taken as it
 /// is, since somebody chose its mode, unless others can put files into it.
 ///
@@ -196,37 +235,91 @@ fn open_private(path: &Path) -> Result<(File, u64), FileError> {
 }
 
 fn publish(path: &Path, content: &[u8], how: RenameFlags) -> Result<(), FileError> {
-    let temporary = temporary_beside(path)?;
-    let done = fill(&temporary, content).and_then(|()| {
-        rustix::fs::renameat_with(CWD, &temporary, CWD, path, how).map_err(|error| {
+    let mut file = NewFile::begin(path)?;
+    file.write_all(content)
+        .map_err(FileError::system(path, "write"))?;
+    file.put_in_place(how)
+}
+
+/// A private file (0600) that is written piece by piece and that nobody sees before it is whole. Dropped unfinished, it leaves
+/// nothing behind. Buffer what is written in small pieces.
+#[derive(Debug)]
+pub struct NewFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: File,
+}
+
+impl NewFile {
+    /// Begins a file that will be at `path`.
+    ///
+    /// # Errors
+    /// When something has that name already, or the system refuses.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        // Told before the work is done; what comes in between is met when the file is put in place.
+        if fs::symlink_metadata(path).is_ok() {
+            return Err(FileError::Exists {
+                path: path.to_owned(),
+            });
+        }
+        Self::begin(path)
+    }
+
+    /// Makes it durable and puts it in its place. A file that is there is never replaced.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] when something has that name by now; else when the system refuses.
+    pub fn finish(self) -> Result<(), FileError> {
+        self.put_in_place(RenameFlags::NOREPLACE)
+    }
+
+    fn begin(path: &Path) -> Result<Self, FileError> {
+        let temporary = temporary_beside(path)?;
+        let file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(FILE_MODE)
+            .custom_flags(flags(OFlags::NOFOLLOW))
+            .open(&temporary)
+            .map_err(FileError::system(path, "make"))?;
+        Ok(Self {
+            path: path.to_owned(),
+            temporary,
+            file,
+        })
+    }
+
+    fn put_in_place(self, how: RenameFlags) -> Result<(), FileError> {
+        let path = &self.path;
+        self.file
+            .sync_all()
+            .map_err(FileError::system(path, "write"))?;
+        rustix::fs::renameat_with(CWD, &self.temporary, CWD, path, how).map_err(|error| {
             if error == rustix::io::Errno::EXIST {
-                FileError::Exists {
-                    path: path.to_owned(),
-                }
+                FileError::Exists { path: path.clone() }
             } else {
                 FileError::system(path, "put the file in place")(error.into())
             }
-        })
-    });
-    if done.is_err() {
-        // Best effort: the first error is the one to tell.
-        drop(fs::remove_file(&temporary));
-        return done;
+        })?;
+        sync_directory(&directory_of(path))
     }
-    sync_directory(&directory_of(path))
 }
 
-fn fill(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(FILE_MODE)
-        .custom_flags(flags(OFlags::NOFOLLOW))
-        .open(path)
-        .map_err(FileError::system(path, "make"))?;
-    file.write_all(content)
-        .and_then(|()| file.sync_all())
-        .map_err(FileError::system(path, "write"))
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        // Best effort, and nothing once it is in its place: its random name is nobody else's.
+        drop(fs::remove_file(&self.temporary));
+    }
 }
 
 fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
@@ -250,7 +343,11 @@ fn directory_of(path: &Path) -> PathBuf {
     }
 }
 
-fn sync_directory(path: &Path) -> Result<(), FileError> {
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// When the system refuses.
+pub fn sync_directory(path: &Path) -> Result<(), FileError> {
     File::open(path)
         .and_then(|directory| directory.sync_all())
         .map_err(FileError::system(path, "sync the directory"))
@@ -292,6 +389,29 @@ mod tests {
         ));
         ensure_private(&path).unwrap();
         assert_eq!(&**read_private(&path, 9).unwrap(), b"one");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_was_not_finished_leaves_nothing_and_a_finished_one_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("export");
+        let mut unfinished = NewFile::create(&path).unwrap();
+        unfinished.write_all(b"half").unwrap();
+        drop(unfinished);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+        let (mut first, second) = (
+            NewFile::create(&path).unwrap(),
+            NewFile::create(&path).unwrap(),
+        );
+        first.write_all(b"whole").unwrap();
+        first.finish().unwrap();
+        assert!(matches!(second.finish(), Err(FileError::Exists { .. })));
+        assert!(matches!(
+            NewFile::create(&path),
+            Err(FileError::Exists { .. })
+        ));
+        assert_eq!(&**read_private(&path, 9).unwrap(), b"whole");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 

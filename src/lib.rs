@@ -16,7 +16,8 @@
 //! ```
 //!
 //! ## The map
-//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store} → decision → domain`.
+//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store} → decision → domain`; beside
+//! the gate, `serve → sinks → {export, log}`.
 //!
 //! | room | its job | never |
 //! |---|---|---|
@@ -31,6 +32,9 @@
 //! | [`serve`] | opens, joins, listens, lets go in order | holds rules of its own |
 //! | [`cli`] | the command line | has a back door |
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
+//! | [`export`] | an entry as text: JSON lines, CSV, OCSF | opens what is sealed |
+//! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP | is waited for by a check; skips an entry |
+//! | [`tls_client`], [`http_client`] | calls out, bounded in time and size | trusts an authority that was not named |
 //! | [`files`] | private files, written durably | touches the log's |
 //! | [`proto`] | generated from `proto/` | is known outside `api`, but for the stored form of an entry |
 //!
@@ -59,13 +63,17 @@ pub mod cli;
 pub mod config;
 pub mod decision;
 pub mod domain;
+pub mod export;
 pub mod files;
 pub mod gate;
+pub mod http_client;
 pub mod identity;
 pub mod log;
 pub mod policy;
 pub mod serve;
+pub mod sinks;
 pub mod store;
+pub mod tls_client;
 
 /// The API and the stored form of an entry, generated from `proto/`.
 #[allow(missing_docs, clippy::all, unreachable_pub)]

@@ -14,3 +14,16 @@ mod support;
 
 #[path = "access_log/proofs.rs"]
 mod proofs;
+// The parts, each in its own file.
+#[path = "access_log/export.rs"]
+mod export;
+#[path = "access_log/load.rs"]
+mod load;
+#[path = "access_log/ocsf_schema.rs"]
+mod ocsf_schema;
+#[path = "access_log/receivers.rs"]
+mod receivers;
+#[path = "access_log/retention.rs"]
+mod retention;
+#[path = "access_log/sinks.rs"]
+mod sinks;

@@ -21,6 +21,8 @@ mod outcomes;
 mod reading;
 #[path = "gate/request_ids.rs"]
 mod request_ids;
+#[path = "gate/retention.rs"]
+mod retention;
 #[path = "gate/sessions.rs"]
 mod sessions;
 #[path = "gate/strangers.rs"]

@@ -19,11 +19,12 @@ use support::compare::entry_differs;
 use support::house::House;
 use support::play::{Door, log_in, play, read_entry};
 use support::scenario::{CALLER, OFFICE, SESSION, Scenario, load};
+use support::secrets::Overheard;
 use support::{pack, say};
 
 /// Reads the entries of these decisions as a security manager.
 fn read_entries(
-    house: &mut House,
+    house: &mut Overheard<House>,
     scenarios: &[Scenario],
     decided: &mut Vec<(usize, String)>,
     results: &mut [Vec<String>],
@@ -39,6 +40,47 @@ fn read_entries(
     }
 }
 
+/// Where a secret of the whole run is found: in any file of the log, of the store, of the keys that are destroyed, or in the
+/// metrics.
+fn leaks(house: Overheard<House>) -> Vec<String> {
+    let Overheard {
+        door, mut secrets, ..
+    } = house;
+    let data = door.data().to_owned();
+    secrets.of_data(&data);
+    let kinds = [
+        "challenge",
+        "code",
+        "key",
+        "password",
+        "reason",
+        "seed",
+        "subject",
+        "ticket",
+    ];
+    assert_eq!(secrets.kinds(), kinds, "every kind of secret was met");
+    let mut found = secrets.found_in("metrics", door.metrics().as_bytes());
+    door.close();
+    for name in ["log", "seals"] {
+        found.extend(secrets.found_below(&data.join(name)));
+    }
+    for file in std::fs::read_dir(&data).unwrap() {
+        let path = file.unwrap().path();
+        if path
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .starts_with("store.sqlite")
+        {
+            found.extend(secrets.found_below(&path));
+        }
+    }
+    // The search finds what is there.
+    let known = secrets.found_below(&data.join("dev/people.json"));
+    assert!(known.len() > 10, "{known:?}");
+    found
+}
+
 #[test]
 fn every_scenario_holds_for_the_daemon_behind_its_socket() {
     let began = Instant::now();
@@ -51,7 +93,9 @@ fn every_scenario_holds_for_the_daemon_behind_its_socket() {
     playable.sort_by_key(|scenario| at(&scenario.now));
 
     let folder = tempfile::tempdir().unwrap();
-    let mut house = House::open(folder.path());
+    let house = House::open(folder.path());
+    let ids: Vec<String> = house.people().ids().map(str::to_owned).collect();
+    let mut house = Overheard::new(house, ids.into_iter());
     let mut results = Vec::new();
     let mut unread = Vec::new();
     for (number, scenario) in playable.iter().enumerate() {
@@ -60,12 +104,12 @@ fn every_scenario_holds_for_the_daemon_behind_its_socket() {
                 read_entries(&mut house, &playable, &mut unread, &mut results);
             }
             assert!(
-                now > house.clock.now(),
+                now > house.door.clock.now(),
                 "{:?} stands before one that was played",
                 scenario.name
             );
             // Playing begins by moving ahead.
-            house.clock.set(now.minus(support::play::APART));
+            house.door.clock.set(now.minus(support::play::APART));
         }
         let played = play(&mut house, scenario);
         results.push(played.problems);
@@ -93,7 +137,7 @@ fn every_scenario_holds_for_the_daemon_behind_its_socket() {
             say(&format!("    {problem}"));
         }
     }
-    house.close();
+    let leaked = leaks(house);
     say(&format!(
         "in process over TLS: {} passed, {failed} failed, {} left to the other runners, in {:.0?}",
         playable.len() - failed,
@@ -109,4 +153,5 @@ fn every_scenario_holds_for_the_daemon_behind_its_socket() {
         say(&format!("    {count} left: {reason}"));
     }
     assert_eq!(failed, 0, "{failed} scenarios failed");
+    assert_eq!(leaked, Vec::<String>::new());
 }

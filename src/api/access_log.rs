@@ -9,8 +9,8 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::read::{self, Fields};
-use super::write;
 use super::{errors, peer, taken};
+use super::{retention, write};
 use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::LogIndex;
 use crate::domain::network::{parse_address, parse_block};
@@ -18,8 +18,10 @@ use crate::domain::reason::ReasonCode;
 use crate::gate::{EntryFilter, Found, Gate, Page};
 use crate::proto::access_log_service_server::AccessLogService;
 use crate::proto::{
-    Decision, EntryKind, GetCheckpointRequest, GetCheckpointResponse, GetEntryRequest,
-    GetEntryResponse, GetInclusionProofRequest, GetInclusionProofResponse, SearchRequest,
+    Decision, DisposeRequest, DisposeResponse, EntryKind, GetCheckpointRequest,
+    GetCheckpointResponse, GetEntryRequest, GetEntryResponse, GetInclusionProofRequest,
+    GetInclusionProofResponse, ListLogHoldsRequest, ListLogHoldsResponse, PlaceLogHoldRequest,
+    PlaceLogHoldResponse, ReleaseLogHoldRequest, ReleaseLogHoldResponse, SearchRequest,
     SearchResponse, TailRequest, TailResponse, get_entry_request::By,
 };
 
@@ -271,5 +273,33 @@ impl AccessLogService for Logs {
             checkpoint: proof.signed.note.to_string(),
             consistency_proof: proof.path.iter().map(|hash| hash.to_vec()).collect(),
         }))
+    }
+
+    async fn dispose(
+        &self,
+        request: Request<DisposeRequest>,
+    ) -> Result<Response<DisposeResponse>, Status> {
+        retention::dispose(&self.gate, request).await
+    }
+
+    async fn place_log_hold(
+        &self,
+        request: Request<PlaceLogHoldRequest>,
+    ) -> Result<Response<PlaceLogHoldResponse>, Status> {
+        retention::place_log_hold(&self.gate, request).await
+    }
+
+    async fn release_log_hold(
+        &self,
+        request: Request<ReleaseLogHoldRequest>,
+    ) -> Result<Response<ReleaseLogHoldResponse>, Status> {
+        retention::release_log_hold(&self.gate, request).await
+    }
+
+    async fn list_log_holds(
+        &self,
+        request: Request<ListLogHoldsRequest>,
+    ) -> Result<Response<ListLogHoldsResponse>, Status> {
+        retention::list_log_holds(&self.gate, request).await
     }
 }

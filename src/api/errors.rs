@@ -35,6 +35,11 @@ pub(super) fn status(error: GateError) -> Status {
             with_info(Code::Unimplemented, message, "NOT_SUPPORTED_YET")
         }
         GateError::NotFound(_) => with_info(Code::NotFound, message, "NOT_FOUND"),
+        GateError::DisposedOf(_) => with_info(Code::NotFound, message, "DISPOSED_OF"),
+        GateError::Unfinished(_) => {
+            tracing::error!(message, "a disposal was not finished");
+            unavailable(&message, "UNFINISHED")
+        }
         GateError::Busy { retry_after, .. } => {
             let mut details = info("BUSY");
             details.set_retry_info(Some(retry_after));

@@ -10,6 +10,7 @@ mod frames;
 mod limits;
 mod peer;
 mod read;
+mod retention;
 mod subjects;
 mod write;
 

@@ -169,6 +169,7 @@ fn sentence(reason: &str, status: &Status, language: Language) -> String {
         "NOT_AUTHORISED" => Word::NotAuthorised,
         "NOT_GENUINE" => Word::NotGenuine,
         "NOT_FOUND" => Word::NotFound,
+        "DISPOSED_OF" => Word::DisposedOf,
         "BUSY" => Word::Busy,
         "LOG_UNAVAILABLE" => Word::LogUnavailable,
         "STORE_UNAVAILABLE" => Word::StoreUnavailable,

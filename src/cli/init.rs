@@ -230,7 +230,8 @@ fn configuration_text(plan: &Plan<'_>) -> Result<String, Failure> {
         r#"# sekisho's configuration. Relative paths are taken from this file's folder. A key that isn't known is refused.
 # SEKISHO_DATA, SEKISHO_PACK, SEKISHO_GRPC_LISTEN and SEKISHO_HTTP_LISTEN in the environment go before it.
 
-# The data directory: keyring (keep a copy elsewhere, safe), store.sqlite, log/ (the access log).
+# The data directory: keyring (keep a copy elsewhere, safe), store.sqlite, log/ (the access log), seals/ (keys that are
+# destroyed when what they seal was kept long enough).
 data = "."
 
 # The policy pack's folder.
@@ -266,11 +267,43 @@ segment_mib = 64
 # until there is space again.
 warn_free_mib = 1024
 read_only_free_mib = 128
+# Disposing of what was kept long enough (`sekisho log dispose`), and releasing a hold of the log, takes two administrators.
+# Where there is one only, false; entries then say that it was done alone.
+dispose_needs_two = true
 
 [bounds]
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.
 request_ids = 1000000
 connections = 4096
+
+# Streams of the access log out, each entry at least once and in order: any number of these. Kept positions are in sinks/.
+# A sink that is down holds up nothing; /readyz and /metrics tell. format is "jsonl" or "ocsf".
+#
+# [[sink]]
+# id = "copy"
+# kind = "file"                                # appended, 0600; may be rotated
+# format = "jsonl"
+# path = "/var/log/sekisho/access.jsonl"
+#
+# [[sink]]
+# id = "siem"
+# kind = "syslog"                              # RFC 5424; TCP confirms nothing: for evidence use http or file
+# format = "ocsf"
+# address = "siem.example:6514"
+# transport = "tls"                            # or "tcp", in clear and without the keys below
+# ca = "tls/siem-ca.pem"
+# server_name = "siem.example"                 # the address's by default
+# certificate = "tls/siem-client.pem"          # both where the receiver asks for one
+# key = "tls/siem-client.key"
+# enterprise_number = 32473                    # yours (IANA); this one is set aside for examples
+#
+# [[sink]]
+# id = "collector"
+# kind = "http"                                # POST of application/x-ndjson; 2xx says that a batch has arrived
+# format = "jsonl"
+# url = "https://collector.example/access-log"
+# ca = "tls/collector-ca.pem"
+# token_file = "collector.token"               # a bearer token, 0600
 "#,
         loopback = plan.allow_loopback_device,
         listen = plan.listen,

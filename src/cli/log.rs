@@ -1,4 +1,4 @@
-//! `sekisho log`: `search`, `tail` and `show` are reading the access log as anyone reads it who may, which is itself logged.
+//! `sekisho log`. `search`, `tail`, `show` and `export` read the access log as anyone reads it who may, which is itself logged.
 
 use tonic::Streaming;
 use tonic::transport::Channel;
@@ -7,9 +7,11 @@ use uuid::Uuid;
 use super::client::{Connection, Target, with_proof};
 use super::error::{CliError, Fault};
 use super::filter::FilterArgs;
+use super::log_export::{self, ExportArgs};
 use super::log_output::Output;
 use super::login::say;
 use super::proof::{self, CheckpointArgs, ProofArgs};
+use super::retention::{self, DisposeArgs, HoldCommand};
 use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock};
@@ -33,6 +35,13 @@ pub(super) enum LogCommand {
     Checkpoint(CheckpointArgs),
     /// The proof that an entry is in the log
     Proof(ProofArgs),
+    /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events
+    Export(Box<ExportArgs>),
+    /// Dispose of what was kept long enough (administrators)
+    Dispose(DisposeArgs),
+    /// Keep a time from being disposed of (administrators)
+    #[command(subcommand)]
+    Hold(HoldCommand),
 }
 
 /// Arguments of `sekisho log search`.
@@ -94,6 +103,9 @@ pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
         LogCommand::Show(args) => show(args).await,
         LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
         LogCommand::Proof(args) => proof::proof(args).await,
+        LogCommand::Export(args) => log_export::export(*args).await,
+        LogCommand::Dispose(args) => retention::dispose(args).await,
+        LogCommand::Hold(command) => retention::hold(command).await,
     };
     match done {
         Err(error) if error.fault() == Fault::OutputClosed => Ok(()),

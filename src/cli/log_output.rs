@@ -5,13 +5,13 @@ use std::io::{BufWriter, Stdout, Write};
 
 use serde_json::Value;
 
-use super::entry_fields::EntryFields;
 use super::error::CliError;
 use super::table::{Cell, Column, Screen, Table, Tone, neutralise, width};
 use super::ticket_file::to_the_second;
 use super::words::{self, Language, Word};
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
+use crate::export::EntryFields;
 use crate::proto::{Action, Decision, Entry, EntryKind};
 
 /// Standard output: JSON lines as they come, or a table that its first page lays out.
@@ -267,8 +267,8 @@ fn flat(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::entry_fields::tests::full;
-    use crate::cli::table::is_unsafe;
+    use crate::export::fields::tests::full;
+    use crate::export::is_unsafe;
 
     #[test]
     fn a_row_tells_who_did_what_and_why_it_was_decided_so() {

@@ -5,6 +5,8 @@ use std::io::IsTerminal;
 
 use unicode_width::UnicodeWidthChar;
 
+use crate::export::is_unsafe;
+
 /// Between two columns.
 const GAP: usize = 1;
 /// What a terminal may claim to be wide; more is a mistake.
@@ -13,15 +15,6 @@ const WIDTH_MAX: usize = 10_000;
 const PADDED_MAX: usize = 48;
 /// Stands for a character that may not reach the terminal.
 const REPLACEMENT: char = '\u{fffd}';
-
-/// Whether a character could steer a terminal or change how others around it read: controls (C0, DEL, C1), line and paragraph
-/// separators, bidirectional controls (Unicode TR 36, 2.10.4) and invisible tags.
-pub(super) fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
 
 /// Text from anywhere, safe to print on one line: what [`is_unsafe`] becomes U+FFFD.
 pub(super) fn neutralise(text: &str) -> String {

@@ -138,6 +138,9 @@ words! {
     NotFound:
         "there is no such entry, or it is not for you to see",
         "該当する記録がないか、閲覧できません";
+    DisposedOf:
+        "it was disposed of when its time was over",
+        "保存期間が過ぎたため、廃棄されました";
     Busy:
         "the daemon has too much to do",
         "サーバーが混み合っています";
@@ -231,6 +234,37 @@ words! {
     Included:
         "proved: entry {0} is among the {1} that the checkpoint commits to",
         "証明済み: 番号 {0} の記録は、チェックポイントの {1} 件に含まれています";
+    // Exports.
+    OnlyTimeOffline:
+        "--directory takes no filter but --from and --until: the others are the daemon's to look up",
+        "--directory と併用できる条件は --from と --until だけです。ほかの条件はサーバーでの検索が必要です";
+    CantReadLog: "can't read the access log: {0}", "アクセスログを読めません: {0}";
+    Exporting: "{0} entries", "{0} 件";
+    Exported: "{0} entries exported", "{0} 件を出力しました";
+
+    // Disposal and holds.
+    Gone:
+        "disposed of: {0} segments with {1} entries, {2} keys",
+        "廃棄しました: セグメント {0} 個(記録 {1} 件)、鍵 {2} 個";
+    WouldGo:
+        "would be disposed of: {0} segments with {1} entries, {2} keys",
+        "廃棄の対象: セグメント {0} 個(記録 {1} 件)、鍵 {2} 個";
+    NothingToDispose: "nothing to dispose of", "廃棄の対象はありません";
+    MoreToDispose:
+        "there is more to dispose of: run this again",
+        "廃棄の対象はほかにもあります。もう一度実行してください";
+    EntriesFromTo: "entries {0} to {1}", "記録 {0} から {1} まで";
+    KeyOf: "key of class {0} for {1}", "区分 {0} の {1} の鍵";
+    Withheld: "kept all the same: {0} ({1})", "廃棄しません: {0}({1})";
+    AnotherApproves:
+        "another administrator must approve until {0}: {1}",
+        "{0} までに別の管理者の承認が必要です: {1}";
+    HoldPlaced: "hold {0} placed", "保全 {0} を設定しました";
+    HoldReleased: "hold {0} released", "保全 {0} を解除しました";
+    NoHolds: "no holds of the log", "ログの保全はありません";
+    HoldLine:
+        "hold {0}: from {1} until {2}, by {3} on {4}: {5}",
+        "保全 {0}: {1} から {2} まで、{3} が {4} に設定: {5}";
 
     // Heads of the table.
     HeadIndex: "INDEX", "番号";
@@ -327,12 +361,6 @@ pub(super) fn label(field: &str, language: Language) -> &str {
         })
 }
 
-/// Whether a field has a label of its own.
-#[cfg(test)]
-pub(super) fn has_label(field: &str) -> bool {
-    LABELS.iter().any(|(name, ..)| *name == field)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -363,6 +391,15 @@ mod tests {
             filled.starts_with("the login is for {1}, not for b;"),
             "{filled}"
         );
+    }
+
+    #[test]
+    fn every_field_of_an_entry_has_a_label() {
+        use crate::export::{EntryFields, fields::tests::full};
+        for (field, _) in EntryFields::of(&full()).0 {
+            let labelled = LABELS.iter().any(|(name, ..)| *name == field);
+            assert!(labelled, "{field} has no label");
+        }
     }
 
     #[test]

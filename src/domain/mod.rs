@@ -2,6 +2,7 @@
 //! bounds.
 
 pub mod access;
+pub mod calendar;
 pub mod ids;
 pub mod network;
 pub mod person;

@@ -61,6 +61,12 @@ pub enum GateError {
     /// The caller's: there is no such thing, or not for them.
     #[error("{0}")]
     NotFound(&'static str),
+    /// Nobody's: it was there, and was disposed of when its time was over.
+    #[error("{0}")]
+    DisposedOf(String),
+    /// Ours, for now: what was begun, and has its entry, is completed later.
+    #[error("begun, but not finished: {0}; it is tried again every minute, and at the next start")]
+    Unfinished(String),
     /// Ours, for now: too much at once.
     #[error("{what}; try again later")]
     Busy {

@@ -8,13 +8,18 @@ mod changes;
 mod check;
 mod content;
 mod counters;
+mod disposal;
+mod due;
 mod entry;
 mod error;
 mod evidence;
+mod ledger;
+mod log_holds;
 mod log_state;
 mod login;
 mod outcome;
 mod peer;
+mod pending;
 mod read_log;
 mod refusals;
 mod repeats;
@@ -29,7 +34,10 @@ use arc_swap::ArcSwap;
 
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
+pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use error::{GateError, Violation};
+pub use ledger::{Ledger, Lost, Opened};
+pub use log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
 pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
@@ -61,6 +69,8 @@ pub struct Settings {
     pub change_deadline: std::time::Duration,
     /// Whether the command line and the console admit a device at a loopback address.
     pub allow_loopback_device: bool,
+    /// Whether a disposal, and the release of a hold of the log, take two administrators.
+    pub dispose_needs_two: bool,
     /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.
     pub request_ids_max: usize,
 }
@@ -69,19 +79,23 @@ pub struct Settings {
 pub struct Gate {
     clock: Arc<dyn Clock>,
     settings: Settings,
-    rules: ArcSwap<RuleSet>,
+    rules: Arc<ArcSwap<RuleSet>>,
     people: ArcSwap<HashMap<Name, Arc<Person>>>,
     subjects: subjects::Register,
     sessions: Sessions,
     challenges: Challenges,
     passwords: Passwords,
     keyring: Keyring,
-    log: AccessLog,
+    log: Ledger,
     store: Store,
     counters: counters::Counters,
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
     changes: tokio::sync::Mutex<changes::Changes>,
+    /// What waits for a second administrator.
+    pending: pending::PendingRequests,
+    /// One disposal at a time; remembers until when segments have to be kept.
+    disposing: tokio::sync::Mutex<disposal::DueDates>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.
@@ -105,7 +119,13 @@ impl Gate {
 
     /// The access log.
     #[must_use]
-    pub const fn log(&self) -> &AccessLog {
+    pub fn log(&self) -> &AccessLog {
+        &self.log
+    }
+
+    /// The access log with its seals: what opens its entries.
+    #[must_use]
+    pub const fn ledger(&self) -> &Ledger {
         &self.log
     }
 

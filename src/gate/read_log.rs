@@ -16,7 +16,7 @@ use crate::domain::network::parse_address;
 use crate::domain::reason::ReasonCode;
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
-use crate::log::{Kept, Period};
+use crate::log::{Kept, Period, ReadError};
 use crate::proto::{Decision, EntryKind, StoredEntry};
 
 /// Which entries are wanted: all that fit every condition that is set.
@@ -82,8 +82,6 @@ pub struct ReadEntry {
     pub stored: Vec<u8>,
     /// RFC 6962 leaf hash of the bytes.
     pub leaf_hash: [u8; 32],
-    /// The reason for break glass, opened.
-    pub break_glass_reason: String,
     /// What was reported of it since.
     pub records_accessed: Option<u64>,
 }
@@ -353,7 +351,7 @@ impl Gate {
         })
         .await
         .map_err(|_| GateError::Internal("reading ended early"))?
-        .map_err(unreadable)?;
+        .map_err(unread)?;
         kept.map(|kept| self.sift(&sieve, kept))
             .transpose()?
             .flatten()
@@ -419,27 +417,21 @@ impl Gate {
 
     /// The entry as the reader may see it, where it fits.
     fn sift(&self, sieve: &Sieve, kept: Kept) -> Result<Option<ReadEntry>, GateError> {
-        let entry = kept.entry().map_err(unreadable)?;
-        let time = Timestamp::from_micros(entry.time_us);
-        if !sieve.fits(&entry, time) {
+        let opened = self.log.open(&kept).map_err(unreadable)?;
+        let time = Timestamp::from_micros(opened.entry.time_us);
+        if !sieve.fits(&opened.entry, time) {
             return Ok(None);
         }
-        let break_glass_reason = if entry.break_glass_reason_sealed.is_empty() {
-            String::new()
-        } else {
-            self.keyring
-                .log_text
-                .open(&entry.decision_id, &entry.break_glass_reason_sealed)
-                .ok()
-                .and_then(|plain| String::from_utf8(plain.to_vec()).ok())
-                .unwrap_or_else(|| "(sealed under a key that is gone)".to_owned())
-        };
+        let mut entry = opened.entry;
+        if let Some(lost) = opened.lost.filter(|lost| lost.whole) {
+            entry::detail(&mut entry, "class", lost.class);
+            entry::detail(&mut entry, "disposed_of", lost.words);
+        }
         Ok(Some(ReadEntry {
             index: kept.index,
             leaf_hash: kept.leaf_hash(),
             stored: kept.bytes,
             entry,
-            break_glass_reason,
             records_accessed: None,
         }))
     }
@@ -455,35 +447,48 @@ impl Gate {
             return Ok(read);
         };
         if let Some(index) = self.store.outcome_of(decision).await? {
-            read.records_accessed = Some(self.entry_at(index).await?.records_accessed);
+            read.records_accessed = match self.entry_at(index).await {
+                Ok(outcome) => Some(outcome.records_accessed),
+                Err(GateError::DisposedOf(_)) => None,
+                Err(error) => return Err(error),
+            };
         }
         Ok(read)
     }
 
     /// The entry at a position that is known to be durable.
     pub(super) async fn entry_at(&self, index: LogIndex) -> Result<StoredEntry, GateError> {
-        let reader = self.log.reader();
-        tokio::task::spawn_blocking(move || reader.get(index))
-            .await
-            .map_err(|_| GateError::Internal("reading ended early"))?
-            .map_err(unreadable)?
-            .ok_or(GateError::Internal("an entry is gone"))?
-            .entry()
-            .map_err(unreadable)
+        let ledger = self.log.clone();
+        tokio::task::spawn_blocking(move || match ledger.reader().get(index)? {
+            Some(kept) => ledger.open(&kept).map(Some),
+            None => Ok(None),
+        })
+        .await
+        .map_err(|_| GateError::Internal("reading ended early"))?
+        .map_err(unread)?
+        .map(|opened| opened.entry)
+        .ok_or(GateError::Internal("an entry is gone"))
     }
 
     pub(super) async fn find_decision(
         &self,
         decision: DecisionId,
     ) -> Result<Option<(LogIndex, StoredEntry)>, GateError> {
-        let reader = self.log.reader();
-        let kept = tokio::task::spawn_blocking(move || reader.find_decision(decision))
+        let ledger = self.log.clone();
+        let found =
+            tokio::task::spawn_blocking(move || match ledger.reader().find_decision(decision)? {
+                Some(kept) => Ok(Some((kept.index, ledger.open(&kept)?))),
+                None => Ok(None),
+            })
             .await
             .map_err(|_| GateError::Internal("reading ended early"))?
-            .map_err(unreadable)?;
-        match kept {
-            Some(kept) => Ok(Some((kept.index, kept.entry().map_err(unreadable)?))),
-            None => Ok(None),
+            .map_err(unread)?;
+        match found {
+            Some((_, opened)) if opened.lost.as_ref().is_some_and(|lost| lost.whole) => {
+                let words = opened.lost.map_or_else(String::new, |lost| lost.words);
+                Err(GateError::DisposedOf(words))
+            }
+            found => Ok(found.map(|(index, opened)| (index, opened.entry))),
         }
     }
 }
@@ -494,6 +499,14 @@ async fn deliver(send: &mpsc::Sender<Found>, found: Found) -> bool {
         tokio::time::timeout(UNTAKEN, send.send(found)).await,
         Ok(Ok(()))
     )
+}
+
+/// What was disposed of is told to who asks for it; anything else is ours.
+pub(super) fn unread(error: ReadError) -> GateError {
+    match error {
+        ReadError::Disposed { .. } => GateError::DisposedOf(error.to_string()),
+        error => unreadable(error),
+    }
 }
 
 pub(super) fn unreadable<E: std::fmt::Display>(error: E) -> GateError {

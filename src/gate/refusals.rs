@@ -9,10 +9,11 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::admission::NotAdmitted;
+use super::ledger::Ledger;
 use super::peer::{Caller, Peer};
 use super::{Gate, GateError, Violation, entry};
 use crate::domain::time::Timestamp;
-use crate::log::{AccessLog, AppendError, Receipt};
+use crate::log::{AppendError, Receipt};
 use crate::proto::{Decision, EntryKind, StoredEntry, StoredReason};
 
 /// How often one certificate gets an entry for one sort of refusal.
@@ -43,7 +44,7 @@ impl Refusals {
     /// Makes a refusal durable, alone or summed. `count` is how many it stands for (the items of a batch).
     pub(super) async fn log(
         &self,
-        log: &AccessLog,
+        log: &Ledger,
         key: Key,
         mut entry: StoredEntry,
         count: u64,
@@ -84,7 +85,7 @@ impl Refusals {
     }
 
     /// Ends the window after its second, writing what was summed; goes on while refusals keep coming.
-    fn close_later(&self, log: &AccessLog, key: Key) {
+    fn close_later(&self, log: &Ledger, key: Key) {
         let (refusals, log) = (self.clone(), log.clone());
         tokio::spawn(async move {
             loop {
@@ -113,7 +114,7 @@ impl Refusals {
     }
 }
 
-async fn write(log: &AccessLog, entry: StoredEntry) -> Shared {
+async fn write(log: &Ledger, entry: StoredEntry) -> Shared {
     let receipts = log.append(std::slice::from_ref(&entry))?.await?;
     Ok((Arc::new(entry), receipts.first()))
 }

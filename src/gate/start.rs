@@ -10,7 +10,9 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::changes::Changes;
 use super::counters::Counters;
+use super::ledger::{Ledger, Lost};
 use super::outcome::recount;
+use super::pending::PendingRequests;
 use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
@@ -23,9 +25,10 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
+use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
 use crate::log::{AppendError, Opened, ReadError};
-use crate::proto::{EntryKind, StoredChange, StoredEntry};
+use crate::proto::{EntryKind, StoredChange, StoredEntry, stored_change};
 use crate::store::{Store, StoreError};
 
 /// How many logins wait for a core before the next is told to come back.
@@ -51,6 +54,8 @@ pub struct Parts {
     pub log: Opened,
     /// The store.
     pub store: Store,
+    /// The keys that disposal destroys.
+    pub seals: Seals,
 }
 
 /// Why a start is refused.
@@ -65,6 +70,14 @@ pub enum StartError {
     /// The first entry can't be written.
     #[error("the access log can't be written: {0}")]
     Append(#[from] AppendError),
+    /// A disposal that was begun can't be completed.
+    #[error("a disposal that was begun can't be completed: {0}")]
+    Disposal(String),
+    /// What the store lacks can't be opened.
+    #[error(
+        "entry {0} of the access log is sealed under a key that is not in seals/, and the store lacks what it changed; restore the directory from the same backup"
+    )]
+    Sealed(LogIndex),
     /// The log is an older copy.
     #[error(
         "the access log is older than the store: it has {log} entries, the store has applied {store}; restore both from one backup"
@@ -131,8 +144,10 @@ impl Gate {
             keyring,
             log: opened,
             store,
+            seals,
         } = parts;
         let now = clock.now();
+        let rules = Arc::new(ArcSwap::new(rules));
         let log = opened.log;
         store.bind_log(log.name()).await?;
         store
@@ -172,15 +187,22 @@ impl Gate {
             ),
             subjects: Register::new(),
             people: ArcSwap::from_pointee(people_of(store.people().await?)),
-            rules: ArcSwap::new(rules),
+            log: Ledger::new(
+                log,
+                Arc::clone(&rules),
+                Arc::new(seals),
+                keyring.log_text.clone(),
+            ),
+            rules,
             changes: Mutex::new(Changes::default()),
+            pending: PendingRequests::default(),
+            disposing: Mutex::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
             settings,
             clock,
             keyring,
-            log,
             store,
         });
         let replay = gate.replay(applied, now)?;
@@ -198,6 +220,13 @@ impl Gate {
                 store: known_writes,
             });
         }
+        for (index, change) in &replay.changes {
+            if let Some(stored_change::Kind::Dispose(disposal)) = &change.kind {
+                gate.carry_out(*index, disposal, now)
+                    .await
+                    .map_err(StartError::Disposal)?;
+            }
+        }
         gate.store.apply(&replay.changes, gate.log.len()).await?;
         let subjects = &gate.subjects;
         gate.store
@@ -206,6 +235,7 @@ impl Gate {
         for (session, until) in gate.store.revoked_sessions(now).await? {
             gate.sessions.revoke(session, until, now);
         }
+        gate.prepare_seals().await;
         let number = gate.store.count_start().await?;
         gate.log_start(number, replay.changes.len(), opened.torn_tail.as_ref(), now)
             .await?;
@@ -213,7 +243,7 @@ impl Gate {
     }
 
     /// Reads what the store lacks and what the last hour holds, in one pass.
-    fn replay(&self, applied: u64, now: Timestamp) -> Result<Replay, ReadError> {
+    fn replay(&self, applied: u64, now: Timestamp) -> Result<Replay, StartError> {
         let rules = self.rules.load();
         let longest = rules
             .limits
@@ -228,7 +258,12 @@ impl Gate {
         let mut replay = Replay::default();
         for kept in reader.forward(LogIndex(applied).min(recent)) {
             let kept = kept?;
-            let entry = kept.entry()?;
+            let opened = self.log.open(&kept)?;
+            let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
+            if kept.index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
+                return Err(StartError::Sealed(kept.index));
+            }
+            let entry = opened.entry;
             if kept.index.0 >= applied
                 && let Some(change) = &entry.change
             {
@@ -329,7 +364,7 @@ impl Gate {
             }
             Err(_) => tracing::warn!("the store took too long; the next start replays more"),
         }
-        let log = self.log.clone();
+        let log = self.log().clone();
         if tokio::task::spawn_blocking(move || log.close())
             .await
             .is_err()
@@ -346,8 +381,18 @@ impl Gate {
         self.store.close().await;
     }
 
+    /// Makes the keys of this month, so that no call waits for them. One that can't be made is told and tried again.
+    async fn prepare_seals(&self) {
+        let (ledger, now) = (self.log.clone(), self.now());
+        let prepared = tokio::task::spawn_blocking(move || ledger.prepare(now)).await;
+        if let Ok(Err(error)) = prepared {
+            tracing::error!(%error, "a key for this month can't be made: what is to be sealed under it is refused");
+        }
+    }
+
     /// What has to be done from time to time: called every minute.
     pub async fn tidy(&self) {
+        self.prepare_seals().await;
         let longest = self
             .rules
             .load()

@@ -173,6 +173,12 @@ impl SealingKey {
         }
     }
 
+    /// Names the key that seals.
+    #[must_use]
+    pub const fn id(&self) -> KeyId {
+        self.current.id
+    }
+
     /// Seals `plain` for `context`: only the same context opens it again, so what is sealed for one person is worth nothing
     /// in the place of another's.
     ///

@@ -12,6 +12,7 @@ pub mod challenge;
 pub mod keyring;
 mod keys;
 pub mod password;
+pub mod seals;
 mod secret;
 pub mod sessions;
 pub mod ticket;

@@ -7,10 +7,12 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use super::dispose;
 use super::error::ReadError;
 use super::read::SegmentSpan;
 use super::scan::{self, ScanError};
 use super::segment::{self, HEADER_BYTES, Header, Times};
+use crate::domain::time::Timestamp;
 
 /// How many entries share an offset: a reader walks at most this many frames to find one.
 const BLOCK_ENTRIES: u64 = 64;
@@ -184,11 +186,13 @@ pub(super) struct Closed {
     pub(super) first_index: u64,
     pub(super) next_first: u64,
     pub(super) times: Times,
+    /// Its entries are gone.
+    pub(super) disposed: bool,
 }
 
 #[derive(Debug)]
 struct State {
-    /// In order; 32 bytes for each 64 MiB of log.
+    /// In order; 40 bytes for each 64 MiB of log.
     closed: Vec<Closed>,
     live: Arc<Segment>,
 }
@@ -220,6 +224,10 @@ impl Catalog {
         &self.name
     }
 
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// How many entries are durable.
     pub(super) fn len(&self) -> u64 {
         self.live().blocks(Blocks::next_index)
@@ -232,11 +240,18 @@ impl Catalog {
             first: closed.first_index,
             next: closed.next_first,
             closed: true,
+            disposed: closed.disposed,
+            times: (closed.times != Times::NONE).then(|| {
+                let at = Timestamp::from_micros;
+                (at(closed.times.earliest), at(closed.times.latest))
+            }),
         });
         let live = SegmentSpan {
             first: state.live.first_index,
             next: state.live.blocks(Blocks::next_index),
             closed: false,
+            disposed: false,
+            times: None,
         };
         closed.chain([live]).collect()
     }
@@ -259,10 +274,35 @@ impl Catalog {
             first_index: blocks.first_index,
             next_first: blocks.next_index,
             times: blocks.times,
+            disposed: false,
         });
         state.closed.push(closed);
         drop(state);
         self.keep(old);
+    }
+
+    /// A segment's entries are not read any more: what stands in its place is on the disk. Its file is let go of.
+    pub(super) fn dispose(&self, first_index: u64) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        let found = state
+            .closed
+            .iter_mut()
+            .find(|closed| closed.first_index == first_index);
+        if let Some(closed) = found {
+            closed.disposed = true;
+        }
+        drop(state);
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|segment| segment.first_index != first_index);
+    }
+
+    /// The first of the segments that were disposed of and had entries within `times`.
+    pub(super) fn disposed_within(&self, times: Times) -> Option<ReadError> {
+        let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+        let wanted = |closed: &&Closed| closed.disposed && closed.times.meet(times);
+        let closed = state.closed.iter().find(wanted).copied();
+        drop(state);
+        closed.map(|closed| disposed(&self.directory, closed))
     }
 
     /// The segment that holds `index`; `None` beyond the end.
@@ -289,7 +329,9 @@ impl Catalog {
         loop {
             let closed = {
                 let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-                let later = |closed: &&Closed| closed.next_first > from && closed.times.meet(times);
+                let later = |closed: &&Closed| {
+                    closed.next_first > from && closed.times.meet(times) && !closed.disposed
+                };
                 match state.closed.iter().find(later).copied() {
                     Some(closed) => closed,
                     None => {
@@ -317,8 +359,9 @@ impl Catalog {
                 {
                     return Ok(Some(end));
                 }
-                let earlier =
-                    |closed: &&Closed| closed.first_index < until && closed.times.meet(times);
+                let earlier = |closed: &&Closed| {
+                    closed.first_index < until && closed.times.meet(times) && !closed.disposed
+                };
                 match state.closed.iter().rfind(earlier).copied() {
                     Some(closed) => closed,
                     None => return Ok(None),
@@ -338,11 +381,25 @@ impl Catalog {
             first_index: span.first,
             next_first: span.next,
             times: Times::ALL,
+            disposed: span.disposed,
         };
-        read_closed(&self.directory, closed).map(drop)
+        self.read_there(closed).map(drop)
+    }
+
+    /// Reads a segment, which may go in between, perhaps by another process's hand.
+    fn read_there(&self, closed: Closed) -> Result<Segment, ReadError> {
+        read_closed(&self.directory, closed).map_err(|error| match error {
+            ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                disposed(&self.directory, closed)
+            }
+            error => error,
+        })
     }
 
     fn load(&self, closed: Closed) -> Result<Arc<Segment>, ReadError> {
+        if closed.disposed {
+            return Err(disposed(&self.directory, closed));
+        }
         {
             let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             let found = kept
@@ -354,7 +411,7 @@ impl Catalog {
             }
         }
         // Outside the lock: a segment takes tens of milliseconds to read.
-        let segment = Arc::new(read_closed(&self.directory, closed)?);
+        let segment = Arc::new(self.read_there(closed)?);
         self.keep(Arc::clone(&segment));
         Ok(segment)
     }
@@ -366,6 +423,19 @@ impl Catalog {
             kept.pop_front();
         }
         kept.push_back(segment);
+    }
+}
+
+/// What is told in the place of a segment that was disposed of; an error of the disk, where nothing stands in its place.
+fn disposed(directory: &Path, closed: Closed) -> ReadError {
+    match dispose::read(&dispose::path_of(directory, closed.first_index)) {
+        Ok(gone) => ReadError::Disposed {
+            first: gone.first,
+            next: gone.next,
+            rule: gone.rule,
+            at: gone.at,
+        },
+        Err(error) => error,
     }
 }
 

@@ -164,6 +164,7 @@ pub(super) enum Step {
     Write,
     Sync,
     Rename,
+    Remove,
     Look,
 }
 
@@ -177,6 +178,7 @@ impl fmt::Display for Step {
             Self::Write => "write to",
             Self::Sync => "make durable",
             Self::Rename => "rename",
+            Self::Remove => "remove",
             Self::Look => "find",
         })
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::durable::DiskError;
 use crate::domain::ids::LogIndex;
+use crate::domain::time::Timestamp;
 
 /// Why a log was not opened: the operator's to mend.
 ///
@@ -156,6 +157,21 @@ pub enum ReadError {
         offset: u64,
         /// What is wrong there.
         what: String,
+    },
+    /// The entry was disposed of, with all from `first` up to, but not including, `next`.
+    #[error(
+        "entries {first} to {last} of the access log were disposed of on {at} under the rule: {rule}",
+        last = next.saturating_sub(1)
+    )]
+    Disposed {
+        /// The first one that went.
+        first: u64,
+        /// The one after the last.
+        next: u64,
+        /// Under which rule.
+        rule: String,
+        /// When.
+        at: Timestamp,
     },
     /// The bytes are whole but are not an entry.
     #[error("entry {index} of the access log cannot be decoded: {source}")]

@@ -251,32 +251,14 @@ impl Keeper {
     /// Reads back what was written since, up to `whole`, which must be what comes out.
     fn advance(&mut self, whole: &CompactRange) -> Result<(), KeeperError> {
         let known = Arc::clone(&self.signed.borrow());
-        for span in self.reader.segments() {
+        let begun = self.tree.size();
+        // The one that ends just here may have been read to its end while it was still written to.
+        let news = |span: &SegmentSpan| span.next >= begun;
+        for span in self.reader.segments().into_iter().filter(news) {
             let until = span.next.min(whole.size());
-            let wanted = until.saturating_sub(self.tree.size());
-            let entries = self.reader.forward(LogIndex(self.tree.size()));
-            for kept in entries.take(usize::try_from(wanted).unwrap_or(usize::MAX)) {
-                let kept = kept?;
-                if kept.index.0 != self.tree.size() {
-                    return Err(self.damaged(format!(
-                        "entry {} is followed by entry {}",
-                        self.tree.size(),
-                        kept.index.0
-                    )));
-                }
-                let leaf = kept.leaf_hash();
-                self.files.append(leaf);
-                self.tree.push(leaf);
-                if self.tree.size().is_multiple_of(FLUSH_EVERY) {
-                    self.files.flush()?;
-                }
-                if self.tree.size() == known.checkpoint.size
-                    && self.tree.root() != known.checkpoint.root
-                {
-                    return Err(self.another_history());
-                }
+            if until > self.tree.size() {
+                self.read_back(until, &known.checkpoint)?;
             }
-            // All of it may have been read while it was still written to.
             if span.closed
                 && self.tree.size() == span.next
                 && !closing_path(&self.directory, span.first).exists()
@@ -289,6 +271,33 @@ impl Keeper {
             return Ok(());
         }
         Err(self.damaged("what is on the disk is not what was written".to_owned()))
+    }
+
+    /// Reads what follows, up to `until`, and keeps its hashes.
+    fn read_back(&mut self, until: u64, known: &Checkpoint) -> Result<(), KeeperError> {
+        for kept in self.reader.forward(LogIndex(self.tree.size())) {
+            let kept = kept?;
+            if kept.index.0 != self.tree.size() {
+                return Err(self.damaged(format!(
+                    "entry {} is followed by entry {}",
+                    self.tree.size(),
+                    kept.index.0
+                )));
+            }
+            let leaf = kept.leaf_hash();
+            self.files.append(leaf);
+            self.tree.push(leaf);
+            if self.tree.size().is_multiple_of(FLUSH_EVERY) {
+                self.files.flush()?;
+            }
+            if self.tree.size() == known.size && self.tree.root() != known.root {
+                return Err(self.another_history());
+            }
+            if self.tree.size() >= until {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Commits to a segment that is written no more: first the hashes are made durable, then the checkpoint says so.
@@ -351,7 +360,7 @@ impl Keeper {
         }
         self.scrubbed = Instant::now();
         let spans = self.reader.segments();
-        let closed = |span: &&SegmentSpan| span.closed;
+        let closed = |span: &&SegmentSpan| span.closed && !span.disposed;
         let next = spans
             .iter()
             .filter(closed)
@@ -361,7 +370,11 @@ impl Keeper {
             return Ok(());
         };
         self.scrub_next = span.next;
-        Ok(self.reader.scrub(span)?)
+        match self.reader.scrub(span) {
+            // It went meanwhile.
+            Err(ReadError::Disposed { .. }) => Ok(()),
+            read => Ok(read?),
+        }
     }
 
     fn another_history(&self) -> KeeperError {
@@ -388,7 +401,10 @@ fn trusted(
     reader: &LogReader,
     key: &SigningKey,
 ) -> Result<CompactRange, KeeperError> {
-    for span in reader.segments().iter().rev().filter(|span| span.closed) {
+    let spans = reader.segments();
+    let disposed = spans.iter().rfind(|span| span.disposed);
+    let disposed_until = disposed.map_or(0, |span| span.next);
+    for span in spans.iter().rev().filter(|span| span.closed) {
         let path = closing_path(directory, span.first);
         let Some(note) = read_note(&path)? else {
             continue;
@@ -406,16 +422,24 @@ fn trusted(
         if files.size() < checkpoint.size {
             continue;
         }
-        files.truncate_to(checkpoint.size)?;
         let tree = files.compact_range(checkpoint.size)?;
-        if tree.root() == checkpoint.root {
+        if tree.root() == checkpoint.root && tree.size() >= disposed_until {
+            files.truncate_to(checkpoint.size)?;
             return Ok(tree);
         }
-        // The hashes can be made anew as long as the entries are there.
-        break;
     }
-    files.truncate_to(0)?;
-    Ok(CompactRange::default())
+    // The hashes can be made anew as long as the entries are there.
+    if disposed_until == 0 {
+        files.truncate_to(0)?;
+        return Ok(CompactRange::default());
+    }
+    // Those of what was disposed of are all that is left of it: they are left as they are.
+    Err(KeeperError::Damaged {
+        path: directory.join("tree"),
+        what: format!(
+            "the hashes of the entries before {disposed_until}, which were disposed of, are not those that the checkpoints commit to; restore the folder from a backup"
+        ),
+    })
 }
 
 /// The tree that a segment goes on from; `None` when the segment was disposed of.

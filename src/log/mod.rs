@@ -23,12 +23,14 @@
 //! | `proof` | that an entry is in the log, that an older log is a prefix |
 //! | `verify` | a log from its bytes alone |
 //! | `tiles` | a log as files for others' tools |
+//! | `dispose` | takes out what was kept long enough |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
-//! cut the log (a torn tail is kept aside first); decide what goes into an entry; read a clock for an entry's time.
+//! cut the log (a torn tail is kept aside first; what was kept long enough goes as whole segments, and leaves its hashes); decide what goes into an entry; read a clock for an entry's time.
 
 mod catalog;
+mod dispose;
 mod durable;
 mod error;
 mod evidence;
@@ -58,6 +60,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use dispose::{Disposal, DisposeError, DisposedSegment};
 pub use error::{AppendError, OpenError, ReadError};
 pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
@@ -76,7 +79,7 @@ pub use verify::{
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
-use durable::RealDisk;
+use durable::{Disk, RealDisk};
 use evidence::Evidence;
 use keeper::Bell;
 use queue::Queue;
@@ -240,6 +243,7 @@ pub struct AccessLog {
 
 #[derive(Debug)]
 struct Shared {
+    disk: Arc<dyn Disk>,
     catalog: Arc<Catalog>,
     queue: Arc<Queue>,
     state: watch::Sender<LogState>,
@@ -268,6 +272,7 @@ impl AccessLog {
     }
 
     fn new(
+        disk: Arc<dyn Disk>,
         catalog: Arc<Catalog>,
         queue: Arc<Queue>,
         (state, followers): (watch::Sender<LogState>, Followers),
@@ -276,6 +281,7 @@ impl AccessLog {
     ) -> Self {
         Self {
             shared: Arc::new(Shared {
+                disk,
                 catalog,
                 queue,
                 state,

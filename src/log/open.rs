@@ -1,5 +1,6 @@
 //! Takes up a log where it was left: checks every header and the whole last segment, and keeps a torn tail aside.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -8,8 +9,9 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::catalog::{self, Catalog, Closed, Segment};
+use super::dispose;
 use super::durable::{self, Disk, Step};
-use super::error::OpenError;
+use super::error::{OpenError, ReadError};
 use super::footing::{Damage, Footing};
 use super::keeper::{Bell, Keeper};
 use super::merkle::CompactRange;
@@ -67,6 +69,7 @@ pub(super) fn open(
     for path in &listed.leftovers {
         disk.remove(path).map_err(durable::at(Step::Create, path))?;
     }
+    dispose::finish(&*disk, directory, listed.half_disposed.iter().copied())?;
     let created = listed.segments.is_empty();
     let segments = if created {
         create(&*disk, directory, name, segment_bytes)?;
@@ -77,7 +80,7 @@ pub(super) fn open(
             .map_err(durable::at(Step::Sync, directory))?;
         listed.segments
     };
-    let mut found = take_up(directory, &segments)?;
+    let mut found = take_up(directory, &segments, &listed.disposed)?;
     let file = disk
         .open(&found.path)
         .map_err(durable::at(Step::Open, &found.path))?;
@@ -117,6 +120,7 @@ pub(super) fn open(
         warning: None,
     });
     let followers = Followers::default();
+    let shared_disk = Arc::clone(&disk);
     let told_tree = Arc::new(Mutex::new(tree.clone()));
     let damage = Arc::new(Damage::default());
     let writer = Writer {
@@ -158,7 +162,14 @@ pub(super) fn open(
         _lock: lock,
     };
     Ok(Opened {
-        log: AccessLog::new(catalog, queue, (state, followers), evidence, running),
+        log: AccessLog::new(
+            shared_disk,
+            catalog,
+            queue,
+            (state, followers),
+            evidence,
+            running,
+        ),
         created,
         torn_tail,
     })
@@ -219,8 +230,12 @@ fn mend(
 
 /// What a directory holds.
 pub(super) struct Listed {
-    /// First indexes, in order.
+    /// First indexes, in order; those that were disposed of too.
     pub(super) segments: Vec<u64>,
+    /// Those that were disposed of.
+    disposed: BTreeSet<u64>,
+    /// Those of them whose files are still there.
+    half_disposed: Vec<u64>,
     /// Segments that were never made part of the log.
     leftovers: Vec<PathBuf>,
 }
@@ -239,6 +254,8 @@ pub(super) fn list(directory: &Path) -> Result<Listed, OpenError> {
     };
     let mut listed = Listed {
         segments: Vec::new(),
+        disposed: BTreeSet::new(),
+        half_disposed: Vec::new(),
         leftovers: Vec::new(),
     };
     let mut foreign = None;
@@ -248,17 +265,23 @@ pub(super) fn list(directory: &Path) -> Result<Listed, OpenError> {
         let file_name = file_name.to_string_lossy();
         if let Some(first_index) = segment::first_index_of(&file_name) {
             listed.segments.push(first_index);
-        } else if file_name
-            .strip_suffix(".new")
-            .and_then(segment::first_index_of)
-            .is_some()
-        {
+        } else if let Some(first_index) = dispose::first_index_of(&file_name) {
+            listed.disposed.insert(first_index);
+        } else if file_name.strip_suffix(".new").is_some_and(|name| {
+            segment::first_index_of(name)
+                .or_else(|| dispose::first_index_of(name))
+                .is_some()
+        }) {
             listed.leftovers.push(item.path());
         } else if !matches!(&*file_name, "lock" | "lost+found") {
             foreign = Some(file_name.into_owned());
         }
     }
+    let there = |first: &u64| listed.disposed.contains(first);
+    listed.half_disposed = listed.segments.iter().copied().filter(there).collect();
+    listed.segments.extend(&listed.disposed);
     listed.segments.sort_unstable();
+    listed.segments.dedup();
     match foreign {
         Some(foreign) if listed.segments.is_empty() => Err(OpenError::NotALog {
             path: directory.to_owned(),
@@ -279,7 +302,7 @@ pub(super) fn look(directory: &Path) -> Result<Found, OpenError> {
                 what: "it holds no segment".to_owned(),
             });
         }
-        match take_up(directory, &listed.segments) {
+        match take_up(directory, &listed.segments, &listed.disposed) {
             Err(OpenError::Damaged { .. }) if looks < LOOKS => looks += 1,
             outcome => return outcome,
         }
@@ -287,32 +310,41 @@ pub(super) fn look(directory: &Path) -> Result<Found, OpenError> {
 }
 
 /// Checks all headers and the whole last segment. Changes nothing.
-fn take_up(directory: &Path, segments: &[u64]) -> Result<Found, OpenError> {
+fn take_up(
+    directory: &Path,
+    segments: &[u64],
+    disposed: &BTreeSet<u64>,
+) -> Result<Found, OpenError> {
     let mut closed = Vec::new();
+    let mut gone_until = None;
     let mut before: Option<Header> = None;
     let mut last = None;
     for first_index in segments {
-        let path = segment::path_of(directory, *first_index);
-        let file = File::open(&path).map_err(|source| OpenError::io(&path, source))?;
-        let header = catalog::read_header(&file).map_err(|error| scan_failed(&path, error))?;
+        let (path, file, header, gone) = look_at(directory, *first_index, disposed)?;
         if let Some(what) = breach(*first_index, &header, before.as_ref()) {
             let damage = ScanError::Damaged { offset: 0, what };
             return Err(scan_failed(&path, damage));
         }
         if let Some(before) = before {
+            if gone_until.is_some_and(|until| until != header.first_index) {
+                let what = "it does not follow what was disposed of before it".to_owned();
+                return Err(scan_failed(&path, ScanError::Damaged { offset: 0, what }));
+            }
             closed.push(Closed {
                 first_index: before.first_index,
                 next_first: header.first_index,
                 times: header.previous_times,
+                disposed: gone_until.is_some(),
             });
         }
-        last = Some((path, file));
+        gone_until = gone;
+        last = file.map(|file| (path, file));
         before = Some(header);
     }
     let (Some(header), Some((path, file))) = (before, last) else {
         return Err(OpenError::NotALog {
             path: directory.to_owned(),
-            what: "it holds no segment".to_owned(),
+            what: "it holds no segment that can be written to".to_owned(),
         });
     };
     let tail = scan::scan_tail(&file, &header).map_err(|error| scan_failed(&path, error))?;
@@ -323,6 +355,34 @@ fn take_up(directory: &Path, segments: &[u64]) -> Result<Found, OpenError> {
         file,
         tail,
     })
+}
+
+/// One place of the log: its file and header, or what stands there instead and up to where.
+type Place = (PathBuf, Option<File>, Header, Option<u64>);
+
+fn look_at(
+    directory: &Path,
+    first_index: u64,
+    disposed: &BTreeSet<u64>,
+) -> Result<Place, OpenError> {
+    if disposed.contains(&first_index) {
+        let path = dispose::path_of(directory, first_index);
+        let found = dispose::read(&path).map_err(|error| match error {
+            ReadError::Io { path, source } => OpenError::io(&path, source),
+            ReadError::Damaged { offset, what, .. } => {
+                scan_failed(&path, ScanError::Damaged { offset, what })
+            }
+            error => {
+                let what = error.to_string();
+                scan_failed(&path, ScanError::Damaged { offset: 0, what })
+            }
+        })?;
+        return Ok((path, None, found.header, Some(found.next)));
+    }
+    let path = segment::path_of(directory, first_index);
+    let file = File::open(&path).map_err(|source| OpenError::io(&path, source))?;
+    let header = catalog::read_header(&file).map_err(|error| scan_failed(&path, error))?;
+    Ok((path, Some(file), header, None))
 }
 
 /// What is wrong with a segment that follows the one with header `before`.

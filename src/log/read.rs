@@ -111,13 +111,14 @@ impl LogReader {
     /// The entry at `index`; `None` beyond the end.
     ///
     /// # Errors
-    /// When it can't be read, or is not what was written.
+    /// When it can't be read, or is not what was written; [`ReadError::Disposed`] when it was disposed of.
     pub fn get(&self, index: LogIndex) -> Result<Option<Kept>, ReadError> {
         let block = self.block(index.0)?;
         Ok(block.into_iter().find(|kept| kept.index == index))
     }
 
-    /// Entries from `from` to what is the end at the call, oldest first. Ends after the first error.
+    /// Entries from `from` to what is the end at the call, oldest first; what was disposed of is passed over. Ends after the
+    /// first error.
     pub fn forward(
         &self,
         from: LogIndex,
@@ -180,7 +181,8 @@ impl LogReader {
     /// The entry that recorded a decision. Looks only where entries' times are within 10 s of the time in the id.
     ///
     /// # Errors
-    /// When an entry on the way can't be read, or is not what was written.
+    /// When an entry on the way can't be read, or is not what was written; [`ReadError::Disposed`] when it isn't found, and
+    /// entries of its time were disposed of.
     pub fn find_decision(&self, id: DecisionId) -> Result<Option<Kept>, ReadError> {
         let Some((seconds, nanos)) = id.0.get_timestamp().map(|time| time.to_unix()) else {
             return Ok(None);
@@ -191,12 +193,16 @@ impl LogReader {
             earliest: told.minus(ID_SLACK).micros(),
             latest: told.plus(ID_SLACK).micros(),
         };
-        self.first_of(times, |kept| {
+        let found = self.first_of(times, |kept| {
             let entry = kept.entry()?;
             // An outcome carries the id of the decision that it reports on.
             let of_decision = entry.kind() != EntryKind::Outcome;
             Ok(of_decision && entry.decision_id == id.0.as_bytes())
-        })
+        })?;
+        match found {
+            Some(kept) => Ok(Some(kept)),
+            None => self.catalog.disposed_within(times).map_or(Ok(None), Err),
+        }
     }
 
     /// The first entry within `times` that is `wanted`.
@@ -273,6 +279,10 @@ pub struct SegmentSpan {
     pub next: u64,
     /// Whether it is written no more.
     pub closed: bool,
+    /// Whether its entries were disposed of.
+    pub disposed: bool,
+    /// The earliest and the latest time of its entries; `None` for the live one and for one without entries.
+    pub times: Option<(Timestamp, Timestamp)>,
 }
 
 /// A stretch of time that entries are wanted from.
@@ -320,6 +330,11 @@ impl Iterator for Forward {
             }) {
                 Ok(_) if self.next >= self.until => return None,
                 Ok(block) => self.block = block.into(),
+                // It went while we were reading.
+                Err(ReadError::Disposed { next, .. }) if next > self.next => {
+                    self.next = next;
+                    return self.next();
+                }
                 Err(error) => {
                     self.until = 0;
                     return Some(Err(error));
@@ -348,6 +363,10 @@ impl Iterator for Backward {
         if self.block.is_empty() && self.until > 0 {
             match self.reader.catalog.end_within(self.until, self.times) {
                 Ok(end) => self.until = end.unwrap_or(0),
+                Err(ReadError::Disposed { first, .. }) if first < self.until => {
+                    self.until = first;
+                    return self.next();
+                }
                 Err(error) => {
                     self.until = 0;
                     return Some(Err(error));
@@ -358,6 +377,10 @@ impl Iterator for Backward {
         if self.block.is_empty() {
             match self.reader.block(index) {
                 Ok(block) => self.block = block,
+                Err(ReadError::Disposed { first, .. }) if first < self.until => {
+                    self.until = first;
+                    return self.next();
+                }
                 Err(error) => {
                     self.until = 0;
                     return Some(Err(error));

@@ -219,7 +219,7 @@ impl<'a> Tiles<'a> {
                     tile.push(*hash);
                 }
             });
-        if self.tree.size() % TILE_WIDTH == 0 {
+        if self.tree.size().is_multiple_of(TILE_WIDTH) {
             self.write(TILE_WIDTH)?;
         }
         Ok(())

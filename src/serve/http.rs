@@ -14,23 +14,29 @@ use tokio::sync::watch;
 use super::{Metrics, stopped};
 use crate::gate::Gate;
 use crate::log::LogHealth;
+use crate::sinks::SinkStates;
 
 pub(super) async fn serve(
     listener: TcpListener,
     gate: Arc<Gate>,
     metrics: Arc<Metrics>,
+    sinks: SinkStates,
     mut stopping: watch::Receiver<bool>,
 ) {
     let ready = {
-        let gate = Arc::clone(&gate);
+        let (gate, sinks) = (Arc::clone(&gate), sinks.clone());
         move || async move {
             let writing = matches!(gate.log().watch().borrow().health, LogHealth::Writing);
             match (writing, gate.store_answers().await) {
-                (true, true) => (StatusCode::OK, "ready\n"),
-                (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "the store can't be used\n"),
+                // A sink that fails keeps nobody from serving: it is a detail.
+                (true, true) => (StatusCode::OK, format!("ready\n{}", sinks.failing())),
+                (true, false) => (
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "the store can't be used\n".to_owned(),
+                ),
                 (false, _) => (
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "the access log can't be written\n",
+                    "the access log can't be written\n".to_owned(),
                 ),
             }
         }
@@ -38,7 +44,7 @@ pub(super) async fn serve(
     let pages = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(move || async move { text(&gate, &metrics) }))
+        .route("/metrics", get(move || async move { text(&gate, &metrics) + sinks.metrics().as_str() }))
         .fallback(|| async {
             (
                 StatusCode::NOT_FOUND,

@@ -21,11 +21,14 @@ use crate::config::Config;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::time::Clock;
+use crate::files::FileError;
 use crate::gate::{Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
+use crate::identity::seals::Seals;
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
+use crate::sinks::{SinkError, Sinks};
 use crate::store::{Store, StoreError};
 
 /// How long calls in flight may take after a stop was asked for.
@@ -52,6 +55,9 @@ pub enum ServeError {
     /// The keyring can't be used.
     #[error(transparent)]
     Keyring(#[from] KeyringError),
+    /// The directory of the keys that disposal destroys can't be used.
+    #[error(transparent)]
+    Seals(#[from] FileError),
     /// The access log can't be opened.
     #[error(transparent)]
     Log(#[from] OpenError),
@@ -61,6 +67,9 @@ pub enum ServeError {
     /// Log and store don't go together, or can't be read.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// A sink can't be taken up.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
     /// An address can't be listened on.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -90,7 +99,8 @@ impl ServeError {
                 | StartError::StoreForgot { .. }
                 | StartError::AnotherLog { .. },
             ) => 65,
-            Self::Store(_) | Self::Start(_) => 72,
+            Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
+            Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
@@ -153,7 +163,15 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
             "the last stop left a write half done; nothing of it had been answered");
     }
+    let reader = opened.log.reader();
+    let (sink_configs, data, sink_clock) = (
+        config.sinks.clone(),
+        config.data.clone(),
+        Arc::clone(&clock),
+    );
+    let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
     let store = Store::open(&config.data.join("store.sqlite")).await?;
+    let seals = Seals::open(config.data.join("seals"), keyring.log_text.clone())?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;
     let grpc = local_address(&grpc_listener, config.grpc_listen)?;
@@ -165,6 +183,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         keyring,
         log: opened,
         store,
+        seals,
     })
     .await?;
 
@@ -205,8 +224,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http_listener,
         Arc::clone(&gate),
         metrics,
+        sinks.states(),
         stopping.clone(),
     ));
+    let streaming = sinks.start(&stopping);
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
@@ -216,7 +237,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: vec![serving, pages, tidying, minding, watching],
+        servers: [serving, pages, tidying, minding, watching]
+            .into_iter()
+            .chain(streaming)
+            .collect(),
     })
 }
 
@@ -357,6 +381,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         revoked_certificates: config.revoked_certificates.clone(),
         change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
+        dispose_needs_two: config.dispose_needs_two,
         request_ids_max: config.request_ids_max,
     })
 }

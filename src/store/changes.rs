@@ -4,14 +4,14 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::marks::{mark, set_mark};
-use super::{Store, to_stored};
+use super::{Store, log_holds, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
 use crate::proto::stored_change::Kind;
 use crate::proto::{StoredChange, StoredDate, StoredHold, StoredSessionEnd};
 
-type Change<'a> = &'a mut Transaction<'static, Sqlite>;
+pub(super) type Change<'a> = &'a mut Transaction<'static, Sqlite>;
 
 impl Store {
     /// Applies the changes of entries in one transaction and moves the mark to `applied`; never backwards. A change below
@@ -46,6 +46,14 @@ impl Store {
                     report_outcome(&mut transaction, *index, &outcome.decision_id).await?;
                 }
                 Kind::EndSession(end) => end_session(&mut transaction, *index, end).await?,
+                Kind::PlaceLogHold(hold) => {
+                    log_holds::place(&mut transaction, *index, hold).await?;
+                }
+                Kind::ReleaseLogHold(release) => {
+                    log_holds::release(&mut transaction, release).await?;
+                }
+                // Done to files of the log and keys, before the store is told.
+                Kind::Dispose(_) => {}
             }
         }
         set_mark(&mut transaction, "applied", mark.max(applied)).await?;

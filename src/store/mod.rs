@@ -12,6 +12,7 @@
 mod changes;
 mod credentials;
 mod error;
+mod log_holds;
 mod marks;
 mod people;
 mod schema;
@@ -27,6 +28,7 @@ use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
 pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
+pub use log_holds::LogHold;
 
 use crate::files;
 

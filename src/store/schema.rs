@@ -7,7 +7,7 @@ use sqlx::sqlite::SqlitePool;
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 2] = [
+const STEPS: [&str; 3] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -82,6 +82,14 @@ CREATE TABLE checkpoint (
     root BLOB NOT NULL CHECK (length(root) = 32)
 );
 ",
+    // Holds of the log itself; who placed one, and why, is in its entry.
+    "
+CREATE TABLE log_holds (
+    log_index  BIGINT PRIMARY KEY,
+    held_from  BIGINT,
+    held_until BIGINT
+);
+",
 ];
 
 /// Brings the schema up to date, in one transaction: all missing steps or none.
@@ -149,7 +157,7 @@ mod tests {
         let before = std::fs::read(&path).unwrap();
         let refused = Store::open(&path).await.unwrap_err();
         assert!(
-            matches!(refused, StoreError::Newer { found: 3, known: 2 }),
+            matches!(refused, StoreError::Newer { found: 4, known: 3 }),
             "{refused:?}"
         );
         assert_eq!(std::fs::read(&path).unwrap(), before);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use sekisho::decision::rules::RuleSet;
+use sekisho::decision::rules::{LogRetention, RuleSet};
 use sekisho::domain::access::{
     AccessRequest, Action, Basis, Consent, Proof, Provision, SubjectRef, Subjects, TicketText,
 };
@@ -23,6 +23,7 @@ use sekisho::gate::{
 use sekisho::identity::certificate::{Certificate, ClaimedName};
 use sekisho::identity::keyring::Keyring;
 use sekisho::identity::password::{Passwords, Secret};
+use sekisho::identity::seals::Seals;
 use sekisho::identity::totp::Seed;
 use sekisho::log::{AccessLog, LogConfig, LogReader, SigningSeed};
 use sekisho::policy;
@@ -141,6 +142,9 @@ async fn make_template() -> Template {
 pub(crate) struct Options {
     pub(crate) queue_entries: usize,
     pub(crate) request_ids_max: usize,
+    pub(crate) dispose_needs_two: bool,
+    /// How long the log is kept; the pack's own where nothing is said.
+    pub(crate) log_retention: Option<LogRetention>,
 }
 
 impl Default for Options {
@@ -148,6 +152,8 @@ impl Default for Options {
         Self {
             queue_entries: 16_384,
             request_ids_max: 100_000,
+            dispose_needs_two: false,
+            log_retention: None,
         }
     }
 }
@@ -242,6 +248,11 @@ impl World {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The data directory.
+    pub(crate) fn folder(&self) -> &Path {
+        self.directory.path()
     }
 
     pub(crate) fn log_folder(&self) -> PathBuf {
@@ -357,6 +368,12 @@ async fn start(
         deadline: seconds(30),
         ..LogConfig::new(directory.join("log"), SigningSeed::new(&[7; 32]))
     };
+    let keyring = Keyring::open(&directory.join("keyring")).unwrap();
+    let seals = Seals::open(directory.join("seals"), keyring.log_text.clone()).unwrap();
+    let mut rules = Arc::clone(&template.rules);
+    if let Some(kept) = &options.log_retention {
+        Arc::make_mut(&mut rules).log_retention = kept.clone();
+    }
     Gate::start(Parts {
         clock: Arc::<HeldClock>::clone(clock),
         settings: Settings {
@@ -365,12 +382,14 @@ async fn start(
             revoked_certificates: [certificate("career-crm", REVOKED).fingerprint].into(),
             allow_loopback_device: false,
             change_deadline: Duration::from_secs(4),
+            dispose_needs_two: options.dispose_needs_two,
             request_ids_max: options.request_ids_max,
         },
-        rules: Arc::clone(&template.rules),
-        keyring: Keyring::open(&directory.join("keyring")).unwrap(),
+        rules,
+        keyring,
         log: AccessLog::open(config, "test/log").unwrap(),
         store: Store::open(&directory.join("store.sqlite")).await.unwrap(),
+        seals,
     })
     .await
 }
@@ -406,7 +425,7 @@ fn certificate(service: &str, number: u64) -> Certificate {
         },
         fingerprint,
         not_before: Timestamp::parse("2026-01-01T00:00:00Z").unwrap(),
-        not_after: Timestamp::parse("2027-01-01T00:00:00Z").unwrap(),
+        not_after: Timestamp::parse("2100-01-01T00:00:00Z").unwrap(),
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,8 +133,10 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
             warn_below: 2 << 20,
             refuse_below: 1 << 20,
         },
+        dispose_needs_two: false,
         request_ids_max: 100_000,
         connections_max: 64,
+        sinks: Vec::new(),
     }
 }
 
@@ -179,6 +182,23 @@ impl House {
             channels: HashMap::new(),
             pool: wire::pool(),
         }
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// What it tells of itself over HTTP.
+    pub fn metrics(&self) -> String {
+        let address = self.running.as_ref().unwrap().http;
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// Stops as on a signal.

@@ -14,6 +14,7 @@ pub mod house;
 pub mod people;
 pub mod play;
 pub mod scenario;
+pub mod secrets;
 pub mod wire;
 
 use std::io::Write;

@@ -63,6 +63,10 @@ impl People {
         )
     }
 
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub fn get(&self, id: &str) -> &Person {
         self.0
             .get(id)

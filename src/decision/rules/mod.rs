@@ -2,6 +2,7 @@
 //! dangle, because rules hold positions ([`Id`]) and not names.
 
 mod grants;
+mod log_retention;
 mod table;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use time::UtcOffset;
 
 pub use grants::{GrantCondition, GrantKey, Grants};
+pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use table::{Id, IdSet, Table, TableError};
 
 use crate::domain::access::{Action, LegalException};
@@ -378,6 +380,8 @@ pub struct RuleSet {
     pub limits: Vec<Limit>,
     /// Retention.
     pub retention: Vec<RetentionRule>,
+    /// How long the access log is kept.
+    pub log_retention: LogRetention,
     /// Outcomes to be reported.
     pub outcomes: Vec<OutcomeRule>,
     /// Grants.

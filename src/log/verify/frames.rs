@@ -19,7 +19,7 @@ const LOOKS: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A log that keeps being written to is not waited for longer.
 const LOOKS_MAX: u32 = 100;
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// How often the end of a log that may be live is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -161,7 +161,7 @@ fn take_batches(
         for (offset, leaf, decoded) in pending.drain(..) {
             decoded?;
             check.push(leaf, path, offset)?;
-            if check.tree().size() % Counter::STEP == 0 {
+            if check.tree().size().is_multiple_of(Counter::STEP) {
                 counter.add(Counter::STEP);
             }
         }

@@ -61,7 +61,7 @@ pub(super) fn break_glass(root: &Entry<'_>, rules: &mut RuleSet) {
 }
 
 /// The id of a rule that nothing refers to within the pack; in the log it must still mean one rule.
-fn own_id<'a>(entry: &Entry<'a>, taken: &mut HashSet<&'a str>) -> Box<str> {
+pub(super) fn own_id<'a>(entry: &Entry<'a>, taken: &mut HashSet<&'a str>) -> Box<str> {
     let Some(id) = id_of(entry) else {
         return "".into();
     };

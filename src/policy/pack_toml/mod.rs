@@ -4,6 +4,7 @@
 mod callers;
 mod conditions;
 mod data;
+mod log_retention;
 mod recipients;
 
 use std::time::Duration;
@@ -14,8 +15,8 @@ use super::entry::{At, Choice, Document, Entry};
 use super::errors::{FileFaults, shown};
 use super::words;
 use crate::decision::rules::{
-    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, RuleSet, SessionRule, StandingRule,
-    Table, TableError,
+    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, RuleSet, SessionRule,
+    StandingRule, Table, TableError,
 };
 use crate::domain::access::{Action, LegalException};
 use crate::domain::ids::Name;
@@ -68,6 +69,7 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     conditions::break_glass(&root, &mut rules);
     conditions::limits(&root, &mut rules);
     conditions::retention(&root, &mut rules);
+    log_retention::log_retention(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
     root.finish();
     Some(rules)
@@ -97,6 +99,7 @@ fn blank() -> RuleSet {
         break_glass: Vec::new(),
         limits: Vec::new(),
         retention: Vec::new(),
+        log_retention: LogRetention::default(),
         outcomes: Vec::new(),
         grants: Grants::default(),
     }

@@ -1,0 +1,314 @@
+//! Disposing of the access log when its time is over: never earlier than the pack says, never what is held, by an administrator
+//! with a fresh second step, and where two are needed, by two. The entry comes first, then files and keys go.
+
+use std::sync::Arc;
+
+pub(super) use super::due::DueDates;
+use super::due::Look;
+pub use super::due::{Disposable, Withheld, WithheldThing};
+use super::log_holds::{Administrator, DATES, by_whom};
+use super::peer::Peer;
+use super::pending::Wish;
+use super::{Credentials, Gate, GateError, Violation, entry};
+use crate::decision::rules::RuleSet;
+use crate::domain::calendar::Month;
+use crate::domain::ids::{LogIndex, Name};
+use crate::domain::time::Timestamp;
+use crate::identity::seals::SealName;
+use crate::log::Disposal;
+use crate::proto::{EntryKind, StoredChange, StoredDisposal, StoredEntry, stored_change};
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct DisposeWish {
+    /// Entries before it; not with `approve`.
+    pub before: Option<Timestamp>,
+    /// Only tell what would go.
+    pub dry_run: bool,
+    /// Another administrator's request.
+    pub approve: Option<LogIndex>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DisposeOutcome {
+    /// What went, or would go.
+    pub found: Disposable,
+    /// The request that another administrator must approve, and until when.
+    pub pending: Option<(LogIndex, Timestamp)>,
+    /// The entry that says what was done.
+    pub index: LogIndex,
+}
+
+const CALL: &str = "Dispose";
+
+impl Gate {
+    /// Disposes of what was kept long enough, or tells what would go, or asks another administrator.
+    ///
+    /// # Errors
+    /// When nobody who administers asks, a field can't be taken, or the entry can't be written: then nothing went.
+    /// [`GateError::Unfinished`] when it was begun and a file can't be removed.
+    pub async fn dispose(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        wish: DisposeWish,
+    ) -> Result<DisposeOutcome, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let administrator = self
+            .administrator(&rules, peer, credentials, CALL, now)
+            .await?;
+        let person = administrator.admitted.person.id.clone();
+        let mut due = self.disposing.lock().await;
+        let (before, asked_by) = match self.wanted(&rules, &wish, &person, now) {
+            Ok(wanted) => wanted,
+            Err(violation) => {
+                return Err(self
+                    .refuse_administrator(peer, &administrator, CALL, vec![violation], now)
+                    .await);
+            }
+        };
+        let holds = self.store.log_holds().await?;
+        let look = Look {
+            ledger: self.log.clone(),
+            rules: Arc::clone(&rules),
+            holds: holds.clone(),
+            before,
+            now,
+        };
+        let mut dates = std::mem::take(&mut *due);
+        let (found, dates) = tokio::task::spawn_blocking(move || (look.find(&mut dates), dates))
+            .await
+            .map_err(|_| GateError::Internal("looking at the log ended early"))?;
+        *due = dates;
+        let found = found?;
+        let asks = self.settings.dispose_needs_two && asked_by.is_none();
+        if wish.dry_run || asks || found.is_empty() {
+            let what = match (wish.dry_run, found.is_empty()) {
+                (true, _) => "dry-run",
+                (false, true) => "nothing-to-dispose-of",
+                (false, false) => "request",
+            };
+            let mut entry = self.entry_of(peer, &administrator, &found, before, now);
+            entry.kind = EntryKind::Administration.into();
+            entry::detail(&mut entry, "call", CALL);
+            entry::detail(&mut entry, "outcome", what);
+            let receipt = self.log.append(std::slice::from_ref(&entry))?.await?;
+            let index = receipt.first().index();
+            let pending = (what == "request").then(|| {
+                let wish = Wish::Dispose { before };
+                (index, self.pending.add(index, wish, person, now))
+            });
+            return Ok(DisposeOutcome {
+                found,
+                pending,
+                index,
+            });
+        }
+        let mut entry = self.entry_of(peer, &administrator, &found, before, now);
+        by_whom(&mut entry, asked_by.as_ref(), wish.approve);
+        let rule = rule(&rules, before);
+        entry::detail(&mut entry, "rule", rule.as_str());
+        let disposal = found.stored(&rule);
+        entry.change = Some(StoredChange {
+            kind: Some(stored_change::Kind::Dispose(disposal.clone())),
+        });
+        let gate = Arc::clone(self);
+        let approved = wish.approve;
+        // Runs to its end, whoever hangs up: what the entry says must come to be.
+        let work = async move {
+            let mut changes = gate.changes.lock().await;
+            gate.store_waiting(&mut changes).await?;
+            if gate.store.log_holds().await? != holds {
+                return Err(GateError::Busy {
+                    what: "the holds of the log changed meanwhile",
+                    retry_after: std::time::Duration::from_secs(1),
+                });
+            }
+            let appending = gate.log.append(std::slice::from_ref(&entry))?;
+            let index = appending.without_deadline().await?.first().index();
+            if let Some(id) = approved {
+                gate.pending.done(id);
+            }
+            changes.unfinished = Some((index, disposal));
+            gate.store_waiting(&mut changes).await?;
+            if let Some(change) = entry.change {
+                changes.waiting.push((index, change));
+            }
+            gate.store_waiting(&mut changes).await?;
+            Ok(index)
+        };
+        let index = tokio::spawn(work)
+            .await
+            .map_err(|_| GateError::Internal("a disposal ended early"))??;
+        Ok(DisposeOutcome {
+            found,
+            pending: None,
+            index,
+        })
+    }
+
+    /// Up to when is to be disposed of, and who asked for it where another did.
+    fn wanted(
+        &self,
+        rules: &RuleSet,
+        wish: &DisposeWish,
+        person: &Name,
+        now: Timestamp,
+    ) -> Result<(Timestamp, Option<Name>), Violation> {
+        let Some(id) = wish.approve else {
+            let before = wish
+                .before
+                .ok_or_else(|| Violation::new("before", "is missing"))?;
+            may_be_asked(rules, before, now)?;
+            return Ok((before, None));
+        };
+        if wish.before.is_some() {
+            let what = "is told by the request that is approved: leave it out";
+            return Err(Violation::new("before", what));
+        }
+        let pending = self.pending.to_approve(id, person, now)?;
+        match pending.wish {
+            // The pack, or the clock, may have changed since.
+            Wish::Dispose { before } => {
+                may_be_asked(rules, before, now)?;
+                Ok((before, Some(pending.by)))
+            }
+            Wish::ReleaseLogHold { .. } => {
+                Err(Violation::new("approve", "is no request for a disposal"))
+            }
+        }
+    }
+
+    fn entry_of(
+        &self,
+        peer: &Peer,
+        administrator: &Administrator<'_>,
+        found: &Disposable,
+        before: Timestamp,
+        now: Timestamp,
+    ) -> StoredEntry {
+        let mut entry = self.administrators_entry(EntryKind::Disposal, peer, administrator, now);
+        entry::detail(&mut entry, "before", before.to_string());
+        entry::detail(&mut entry, "entries", found.entries().to_string());
+        let spans: Vec<String> = found
+            .segments
+            .iter()
+            .map(|(first, next)| format!("{first}-{}", next.saturating_sub(1)))
+            .collect();
+        let keys: Vec<String> = found.keys.iter().map(ToString::to_string).collect();
+        let withheld = found.withheld.len().to_string();
+        for (key, value) in [
+            ("segments", spans.join(", ")),
+            ("keys", keys.join(", ")),
+            ("withheld", withheld),
+        ] {
+            entry::detail(&mut entry, key, value);
+        }
+        entry
+    }
+
+    /// Does what the durable entry `index` says: segments go, keys are destroyed. Doing it again completes it.
+    pub(super) async fn carry_out(
+        &self,
+        index: LogIndex,
+        disposal: &StoredDisposal,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let ledger = self.log.clone();
+        let disposal = disposal.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let how = Disposal {
+                entry: index,
+                at: now,
+                rule: disposal.rule.clone(),
+            };
+            let spans: Vec<(u64, u64)> = disposal
+                .segments
+                .iter()
+                .map(|span| (span.first, span.next))
+                .collect();
+            ledger
+                .dispose(&spans, &how)
+                .map_err(|error| error.to_string())?;
+            for key in &disposal.keys {
+                let name = Month::parse(&key.month)
+                    .and_then(|month| SealName::new(&key.class, month))
+                    .ok_or_else(|| format!("{}-{} names no key", key.class, key.month))?;
+                let seals = ledger.seals();
+                seals
+                    .destroy(&name, &disposal.rule, now)
+                    .map_err(|error| error.to_string())?;
+            }
+            Ok(())
+        });
+        done.await
+            .unwrap_or_else(|_| Err("it ended early".to_owned()))
+    }
+}
+
+/// Whether `before` is a day on which one would rightly ask for this.
+fn may_be_asked(rules: &RuleSet, before: Timestamp, now: Timestamp) -> Result<(), Violation> {
+    let wrong = |what: String| Err(Violation::new("before", what));
+    if !DATES.contains(&before.seconds()) {
+        return wrong("must be from 1900 to now".to_owned());
+    }
+    if before > now {
+        return wrong(format!("lies in the future: it is {now}"));
+    }
+    let shortest = rules.log_retention.shortest();
+    let earliest = shortest.after(before, rules.utc_offset);
+    if earliest > now {
+        return wrong(format!(
+            "the shortest period of the log is {shortest}: what is before {before} may be disposed of from {earliest} on"
+        ));
+    }
+    Ok(())
+}
+
+/// The rule in words, for the entry and for what stands in the place of what went.
+fn rule(rules: &RuleSet, before: Timestamp) -> String {
+    let retention = &rules.log_retention;
+    let classes: Vec<String> = retention
+        .ids()
+        .map(|id| format!("{id} {}", retention.period(id)))
+        .collect();
+    format!(
+        "before {before}, kept by class: {} (pack {})",
+        classes.join(", "),
+        rules.pack
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy;
+    use std::path::Path;
+
+    #[test]
+    fn what_is_asked_too_early_is_told_when_it_may_be_asked() {
+        let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/recruitment");
+        let rules = policy::load(&pack).unwrap().rules;
+        let at = |text: &str| Timestamp::parse(text).unwrap();
+        let now = at("2029-07-01T09:00:00+09:00");
+        for good in ["2026-07-01T09:00:00+09:00", "1900-01-01T00:00:00Z"] {
+            assert_eq!(may_be_asked(&rules, at(good), now), Ok(()), "{good}");
+        }
+        for (bad, told) in [
+            ("2026-07-01T09:00:01+09:00", "from 2029-07-01T00:00:01Z on"),
+            ("2029-07-01T09:00:01+09:00", "in the future"),
+            ("1899-12-31T23:59:59Z", "from 1900"),
+            ("2999-01-01T00:00:00Z", "from 1900"),
+        ] {
+            let refused = may_be_asked(&rules, at(bad), now).unwrap_err();
+            assert_eq!(refused.field, "before");
+            assert!(
+                refused.description.contains(told),
+                "{bad}: {}",
+                refused.description
+            );
+        }
+    }
+}

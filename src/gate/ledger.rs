@@ -1,0 +1,275 @@
+//! The access log as the gate writes and reads it: what is to be readable for a time only is sealed on its way in, and opened
+//! here and nowhere else. No entry reaches the log but through [`Ledger::append`].
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use prost::Message as _;
+use zeroize::Zeroizing;
+
+use crate::decision::rules::{LogRetention, LoggedKind, RuleSet};
+use crate::domain::calendar::{Month, Period};
+use crate::domain::time::Timestamp;
+use crate::identity::keyring::SealingKey;
+use crate::identity::seals::{SealName, Seals, SealsError, UnsealError};
+use crate::log::{AccessLog, AppendError, Appending, Kept, ReadError};
+use crate::proto::{EntryKind, StoredEntry, StoredSealed};
+
+/// What stands in the place of a text that can't be read any more.
+const UNREADABLE: &str = "(can't be opened: its key is not here)";
+
+/// The access log with its seals. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    log: AccessLog,
+    rules: Arc<ArcSwap<RuleSet>>,
+    seals: Arc<Seals>,
+    /// For the texts of entries that were written before there were seals.
+    log_text: SealingKey,
+}
+
+/// The log itself: its name, its length, its readers, its state.
+impl Deref for Ledger {
+    type Target = AccessLog;
+
+    fn deref(&self) -> &AccessLog {
+        &self.log
+    }
+}
+
+/// An entry, opened as far as its keys are there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    /// What it says. Where all of it was sealed and the key is gone, only its time, kind and decision's id are left.
+    pub entry: StoredEntry,
+    /// What can't be read any more.
+    pub lost: Option<Lost>,
+}
+
+/// What of an entry can't be read any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lost {
+    /// All but time, kind and decision's id; else the free text alone.
+    pub whole: bool,
+    /// Whether its key was destroyed, as it should be. If not, it is missing.
+    pub disposed_of: bool,
+    /// The class that it was kept in.
+    pub class: String,
+    /// In words, to stand in its place.
+    pub words: String,
+}
+
+/// The class of retention of an entry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Class<'a> {
+    pub(super) id: &'a str,
+    pub(super) period: Period,
+}
+
+impl Ledger {
+    pub(super) fn new(
+        log: AccessLog,
+        rules: Arc<ArcSwap<RuleSet>>,
+        seals: Arc<Seals>,
+        log_text: SealingKey,
+    ) -> Self {
+        Self {
+            log,
+            rules,
+            seals,
+            log_text,
+        }
+    }
+
+    /// As [`AccessLog::append`]; free text, and all of what belongs to a class that is kept for less time than the default one,
+    /// is sealed first. Blocks on the disk where a key is to be made, which [`Self::prepare`] sees to before.
+    ///
+    /// # Errors
+    /// As for [`AccessLog::append`], and `Refused` where a seal can't be made: nothing is written in the clear.
+    pub(super) fn append(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
+        let rules = self.rules.load();
+        let is_open = |entry: &StoredEntry| {
+            entry.free_text.is_empty()
+                && !rules.log_retention.is_short(class_of(&rules, entry).period)
+        };
+        if entries.iter().all(is_open) {
+            return self.log.append(entries);
+        }
+        let sealed = entries
+            .iter()
+            .map(|entry| self.seal(&rules, entry))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| AppendError::Refused(error.to_string()))?;
+        self.log.append(&sealed)
+    }
+
+    fn seal(&self, rules: &RuleSet, entry: &StoredEntry) -> Result<StoredEntry, SealsError> {
+        let class = class_of(rules, entry);
+        let whole = rules.log_retention.is_short(class.period);
+        if !whole && entry.free_text.is_empty() {
+            return Ok(entry.clone());
+        }
+        let (mut outer, inner) = if whole {
+            let mut inner = entry.clone();
+            let outer = StoredEntry {
+                time_us: std::mem::take(&mut inner.time_us),
+                kind: std::mem::take(&mut inner.kind),
+                decision_id: std::mem::take(&mut inner.decision_id),
+                ..StoredEntry::default()
+            };
+            (outer, inner)
+        } else {
+            let mut outer = entry.clone();
+            let inner = StoredEntry {
+                free_text: std::mem::take(&mut outer.free_text),
+                ..StoredEntry::default()
+            };
+            (outer, inner)
+        };
+        let at = Timestamp::from_micros(entry.time_us);
+        let name = Month::of(at, rules.utc_offset)
+            .and_then(|month| SealName::new(class.id, month))
+            .ok_or(crate::identity::keyring::SealError::TooLong)?;
+        let plain = Zeroizing::new(inner.encode_to_vec());
+        let (key_id, content) = self.seals.seal(&name, &context(&outer, whole), &plain)?;
+        outer.sealed = Some(StoredSealed {
+            class: class.id.to_owned(),
+            month: name.month().to_string(),
+            key_id,
+            content,
+            whole,
+        });
+        Ok(outer)
+    }
+
+    /// Opens an entry: the one way to read one. Blocks on the disk when a key is not among the few last used.
+    ///
+    /// # Errors
+    /// When the bytes are not an entry.
+    pub fn open(&self, kept: &Kept) -> Result<Opened, ReadError> {
+        let mut entry = kept.entry()?;
+        if !entry.break_glass_reason_sealed.is_empty() {
+            let text = self
+                .log_text
+                .open(&entry.decision_id, &entry.break_glass_reason_sealed)
+                .ok()
+                .and_then(|plain| String::from_utf8(plain.to_vec()).ok());
+            entry.free_text = text.unwrap_or_else(|| UNREADABLE.to_owned());
+        }
+        let Some(sealed) = entry.sealed.take() else {
+            return Ok(Opened { entry, lost: None });
+        };
+        match self.unseal(&entry, &sealed) {
+            Ok(inner) => {
+                let not_an_entry = |source| ReadError::NotAnEntry {
+                    index: kept.index,
+                    source,
+                };
+                entry.merge(inner.as_slice()).map_err(not_an_entry)?;
+                Ok(Opened { entry, lost: None })
+            }
+            Err(why) => {
+                let disposed_of = why == UnsealError::Destroyed;
+                let words = if disposed_of {
+                    let (class, month) = (&sealed.class, &sealed.month);
+                    format!("(disposed of: the period of class {class} for {month} is over)")
+                } else {
+                    UNREADABLE.to_owned()
+                };
+                if !sealed.whole {
+                    entry.free_text.clone_from(&words);
+                }
+                let lost = Lost {
+                    whole: sealed.whole,
+                    disposed_of,
+                    class: sealed.class,
+                    words,
+                };
+                Ok(Opened {
+                    entry,
+                    lost: Some(lost),
+                })
+            }
+        }
+    }
+
+    fn unseal(
+        &self,
+        outer: &StoredEntry,
+        sealed: &StoredSealed,
+    ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
+        let name = Month::parse(&sealed.month)
+            .and_then(|month| SealName::new(&sealed.class, month))
+            .ok_or(UnsealError::NotGenuine)?;
+        let context = context(outer, sealed.whole);
+        self.seals
+            .unseal(&name, &sealed.key_id, &context, &sealed.content)
+    }
+
+    /// Makes the keys that entries of `now` and of the next day will want, so that no call waits for them.
+    ///
+    /// # Errors
+    /// The first that can't be made. Calls that want it are refused.
+    pub(super) fn prepare(&self, now: Timestamp) -> Result<(), SealsError> {
+        let rules = self.rules.load_full();
+        let tomorrow = now.plus(std::time::Duration::from_hours(24));
+        let months = [now, tomorrow].map(|at| Month::of(at, rules.utc_offset));
+        for class in rules.log_retention.ids() {
+            for month in months.into_iter().flatten() {
+                if let Some(name) = SealName::new(class, month) {
+                    self.seals.prepare(&name)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn seals(&self) -> Arc<Seals> {
+        Arc::clone(&self.seals)
+    }
+}
+
+/// What a seal is bound to: it is worth nothing in another entry.
+fn context(outer: &StoredEntry, whole: bool) -> Vec<u8> {
+    let mut context = b"entry 1\0".to_vec();
+    context.extend(outer.time_us.to_be_bytes());
+    context.extend(outer.kind.to_be_bytes());
+    context.push(u8::from(whole));
+    context.extend(&outer.decision_id);
+    context
+}
+
+/// The class of an entry that is not sealed.
+pub(super) fn class_of<'a>(rules: &'a RuleSet, entry: &StoredEntry) -> Class<'a> {
+    let kind = match entry.kind() {
+        EntryKind::Decision => Some(LoggedKind::Decision),
+        EntryKind::Outcome => Some(LoggedKind::Outcome),
+        EntryKind::Authentication => Some(LoggedKind::Authentication),
+        EntryKind::LogRead => Some(LoggedKind::LogRead),
+        EntryKind::RefusedCall => Some(LoggedKind::RefusedCall),
+        _ => None,
+    };
+    let (id, period) = rules.log_retention.class_of(
+        kind,
+        rules.kinds.id(&entry.subject_kind),
+        entry.categories.iter().map(|id| rules.categories.id(id)),
+    );
+    Class { id, period }
+}
+
+/// The class of an entry as it is stored. A sealed one tells its own, which counts for no less than the default where the pack
+/// has it no longer.
+pub(super) fn class_of_stored<'a>(
+    retention: &'a LogRetention,
+    rules: &'a RuleSet,
+    entry: &'a StoredEntry,
+) -> Class<'a> {
+    match &entry.sealed {
+        Some(sealed) => Class {
+            id: &sealed.class,
+            period: retention.period(&sealed.class),
+        },
+        None => class_of(rules, entry),
+    }
+}
