@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -178,6 +179,7 @@ impl Gate {
             counters: Counters::new(),
             repeats: Repeats::new(settings.request_ids_max),
             refusals: Refusals::default(),
+            named_factor_writes: AtomicU64::default(),
             challenges: Challenges::new(),
             sessions: Sessions::new(SESSIONS_MAX),
             passwords: Passwords::new(
@@ -220,6 +222,8 @@ impl Gate {
                 store: known_writes,
             });
         }
+        let named = gate.store.named_factor_writes().await?;
+        let unlogged = known_writes.saturating_sub(named.max(replay.factor_writes));
         for (index, change) in &replay.changes {
             if let Some(stored_change::Kind::Dispose(disposal)) = &change.kind {
                 gate.carry_out(*index, disposal, now)
@@ -237,8 +241,20 @@ impl Gate {
         }
         gate.prepare_seals().await;
         let number = gate.store.count_start().await?;
-        gate.log_start(number, replay.changes.len(), opened.torn_tail.as_ref(), now)
+        let mut entry = own_entry(EntryKind::DaemonStart, now);
+        entry::detail(&mut entry, START_NUMBER, number.to_string());
+        entry::detail(&mut entry, "version", env!("CARGO_PKG_VERSION"));
+        entry::detail(
+            &mut entry,
+            "replayed_changes",
+            replay.changes.len().to_string(),
+        );
+        // Charges and spent codes whose calls died before they had an entry, and so before they had an answer.
+        entry::detail(&mut entry, "unlogged_factor_writes", unlogged.to_string());
+        entry.store_writes = known_writes;
+        gate.log_start(entry, opened.torn_tail.as_ref(), now)
             .await?;
+        gate.note_factor_writes(known_writes);
         Ok(gate)
     }
 
@@ -300,8 +316,7 @@ impl Gate {
 
     async fn log_start(
         &self,
-        number: u64,
-        replayed: usize,
+        mut start: StoredEntry,
         torn_tail: Option<&crate::log::TornTail>,
         now: Timestamp,
     ) -> Result<(), AppendError> {
@@ -324,13 +339,9 @@ impl Gate {
             entry::detail(&mut entry, "kept_in", kept_in);
             entries.push(entry);
         }
-        let mut entry = own_entry(EntryKind::DaemonStart, now);
-        entry::detail(&mut entry, START_NUMBER, number.to_string());
-        entry::detail(&mut entry, "version", env!("CARGO_PKG_VERSION"));
-        entry::detail(&mut entry, "pack", &*rules.pack);
-        entry::detail(&mut entry, "replayed_changes", replayed.to_string());
-        entry.policy_revision = rules.revision.to_vec();
-        entries.push(entry);
+        entry::detail(&mut start, "pack", &*rules.pack);
+        start.policy_revision = rules.revision.to_vec();
+        entries.push(start);
         self.log.append(&entries)?.await?;
         Ok(())
     }

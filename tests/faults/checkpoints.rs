@@ -33,14 +33,21 @@ pub(crate) fn newest(log: &Path) -> Kept {
 
 /// Panics when one of them commits to what the log doesn't begin with. They must not shrink.
 pub(crate) fn all_are_prefixes(log: &Path, seen: &[Kept]) {
-    assert!(seen.is_sorted_by_key(|kept| kept.size), "one is of fewer entries");
+    assert!(
+        seen.is_sorted_by_key(|kept| kept.size),
+        "one is of fewer entries"
+    );
     let reader = LogReader::open_directory(log).unwrap();
     let mut leaves = reader.forward(LogIndex(0));
     let (mut size, mut peaks) = (0_u64, Vec::new());
     for kept in seen {
         while size < kept.size {
             let leaf = leaves.next().expect("the log is shorter").unwrap();
-            push(&mut peaks, size, Sha256::new().chain_update([0]).chain_update(&leaf.bytes));
+            push(
+                &mut peaks,
+                size,
+                Sha256::new().chain_update([0]).chain_update(&leaf.bytes),
+            );
             size += 1;
         }
         assert_eq!(root(&peaks), kept.root, "not a prefix:\n{}", kept.note);
@@ -63,6 +70,9 @@ fn root(peaks: &[[u8; 32]]) -> [u8; 32] {
 }
 
 fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let both = Sha256::new().chain_update([1]).chain_update(left).chain_update(right);
+    let both = Sha256::new()
+        .chain_update([1])
+        .chain_update(left)
+        .chain_update(right);
     both.finalize().into()
 }

@@ -6,6 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::certificates::of_service;
+use crate::support::client::connect;
+use crate::support::daemon::Daemon;
+use crate::support::people::People;
+use crate::support::scenario::{CALLER, OFFICE};
+use crate::support::{machine_now, say};
 use sekisho::proto::access_log_service_client::AccessLogServiceClient;
 use sekisho::proto::access_service_client::AccessServiceClient;
 use sekisho::proto::authentication_service_client::AuthenticationServiceClient;
@@ -14,12 +20,6 @@ use sekisho::proto::{
     Action, Actor, CheckRequest, DataScope, Decision, EntryKind, ReasonCode, SearchRequest,
     VerifyPasswordRequest, VerifySecondFactorRequest, actor::Proof,
 };
-use crate::support::certificates::of_service;
-use crate::support::client::connect;
-use crate::support::daemon::Daemon;
-use crate::support::people::People;
-use crate::support::scenario::{CALLER, OFFICE};
-use crate::support::{machine_now, say};
 use tonic::Request;
 use tonic::transport::Channel;
 

@@ -145,7 +145,6 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
 #[derive(Deserialize)]
 struct Endpoints {
     grpc: String,
-    http: String,
 }
 
 /// A daemon that serves.
@@ -153,7 +152,6 @@ pub(crate) struct Serving {
     child: Child,
     data: PathBuf,
     pub(crate) grpc: String,
-    pub(crate) http: String,
 }
 
 /// A daemon that ended before it served.
@@ -226,7 +224,6 @@ impl Starting {
             child: self.child,
             data: self.data,
             grpc: endpoints.grpc,
-            http: endpoints.http,
         }
     }
 }
@@ -267,18 +264,37 @@ fn said(data: &Path) -> String {
 }
 
 impl Serving {
+    /// The daemon's, also where it was started under another program.
     pub(crate) fn process(&self) -> u32 {
-        self.child.id()
+        let own = self.child.id();
+        let about = |what: &str| fs::read_to_string(format!("/proc/{own}/{what}"));
+        if about("comm").is_ok_and(|name| name.trim() != "strace") {
+            return own;
+        }
+        let children = about(&format!("task/{own}/children")).unwrap_or_default();
+        let first = children.split_whitespace().next();
+        first.and_then(|child| child.parse().ok()).unwrap_or(own)
     }
 
+    /// `kill -9`, and waits until it is gone.
     pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.kill_now();
+    }
+
+    fn kill_now(&mut self) {
+        // One that has been waited for is gone, and its number may be another's.
+        if self.child.try_wait().is_ok_and(|status| status.is_none()) {
+            let process = self.process().to_string();
+            let _ = Command::new("kill").args(["-9", &process]).status();
+            let _ = self.child.wait();
+        }
     }
 
     /// Asks it to stop, and waits.
     pub(crate) fn stop(self) {
-        let asked = Command::new("kill").arg(self.process().to_string()).status();
+        let asked = Command::new("kill")
+            .arg(self.process().to_string())
+            .status();
         assert!(asked.unwrap().success());
         let ended = self.ended(Duration::from_secs(30));
         assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
@@ -298,10 +314,6 @@ impl Serving {
         }
     }
 
-    pub(crate) fn said(&self) -> String {
-        said(&self.data)
-    }
-
     pub(crate) async fn connect(&self) -> Channel {
         connect(&self.data, &of_service(&self.data, CALLER), &self.grpc)
             .await
@@ -315,8 +327,7 @@ impl Serving {
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill_now();
     }
 }
 

@@ -169,7 +169,7 @@ fn a_disk_that_refuses_at_the_start_is_told_by_kind() {
 /// afterwards, once, in order.
 #[tokio::test]
 async fn no_failure_at_any_call_loses_what_was_acknowledged() {
-    const CALLS: usize = 130;
+    const CALLS: usize = 200;
     let kinds = [
         io::ErrorKind::StorageFull,
         io::ErrorKind::ReadOnlyFilesystem,
@@ -226,11 +226,11 @@ async fn no_failure_at_any_call_loses_what_was_acknowledged() {
                 extra == 0 || extra == 4,
                 "{extra} more for {kind} at call {at}"
             );
-            assert!(!acknowledged.is_empty() || at < 10);
+            assert!(!acknowledged.is_empty() || at < 10 || in_a_row > 1);
             opened.log.close();
             check_tree(home.path());
         }
-        assert!(reached > 60, "only {reached} faults came");
+        assert!(reached > 100, "only {reached} faults came");
     }
     let hit = hit.lock().unwrap();
     for call in [

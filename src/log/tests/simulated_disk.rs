@@ -418,13 +418,19 @@ impl World {
         for path in directories_in(&self.root).iter().rev() {
             std::fs::remove_dir_all(path).unwrap();
         }
-        for path in self.directories.iter().filter(|path| !path.exists()) {
-            std::fs::create_dir(path).unwrap();
-        }
         for path in gone {
             // It may be there all the same, with what it held.
             if self.random.percent(50) {
-                std::fs::create_dir_all(&path).unwrap();
+                self.directories.insert(path);
+            }
+        }
+        for path in std::mem::take(&mut self.directories) {
+            // What lies in one that is gone is gone.
+            let is_root = path == self.root;
+            if is_root || self.directories.contains(path.parent().unwrap()) {
+                if !is_root {
+                    std::fs::create_dir(&path).unwrap();
+                }
                 self.directories.insert(path);
             }
         }

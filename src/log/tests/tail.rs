@@ -27,7 +27,7 @@ async fn whole_log() -> Whole {
         let batch: Vec<_> = (0..1 + random.below(5))
             .map(|_| StoredEntry {
                 rule: "x".repeat(random.below(700)),
-                ..entry(random.next())
+                ..entry(random.next() >> 32)
             })
             .collect();
         log.append(&batch).unwrap().await.unwrap();
