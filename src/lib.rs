@@ -58,7 +58,8 @@
 //!    store lacks and refuses when either is older than the other's mark.
 //! 8. **Reading the log is logged**, and so are refused calls, administration, starts and stops. Strangers can't fill the
 //!    disk: a failed handshake is a metric, and refusals of one certificate are summed once a second.
-//! 9. **Nobody alone**: releasing a hold takes an administrator's own ticket, never a service's certificate.
+//! 9. **Nobody alone**: releasing a hold takes an administrator's own ticket, never a service's certificate; disposing of the
+//!    log, and releasing a hold of it, takes two of them, or is marked as done alone.
 //! 10. **A pack loads whole or not at all.**
 
 pub mod api;

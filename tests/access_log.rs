@@ -17,6 +17,8 @@ mod support;
 #[path = "access_log/proofs.rs"]
 mod proofs;
 // The parts, each in its own file.
+#[path = "access_log/evidence.rs"]
+mod evidence;
 #[path = "access_log/export.rs"]
 mod export;
 #[path = "access_log/load.rs"]

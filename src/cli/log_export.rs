@@ -16,7 +16,7 @@ use crate::domain::ids::LogIndex;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
 use crate::export::{ExportError, Format, instant, reading};
 use crate::files::NewFile;
-use crate::log::{LogReader, OpenError, Period, ReadError};
+use crate::log::{LogReader, OpenError, Period, ReadError, SegmentSpan};
 use crate::proto::{Entry, SearchRequest};
 
 /// Entries that are asked for at once: the most that the daemon gives.
@@ -152,6 +152,16 @@ async fn online(
 
 fn offline(log: &LogReader, period: Period, mut out: Out) -> Result<Out, CliError> {
     let language = out.language;
+    let meets = |(earliest, latest)| {
+        period.from.is_none_or(|from| latest >= from)
+            && period.until.is_none_or(|until| earliest < until)
+    };
+    let gone = |span: &&SegmentSpan| span.disposed && span.times.is_some_and(meets);
+    if let Some(span) = log.segments().iter().rfind(gone) {
+        // Says what went, when and under which rule: an export that left it out unsaid would pass for the whole.
+        log.get(LogIndex(span.first))
+            .map_err(|error| of_read(&error, language))?;
+    }
     for kept in log.forward_within(LogIndex(0), period) {
         let kept = kept.map_err(|error| of_read(&error, language))?;
         let time = kept.time();

@@ -69,10 +69,7 @@ fn opener(data: &Path) -> Result<index::Opener, Failure> {
     let keyring = Keyring::open(&data.join("keyring")).map_err(Failure::configuration)?;
     let seals = Seals::open(data.join("seals"), keyring.log_text.clone())
         .map_err(|error| Failure::new(72, error))?;
-    let unsealer = Unsealer::new(Arc::new(seals), keyring.log_text);
-    Ok(Arc::new(move |kept| {
-        unsealer.open(kept).ok().map(|opened| opened.entry)
-    }))
+    Ok(Unsealer::new(Arc::new(seals), keyring.log_text).into_opener())
 }
 
 fn failed(error: IndexError) -> Failure {

@@ -217,9 +217,16 @@ impl Gate {
         disposal: &StoredDisposal,
         now: Timestamp,
     ) -> Result<(), String> {
-        let ledger = self.log.clone();
+        let (ledger, index_of_log) = (self.log.clone(), self.index.get().cloned());
         let disposal = disposal.clone();
-        let done = tokio::task::spawn_blocking(move || ledger.carry_out(index, &disposal, now));
+        let done = tokio::task::spawn_blocking(move || {
+            ledger.carry_out(index, &disposal, now)?;
+            // What it is reading just now was opened while the keys were there.
+            if let Some(index) = index_of_log {
+                index.begin_anew();
+            }
+            Ok(())
+        });
         done.await
             .unwrap_or_else(|_| Err("it ended early".to_owned()))
     }

@@ -13,6 +13,7 @@ use crate::domain::calendar::{Month, Period};
 use crate::domain::time::Timestamp;
 use crate::identity::keyring::SealingKey;
 use crate::identity::seals::{SealName, Seals, SealsError, UnsealError};
+use crate::index::Opener;
 use crate::log::{AccessLog, AppendError, Appending, Kept, ReadError};
 use crate::proto::{EntryKind, StoredEntry, StoredSealed};
 
@@ -129,6 +130,17 @@ impl Unsealer {
                 })
             }
         }
+    }
+
+    /// Opens entries for the index, which finds an entry by what it could be opened to when it was indexed. One whose key is
+    /// missing, and not destroyed, may yet be readable to whoever searches: it is not opened.
+    #[must_use]
+    pub fn into_opener(self) -> Opener {
+        Arc::new(move |kept| {
+            let opened = self.open(kept).ok()?;
+            let may_come_back = |lost: &Lost| lost.whole && !lost.disposed_of;
+            (!opened.lost.as_ref().is_some_and(may_come_back)).then_some(opened.entry)
+        })
     }
 
     fn unseal(

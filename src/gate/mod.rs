@@ -138,9 +138,7 @@ impl Gate {
     /// Starts the index of the access log, which searches use from now on. A second call changes nothing.
     pub fn start_index(&self, config: IndexConfig) -> Arc<Index> {
         let index = self.index.get_or_init(|| {
-            let unsealer = self.log.unsealer().clone();
-            let opener: crate::index::Opener =
-                Arc::new(move |kept| unsealer.open(kept).ok().map(|opened| opened.entry));
+            let opener = self.log.unsealer().clone().into_opener();
             Arc::new(Index::start(config, self.log.reader(), opener))
         });
         Arc::clone(index)

@@ -41,6 +41,7 @@ mod walk;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,7 +49,7 @@ pub use key::{Condition, Query};
 pub use rebuild::{Progress, Rebuilt, rebuild};
 pub use walk::{Order, Walk};
 
-use crate::domain::time::Timestamp;
+use crate::domain::ids::LogIndex;
 use crate::files::FileError;
 use crate::log::{BlockTables, Kept, LogReader, ReadError};
 use crate::proto::StoredEntry;
@@ -145,6 +146,8 @@ struct Shared {
     live: RwLock<Part>,
     /// Entries of closed segments without a sidecar.
     missing: AtomicU64,
+    /// Rises when what was read before is to be read anew.
+    age: AtomicU64,
     stop: Mutex<bool>,
     stopped: Condvar,
 }
@@ -191,6 +194,7 @@ impl Index {
             shelf,
             live: RwLock::new(Part::new(first)),
             missing: AtomicU64::new(0),
+            age: AtomicU64::new(0),
             stop: Mutex::new(false),
             stopped: Condvar::new(),
         });
@@ -208,15 +212,23 @@ impl Index {
         behind.saturating_add(self.shared.missing.load(Ordering::Relaxed))
     }
 
-    /// For how long the oldest entry at the log's end that it doesn't know has been there; zero when it knows all. Reads that
-    /// entry, so it blocks on the disk.
+    /// How much later the log's last entry is than the first one at its end that the index doesn't know; zero when it knows
+    /// all. Reads both, so it blocks on the disk.
     #[must_use]
-    pub fn lag_time(&self, now: Timestamp) -> std::time::Duration {
+    pub fn lag_time(&self) -> Duration {
         let known = self.shared.live(Part::next);
-        let oldest = self.shared.reader.get(crate::domain::ids::LogIndex(known));
-        match oldest {
-            Ok(Some(oldest)) => now.since(oldest.time()),
-            Ok(None) | Err(_) => std::time::Duration::ZERO,
+        let reader = &self.shared.reader;
+        let time_of = |index| {
+            reader
+                .get(LogIndex(index))
+                .ok()
+                .flatten()
+                .map(|kept| kept.time())
+        };
+        let last = reader.len().checked_sub(1).filter(|last| *last > known);
+        match (last.and_then(time_of), time_of(known)) {
+            (Some(last), Some(oldest)) => last.since(oldest),
+            _ => Duration::ZERO,
         }
     }
 
@@ -231,13 +243,10 @@ impl Index {
         }
     }
 
-    /// Makes the sidecar of the segment that starts at `first` anew: for whoever has destroyed a key under which a part of
-    /// it was sealed, since what was found in the clear is still in there as keys.
-    ///
-    /// # Errors
-    /// When the old one can't be removed.
-    pub fn forget(&self, first: u64) -> Result<(), IndexError> {
-        self.shared.shelf.remove(first)
+    /// Reads anew what it is reading, and what it holds in memory: for whoever has destroyed a key, and has removed the
+    /// sidecars of the segments where that key sealed something. What was in the clear then is still in there as keys.
+    pub fn begin_anew(&self) {
+        self.shared.age.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Ends the thread and waits for it. Searches go on.
@@ -273,6 +282,11 @@ impl Vitals for Index {
                 "sekisho_index_lag_entries",
                 "Durable entries that the index doesn't know yet; searches read these one by one.",
                 status.lag_entries,
+            ),
+            Metric::gauge(
+                "sekisho_index_lag_seconds",
+                "How much later the last entry is than the first at the log's end that the index doesn't know yet.",
+                self.lag_time().as_secs(),
             ),
             Metric::counter(
                 "sekisho_index_errors_total",

@@ -30,6 +30,8 @@ pub(super) struct Tailer {
     opener: Opener,
     /// Of a closed segment without a sidecar, as far as it has been read.
     building: Option<Part>,
+    /// Of what is in memory: `building`, and the live segment's part.
+    age: u64,
     /// When the sidecars were looked at last, and which segments had none.
     checked: Option<Instant>,
     missing: Vec<SegmentSpan>,
@@ -45,6 +47,7 @@ impl Tailer {
             shared,
             opener,
             building: None,
+            age: 0,
             checked: None,
             missing: Vec::new(),
             unreadable: HashMap::new(),
@@ -87,6 +90,11 @@ impl Tailer {
     /// Does one thing; false when there is nothing to do.
     fn step(&mut self) -> Result<bool, IndexError> {
         let spans = self.shared.reader.readable_segments();
+        let age = self.shared.age.load(Ordering::SeqCst);
+        if age != self.age {
+            self.begin(spans.last().map_or(0, |newest| newest.first));
+            (self.age, self.building, self.checked) = (age, None, None);
+        }
         if self.follow(&spans)? {
             return Ok(true);
         }
@@ -128,7 +136,7 @@ impl Tailer {
         // It has closed, and a newer one is live.
         let whole = next == span.next;
         let written = if whole && !is_recent(self.unwritable.as_ref()) {
-            self.shared.live(|live| put(&self.shared, live))
+            self.shared.live(|live| self.put(live))
         } else {
             Ok(())
         };
@@ -174,6 +182,22 @@ impl Tailer {
                 Err(error) => shelf.trouble(&error.to_string()),
             }
         }
+    }
+
+    /// Makes a sidecar, unless what it would be made of is to be read anew.
+    fn put(&self, part: &Part) -> Result<(), IndexError> {
+        let shelf = &self.shared.shelf;
+        let is_old = || self.shared.age.load(Ordering::SeqCst) != self.age;
+        shelf.check_writable()?;
+        if is_old() {
+            return Ok(());
+        }
+        shelf.put(part)?;
+        // Whoever removed the sidecars may have been here just before this one was.
+        if is_old() {
+            shelf.remove(part.first())?;
+        }
+        Ok(())
     }
 
     fn tell_missing(&self) {
@@ -222,7 +246,8 @@ impl Tailer {
             self.building = Some(part);
             return Ok(true);
         }
-        put(&self.shared, &part).inspect_err(|_| self.unwritable = Some(Instant::now()))?;
+        self.put(&part)
+            .inspect_err(|_| self.unwritable = Some(Instant::now()))?;
         self.missing.retain(|other| other.first != span.first);
         self.tell_missing();
         if self.missing.is_empty() {
@@ -230,11 +255,6 @@ impl Tailer {
         }
         Ok(true)
     }
-}
-
-fn put(shared: &Shared, part: &Part) -> Result<(), IndexError> {
-    shared.shelf.check_writable()?;
-    shared.shelf.put(part).map(drop)
 }
 
 fn is_recent(at: Option<&Instant>) -> bool {

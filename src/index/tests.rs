@@ -240,15 +240,14 @@ async fn nothing_is_written_into_the_space_that_the_log_needs() {
 }
 
 #[tokio::test]
-async fn a_sidecar_is_made_anew_when_it_was_forgotten_damaged_or_removed() {
+async fn a_sidecar_is_made_anew_when_it_was_damaged_or_removed() {
     let home = tempfile::tempdir().unwrap();
     let log = some_log(home.path()).await;
     let index = Index::start(config(home.path()), log.reader(), plain());
     until(|| index.lag() == 0);
     let path = sidecar(home.path(), 0);
     let whole = fs::read(&path).unwrap();
-    index.forget(0).unwrap();
-    assert!(!path.exists());
+    fs::remove_file(&path).unwrap();
     until(|| path.exists() && index.lag() == 0);
     fs::remove_dir_all(home.path().join("index")).unwrap();
     candidates(&index, &log, "removed");
@@ -261,6 +260,45 @@ async fn a_sidecar_is_made_anew_when_it_was_forgotten_damaged_or_removed() {
     until(|| fs::metadata(&path).is_ok_and(|about| about.len() > 5_000) && index.lag() == 0);
     candidates(&index, &log, "mended");
     until(|| index.status().trouble.is_none());
+}
+
+#[tokio::test]
+async fn what_was_in_the_clear_when_it_was_read_is_forgotten_with_its_key() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let sealed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let opener: Opener = {
+        let sealed = Arc::clone(&sealed);
+        Arc::new(move |kept| {
+            let entry = kept.entry().ok()?;
+            Some(if sealed.load(Ordering::SeqCst) {
+                StoredEntry::default()
+            } else {
+                entry
+            })
+        })
+    };
+    let index = Index::start(config(home.path()), log.reader(), opener);
+    until(|| index.lag() == 0);
+    let walked = || {
+        let query = Query::all().and(Condition::Person("person-3"));
+        Walk::new(
+            log.reader(),
+            Some(&index),
+            query,
+            Period::default(),
+            LogIndex(0),
+            Order::OldestFirst,
+        )
+        .count()
+    };
+    assert!(walked() > 200);
+    sealed.store(true, Ordering::SeqCst);
+    for span in log.reader().segments().iter().filter(|span| span.closed) {
+        fs::remove_file(sidecar(home.path(), span.first)).unwrap();
+    }
+    index.begin_anew();
+    until(|| index.lag() == 0 && walked() == 0);
 }
 
 #[tokio::test]

@@ -112,6 +112,7 @@ mod tests {
             first_index: 100,
             next_first: 100 + entries,
             times: blocks.times(),
+            disposed: false,
         };
         (blocks, closed)
     }

@@ -117,7 +117,7 @@ pub fn export(
     for (kept, index) in forward.zip(0..newest.size) {
         let kept = kept?;
         tiles.add(&kept.bytes)?;
-        if index % Counter::STEP == 0 {
+        if index.is_multiple_of(Counter::STEP) {
             counter.add(Counter::STEP);
         }
     }

@@ -163,9 +163,9 @@ async fn a_reader_sees_what_is_durable_while_the_writer_writes() {
 async fn only_a_few_closed_segments_are_kept_open() {
     let home = tempfile::tempdir().unwrap();
     let (log, _) = jumpy_log(home.path()).await;
-    write_batches(&log, 500, 4).await;
+    write_batches(&log, 1_000, 4).await;
     assert!(segments(home.path()).len() > 20);
-    assert_eq!(log.reader().forward(LogIndex(0)).count(), 3_000);
+    assert_eq!(log.reader().forward(LogIndex(0)).count(), 5_000);
     assert!(log.shared.catalog.kept_open() <= 16);
 }
 
@@ -191,6 +191,7 @@ impl BlockTables for Tables {
             first_index: span.first,
             next_first: span.next,
             times,
+            disposed: false,
         };
         let mut blocks = super::super::table::decode(&right, &mark, closed)?;
         blocks

@@ -73,7 +73,7 @@ pub(in crate::log) fn check_closed(
         whole = frame.last_of_batch;
         let (index, leaf) = (frame.index, merkle::leaf_hash(frame.bytes));
         check.push(leaf, path, offset)?;
-        if index % Counter::STEP == 0 {
+        if index.is_multiple_of(Counter::STEP) {
             counter.add(Counter::STEP);
         }
     }
