@@ -510,6 +510,7 @@ mod tests {
                     .unwrap()
                     .rules,
             ),
+            seals: Seals::open(folder.join("seals"), keyring.log_text.clone()).unwrap(),
             keyring,
             log: AccessLog::open(config, "test/log").unwrap(),
             store: Store::open(&folder.join("store.sqlite")).await.unwrap(),
