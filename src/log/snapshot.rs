@@ -264,7 +264,7 @@ mod tests {
         for (first, name) in [
             (0, "checkpoint"),
             (live, "checkpoint"),
-            (0, "disposed"),
+            (0, "torn-4096-0"),
             (99, "x"),
         ] {
             fs::write(from.join(format!("{first:020}.{name}")), b"note").unwrap();
@@ -276,7 +276,9 @@ mod tests {
         assert_eq!(taken.cosigned.as_deref(), Some(b"note".as_slice()));
         assert_eq!(bytes("tree/1"), Some(0));
         assert!(part(&taken, &format!("{:020}.checkpoint", 0)).is_some());
-        assert!(part(&taken, &format!("{:020}.disposed", 0)).is_some());
+        assert!(part(&taken, &format!("{:020}.torn-4096-0", 0)).is_some());
+        let disposed = kind(&format!("{:020}.disposed", 7));
+        assert!(matches!(disposed, Kind::Of(7)));
         assert!(part(&taken, &format!("{live:020}.checkpoint")).is_none());
         assert_eq!(taken.left_out, [format!("{:020}.x", 99)]);
     }
