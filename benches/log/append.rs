@@ -10,10 +10,11 @@ use prost::Message as _;
 use sekisho::log::{AccessLog, LogConfig, SigningSeed};
 use tokio::runtime::Runtime;
 
-use super::entries::entry;
+use super::entries::House;
 use super::measure::{float, quantile};
 use super::{Outcome, tell};
 
+const USUAL: House = House { per_day: 100_000 };
 const UNIT_ENTRIES: u64 = 500;
 const UNITS_IN_FLIGHT: usize = 16;
 const FRAME_BYTES: usize = 24;
@@ -30,14 +31,14 @@ pub(crate) fn config(directory: &Path) -> LogConfig {
 }
 
 /// Writes the log that all the rest is measured on.
-pub(crate) fn fill(runtime: &Runtime, directory: &Path, entries: u64) -> Outcome<()> {
+pub(crate) fn fill(runtime: &Runtime, directory: &Path, entries: u64, house: House) -> Outcome<()> {
     let log = AccessLog::open(config(directory), "bench.example/log")?.log;
     runtime.block_on(async {
         let mut waiting = VecDeque::new();
         let mut next = 0;
         while next < entries {
             let unit: Vec<_> = (next..entries.min(next + UNIT_ENTRIES))
-                .map(entry)
+                .map(|number| house.entry(number))
                 .collect();
             next += UNIT_ENTRIES;
             waiting.push_back(log.append(&unit)?);
@@ -104,7 +105,7 @@ fn bare_round(
     waiters: usize,
     offset: &mut usize,
 ) -> Outcome<(Vec<Duration>, f64)> {
-    let one = (entry(1).encoded_len() + FRAME_BYTES).next_multiple_of(8);
+    let one = (USUAL.entry(1).encoded_len() + FRAME_BYTES).next_multiple_of(8);
     let bytes = vec![7; one * waiters];
     let mut latencies = Vec::new();
     let began = Instant::now();
@@ -129,7 +130,7 @@ async fn log_round(log: &AccessLog, waiters: usize) -> Outcome<(Vec<Duration>, f
         .map(|_| {
             let log = log.clone();
             tokio::spawn(async move {
-                let one = [entry(1)];
+                let one = [USUAL.entry(1)];
                 let mut latencies = Vec::new();
                 while began.elapsed() < ROUND {
                     let asked = Instant::now();

@@ -11,9 +11,16 @@ pub(crate) const DEPARTMENTS: u64 = 40;
 pub(crate) const PURPOSES: u64 = 12;
 /// One entry in so many has both of two things that are frequent alone.
 pub(crate) const SELDOM: u64 = 250_000;
-/// 2023-01-01, and one entry every nine seconds: ten million take three years.
+/// 2023-01-01.
 const BEGIN_US: i64 = 1_672_531_200_000_000;
-const STEP_US: i64 = 9_000_000;
+const DAY_US: i64 = 86_400_000_000;
+
+/// What the entries are made by.
+#[derive(Clone, Copy)]
+pub(crate) struct House {
+    /// How many entries a day has; a segment holds a day at most.
+    pub(crate) per_day: u64,
+}
 
 /// Numbers that look random, from a number (SplitMix64).
 pub(crate) struct Numbers(pub(crate) u64);
@@ -28,8 +35,15 @@ impl Numbers {
     }
 }
 
-pub(crate) fn time_us(number: u64) -> i64 {
-    BEGIN_US + i64::try_from(number).unwrap_or(0) * STEP_US
+impl House {
+    pub(crate) fn time_us(self, number: u64) -> i64 {
+        let step = DAY_US / i64::try_from(self.per_day).unwrap_or(i64::MAX).max(1);
+        BEGIN_US + i64::try_from(number).unwrap_or(0) * step
+    }
+
+    pub(crate) fn entry(self, number: u64) -> StoredEntry {
+        entry(number, self.time_us(number))
+    }
 }
 
 pub(crate) fn person(number: u64) -> String {
@@ -60,7 +74,7 @@ pub(crate) fn address(person: u64) -> String {
     format!("10.{half}.{}.{}", person / 250, person % 250 + 1)
 }
 
-pub(crate) fn entry(number: u64) -> StoredEntry {
+fn entry(number: u64, time_us: i64) -> StoredEntry {
     let mut n = Numbers(number.wrapping_mul(0x0001_0001));
     let seldom = number % SELDOM == 7;
     let person_number = n.below(PERSONS);
@@ -83,7 +97,7 @@ pub(crate) fn entry(number: u64) -> StoredEntry {
         about: String::new(),
     };
     let mut entry = StoredEntry {
-        time_us: time_us(number),
+        time_us,
         kind: EntryKind::Decision.into(),
         decision_id: id.to_vec(),
         caller: format!("service-{service}"),
@@ -93,7 +107,7 @@ pub(crate) fn entry(number: u64) -> StoredEntry {
         department: department(person_number),
         client_ip: address(person_number),
         amr: vec!["pwd".to_owned(), "otp".to_owned()],
-        second_step_us: time_us(number) - 1_000_000,
+        second_step_us: time_us - 1_000_000,
         network: "office".to_owned(),
         session: id.to_vec(),
         action: match n.below(4) {
@@ -111,7 +125,7 @@ pub(crate) fn entry(number: u64) -> StoredEntry {
         policy_revision: vec![7; 32],
         rule: format!("policy.csv:{}", n.below(300)),
         decision: Decision::Allow.into(),
-        valid_until_us: time_us(number) + 60_000_000,
+        valid_until_us: time_us + 60_000_000,
         charges: vec![StoredCharge {
             limit: "daily".to_owned(),
             unnamed: 0,
@@ -144,7 +158,7 @@ pub(crate) fn entry(number: u64) -> StoredEntry {
     } else if n.below(4) == 0 {
         entry.obligations = vec![StoredObligation {
             id: "report-outcome".to_owned(),
-            report_outcome_by_us: time_us(number) + 86_400_000_000,
+            report_outcome_by_us: time_us + 86_400_000_000,
             ..StoredObligation::default()
         }];
     }

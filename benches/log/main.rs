@@ -1,5 +1,6 @@
 //! What the access log costs to write, open, index, search and verify, on a log made for it:
 //! `cargo bench --bench log`, with `-- --entries 10000000` (or `SEKISHO_LOG_ENTRIES`) for the long form; a million otherwise.
+//! `--per-day 10000` makes many small segments: one ends with its day.
 //!
 //! | file | job |
 //! |---|---|
@@ -21,6 +22,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use entries::House;
 use sekisho::index::{Index, IndexConfig, plain, rebuild};
 use sekisho::log::{AccessLog, LogReader, VerifyOptions};
 
@@ -28,6 +30,8 @@ type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 const ENTRIES: u64 = 1_000_000;
 const FEWEST: u64 = 10_000;
+/// More than a segment holds.
+const PER_DAY: u64 = 200_000;
 
 fn main() -> ExitCode {
     match run() {
@@ -44,17 +48,23 @@ fn tell(line: &str) {
     println!("{line}");
 }
 
-/// How many entries are asked for.
-fn scale() -> Outcome<u64> {
+/// How many entries are asked for, and how many of them a day has.
+fn scale() -> Outcome<(u64, House)> {
+    let mut house = House { per_day: PER_DAY };
     let mut scale = std::env::var("SEKISHO_LOG_ENTRIES").ok();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         match argument.as_str() {
             "--entries" => scale = Some(arguments.next().ok_or("--entries: how many?")?),
+            "--per-day" => {
+                house.per_day = arguments.next().ok_or("--per-day: how many?")?.parse()?
+            }
             // Cargo's own.
             "--bench" => {}
             other => {
-                return Err(format!("{other}: the one argument there is is --entries N").into());
+                return Err(
+                    format!("{other}: the arguments are --entries N and --per-day N").into(),
+                );
             }
         }
     }
@@ -62,7 +72,7 @@ fn scale() -> Outcome<u64> {
     if scale < FEWEST {
         return Err(format!("{scale} entries say nothing: {FEWEST} or more").into());
     }
-    Ok(scale)
+    Ok((scale, house))
 }
 
 /// A directory that is gone when this is.
@@ -84,7 +94,7 @@ impl Drop for Home {
 }
 
 fn run() -> Outcome<()> {
-    let entries = scale()?;
+    let (entries, house) = scale()?;
     if cfg!(debug_assertions) {
         // Where all targets are tested, this one has nothing to say.
         tell("not measured: an unoptimised build tells nothing (cargo bench --bench log)");
@@ -97,7 +107,7 @@ fn run() -> Outcome<()> {
 
     let directory = home.0.join("log");
     let began = Instant::now();
-    append::fill(&runtime, &directory, entries)?;
+    append::fill(&runtime, &directory, entries, house)?;
     let bytes = measure::bytes_of(&directory)?;
     tell(&format!(
         "\nwritten: {entries} entries in {:.1} s, {} bytes each with their frames",
@@ -126,7 +136,7 @@ fn run() -> Outcome<()> {
         began.elapsed().as_secs_f64()
     ));
     tell(&format!("memory with the index: {}", measure::memory()?));
-    search::all(&log.reader(), &index, entries)?;
+    search::all(&log.reader(), &index, entries, house)?;
     tell(&format!("memory after searching: {}", measure::memory()?));
     index.stop();
     log.close();
@@ -155,9 +165,10 @@ fn index_config(home: &Path) -> IndexConfig {
 }
 
 fn index(home: &Path, reader: &LogReader, log_bytes: u64) -> Outcome<()> {
-    let began = Instant::now();
+    let (began, used) = (Instant::now(), measure::processor()?);
     let made = rebuild(index_config(home), reader, &plain(), |_| {})?;
     let took = began.elapsed().as_secs_f64();
+    let used = (measure::processor()? - used).as_secs_f64();
     if let Some(failed) = made.failed.first() {
         return Err(failed.to_string().into());
     }
@@ -166,10 +177,12 @@ fn index(home: &Path, reader: &LogReader, log_bytes: u64) -> Outcome<()> {
         return Ok(());
     }
     tell(&format!(
-        "index: {} entries in {} segments in {took:.1} s: {:.0} a second by one thread; goal 200000 or more",
+        "index: {} entries in {} segments in {took:.1} s: {:.0} a second by one thread, {:.0} a second of processor; goal \
+         200000 or more",
         made.entries,
         made.segments,
-        measure::float(made.entries) / took
+        measure::float(made.entries) / took,
+        measure::float(made.entries) / used
     ));
     tell(&format!(
         "index: {:.1} bytes for each entry, {:.1} % of the log",

@@ -44,3 +44,12 @@ pub(crate) fn bytes_of(directory: &Path) -> Outcome<u64> {
     }
     Ok(bytes)
 }
+
+/// What this thread has used of a processor.
+pub(crate) fn processor() -> Outcome<Duration> {
+    let schedule = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let used = schedule.split_whitespace().next();
+    Ok(Duration::from_nanos(
+        used.ok_or("schedstat is empty")?.parse()?,
+    ))
+}

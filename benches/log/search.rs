@@ -12,7 +12,7 @@ use sekisho::log::LogReader;
 use sekisho::proto::{Decision, EntryKind, ReasonCode};
 
 use super::entries::{
-    Numbers, PERSONS, PURPOSES, SUBJECTS, address, category, department, person, subject, time_us,
+    House, Numbers, PERSONS, PURPOSES, SUBJECTS, address, category, department, person, subject,
 };
 use super::measure::quantile;
 use super::{Outcome, tell};
@@ -33,7 +33,7 @@ fn plain(filter: EntryFilter) -> Outcome<Sieve> {
 }
 
 /// All filters, one by one and together.
-pub(crate) fn all(reader: &LogReader, index: &Index, entries: u64) -> Outcome<()> {
+pub(crate) fn all(reader: &LogReader, index: &Index, entries: u64, house: House) -> Outcome<()> {
     tell(&format!(
         "\nsearch, pages of {PAGE}, {SEARCHES} searches for each line:"
     ));
@@ -42,7 +42,7 @@ pub(crate) fn all(reader: &LogReader, index: &Index, entries: u64) -> Outcome<()
     );
     let mut numbers = Numbers(1);
     let mut worst = 0.0_f64;
-    for (what, draw) in filters(entries) {
+    for (what, draw) in filters(entries, house) {
         let mut latencies = Vec::new();
         let mut found = 0;
         for search in 0..SEARCHES {
@@ -90,9 +90,9 @@ fn page(reader: &LogReader, index: &Index, sieve: &Sieve, order: Order) -> Outco
     Ok(found.min(PAGE))
 }
 
-fn filters(entries: u64) -> Vec<(&'static str, Draw<'static>)> {
+fn filters(entries: u64, house: House) -> Vec<(&'static str, Draw<'static>)> {
     let default = EntryFilter::default;
-    let at = move |n: u64| Some(Timestamp::from_micros(time_us(n)));
+    let at = move |n: u64| Some(Timestamp::from_micros(house.time_us(n)));
     let mut all: Vec<(&'static str, Draw<'static>)> = Vec::new();
     let mut add = |what, draw: Draw<'static>| all.push((what, draw));
     add("none", Box::new(move |_| plain(default())));

@@ -180,11 +180,16 @@ fn copy_parts(
         };
         listed.push(Listed::new(&Path::new(LOG).join(&part.path), content));
     }
-    if let Some(note) = &snapshot.checkpoint {
-        let path = to.join(log::CHECKPOINT);
-        files::create_private(&path, note)?;
-        let content = copying::seal_off(&path)?;
-        listed.push(Listed::new(&Path::new(LOG).join(log::CHECKPOINT), content));
+    for (name, note) in [
+        (log::CHECKPOINT, &snapshot.checkpoint),
+        (log::COSIGNED, &snapshot.cosigned),
+    ] {
+        if let Some(note) = note {
+            let path = to.join(name);
+            files::create_private(&path, note)?;
+            let content = copying::seal_off(&path)?;
+            listed.push(Listed::new(&Path::new(LOG).join(name), content));
+        }
     }
     Ok(Some(listed))
 }

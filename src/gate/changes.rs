@@ -2,6 +2,7 @@
 //! and made before the next change; a start replays the rest from the log.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Gate, GateError};
 use crate::domain::ids::LogIndex;
@@ -75,7 +76,10 @@ impl Gate {
     pub async fn mark_applied(&self) -> Result<(), GateError> {
         let mut changes = self.changes.lock().await;
         self.store_waiting(&mut changes).await?;
+        // Before the length: the entries that name them lie below it.
+        let named = self.named_factor_writes.load(Ordering::Acquire);
         self.store.apply(&[], self.log.len()).await?;
+        self.store.note_named_factor_writes(named).await?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
 use super::admission::{NotAdmitted, Opened};
@@ -508,7 +509,13 @@ impl Gate {
     async fn step_passed(&self, mut entry: StoredEntry) -> Result<(), GateError> {
         entry::detail(&mut entry, "outcome", "passed");
         self.log.append(std::slice::from_ref(&entry))?.await?;
+        self.note_factor_writes(entry.store_writes);
         Ok(())
+    }
+
+    /// An entry that is durable names what the store wrote for a second factor.
+    pub(super) fn note_factor_writes(&self, writes: u64) {
+        self.named_factor_writes.fetch_max(writes, Ordering::AcqRel);
     }
 
     async fn step_refused(&self, mut entry: StoredEntry, why: &'static str) -> GateError {
@@ -520,7 +527,10 @@ impl Gate {
             Err(error) => Err(error),
         };
         match written {
-            Ok(()) => GateError::NotGenuine,
+            Ok(()) => {
+                self.note_factor_writes(entry.store_writes);
+                GateError::NotGenuine
+            }
             Err(error) => error.into(),
         }
     }

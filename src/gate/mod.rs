@@ -97,6 +97,8 @@ pub struct Gate {
     counters: counters::Counters,
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
+    /// How many of the store's writes for second factors are named by durable entries.
+    named_factor_writes: std::sync::atomic::AtomicU64,
     changes: tokio::sync::Mutex<changes::Changes>,
     /// What waits for a second administrator.
     pending: pending::PendingRequests,

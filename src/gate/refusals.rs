@@ -150,6 +150,7 @@ impl Gate {
             }
             other => entry::detail(&mut entry, "refused", other.to_string()),
         }
+        let writes = entry.store_writes;
         let logged = if caller.is_at_home() {
             write(&self.log, entry).await.map_err(GateError::from)
         } else {
@@ -157,7 +158,10 @@ impl Gate {
             self.refusals.log(&self.log, key, entry, 1).await
         };
         match logged {
-            Ok(_) => error,
+            Ok(_) => {
+                self.note_factor_writes(writes);
+                error
+            }
             Err(unwritten) => unwritten,
         }
     }

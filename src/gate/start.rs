@@ -2,6 +2,7 @@
 //! last use of sessions, request ids.
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -243,6 +244,7 @@ impl Gate {
             counters: Counters::new(),
             repeats: Repeats::new(settings.request_ids_max),
             refusals: Refusals::default(),
+            named_factor_writes: AtomicU64::default(),
             challenges: Challenges::new(),
             sessions: Sessions::new(SESSIONS_MAX),
             passwords: Passwords::new(
@@ -273,6 +275,9 @@ impl Gate {
         });
         let replay = gate.replay(applied, now)?;
         replay.check(&gate.store).await?;
+        let known_writes = gate.store.factor_writes().await?;
+        let named = gate.store.named_factor_writes().await?;
+        let unlogged = known_writes.saturating_sub(named.max(replay.factor_writes));
         for (index, change) in &replay.changes {
             if let Some(Kind::Dispose(disposal)) = &change.kind {
                 gate.carry_out(*index, disposal, now)
@@ -293,8 +298,20 @@ impl Gate {
         }
         gate.prepare_seals().await;
         let number = gate.store.count_start().await?;
-        gate.log_start(number, replay.changes.len(), opened.torn_tail.as_ref(), now)
+        let mut entry = own_entry(EntryKind::DaemonStart, now);
+        entry::detail(&mut entry, START_NUMBER, number.to_string());
+        entry::detail(&mut entry, "version", env!("CARGO_PKG_VERSION"));
+        entry::detail(
+            &mut entry,
+            "replayed_changes",
+            replay.changes.len().to_string(),
+        );
+        // Charges and spent codes whose calls died before they had an entry, and so before they had an answer.
+        entry::detail(&mut entry, "unlogged_factor_writes", unlogged.to_string());
+        entry.store_writes = known_writes;
+        gate.log_start(entry, opened.torn_tail.as_ref(), now)
             .await?;
+        gate.note_factor_writes(known_writes);
         Ok(gate)
     }
 
@@ -348,8 +365,7 @@ impl Gate {
 
     async fn log_start(
         &self,
-        number: u64,
-        replayed: usize,
+        mut start: StoredEntry,
         torn_tail: Option<&TornTail>,
         now: Timestamp,
     ) -> Result<(), AppendError> {
@@ -358,13 +374,9 @@ impl Gate {
         if let Some(torn) = torn_tail {
             entries.push(torn_entry(torn, now));
         }
-        let mut entry = own_entry(EntryKind::DaemonStart, now);
-        entry::detail(&mut entry, START_NUMBER, number.to_string());
-        entry::detail(&mut entry, "version", env!("CARGO_PKG_VERSION"));
-        entry::detail(&mut entry, "pack", &*rules.pack);
-        entry::detail(&mut entry, "replayed_changes", replayed.to_string());
-        entry.policy_revision = rules.revision.to_vec();
-        entries.push(entry);
+        entry::detail(&mut start, "pack", &*rules.pack);
+        start.policy_revision = rules.revision.to_vec();
+        entries.push(start);
         self.log.append(&entries)?.await?;
         Ok(())
     }

@@ -72,12 +72,12 @@ fn within_page(at: u64) -> usize {
 
 /// Reads what a [`PageWriter`] wrote.
 #[derive(Debug)]
-pub(super) struct Pages {
+pub(super) struct Pages<'a> {
     pub(super) file: File,
-    pub(super) checksums: Vec<u32>,
+    pub(super) checksums: &'a [u32],
 }
 
-impl Pages {
+impl Pages<'_> {
     /// `count` bytes from `at` on.
     ///
     /// # Errors

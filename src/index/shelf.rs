@@ -8,30 +8,30 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::key::Query;
 use super::part::Part;
-use super::sidecar::{self, Sidecar};
+use super::postings::Set;
+use super::sidecar::{self, Identity, Sidecar};
 use super::{IndexConfig, IndexError};
 use crate::files;
 use crate::log::{BlockTables, LogReader, SegmentSpan};
 
-/// How many sidecars are kept open.
-const OPEN_MAX: usize = 128;
+/// How much memory is taken by what is known of sidecars: a 2,000th of the log's size as long as it suffices.
+const KNOWN_BYTES: usize = 32 << 20;
 /// How often, and with what pauses, another process' writing is waited for: a sidecar takes less than a second.
 const LOCK_TRIES: u32 = 100;
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 const SUFFIX: &str = ".index";
 
-/// A sidecar's file: its identity.
-type Identity = (u64, u64, u64);
-
 #[derive(Debug, Default)]
 struct State {
-    open: HashMap<u64, Arc<Sidecar>>,
-    /// Of those, the most lately opened last.
+    known: HashMap<u64, Arc<Sidecar>>,
+    /// Of those, the most lately looked at last; and what all take.
     order: VecDeque<u64>,
+    bytes: usize,
     /// Sidecars that were found to be unfit, as the files they were: not tried again.
     unfit: HashMap<u64, Identity>,
-    /// Sidecars that were opened well once, as the files they were.
+    /// Sidecars that were found to be fit once, as the files they were.
     fit: HashMap<u64, Identity>,
     errors: u64,
     trouble: Option<String>,
@@ -40,9 +40,28 @@ struct State {
 impl State {
     /// Forgets the file; those who look into it may go on.
     fn let_go(&mut self, first: u64) {
-        self.open.remove(&first);
-        self.order.retain(|other| *other != first);
+        self.drop_known(first);
         self.fit.remove(&first);
+    }
+
+    fn drop_known(&mut self, first: u64) {
+        if let Some(gone) = self.known.remove(&first) {
+            self.bytes = self.bytes.saturating_sub(gone.bytes());
+            self.order.retain(|other| *other != first);
+        }
+    }
+
+    fn keep(&mut self, first: u64, sidecar: &Arc<Sidecar>) {
+        self.drop_known(first);
+        let bytes = sidecar.bytes();
+        while self.bytes.saturating_add(bytes) > KNOWN_BYTES
+            && let Some(oldest) = self.order.front().copied()
+        {
+            self.drop_known(oldest);
+        }
+        self.known.insert(first, Arc::clone(sidecar));
+        self.order.push_back(first);
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 }
 
@@ -74,74 +93,88 @@ impl Shelf {
         self.directory.join(format!("{first:020}{SUFFIX}"))
     }
 
+    /// Where entries of the segment that starts at `first` may be that have all of `query`, and the index after the last one
+    /// that is known. `None` when the segment has no sidecar that fits it and is whole as far as it was read.
+    pub(super) fn candidates(&self, first: u64, query: &Query) -> Option<(Set, u64)> {
+        self.ask(first, |sidecar| {
+            let set = sidecar.open()?.candidates(query)?;
+            Ok((set, sidecar.next()))
+        })
+    }
+
+    /// Asks a sidecar; once more when it was replaced in between.
+    fn ask<T>(&self, first: u64, question: impl Fn(&Sidecar) -> io::Result<T>) -> Option<T> {
+        for _ in 0..2 {
+            let sidecar = self.get(first)?;
+            match question(&sidecar) {
+                Ok(answer) => return Some(answer),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.state().let_go(first);
+                }
+                Err(error) => {
+                    self.reject(first, &sidecar, &error);
+                    return None;
+                }
+            }
+        }
+        None
+    }
+
     /// The sidecar of the segment that starts at `first`, where there is one that fits it.
-    pub(super) fn get(&self, first: u64) -> Option<Arc<Sidecar>> {
-        if let Some(open) = self.state().open.get(&first) {
-            return Some(Arc::clone(open));
+    fn get(&self, first: u64) -> Option<Arc<Sidecar>> {
+        if let Some(known) = self.state().known.get(&first) {
+            return Some(Arc::clone(known));
         }
         let path = self.path_of(first);
         // Without a file, nothing of the log has to be read.
-        let identity = sidecar::identity_of(&std::fs::metadata(&path).ok()?);
+        let identity = Identity::of(&std::fs::metadata(&path).ok()?);
         if self.state().unfit.get(&first) == Some(&identity) {
             return None;
         }
-        match self.open(&path, first) {
+        match self.look(&path, first) {
             Ok(found) => {
                 let sidecar = Arc::new(found?);
                 let mut state = self.state();
                 state.unfit.remove(&first);
                 state.fit.insert(first, sidecar.identity);
-                while state.open.len() >= OPEN_MAX
-                    && let Some(oldest) = state.order.pop_front()
-                {
-                    state.open.remove(&oldest);
-                }
-                state.open.insert(first, Arc::clone(&sidecar));
-                state.order.retain(|other| *other != first);
-                state.order.push_back(first);
+                state.keep(first, &sidecar);
                 Some(sidecar)
             }
             Err(error) => {
                 self.trouble(&error.to_string());
                 let mut state = self.state();
-                state.fit.remove(&first);
+                state.let_go(first);
                 state.unfit.insert(first, identity);
                 None
             }
         }
     }
 
-    fn open(&self, path: &Path, first: u64) -> Result<Option<Sidecar>, IndexError> {
+    fn look(&self, path: &Path, first: u64) -> Result<Option<Sidecar>, IndexError> {
         match self.reader.mark_of(first)? {
-            Some(mark) => Sidecar::open(path, first, &mark),
+            Some(mark) => Sidecar::look(path, first, &mark),
             None => Ok(None),
         }
     }
 
     /// Never uses this sidecar again: it was found to be damaged.
-    pub(super) fn reject(&self, first: u64, sidecar: &Sidecar, error: &io::Error) {
+    fn reject(&self, first: u64, sidecar: &Sidecar, error: &io::Error) {
         self.trouble(&format!("{}: {error}", self.path_of(first).display()));
         let mut state = self.state();
         state.let_go(first);
         state.unfit.insert(first, sidecar.identity);
     }
 
-    /// Whether a fitting sidecar is there, as a file and not only as one that was opened before; lets go of one that was
-    /// replaced.
+    /// Whether a fitting sidecar is there; lets go of what is known of one that is not there any more.
     pub(super) fn has(&self, first: u64) -> bool {
-        let identity = std::fs::metadata(self.path_of(first))
-            .map(|about| sidecar::identity_of(&about))
-            .ok();
+        let about = std::fs::metadata(self.path_of(first));
+        let identity = about.map(|about| Identity::of(&about)).ok();
         {
             let mut state = self.state();
             if identity.is_some() && state.fit.get(&first) == identity.as_ref() {
                 return true;
             }
-            match identity {
-                Some(_) => state.let_go(first),
-                // The one that is open is as good as it was.
-                None => drop(state.fit.remove(&first)),
-            }
+            state.let_go(first);
         }
         identity.is_some() && self.get(first).is_some()
     }
@@ -281,11 +314,7 @@ impl Shelf {
 
 impl BlockTables for Shelf {
     fn table(&self, first: u64) -> Option<Vec<u8>> {
-        let sidecar = self.get(first)?;
-        sidecar
-            .table()
-            .inspect_err(|error| self.reject(first, &sidecar, error))
-            .ok()
+        self.ask(first, |sidecar| sidecar.open()?.table())
     }
 }
 

@@ -21,7 +21,7 @@
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::IndexError;
 use super::key::{Key, Query};
@@ -263,27 +263,42 @@ fn write_addresses(part: &Part, head: &mut Head, out: &mut PageWriter<'_>) -> io
     Ok(())
 }
 
-/// An open sidecar.
+/// A sidecar that was looked at: what it takes to find something in it. The file is opened for each query, so that a log of
+/// thousands of segments doesn't take thousands of descriptors.
 #[derive(Debug)]
 pub(super) struct Sidecar {
-    pages: Pages,
+    path: PathBuf,
     head: Head,
     fences: Vec<u64>,
-    /// Device, inode and length: another file in its place has another.
-    pub(super) identity: (u64, u64, u64),
+    checksums: Vec<u32>,
+    pub(super) identity: Identity,
 }
 
-/// What tells a file from another in its place.
-pub(super) fn identity_of(about: &std::fs::Metadata) -> (u64, u64, u64) {
-    (about.dev(), about.ino(), about.len())
+/// Device, inode, length and time of change of a file: another one in its place has another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Identity(u64, u64, u64, i64, i64);
+
+impl Identity {
+    pub(super) fn of(about: &std::fs::Metadata) -> Self {
+        let changed = (about.ctime(), about.ctime_nsec());
+        Self(about.dev(), about.ino(), about.len(), changed.0, changed.1)
+    }
+}
+
+/// A sidecar whose file is open.
+#[derive(Debug)]
+pub(super) struct OpenSidecar<'a> {
+    sidecar: &'a Sidecar,
+    head: &'a Head,
+    pages: Pages<'a>,
 }
 
 impl Sidecar {
-    /// Opens the sidecar of the segment with this mark; `None` when there is no such file.
+    /// Looks at the sidecar of the segment with this mark; `None` when there is no such file.
     ///
     /// # Errors
     /// When it is damaged, of another version or of another segment, or can't be read.
-    pub(super) fn open(
+    pub(super) fn look(
         path: &Path,
         first: u64,
         mark: &SegmentMark,
@@ -334,13 +349,11 @@ impl Sidecar {
         let fences = fences.as_chunks().0.iter().copied().map(u64::from_le_bytes);
         let checksums = checksums.as_chunks().0.iter().copied();
         Ok(Some(Self {
+            path: path.to_owned(),
             head,
             fences: fences.collect(),
-            identity: identity_of(&about),
-            pages: Pages {
-                checksums: checksums.map(u32::from_le_bytes).collect(),
-                file,
-            },
+            checksums: checksums.map(u32::from_le_bytes).collect(),
+            identity: Identity::of(&about),
         }))
     }
 
@@ -349,6 +362,34 @@ impl Sidecar {
         self.head.next
     }
 
+    /// How much memory it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let fences = self.fences.len().saturating_mul(8);
+        let checksums = self.checksums.len().saturating_mul(4);
+        fences.saturating_add(checksums).saturating_add(512)
+    }
+
+    /// Opens its file.
+    ///
+    /// # Errors
+    /// `NotFound` when it is gone or another has taken its place; else as the system says it.
+    pub(super) fn open(&self) -> io::Result<OpenSidecar<'_>> {
+        let file = File::open(&self.path)?;
+        if Identity::of(&file.metadata()?) != self.identity {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(OpenSidecar {
+            sidecar: self,
+            head: &self.head,
+            pages: Pages {
+                file,
+                checksums: &self.checksums,
+            },
+        })
+    }
+}
+
+impl OpenSidecar<'_> {
     fn universe(&self) -> u32 {
         u32::try_from(self.head.next.saturating_sub(self.head.first)).unwrap_or(u32::MAX)
     }
@@ -387,7 +428,8 @@ impl Sidecar {
 
     /// The reference of a key.
     fn reference(&self, key: Key) -> io::Result<Option<u32>> {
-        let after = self.fences.partition_point(|fence| *fence <= key.0);
+        let fences = &self.sidecar.fences;
+        let after = fences.partition_point(|fence| *fence <= key.0);
         let Some(page) = after.checked_sub(1) else {
             return Ok(None);
         };

@@ -202,12 +202,7 @@ fn look(index: &Index, query: &Query, span: SegmentSpan) -> Here {
     let shared = &index.shared;
     let live =
         shared.live(|live| (live.first() == first).then(|| (live.candidates(query), live.next())));
-    let found = live.or_else(|| {
-        let sidecar = shared.shelf.get(first)?;
-        let set = sidecar.candidates(query);
-        let set = set.inspect_err(|error| shared.shelf.reject(first, &sidecar, error));
-        Some((set.ok()?, sidecar.next()))
-    });
+    let found = live.or_else(|| shared.shelf.candidates(first, query));
     let (set, known_until) = found.unwrap_or((Set::All, first));
     Here {
         span,

@@ -12,7 +12,7 @@ use super::{AccessLog, Checkpoint};
 use crate::domain::time::Timestamp;
 
 /// The file in the log's directory.
-const FILE: &str = "checkpoint.cosigned";
+pub(super) const FILE: &str = "checkpoint.cosigned";
 
 /// Why a cosignature was not kept.
 #[derive(Debug, thiserror::Error)]

@@ -219,23 +219,23 @@ pub(super) fn at(step: Step, path: &Path) -> impl FnOnce(io::Error) -> DiskError
     }
 }
 
-/// Makes the log's directory (0700) and those above it, as far as they are missing.
+/// Makes the log's directory (0700) and those above it, as far as they are missing, and its name durable in any case: whoever
+/// made it may have died before that.
 pub(super) fn create_directory(disk: &dyn Disk, path: &Path) -> Result<(), DiskError> {
-    // What is not a directory is found out by whoever lists it.
-    if path.exists() {
-        return Ok(());
-    }
     let parent = path
         .parent()
-        .filter(|parent| !parent.as_os_str().is_empty());
-    if let Some(parent) = parent {
-        create_directory(disk, parent)?;
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    // What is not a directory is found out by whoever lists it.
+    if !path.exists() {
+        if !parent.exists() {
+            create_directory(disk, parent)?;
+        }
+        DirBuilder::new()
+            .mode(DIRECTORY_MODE)
+            .create(path)
+            .map_err(at(Step::Create, path))?;
     }
-    DirBuilder::new()
-        .mode(DIRECTORY_MODE)
-        .create(path)
-        .map_err(at(Step::Create, path))?;
-    let parent = parent.unwrap_or(Path::new("."));
     disk.sync_directory(parent).map_err(at(Step::Sync, parent))
 }
 

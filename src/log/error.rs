@@ -130,7 +130,8 @@ pub enum AppendError {
     /// The log was closed or has failed; it will not be written to before it is opened anew.
     #[error("the access log has stopped: {0}")]
     Stopped(String),
-    /// The disk is full, read-only or gone; later appends try again. Nothing was written.
+    /// The disk is full, read-only or gone; later appends try again. Nothing of it stays, unless the process dies before the
+    /// next append: a start can't tell it from one that was about to be answered.
     #[error("the access log cannot be written: {0}")]
     Refused(String),
     /// An entry is over 65,535 bytes, or one append's entries together are more than a segment holds: our own mistake.

@@ -80,7 +80,7 @@ pub use note::{
 pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentMark, SegmentSpan};
-pub use snapshot::{CHECKPOINT, Part, Snapshot, snapshot};
+pub use snapshot::{CHECKPOINT, COSIGNED, Part, Snapshot, snapshot};
 pub use table::BlockTables;
 pub use tiles::{ExportError, export as export_tiles};
 pub use verify::{

@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::cosigned;
 use super::error::OpenError;
 use super::keeper;
 use super::open;
@@ -24,6 +25,8 @@ pub struct Snapshot {
     pub len: u64,
     /// The newest checkpoint (a signed note): over no more than `len` entries. `None` where there is none yet.
     pub checkpoint: Option<Vec<u8>>,
+    /// The newest checkpoint that witnesses have signed too, where there is one: over no more than `len` entries either.
+    pub cosigned: Option<Vec<u8>>,
     /// What to copy besides.
     pub parts: Vec<Part>,
     /// Names in the directory that this version doesn't know, and that are no part of it.
@@ -39,6 +42,8 @@ pub struct Part {
     pub bytes: Option<u64>,
 }
 
+/// The name of the newest cosigned checkpoint.
+pub const COSIGNED: &str = cosigned::FILE;
 /// The name of the newest checkpoint.
 pub const CHECKPOINT: &str = keeper::CHECKPOINT;
 const TREE: &str = "tree";
@@ -52,7 +57,8 @@ const TREE: &str = "tree";
 /// # Errors
 /// When the directory holds no log, or one that is damaged, or it can't be read.
 pub fn snapshot(directory: &Path) -> Result<Snapshot, OpenError> {
-    // First, so that it is over no more than what is looked at next.
+    // First, so that they are over no more than what is looked at next.
+    let cosigned = read_checkpoint(&directory.join(COSIGNED))?;
     let checkpoint = read_checkpoint(&directory.join(CHECKPOINT))?;
     let found = open::look(directory)?;
     found
@@ -90,6 +96,7 @@ pub fn snapshot(directory: &Path) -> Result<Snapshot, OpenError> {
         name: found.header.name,
         len,
         checkpoint,
+        cosigned,
         parts,
         left_out,
     })
@@ -122,7 +129,7 @@ fn kind(name: &str) -> Kind {
     match (name, first) {
         (TREE, _) => Kind::Tree,
         (keeper::VERIFIER_KEY, _) => Kind::Whole,
-        (CHECKPOINT | "lock" | "lost+found", _) => Kind::NotOfIt,
+        (CHECKPOINT | COSIGNED | "lock" | "lost+found", _) => Kind::NotOfIt,
         (_, Some((first, "checkpoint"))) => Kind::Closed(first),
         (_, Some((first, "disposed"))) => Kind::Of(first),
         (_, Some((first, rest))) if rest.starts_with("torn-") && !rest.ends_with(".new") => {
@@ -257,17 +264,21 @@ mod tests {
         for (first, name) in [
             (0, "checkpoint"),
             (live, "checkpoint"),
-            (0, "disposed"),
+            (0, "torn-4096-0"),
             (99, "x"),
         ] {
             fs::write(from.join(format!("{first:020}.{name}")), b"note").unwrap();
         }
+        fs::write(from.join(COSIGNED), b"note").unwrap();
         let taken = snapshot(&from).unwrap();
         let bytes = |name: &str| part(&taken, name).unwrap().bytes;
         assert_eq!(bytes("tree/0"), Some(32 * 20));
+        assert_eq!(taken.cosigned.as_deref(), Some(b"note".as_slice()));
         assert_eq!(bytes("tree/1"), Some(0));
         assert!(part(&taken, &format!("{:020}.checkpoint", 0)).is_some());
-        assert!(part(&taken, &format!("{:020}.disposed", 0)).is_some());
+        assert!(part(&taken, &format!("{:020}.torn-4096-0", 0)).is_some());
+        let disposed = kind(&format!("{:020}.disposed", 7));
+        assert!(matches!(disposed, Kind::Of(7)));
         assert!(part(&taken, &format!("{live:020}.checkpoint")).is_none());
         assert_eq!(taken.left_out, [format!("{:020}.x", 99)]);
     }

@@ -193,8 +193,19 @@ impl Writer {
         };
         let mut rest = std::mem::take(units).into_iter();
         while let Some(unit) = rest.next() {
+            if (unit.reserved || self.wants_another_segment(&unit))
+                && let Err(trouble) = self.flush()
+            {
+                // Whoever was taken up is refused as well: its own write failed.
+                units.push(unit);
+                units.extend(rest);
+                return Err(trouble);
+            }
             if unit.reserved {
-                self.write_reserved(unit)?;
+                if let Err(trouble) = self.write_reserved(unit) {
+                    units.extend(rest);
+                    return Err(trouble);
+                }
                 continue;
             }
             if let Some(trouble) = &shaky {
@@ -202,7 +213,7 @@ impl Writer {
                 continue;
             }
             let made = if self.wants_another_segment(&unit) {
-                self.flush().and_then(|()| self.roll())
+                self.roll()
             } else {
                 Ok(())
             };

@@ -6,6 +6,8 @@ use sqlx::{Sqlite, Transaction};
 use super::error::StoreError;
 use super::{Store, from_stored, to_stored};
 
+const NAMED_FACTOR_WRITES: &str = "factor_writes_named";
+
 impl Store {
     /// Remembers, the first time, which log this store follows; later it must be the same. A store beside another log would
     /// take that log's entries for its own.
@@ -108,6 +110,25 @@ impl Store {
             .try_into()
             .map_err(|_| StoreError::Damaged("a checkpoint's root".to_owned()))?;
         Ok(Some((from_stored(size)?, root)))
+    }
+
+    /// Remembers that entries of the log name the first `writes` writes for second factors.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn note_named_factor_writes(&self, writes: u64) -> Result<(), StoreError> {
+        let mut change = self.change().await?;
+        let known = mark(&mut change, NAMED_FACTOR_WRITES).await?;
+        set_mark(&mut change, NAMED_FACTOR_WRITES, known.max(writes)).await?;
+        Ok(change.commit().await?)
+    }
+
+    /// How many writes for second factors are known to be named by entries of the log.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn named_factor_writes(&self) -> Result<u64, StoreError> {
+        self.read_mark(NAMED_FACTOR_WRITES).await
     }
 
     pub(super) async fn read_mark(&self, what: &'static str) -> Result<u64, StoreError> {

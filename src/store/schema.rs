@@ -7,7 +7,7 @@ use sqlx::sqlite::SqlitePool;
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 3] = [
+const STEPS: [&str; 4] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -89,6 +89,10 @@ CREATE TABLE log_holds (
     held_from  BIGINT,
     held_until BIGINT
 );
+",
+    // How many of the writes for second factors are named by entries: the others' calls died before they had one.
+    "
+INSERT INTO marks (what, value) SELECT 'factor_writes_named', value FROM marks WHERE what = 'factor_writes';
 ",
 ];
 

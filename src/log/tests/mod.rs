@@ -9,8 +9,11 @@ mod disposing;
 mod evidence;
 mod faults;
 mod footing;
+mod power;
 mod reading;
 mod recovery;
+mod simulated_disk;
+mod tail;
 mod verifying;
 
 use std::io;
@@ -26,6 +29,16 @@ use super::error::OpenError;
 use super::merkle::tests::naive_root;
 use super::*;
 use crate::domain::ids::LogIndex;
+
+/// A directory in memory, where there is such a place: for tests that write much and have no use for a real disk.
+pub(super) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
 
 pub(super) fn entry(number: u64) -> StoredEntry {
     StoredEntry {

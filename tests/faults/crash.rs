@@ -1,21 +1,17 @@
 //! The process is killed at a random moment under load: every decision that was answered is in the log after the restart.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::disallowed_methods
-)]
-
-mod support;
-
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::support::certificates::of_service;
+use crate::support::client::connect;
+use crate::support::daemon::Daemon;
+use crate::support::people::People;
+use crate::support::scenario::{CALLER, OFFICE};
+use crate::support::{machine_now, say};
 use sekisho::proto::access_log_service_client::AccessLogServiceClient;
 use sekisho::proto::access_service_client::AccessServiceClient;
 use sekisho::proto::authentication_service_client::AuthenticationServiceClient;
@@ -24,72 +20,15 @@ use sekisho::proto::{
     Action, Actor, CheckRequest, DataScope, Decision, EntryKind, ReasonCode, SearchRequest,
     VerifyPasswordRequest, VerifySecondFactorRequest, actor::Proof,
 };
-use support::certificates::of_service;
-use support::client::connect;
-use support::daemon::Daemon;
-use support::people::People;
-use support::scenario::{CALLER, OFFICE};
-use support::{machine_now, say};
 use tonic::Request;
 use tonic::transport::Channel;
+
+use crate::site::{SESSION, check, log_in};
 
 const CHECKS: usize = 1_000;
 const CONNECTIONS: usize = 4;
 /// A debug build on two busy cores stays far below.
 const WITHIN: Duration = Duration::from_secs(300);
-/// Bound to the ticket, and the same after the restart.
-const SESSION: &str = "crash";
-
-async fn log_in(data: &Path, address: &str, person: &str) -> String {
-    let channel = connect(data, &of_service(data, CALLER), address)
-        .await
-        .unwrap();
-    let mut authentication = AuthenticationServiceClient::new(channel);
-    let people = People::read(data);
-    let known = people.get(person);
-    let first = authentication
-        .verify_password(VerifyPasswordRequest {
-            person: person.into(),
-            password: known.password.clone(),
-            client_ip: OFFICE.into(),
-            session_ref: SESSION.into(),
-        })
-        .await
-        .unwrap()
-        .into_inner();
-    let second = VerifySecondFactorRequest {
-        challenge_id: first.challenge_id,
-        factor: Some(Factor::Totp(known.code(machine_now()))),
-    };
-    authentication
-        .verify_second_factor(second)
-        .await
-        .unwrap()
-        .into_inner()
-        .session_ticket
-}
-
-fn check(ticket: &str, subject: &str, count: u64) -> CheckRequest {
-    CheckRequest {
-        actor: Some(Actor {
-            proof: Some(Proof::SessionTicket(ticket.into())),
-            client_ip: OFFICE.into(),
-            session_ref: SESSION.into(),
-        }),
-        action: Action::Read.into(),
-        data: Some(DataScope {
-            system: "crm".into(),
-            subject_kind: "job-seeker".into(),
-            subject_ref: subject.into(),
-            categories: vec!["career".into()],
-            record_count: count,
-            ..DataScope::default()
-        }),
-        purpose: "recruitment-service".into(),
-        ..CheckRequest::default()
-    }
-}
-
 /// Asks until all checks are dealt out or the daemon is gone; gives the ids that were answered.
 async fn ask(
     channel: Channel,

@@ -1,0 +1,125 @@
+//! Log or store replaced by an older copy, or by somebody else's: the start is refused, each way round, and nothing is changed.
+
+use sekisho::proto::RegisterHoldRequest;
+use sekisho::proto::subject_service_client::SubjectServiceClient;
+use tonic::Request;
+
+use crate::answered::{Load, all_in_log};
+use crate::site::{self, SESSION, Serving, Site};
+use crate::support::scenario::OFFICE;
+
+const DAMAGED: i32 = 65;
+
+async fn register_hold(serving: &Serving, ticket: &str, subject: &str) {
+    let mut request = Request::new(RegisterHoldRequest {
+        subject_ref: subject.into(),
+        hold: "provision-stopped".into(),
+        reference: "request-1".into(),
+    });
+    for (name, value) in [
+        ("sekisho-ticket", ticket),
+        ("sekisho-client-ip", OFFICE),
+        ("sekisho-session-ref", SESSION),
+    ] {
+        request.metadata_mut().insert(name, value.parse().unwrap());
+    }
+    SubjectServiceClient::new(serving.connect().await)
+        .register_hold(request)
+        .await
+        .unwrap();
+}
+
+/// Starts on `site` and must be refused, with words about it.
+fn refused(site: &Site, what: &str) {
+    let ended = site::start_under(&site.data, &[])
+        .err()
+        .unwrap_or_else(|| panic!("{what}: it serves"));
+    assert_eq!(ended.status.code(), Some(DAMAGED), "{what}: {}", ended.said);
+    let last = ended.said.lines().last().unwrap_or_default().to_owned();
+    assert!(
+        ["older", "cut off", "other", "another"]
+            .iter()
+            .any(|word| last.contains(word)),
+        "{what}: {last}"
+    );
+}
+
+/// Either is older by a start and a change by people.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_or_a_store_of_an_earlier_day_is_refused_each_way_round() {
+    let now = Site::new();
+    site::start(&now.data).stop();
+    let before = now.copy();
+    let serving = site::start(&now.data);
+    let ticket = serving.log_in("administrator-1").await;
+    register_hold(&serving, &ticket, "seeker-1").await;
+    serving.stop();
+    let after = now.copy();
+
+    now.take("log", &before);
+    refused(&now, "an older log");
+    now.take("log", &after);
+    now.take("store.sqlite", &before);
+    refused(&now, "an older store");
+    // Refusing changes nothing: with its own log the store is taken up again.
+    now.take("log", &before);
+    site::start(&now.data).stop();
+    now.take("store.sqlite", &after);
+    refused(&now, "an older log that went on by itself");
+}
+
+/// Both are of the same run of the daemon: no start and no change tells them apart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_lost_what_was_answered_within_one_run_is_refused() {
+    let now = Site::new();
+    let serving = site::start(&now.data);
+    let ticket = serving.log_in("adviser-1").await;
+    let before = now.copy();
+    let channel = serving.connect().await;
+    let load = Load::start(&channel, &ticket, 4, false);
+    while load.count() < 50 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    let answered = load.end().await;
+    // The store is told of the newest checkpoint every five seconds.
+    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    let killed = now.copy();
+    serving.kill();
+    let after = now.copy();
+
+    now.take("log", &before);
+    refused(&now, "an older log of the same run");
+    now.take("log", &killed);
+    site::start(&now.data).stop();
+    all_in_log(&now.log(), &answered);
+
+    // Segments of before under the checkpoints of after: the end was cut off.
+    now.take("log", &after);
+    now.take("store.sqlite", &after);
+    for segment in site::segments(&before.log()) {
+        std::fs::copy(&segment, now.log().join(segment.file_name().unwrap())).unwrap();
+    }
+    refused(&now, "older segments");
+}
+
+/// A store that forgot a code that was used would take it a second time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_forgot_a_used_code_is_refused() {
+    let now = Site::new();
+    let serving = site::start(&now.data);
+    let before = now.copy();
+    serving.log_in("adviser-1").await;
+    serving.stop();
+    now.take("store.sqlite", &before);
+    refused(&now, "a store from before the login");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_of_another_daemon_is_refused() {
+    let (own, other) = (Site::new(), tempfile::tempdir().unwrap());
+    let data = other.path().join("data");
+    crate::support::daemon::Daemon::start(&data, None).stop();
+    std::fs::remove_dir_all(own.log()).unwrap();
+    site::copy_folder(&data.join("log"), &own.log());
+    refused(&own, "another log");
+}
