@@ -11,7 +11,8 @@
 //! | `evidence` | checkpoints and proofs for those who don't trust the daemon |
 //! | `cosigned` | the newest checkpoint that witnesses signed too |
 //! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
-//! | `note` | signed notes, checkpoints and their keys |
+//! | `note` | checkpoints as signed notes |
+//! | `note_key` | the keys that sign and verify them |
 //! | `footing` | is the segment still there, and how much space is left |
 //! | `queue` | from callers to the writer; what callers wait on |
 //! | `writer` | the thread: batch, write, sync, wake |
@@ -21,7 +22,6 @@
 //! | `table` | where the entries of a closed segment lie, for others to keep |
 //! | `merkle` | leaf hashes and the tree |
 //! | `snapshot` | what a whole copy is made of, while the writer goes on |
-//! | `note` | checkpoints, signed; keys that verify them |
 //! | `tree` | the tree's hashes as files |
 //! | `proof` | that an entry is in the log, that an older log is a prefix |
 //! | `verify` | a log from its bytes alone |
@@ -42,6 +42,7 @@ mod footing;
 mod keeper;
 mod merkle;
 mod note;
+mod note_key;
 mod open;
 mod proof;
 mod queue;
