@@ -21,6 +21,8 @@ mod proofs;
 mod evidence;
 #[path = "access_log/export.rs"]
 mod export;
+#[path = "access_log/index.rs"]
+mod index;
 #[path = "access_log/load.rs"]
 mod load;
 #[path = "access_log/ocsf_schema.rs"]
