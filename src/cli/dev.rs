@@ -53,7 +53,12 @@ pub(super) async fn run(arguments: DevArgs) -> Result<(), Failure> {
     let mut config = serve::read(&configuration)?;
     config.pack.clone_from(&arguments.pack);
     (config.grpc_listen, config.http_listen) = (arguments.listen, arguments.http);
-    let running = crate::serve::start(config, Arc::new(SystemClock)).await?;
+    let mut stop = serve::Stop::listen()?;
+    let started = crate::serve::start(config, Arc::new(SystemClock));
+    let Some(running) = stop.or(started).await else {
+        return Ok(());
+    };
+    let running = running?;
     let endpoints = serde_json::json!({
         "grpc": running.grpc.to_string(),
         "http": running.http.to_string(),
@@ -71,7 +76,7 @@ pub(super) async fn run(arguments: DevArgs) -> Result<(), Failure> {
         SystemClock.now(),
     )?;
     println!("{guide}");
-    serve::until_told(running).await
+    serve::until_told(running, stop).await
 }
 
 /// What `init` makes, with the pack's samples.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::Failure;
 use crate::config::Config;
@@ -18,8 +18,12 @@ pub(super) struct ServeArgs {
 }
 
 pub(super) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
-    let running = serve::start(read(&arguments.config)?, Arc::new(SystemClock)).await?;
-    until_told(running).await
+    let mut stop = Stop::listen()?;
+    let config = read(&arguments.config)?;
+    let Some(running) = stop.or(serve::start(config, Arc::new(SystemClock))).await else {
+        return Ok(());
+    };
+    until_told(running?, stop).await
 }
 
 /// Reads a configuration file with the environment over it.
@@ -38,18 +42,43 @@ pub(super) fn read(path: &Path) -> Result<Config, Failure> {
     .map_err(Failure::configuration)
 }
 
-/// Serves until SIGTERM or SIGINT, or until the log fails.
-pub(super) async fn until_told(running: Running) -> Result<(), Failure> {
-    let internal = |error: std::io::Error| ServeError::Internal(error.to_string());
-    let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        error = running.failed() => {
-            // Nothing more can be written: whoever waits was refused, and the next start finds out what the disk holds.
-            return Err(error.into());
+/// SIGTERM and SIGINT, listened to before there is anything to stop: by then nobody would write the entry of the stop.
+pub(super) struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    pub(super) fn listen() -> Result<Self, Failure> {
+        let internal = |error: std::io::Error| ServeError::Internal(error.to_string());
+        Ok(Self {
+            terminate: signal(SignalKind::terminate()).map_err(internal)?,
+            interrupt: signal(SignalKind::interrupt()).map_err(internal)?,
+        })
+    }
+
+    async fn told(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
         }
+    }
+
+    /// What comes of `work`; `None` when it was told to stop before. What a start left half done the next one takes up, as
+    /// after a kill.
+    pub(super) async fn or<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::select! {
+            done = work => Some(done),
+            () = self.told() => None,
+        }
+    }
+}
+
+/// Serves until SIGTERM or SIGINT, or until the log fails.
+pub(super) async fn until_told(running: Running, mut stop: Stop) -> Result<(), Failure> {
+    if let Some(error) = stop.or(running.failed()).await {
+        // Nothing more can be written: whoever waits was refused, and the next start finds out what the disk holds.
+        return Err(error.into());
     }
     running.stop().await;
     Ok(())

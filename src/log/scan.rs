@@ -186,7 +186,9 @@ fn after_the_end(walk: &mut Walk<'_>, end: u64, tail: &Tail) -> Result<u64, Scan
             (bytes.len().saturating_sub(FRAME_MAX_BYTES) / 8).max(1) * 8
         };
         let searched = bytes.get(..step).unwrap_or(bytes);
-        if let Some(last) = searched.iter().rposition(|byte| *byte != 0) {
+        if !is_zero(searched)
+            && let Some(last) = searched.iter().rposition(|byte| *byte != 0)
+        {
             used = offset.saturating_add(last as u64).saturating_add(1);
             for at in (0..searched.len()).step_by(8) {
                 let Some(rest) = bytes.get(at..) else { break };
@@ -202,6 +204,13 @@ fn after_the_end(walk: &mut Walk<'_>, end: u64, tail: &Tail) -> Result<u64, Scan
         offset = offset.saturating_add(step.max(8) as u64);
     }
     Ok(used)
+}
+
+/// Most of a segment is zeros, and comparing them by pages is many times faster than looking at each.
+fn is_zero(bytes: &[u8]) -> bool {
+    const PAGE: [u8; 4096] = [0; 4096];
+    let (pages, rest) = bytes.as_chunks::<4096>();
+    pages.iter().all(|page| *page == PAGE) && rest.iter().all(|byte| *byte == 0)
 }
 
 /// Whether a whole frame of a batch after the torn one starts here.

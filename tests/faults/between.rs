@@ -14,7 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 
 use crate::answered::{detail, entries};
-use crate::site::{self, SESSION, Serving, Site, check, first_step, second_step};
+use crate::site::{self, SESSION, Serving, Site, check, first_step, is_long, second_step};
 use crate::strace::{Attached, rule};
 use crate::support::machine_now;
 use crate::support::people::People;
@@ -232,8 +232,11 @@ async fn killed_during(change: Change, dies: Dies) -> bool {
         logged == 1,
         "{change:?} {dies:?}: log and store do not agree"
     );
-    // Nothing is made up for twice.
     serving.stop();
+    if !is_long() && change != Change::RegisterHold {
+        return true;
+    }
+    // Nothing is made up for twice.
     let serving = site::start(&site.data);
     assert_eq!(
         detail(start_entry(&entries(&site.log())), "replayed_changes"),
@@ -257,6 +260,9 @@ async fn a_change_that_is_in_the_log_is_in_the_store_after_the_restart_and_no_ot
         Change::EndSession,
     ] {
         for dies in [Dies::BeforeTheLog, Dies::AtTheSync, Dies::BeforeTheStore] {
+            if dies == Dies::AtTheSync && !is_long() && change != Change::RegisterHold {
+                continue;
+            }
             let mut tries = 0;
             while !killed_during(change, dies).await {
                 tries += 1;
@@ -315,11 +321,7 @@ async fn a_code_that_was_spent_stays_spent_when_its_entry_was_never_written() {
     let again = try_code(&site, &serving, &code).await.unwrap_err();
     assert_eq!(again.code(), Code::Unauthenticated, "{again}");
     let last = authentications(&site).pop().unwrap();
-    assert_eq!(
-        detail(&last, "attempt"),
-        "2",
-        "the charge was not forgotten"
-    );
+    assert_eq!(detail(&last, "why"), "used code");
     serving.stop();
     let serving = site::start(&site.data);
     let told = entries(&site.log());

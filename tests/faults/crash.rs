@@ -9,17 +9,11 @@ use std::time::Duration;
 use crate::support::certificates::of_service;
 use crate::support::client::connect;
 use crate::support::daemon::Daemon;
-use crate::support::people::People;
+use crate::support::say;
 use crate::support::scenario::{CALLER, OFFICE};
-use crate::support::{machine_now, say};
 use sekisho::proto::access_log_service_client::AccessLogServiceClient;
 use sekisho::proto::access_service_client::AccessServiceClient;
-use sekisho::proto::authentication_service_client::AuthenticationServiceClient;
-use sekisho::proto::verify_second_factor_request::Factor;
-use sekisho::proto::{
-    Action, Actor, CheckRequest, DataScope, Decision, EntryKind, ReasonCode, SearchRequest,
-    VerifyPasswordRequest, VerifySecondFactorRequest, actor::Proof,
-};
+use sekisho::proto::{Decision, EntryKind, ReasonCode, SearchRequest};
 use tonic::Request;
 use tonic::transport::Channel;
 

@@ -61,12 +61,9 @@ fn on_a_small_volume() -> (Site, Mounted) {
             copy_folder(&path, &to);
         } else if path.extension().is_some_and(|ending| ending == "segment") {
             // Sparse, or the volume would be full at once.
-            let status = Command::new("cp")
-                .args(["--sparse=always", "-p"])
-                .arg(&path)
-                .arg(&to);
-            let mut status = status;
-            assert!(status.status().unwrap().success());
+            let mut copy = Command::new("cp");
+            copy.args(["--sparse=always", "-p"]).arg(&path).arg(&to);
+            assert!(copy.status().unwrap().success());
         } else {
             fs::copy(&path, &to).unwrap();
         }

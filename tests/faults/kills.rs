@@ -34,7 +34,8 @@ fn kill_on_the_way_up(site: &Site) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_answered_before_any_of_many_kills_is_in_the_log() {
     let kills = if is_long() { 1_000 } else { 200 };
-    let site = Site::new();
+    // Small segments, so that some kills meet a new one in the making.
+    let site = Site::with(&[("segment_mib", "1")]);
     let log = site.log();
     let first = site::start(&site.data);
     let ticket = first.log_in("adviser-1").await;

@@ -160,7 +160,7 @@ fn run(tree: &Path, (binary, names): (&str, &str)) -> (bool, String) {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
-        + &String::from_utf8_lossy(&output.stderr);
+        + String::from_utf8_lossy(&output.stderr).as_ref();
     (output.status.success(), said)
 }
 

@@ -37,7 +37,7 @@ fn refused(site: &Site, what: &str) {
     assert_eq!(ended.status.code(), Some(DAMAGED), "{what}: {}", ended.said);
     let last = ended.said.lines().last().unwrap_or_default().to_owned();
     assert!(
-        ["older", "cut off", "other", "another"]
+        ["older", "cut off", "other", "not signed by"]
             .iter()
             .any(|word| last.contains(word)),
         "{what}: {last}"

@@ -14,16 +14,15 @@ use sekisho::proto::{
     Action, Actor, CheckRequest, DataScope, VerifyPasswordRequest, VerifySecondFactorRequest,
     actor::Proof,
 };
-use serde::Deserialize;
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
 use crate::support::certificates::of_service;
 use crate::support::client::connect;
 use crate::support::daemon::Daemon;
+use crate::support::machine_now;
 use crate::support::people::People;
 use crate::support::scenario::{CALLER, OFFICE};
-use crate::support::{machine_now, pack};
 
 /// A debug build under strace on two busy cores stays far below.
 const START_WITHIN: Duration = Duration::from_secs(120);
@@ -142,11 +141,6 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-#[derive(Deserialize)]
-struct Endpoints {
-    grpc: String,
-}
-
 /// A daemon that serves.
 pub(crate) struct Serving {
     child: Child,
@@ -190,7 +184,7 @@ pub(crate) fn start(data: &Path) -> Serving {
 pub(crate) struct Starting {
     child: Child,
     data: PathBuf,
-    endpoints: Option<Endpoints>,
+    grpc: Option<String>,
 }
 
 pub(crate) enum Look {
@@ -204,9 +198,12 @@ impl Starting {
         if let Some(status) = self.child.try_wait().unwrap() {
             return Look::Ended(status);
         }
-        let text = fs::read_to_string(self.data.join("dev/endpoints.json")).ok();
-        self.endpoints = text.and_then(|text| serde_json::from_str(&text).ok());
-        if self.endpoints.is_some() {
+        // `… INFO … serving grpc=127.0.0.1:40001 http=…`
+        let said = said(&self.data);
+        let told = said.split_once(" grpc=").map(|(_, rest)| rest);
+        let address = told.and_then(|rest| rest.split_once(' '));
+        self.grpc = address.map(|(address, _)| address.to_owned());
+        if self.grpc.is_some() {
             Look::Serving
         } else {
             Look::NotYet
@@ -219,21 +216,19 @@ impl Starting {
     }
 
     fn into_serving(self) -> Serving {
-        let endpoints = self.endpoints.unwrap();
         Serving {
             child: self.child,
             data: self.data,
-            grpc: endpoints.grpc,
+            grpc: self.grpc.unwrap(),
         }
     }
 }
 
 pub(crate) fn spawn(data: &Path, wrapper: &[String]) -> Starting {
-    // The last run's would be taken for this one's.
-    let _ = fs::remove_file(data.join("dev/endpoints.json"));
     let out = OpenOptions::new()
         .create(true)
-        .append(true)
+        .write(true)
+        .truncate(true)
         .open(data.with_extension("output.txt"))
         .unwrap();
     let binary = env!("CARGO_BIN_EXE_sekisho").to_owned();
@@ -241,11 +236,12 @@ pub(crate) fn spawn(data: &Path, wrapper: &[String]) -> Starting {
     let mut command = Command::new(words.next().unwrap());
     command
         .args(words)
-        .args(["dev", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"])
-        .arg("--pack")
-        .arg(pack())
-        .arg("--data")
-        .arg(data)
+        .args(["serve", "--config"])
+        .arg(data.join("sekisho.toml"))
+        .env("SEKISHO_GRPC_LISTEN", "127.0.0.1:0")
+        .env("SEKISHO_HTTP_LISTEN", "127.0.0.1:0")
+        .env("NO_COLOR", "1")
+        .env_remove("RUST_LOG")
         .stdin(Stdio::null())
         .stdout(out.try_clone().unwrap())
         .stderr(out);
@@ -255,7 +251,7 @@ pub(crate) fn spawn(data: &Path, wrapper: &[String]) -> Starting {
     Starting {
         child,
         data: data.to_owned(),
-        endpoints: None,
+        grpc: None,
     }
 }
 

@@ -105,6 +105,8 @@ struct World {
     directories: BTreeSet<PathBuf>,
     life: usize,
     opening: bool,
+    /// Calls count only after the start.
+    not_before_opened: bool,
     calls: usize,
     /// The call at which the life ends.
     end_at: usize,
@@ -146,6 +148,7 @@ impl SimulatedDisk {
                 directories: BTreeSet::from([root.to_owned()]),
                 life: 0,
                 opening: false,
+                not_before_opened: false,
                 calls: 0,
                 end_at: 0,
                 end: End::Never,
@@ -178,18 +181,19 @@ impl SimulatedDisk {
         self.world().syncs.clone()
     }
 
-    /// A process begins, and ends at its call number `end_at`.
-    pub(super) fn begin(&self, end: End, end_at: usize, refusing: usize) {
+    /// A process begins, and ends at its call number `end_at`: of its start too, or of what it does then.
+    pub(super) fn begin(&self, end: End, end_at: usize, at_the_start: bool, refusing: usize) {
         let mut world = self.world();
         world.life += 1;
         (world.calls, world.dead, world.refused) = (0, false, false);
         (world.end, world.end_at, world.refusing) = (end, end_at, refusing);
-        world.opening = true;
+        (world.opening, world.not_before_opened) = (true, !at_the_start);
     }
 
     /// It has taken up the log.
     pub(super) fn opened(&self) {
-        self.world().opening = false;
+        let mut world = self.world();
+        (world.opening, world.not_before_opened) = (false, false);
     }
 
     /// Whether the life ended as planned.
@@ -219,8 +223,8 @@ impl World {
         if self.dead {
             return Err(lost());
         }
-        self.calls += 1;
-        let ends = self.calls >= self.end_at;
+        self.calls += usize::from(!self.not_before_opened);
+        let ends = self.calls >= self.end_at && !self.not_before_opened;
         match self.end {
             End::Kill if ends => {
                 self.dead = true;
@@ -396,6 +400,21 @@ impl World {
                 "{} bytes of a torn tail were erased before they were durable elsewhere",
                 old.len()
             ));
+        }
+    }
+
+    /// Before a segment's checkpoint is there, the hashes that it commits to must be durable: when the segment is disposed of,
+    /// nothing else is left of it.
+    fn check_hashes(&mut self, to: &Path) {
+        if kind_of(to) != "a segment's checkpoint" {
+            return;
+        }
+        for (path, inode) in &self.cached_names {
+            let durable = self.names.contains_key(path) && self.inodes[*inode].pending.is_empty();
+            if kind_of(path) == "hashes of the tree" && !durable {
+                self.broken_rule =
+                    Some("a segment was committed to before its hashes were durable".to_owned());
+            }
         }
     }
 
@@ -619,6 +638,7 @@ impl Disk for SimulatedDisk {
                 .cached_names
                 .get(from)
                 .ok_or(io::ErrorKind::NotFound)?;
+            world.check_hashes(to);
             std::fs::rename(from, to)?;
             world.name(NameChange::Rename(from.to_owned(), to.to_owned(), inode));
         }

@@ -12,6 +12,8 @@ const TAIL_BYTES: u64 = 64 << 10;
 struct Whole {
     bytes: Vec<u8>,
     ends: Vec<(u64, u64)>,
+    /// The newest, which commits to all.
+    checkpoint: String,
 }
 
 async fn whole_log() -> Whole {
@@ -40,6 +42,7 @@ async fn whole_log() -> Whole {
     Whole {
         bytes: std::fs::read(&paths[0]).unwrap(),
         ends,
+        checkpoint: std::fs::read_to_string(home.path().join("log/checkpoint")).unwrap(),
     }
 }
 
@@ -118,8 +121,16 @@ impl Whole {
         } else {
             file.set_len(at).unwrap();
         }
-        let opened = AccessLog::open(config(home.path()), "").unwrap();
         let entries = self.expected(at, zeroed);
+        let lost = entries < self.ends.last().unwrap().1;
+        std::fs::write(home.path().join("log/checkpoint"), &self.checkpoint).unwrap();
+        if lost {
+            // Below what was signed, it is no torn tail.
+            let refused = AccessLog::open(config(home.path()), "").unwrap_err();
+            assert_eq!(refused.exit_code(), 65, "{refused}");
+            forget_checkpoints(home.path());
+        }
+        let opened = AccessLog::open(config(home.path()), "").unwrap();
         assert_eq!(opened.log.len(), entries);
         write_batches(&opened.log, 2, 2).await;
         drop(opened);
