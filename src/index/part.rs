@@ -1,6 +1,7 @@
 //! The index of one segment in memory, as it grows.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 use super::key::{self, Key, Query};
 use super::postings::{Postings, Set};
@@ -9,11 +10,53 @@ use crate::proto::StoredEntry;
 /// No position is larger: the highest bit tells a position from an offset in a sidecar.
 pub(super) const POSITIONS_MAX: u64 = 1 << 31;
 
+/// Places keys, which are spread already: a number that nobody outside knows keeps callers, who may choose what a case is
+/// called, from choosing keys that fall on each other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Places(u64);
+
+impl Places {
+    fn drawn() -> Self {
+        Self(RandomState::new().build_hasher().finish())
+    }
+}
+
+impl BuildHasher for Places {
+    type Hasher = Place;
+
+    fn build_hasher(&self) -> Place {
+        Place(self.0)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place(u64);
+
+impl Hasher for Place {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    /// Both halves of the product of two 64-bit numbers.
+    fn write_u64(&mut self, number: u64) {
+        const ODD: u128 = 0x9e37_79b9_7f4a_7c15;
+        let product = u128::from(self.0 ^ number).wrapping_mul(ODD);
+        let [low, high] = [product, product >> 64].map(|half| half & u128::from(u64::MAX));
+        self.0 = u64::try_from(low ^ high).unwrap_or_default();
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// The entries of a segment from its first up to some index.
 #[derive(Debug)]
 pub(super) struct Part {
     first: u64,
-    pub(super) lists: HashMap<Key, Postings>,
+    pub(super) lists: HashMap<Key, Postings, Places>,
     /// Entries that could not be read: candidates of every query.
     pub(super) unread: Option<Postings>,
     /// Each address by when it came first, from 1 on.
@@ -26,7 +69,7 @@ impl Part {
     pub(super) fn new(first: u64) -> Self {
         Self {
             first,
-            lists: HashMap::new(),
+            lists: HashMap::with_hasher(Places::drawn()),
             unread: None,
             addresses: HashMap::new(),
             numbers: Vec::new(),

@@ -2,7 +2,7 @@
 
 use super::part::Part;
 use super::shelf::Shelf;
-use super::tailer::read;
+use super::tailer::{BATCH_ENTRIES, read};
 use super::{IndexConfig, IndexError, Opener};
 use crate::log::LogReader;
 
@@ -57,14 +57,17 @@ pub fn rebuild(
         let mut part = Part::new(span.first);
         let mut failed = None;
         while part.next() < span.next {
-            match read(reader, opener, part.next(), span.next) {
-                // Gone meanwhile.
-                Ok(entries) if entries.is_empty() => break,
-                Ok(entries) => entries.iter().for_each(|entry| part.add(entry.as_ref())),
-                Err(error) => {
-                    failed = Some(error);
-                    break;
-                }
+            let begin = part.next();
+            let range = begin..span.next;
+            if let Err(error) = read(reader, opener, range, BATCH_ENTRIES, |entry| {
+                part.add(entry.as_ref());
+            }) {
+                failed = Some(error);
+                break;
+            }
+            // Gone meanwhile.
+            if part.next() == begin {
+                break;
             }
             let done = before.saturating_add(u64::from(part.entries()));
             tell(Progress { done, all });

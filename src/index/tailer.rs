@@ -2,6 +2,7 @@
 //! for anything that a check could need.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,10 +13,10 @@ use crate::domain::ids::LogIndex;
 use crate::log::{LogReader, SegmentSpan};
 use crate::proto::StoredEntry;
 
-/// How many entries are read before anything else is looked at, and how many are added while searches in the live segment
-/// wait (about a millisecond).
-const BATCH_ENTRIES: u64 = 4_096;
-const ADD_ENTRIES: usize = 256;
+/// How many entries are read before anything else is looked at.
+pub(super) const BATCH_ENTRIES: u64 = 4_096;
+/// How many are added to the live segment's part while searches in it wait (about a millisecond).
+const ADD_ENTRIES: u64 = 256;
 /// How often the log is looked at when there was nothing new.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How often the sidecars are.
@@ -118,17 +119,18 @@ impl Tailer {
             return Ok(true);
         };
         if next < span.next && !is_recent(self.unreadable.get(&first)) {
-            let entries = read(&self.shared.reader, &self.opener, next, span.next);
-            let entries = entries.inspect_err(|_| self.give_up(first))?;
-            for some in entries.chunks(ADD_ENTRIES) {
-                let mut live = self
-                    .shared
-                    .live
-                    .write()
-                    .unwrap_or_else(PoisonError::into_inner);
-                some.iter().for_each(|entry| live.add(entry.as_ref()));
+            let mut entries = Vec::new();
+            let (reader, opener) = (&self.shared.reader, &self.opener);
+            let done = read(reader, opener, next..span.next, ADD_ENTRIES, |entry| {
+                entries.push(entry);
+            });
+            {
+                let live = &self.shared.live;
+                let mut live = live.write().unwrap_or_else(PoisonError::into_inner);
+                entries.iter().for_each(|entry| live.add(entry.as_ref()));
             }
-            return Ok(true);
+            done.inspect_err(|_| self.give_up(first))?;
+            return Ok(!entries.is_empty());
         }
         if !span.closed {
             return Ok(false);
@@ -234,14 +236,17 @@ impl Tailer {
             .take()
             .filter(|part| part.first() == span.first)
             .unwrap_or_else(|| Part::new(span.first));
-        let entries = read(&self.shared.reader, &self.opener, part.next(), span.next);
-        let entries = entries.inspect_err(|_| self.give_up(span.first))?;
-        if entries.is_empty() && part.next() < span.next {
+        let begin = part.next();
+        let (reader, opener) = (&self.shared.reader, &self.opener);
+        read(reader, opener, begin..span.next, BATCH_ENTRIES, |entry| {
+            part.add(entry.as_ref());
+        })
+        .inspect_err(|_| self.give_up(span.first))?;
+        if part.next() == begin && begin < span.next {
             // Gone meanwhile.
             self.checked = None;
             return Ok(false);
         }
-        entries.iter().for_each(|entry| part.add(entry.as_ref()));
         if part.next() < span.next {
             self.building = Some(part);
             return Ok(true);
@@ -261,25 +266,26 @@ fn is_recent(at: Option<&Instant>) -> bool {
     at.is_some_and(|at| at.elapsed() < PAUSE)
 }
 
-/// The next entries from `from` on and below `until`, not more than a batch.
+/// Takes the next entries from `from` on and below `until`, not more than `count`.
+///
+/// # Errors
+/// When one can't be read; those before it were taken.
 pub(super) fn read(
     reader: &LogReader,
     opener: &Opener,
-    from: u64,
-    until: u64,
-) -> Result<Vec<Option<StoredEntry>>, IndexError> {
-    let count = until.saturating_sub(from).min(BATCH_ENTRIES);
-    let mut entries = Vec::new();
-    for kept in reader
-        .forward(LogIndex(from))
-        .take(usize::try_from(count).unwrap_or(0))
-    {
+    range: Range<u64>,
+    count: u64,
+    mut take: impl FnMut(Option<StoredEntry>),
+) -> Result<(), IndexError> {
+    let count = count.min(range.end.saturating_sub(range.start));
+    let entries = reader.forward(LogIndex(range.start));
+    for (expected, kept) in range.zip(entries.take(usize::try_from(count).unwrap_or(0))) {
         let kept = kept?;
         // Behind a segment that is gone.
-        if kept.index.0 != from.saturating_add(entries.len() as u64) {
+        if kept.index.0 != expected {
             break;
         }
-        entries.push(opener(&kept));
+        take(opener(&kept));
     }
-    Ok(entries)
+    Ok(())
 }
