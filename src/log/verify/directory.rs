@@ -257,8 +257,12 @@ impl Run<'_> {
             file: &file,
             header: &part.header,
         };
-        let mut seen = |index: u64, entry: StoredEntry| {
-            if let Some(Change::Dispose(disposal)) = entry.change.and_then(|change| change.kind) {
+        let mut seen = |index: u64, entry: &StoredEntry| {
+            let change = entry
+                .change
+                .as_ref()
+                .and_then(|change| change.kind.as_ref());
+            if let Some(Change::Dispose(disposal)) = change {
                 let spans = disposal.segments.iter();
                 disposals.extend(spans.map(|span| (index, span.first, span.next)));
             }

@@ -53,7 +53,7 @@ pub(in crate::log) struct Follows {
 }
 
 /// What each entry is told to, with its index.
-pub(in crate::log) type Seen<'a> = &'a mut dyn FnMut(u64, StoredEntry);
+pub(in crate::log) type Seen<'a> = &'a mut dyn FnMut(u64, &StoredEntry);
 
 /// Reads a segment that is written no more, which must be whole up to `next_first` and end there.
 pub(in crate::log) fn check_closed(
@@ -66,15 +66,14 @@ pub(in crate::log) fn check_closed(
     let mut walk = Walk::new(file, header).map_err(VerifyError::io(path))?;
     let mut times = Times::NONE;
     let mut whole = false;
+    let mut entry = StoredEntry::default();
     while walk.next_index < next_first {
         let Some((offset, frame)) = walk.next().map_err(VerifyError::io(path))? else {
             check.check_undecided()?;
             return Err(stopped(&walk, path));
         };
-        seen(
-            frame.index,
-            decoded(frame.bytes, path, (frame.index, offset))?,
-        );
+        decode(&mut entry, frame.bytes, path, (frame.index, offset))?;
+        seen(frame.index, &entry);
         times.include(segment::time_of(frame.bytes));
         whole = frame.last_of_batch;
         let (index, leaf) = (frame.index, merkle::leaf_hash(frame.bytes));
@@ -150,6 +149,7 @@ fn take_batches(
     let mut end = walk.offset;
     // One batch: at most what the writer takes at once.
     let mut pending = Vec::new();
+    let mut entry = StoredEntry::default();
     loop {
         let (offset, frame) = match walk.next() {
             Ok(Some(found)) => found,
@@ -159,13 +159,14 @@ fn take_batches(
             Err(error) => return Err(VerifyError::io(path)(error)),
         };
         let last = frame.last_of_batch;
-        let entry = decoded(frame.bytes, path, (frame.index, offset));
-        pending.push((offset, merkle::leaf_hash(frame.bytes), entry));
+        let decoded = decode(&mut entry, frame.bytes, path, (frame.index, offset));
+        seen(frame.index, &entry);
+        pending.push((offset, merkle::leaf_hash(frame.bytes), decoded));
         if !last {
             continue;
         }
-        for (offset, leaf, entry) in pending.drain(..) {
-            seen(check.tree().size(), entry?);
+        for (offset, leaf, decoded) in pending.drain(..) {
+            decoded?;
             check.push(leaf, path, offset)?;
             if check.tree().size().is_multiple_of(Counter::STEP) {
                 counter.add(Counter::STEP);
@@ -175,8 +176,15 @@ fn take_batches(
     }
 }
 
-fn decoded(bytes: &[u8], path: &Path, (index, offset): (u64, u64)) -> Result<StoredEntry, Finding> {
-    StoredEntry::decode(bytes).map_err(|_| {
+/// Decodes into `entry`, whose memory is used again: to take it anew for each would be half of all the work.
+fn decode(
+    entry: &mut StoredEntry,
+    bytes: &[u8],
+    path: &Path,
+    (index, offset): (u64, u64),
+) -> Result<(), Finding> {
+    entry.clear();
+    entry.merge(bytes).map_err(|_| {
         Finding::new(path, Wrong::NotAnEntry)
             .entry(index)
             .at(offset)
