@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::domain::ids::Name;
 use crate::log::SpaceTiers;
 use crate::sinks::{self, SinkConfig, SinkTable};
+use crate::witness::{Section as WitnessSection, WitnessConfig};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
 #[derive(Debug, Clone)]
@@ -51,8 +52,12 @@ pub struct Config {
     pub request_ids_max: usize,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
+    /// The public half of the recovery key that backups seal the keys to.
+    pub recovery_key: Option<PathBuf>,
     /// Where the log is streamed to.
     pub sinks: Vec<SinkConfig>,
+    /// Who is handed the log's checkpoints.
+    pub witness: WitnessConfig,
 }
 
 /// Everything that is wrong with a configuration.
@@ -82,7 +87,17 @@ struct File {
     #[serde(default)]
     bounds: Bounds,
     #[serde(default)]
+    backup: Backup,
+    #[serde(default)]
     sink: Vec<SinkTable>,
+    #[serde(default)]
+    witness: WitnessSection,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Backup {
+    recovery_key: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -242,6 +257,9 @@ impl Config {
         );
         let data: PathBuf = folder.join(file.data).components().collect();
         let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
+        let witness = file
+            .witness
+            .read(folder, &mut |what| faults.push(format!("{name}: {what}")));
         match (grpc_listen, http_listen, trust_domain) {
             (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
                 Ok(Self {
@@ -266,7 +284,9 @@ impl Config {
                     dispose_needs_two: file.log.dispose_needs_two,
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
+                    recovery_key: file.backup.recovery_key.map(|path| folder.join(path)),
                     sinks,
+                    witness,
                 })
             }
             _ => Err(ConfigErrors(faults)),

@@ -86,7 +86,25 @@ impl FileError {
 /// # Errors
 /// When the system refuses; the old file is then untouched, unless only the last `fsync` of the directory failed.
 pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    publish(path, content, RenameFlags::empty())
+    publish(path, |file| file.write_all(content), RenameFlags::empty())
+}
+
+/// As [`write_private`], for content that is too large to be held at once: `fill` writes it, into a file that is empty.
+///
+/// # Errors
+/// When `fill` fails or the system refuses; the old file is then untouched, unless only the last `fsync` of the directory
+/// failed.
+pub fn write_private_with(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+) -> Result<(), FileError> {
+    publish(path, fill, RenameFlags::empty())
+}
+
+/// Whether a file is what [`write_private_with`] and the others left behind when they were killed.
+#[must_use]
+pub fn is_left_over(file_name: &str) -> bool {
+    file_name.starts_with('.') && file_name.ends_with(".new")
 }
 
 /// As [`write_private`], but never replaces a file.
@@ -94,7 +112,7 @@ pub fn write_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError::Exists`] when something has that name; else when the system refuses.
 pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
-    publish(path, content, RenameFlags::NOREPLACE)
+    publish(path, |file| file.write_all(content), RenameFlags::NOREPLACE)
 }
 
 /// Makes sure that a private file is there, empty when it is new. For files that a library then opens by name, which would
@@ -104,7 +122,7 @@ pub fn create_private(path: &Path, content: &[u8]) -> Result<(), FileError> {
 /// [`FileError::Exposed`] when it is there and others may use it; else when the system refuses.
 pub fn ensure_private(path: &Path) -> Result<(), FileError> {
     match create_private(path, &[]) {
-        Err(FileError::Exists { .. }) => open_private(path).map(drop),
+        Err(FileError::Exists { .. }) => open_without(path, OTHERS).map(drop),
         done => done,
     }
 }
@@ -115,7 +133,15 @@ pub fn ensure_private(path: &Path) -> Result<(), FileError> {
 /// [`FileError::Exposed`] when group or others may do anything with it, [`FileError::TooLarge`], [`FileError::Kind`]; else
 /// when the system refuses.
 pub fn read_private(path: &Path, max_bytes: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
-    let (file, bytes) = open_private(path)?;
+    read_bounded(path, max_bytes, OTHERS)
+}
+
+fn read_bounded(
+    path: &Path,
+    max_bytes: u64,
+    forbidden: u32,
+) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    let (file, bytes) = open_without(path, forbidden)?;
     let too_large = || FileError::TooLarge {
         path: path.to_owned(),
         max_bytes,
@@ -144,7 +170,7 @@ pub fn read_private(path: &Path, max_bytes: u64) -> Result<Zeroizing<Vec<u8>>, F
 /// # Errors
 /// When it is not a plain file of its owner alone, or the system refuses. Calling it again goes on.
 pub fn destroy_private(path: &Path) -> Result<(), FileError> {
-    let (_, bytes) = match open_private(path) {
+    let (_, bytes) = match open_without(path, OTHERS) {
         Ok(found) => found,
         Err(FileError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             return sync_directory(&directory_of(path));
@@ -170,6 +196,16 @@ pub fn destroy_private(path: &Path) -> Result<(), FileError> {
         .map_err(FileError::system(path, "overwrite"))?;
     fs::remove_file(path).map_err(FileError::system(path, "remove"))?;
     sync_directory(&directory_of(path))
+}
+
+/// Reads a file of at most `max_bytes` that is no secret but decides whom secrets go to: nobody else may write it. A link is
+/// not followed.
+///
+/// # Errors
+/// [`FileError::Exposed`] when group or others may write it, [`FileError::TooLarge`], [`FileError::Kind`]; else when the
+/// system refuses.
+pub fn read_guarded(path: &Path, max_bytes: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    read_bounded(path, max_bytes, OTHERS_WRITE)
 }
 
 /// Makes a directory, and those above it, that only their owner can enter (0700). One that is there already is taken as it
@@ -201,7 +237,7 @@ pub fn make_private_directory(path: &Path) -> Result<(), FileError> {
 }
 
 /// The file and its length, checked on the open file and not on its name, which may have changed hands in between.
-fn open_private(path: &Path) -> Result<(File, u64), FileError> {
+fn open_without(path: &Path, forbidden: u32) -> Result<(File, u64), FileError> {
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags(OFlags::NOFOLLOW | OFlags::NONBLOCK))
@@ -225,7 +261,7 @@ fn open_private(path: &Path) -> Result<(File, u64), FileError> {
         });
     }
     let mode = about.mode() & 0o7777;
-    if mode & OTHERS != 0 {
+    if mode & forbidden != 0 {
         return Err(FileError::Exposed {
             path: path.to_owned(),
             mode,
@@ -234,10 +270,13 @@ fn open_private(path: &Path) -> Result<(File, u64), FileError> {
     Ok((file, about.len()))
 }
 
-fn publish(path: &Path, content: &[u8], how: RenameFlags) -> Result<(), FileError> {
+fn publish(
+    path: &Path,
+    fill: impl FnOnce(&mut File) -> io::Result<()>,
+    how: RenameFlags,
+) -> Result<(), FileError> {
     let mut file = NewFile::begin(path)?;
-    file.write_all(content)
-        .map_err(FileError::system(path, "write"))?;
+    fill(&mut file.file).map_err(FileError::system(path, "write"))?;
     file.put_in_place(how)
 }
 

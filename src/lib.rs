@@ -26,15 +26,18 @@
 //! | [`policy`] | a pack's files into a rule set, whole or not at all | decides; lets casbin out |
 //! | [`identity`] | passwords, one-time codes, tickets, keys, certificates' names | decides on access; prints a secret |
 //! | [`log`] | append-only segments, group commit, recovery, reading | gives a receipt before `fdatasync` |
+//! | [`witness`] | hands checkpoints to those who keep them, and knows what they know | changes the log; stops a check |
 //! | [`store`] | people, credentials, holds, dates: SQLite | is asked by a check |
 //! | [`gate`] | the use cases; joins decision and log | speaks the wire; answers without a receipt |
 //! | [`api`] | one file per gRPC service, and the one table of status codes | decides |
 //! | [`serve`] | opens, joins, listens, lets go in order | holds rules of its own |
 //! | [`cli`] | the command line | has a back door |
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
+//! | [`backup`] | a copy of all of it beside the running daemon, and back | writes a secret in clear; takes half for whole |
 //! | [`export`] | an entry as text: JSON lines, CSV, OCSF | opens what is sealed |
 //! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP | is waited for by a check; skips an entry |
 //! | [`tls_client`], [`http_client`] | calls out, bounded in time and size | trusts an authority that was not named |
+//! | [`vitals`] | what the parts tell operators, one way for all | waits |
 //! | [`files`] | private files, written durably | touches the log's |
 //! | [`proto`] | generated from `proto/` | is known outside `api`, but for the stored form of an entry |
 //!
@@ -55,10 +58,12 @@
 //!    store lacks and refuses when either is older than the other's mark.
 //! 8. **Reading the log is logged**, and so are refused calls, administration, starts and stops. Strangers can't fill the
 //!    disk: a failed handshake is a metric, and refusals of one certificate are summed once a second.
-//! 9. **Nobody alone**: releasing a hold takes an administrator's own ticket, never a service's certificate.
+//! 9. **Nobody alone**: releasing a hold takes an administrator's own ticket, never a service's certificate; disposing of the
+//!    log, and releasing a hold of it, takes two of them, or is marked as done alone.
 //! 10. **A pack loads whole or not at all.**
 
 pub mod api;
+pub mod backup;
 pub mod cli;
 pub mod config;
 pub mod decision;
@@ -68,12 +73,15 @@ pub mod files;
 pub mod gate;
 pub mod http_client;
 pub mod identity;
+pub mod index;
 pub mod log;
 pub mod policy;
 pub mod serve;
 pub mod sinks;
 pub mod store;
 pub mod tls_client;
+pub mod vitals;
+pub mod witness;
 
 /// The API and the stored form of an entry, generated from `proto/`.
 #[allow(missing_docs, clippy::all, unreachable_pub)]

@@ -10,13 +10,19 @@
     reason = "unwrapping and telling is how a test fails, in its helpers too"
 )]
 
+#[path = "access_log/backup.rs"]
+mod backup;
 mod support;
 
 #[path = "access_log/proofs.rs"]
 mod proofs;
 // The parts, each in its own file.
+#[path = "access_log/evidence.rs"]
+mod evidence;
 #[path = "access_log/export.rs"]
 mod export;
+#[path = "access_log/index.rs"]
+mod index;
 #[path = "access_log/load.rs"]
 mod load;
 #[path = "access_log/ocsf_schema.rs"]
@@ -27,3 +33,7 @@ mod receivers;
 mod retention;
 #[path = "access_log/sinks.rs"]
 mod sinks;
+#[path = "access_log/witness.rs"]
+mod witness;
+#[path = "access_log/witness_start.rs"]
+mod witness_start;

@@ -272,6 +272,11 @@ impl AccessLogService for Logs {
         Ok(Response::new(GetCheckpointResponse {
             checkpoint: proof.signed.note.to_string(),
             consistency_proof: proof.path.iter().map(|hash| hash.to_vec()).collect(),
+            cosigned_checkpoint: self
+                .gate
+                .log()
+                .cosigned()
+                .map_or_else(String::new, |cosigned| cosigned.note.to_string()),
         }))
     }
 

@@ -23,6 +23,10 @@ pub(super) enum Fault {
     NotFound,
     /// The daemon can't be reached, or can't answer now.
     Unavailable,
+    /// The disk's.
+    Disk,
+    /// What has to be made can't be.
+    Output,
     /// Ours.
     Internal,
     /// Not logged in, or not permitted.
@@ -71,6 +75,8 @@ impl CliError {
             Fault::NotFound => 66,
             Fault::Unavailable => 69,
             Fault::Internal => 70,
+            Fault::Disk => 72,
+            Fault::Output => 73,
             Fault::NotPermitted => 77,
         }
     }

@@ -147,6 +147,13 @@ pub(super) async fn make(plan: Plan<'_>) -> Result<(), Failure> {
             configuration.display()
         )));
     }
+    // What is half restored is not made whole by new keys.
+    if crate::backup::mark::Mark::read(plan.data)?.is_some() {
+        return Err(Failure::cannot_create(format!(
+            "{}: was restored from a backup",
+            plan.data.display()
+        )));
+    }
     let now = SystemClock.now();
     let tls = plan.data.join("tls");
     let people_folder = plan.people_file.parent().unwrap_or(plan.data);
@@ -271,10 +278,37 @@ read_only_free_mib = 128
 # Where there is one only, false; entries then say that it was done alone.
 dispose_needs_two = true
 
+# Who else keeps the log's checkpoints. Whoever owns this machine and its keys can put an older copy of everything back, or
+# write another history; only somebody who was told before can show it. At a start, one who knows more than the log, or other
+# entries, ends the start (code 65).
+# [witness]
+# Directories on another machine's disk; each gets the newest checkpoint as a file named after the log, replaced by renaming.
+# Name one inside of what is mounted: it is never made, so that a volume that is not mounted is noticed.
+# directories = ["/mnt/other/checkpoints"]
+# Whether a start needs every one of them (code 75 when one is not reached). While serving, nothing is refused for want of a
+# witness: /readyz warns.
+# required = false
+# The least time between two checkpoints for each, and how long one may take to answer.
+# every_seconds = 10
+# timeout_seconds = 10
+# When no witness has taken a checkpoint for so long, /readyz says so.
+# required_within_seconds = 300
+# A witness that signs what it saw (C2SP tlog-witness): where it is (https, or http at a loopback address of this machine), its
+# verifier key (one line, cosignature/v1), the authority of its certificate. It is given log/log.vkey. Repeat as needed.
+# [[witness.endpoint]]
+# url = "https://witness.example"
+# key = "witness.example/1+00000000+BA..."
+# ca = "tls/witness-ca.pem"
+
 [bounds]
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.
 request_ids = 1000000
 connections = 4096
+
+[backup]
+# The public half of the recovery key that `sekisho backup` seals the keys to. Make the key on another machine with
+# `sekisho backup new-recovery-key`, and keep the private half offline.
+# recovery_key = "recovery.pub"
 
 # Streams of the access log out, each entry at least once and in order: any number of these. Kept positions are in sinks/.
 # A sink that is down holds up nothing; /readyz and /metrics tell. format is "jsonl" or "ocsf".

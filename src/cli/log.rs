@@ -9,18 +9,22 @@ use super::error::{CliError, Fault};
 use super::filter::FilterArgs;
 use super::log_export::{self, ExportArgs};
 use super::log_output::Output;
+use super::log_verify::{self, VerifyArgs};
 use super::login::say;
 use super::proof::{self, CheckpointArgs, ProofArgs};
 use super::retention::{self, DisposeArgs, HoldCommand};
 use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
+use super::{Failure, reindex};
 use crate::domain::time::{Clock, SystemClock};
 use crate::proto::access_log_service_client::AccessLogServiceClient;
 use crate::proto::get_entry_request::By;
-use crate::proto::{GetEntryRequest, SearchResponse, TailRequest};
+use crate::proto::{GetEntryRequest, SearchRequest, SearchResponse, TailRequest};
 
 /// Entries that are asked for at once, and that a table is laid out by.
 const PAGE: u64 = 500;
+/// How many entries about a person are shown unless asked otherwise.
+const SHOWN: u64 = 100;
 
 /// Reads the access log.
 #[derive(Debug, clap::Subcommand)]
@@ -29,13 +33,17 @@ pub(super) enum LogCommand {
     Search(Box<SearchArgs>),
     /// New entries as they come, until interrupted
     Tail(Box<TailArgs>),
-    /// Everything that one entry says
+    /// Everything that one entry says, or each that concerns a person
     Show(ShowArgs),
+    /// Make the index of the log anew; searches are exact without it, and slow
+    Reindex(reindex::ReindexArgs),
     /// The newest checkpoint, and whether the log continues one that you kept
     Checkpoint(CheckpointArgs),
     /// The proof that an entry is in the log
     Proof(ProofArgs),
-    /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events
+    /// Whether a log, or an export of one, is whole: every entry, hash and checkpoint
+    Verify(VerifyArgs),
+    /// Entries for other programs, the oldest first: JSON lines, CSV for spreadsheets, OCSF events; or its tiles for others' verifiers
     Export(Box<ExportArgs>),
     /// Dispose of what was kept long enough (administrators)
     Dispose(DisposeArgs),
@@ -76,8 +84,14 @@ pub(super) struct TailArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ShowArgs {
     /// Index in the log, or id of the decision
-    #[arg(value_name = "INDEX|DECISION_ID")]
-    entry: String,
+    #[arg(value_name = "INDEX|DECISION_ID", conflicts_with_all = ["subject", "limit"])]
+    entry: Option<String>,
+    /// Every entry about this person, the newest first: their company-wide id, which the log keeps only as a pseudonym
+    #[arg(long, value_name = "ID")]
+    subject: Option<String>,
+    /// With --subject: how many at most; 0 for all [default: 100]
+    #[arg(long, value_name = "N", requires = "subject")]
+    limit: Option<u64>,
     #[command(flatten)]
     output: OutputArgs,
     #[command(flatten)]
@@ -96,20 +110,22 @@ pub(super) struct OutputArgs {
 ///
 /// # Errors
 /// When nobody is logged in, the daemon can't be reached or refuses, an argument can't be read, or output can't be written.
-pub(super) async fn log(command: LogCommand) -> Result<(), CliError> {
+pub(super) async fn log(command: LogCommand) -> Result<(), Failure> {
     let done = match command {
         LogCommand::Search(args) => search(*args).await,
         LogCommand::Tail(args) => tail(*args).await,
         LogCommand::Show(args) => show(args).await,
         LogCommand::Checkpoint(args) => proof::checkpoint(args).await,
         LogCommand::Proof(args) => proof::proof(args).await,
+        LogCommand::Verify(args) => log_verify::verify(args).await,
         LogCommand::Export(args) => log_export::export(*args).await,
         LogCommand::Dispose(args) => retention::dispose(args).await,
         LogCommand::Hold(command) => retention::hold(command).await,
+        LogCommand::Reindex(args) => return reindex::run(args).await,
     };
     match done {
         Err(error) if error.fault() == Fault::OutputClosed => Ok(()),
-        done => done,
+        done => done.map_err(Failure::from),
     }
 }
 
@@ -117,13 +133,20 @@ async fn search(args: SearchArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let mut wanted = args.filter.request(SystemClock.now(), language)?;
     wanted.oldest_first = args.oldest_first;
-    let mut reading = Reading::open(&args.connection, language).await?;
-    let mut output = Output::new(args.output.json, language);
-    let mut left = if args.limit == 0 {
-        u64::MAX
-    } else {
-        args.limit
-    };
+    let reading = Reading::open(&args.connection, language).await?;
+    let output = Output::new(args.output.json, language);
+    pages(reading, wanted, args.limit, output, language).await
+}
+
+/// Prints what fits, page by page: `limit` at most, 0 for all.
+async fn pages(
+    mut reading: Reading,
+    mut wanted: SearchRequest,
+    limit: u64,
+    mut output: Output,
+    language: Language,
+) -> Result<(), CliError> {
+    let mut left = if limit == 0 { u64::MAX } else { limit };
     loop {
         let size = left.min(PAGE);
         wanted.page_size = i32::try_from(size).unwrap_or(i32::MAX);
@@ -135,7 +158,7 @@ async fn search(args: SearchArgs) -> Result<(), CliError> {
         let (printed, next) = page(&reading.target, found.into_inner(), &mut output).await?;
         left = left.saturating_sub(printed);
         if next.is_empty() || left == 0 {
-            if !args.output.json {
+            if !output.is_json() {
                 let word = match (output.printed, next.is_empty()) {
                     (0, _) => Some(Word::NothingFits),
                     (_, false) => Some(Word::MoreFollow),
@@ -215,7 +238,22 @@ async fn tail(args: TailArgs) -> Result<(), CliError> {
 
 async fn show(args: ShowArgs) -> Result<(), CliError> {
     let language = args.connection.language();
-    let by = entry_by(&args.entry, language)?;
+    let by = match (&args.entry, args.subject) {
+        (Some(entry), _) => entry_by(entry, language)?,
+        (None, Some(subject)) => {
+            let wanted = SearchRequest {
+                subject_ref: subject,
+                ..SearchRequest::default()
+            };
+            let reading = Reading::open(&args.connection, language).await?;
+            let output = Output::in_full(args.output.json, language);
+            let limit = args.limit.unwrap_or(SHOWN);
+            return pages(reading, wanted, limit, output, language).await;
+        }
+        (None, None) => {
+            return Err(CliError::new(Fault::Usage, Word::ShowWhich, language, &[]));
+        }
+    };
     let mut reading = Reading::open(&args.connection, language).await?;
     let wanted = GetEntryRequest {
         by: Some(by),
@@ -227,8 +265,8 @@ async fn show(args: ShowArgs) -> Result<(), CliError> {
         .answer(reading.service.get_entry(request))
         .await?;
     let entry = found.into_inner().entry.unwrap_or_default();
-    let mut output = Output::new(args.output.json, language);
-    output.take_in_full(&entry)?;
+    let mut output = Output::in_full(args.output.json, language);
+    output.take(&entry)?;
     output.flush()
 }
 

@@ -9,13 +9,14 @@ use super::client::{Connection, with_proof};
 use super::error::{CliError, Fault};
 use super::filter::FilterArgs;
 use super::log::Reading;
+use super::log_tiles;
 use super::login::say;
 use super::words::{Language, Word};
 use crate::domain::ids::LogIndex;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
 use crate::export::{ExportError, Format, instant, reading};
 use crate::files::NewFile;
-use crate::log::{LogReader, OpenError, Period, ReadError};
+use crate::log::{LogReader, OpenError, Period, ReadError, SegmentSpan};
 use crate::proto::{Entry, SearchRequest};
 
 /// Entries that are asked for at once: the most that the daemon gives.
@@ -27,8 +28,20 @@ const TELL_EVERY: Duration = Duration::from_millis(200);
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
     /// What entries are written as
-    #[arg(long, value_enum)]
-    format: FormatArg,
+    #[arg(long, value_enum, required_unless_present = "tlog_tiles")]
+    format: Option<FormatArg>,
+    /// Write the whole log of LOGDIR as tiles (C2SP tlog-tiles) into this new directory, up to its newest checkpoint, without
+    /// a daemon: other transparency-log tools verify it. Takes no filter
+    #[arg(
+        long,
+        value_name = "OUT",
+        requires = "log_directory",
+        conflicts_with_all = ["format", "output", "directory", "server", "data", "ca", "certificate", "key"]
+    )]
+    tlog_tiles: Option<PathBuf>,
+    /// The log directory that --tlog-tiles reads
+    #[arg(value_name = "LOGDIR", requires = "tlog_tiles")]
+    log_directory: Option<PathBuf>,
     #[command(flatten)]
     filter: FilterArgs,
     /// The file to make, mode 0600; it is there when it is whole [default: standard output]
@@ -70,13 +83,27 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let now = SystemClock.now();
     let mut wanted = args.filter.request(now, language)?;
+    if let (Some(out), Some(directory)) = (args.tlog_tiles, args.log_directory) {
+        if wanted != SearchRequest::default() {
+            return Err(CliError::new(
+                Fault::Usage,
+                Word::TilesAreWhole,
+                language,
+                &[],
+            ));
+        }
+        return log_tiles::export(out, directory, language).await;
+    }
+    let Some(format) = args.format.map(Format::from) else {
+        return Err(CliError::new(Fault::Usage, Word::NoFormat, language, &[]));
+    };
     let mut out = match &args.directory {
         Some(directory) => {
             let period = only_time(&wanted, language)?;
             // Opened first: what is no log makes no file.
             let log =
                 LogReader::open_directory(directory).map_err(|error| of_open(&error, language))?;
-            let out = Out::open(args.format.into(), args.output.as_deref(), language)?;
+            let out = Out::open(format, args.output.as_deref(), language)?;
             let offline = tokio::task::spawn_blocking(move || offline(&log, period, out));
             offline
                 .await
@@ -88,7 +115,7 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), CliError> {
             wanted.oldest_first = true;
             wanted.page_size = PAGE;
             let reading = Reading::open(&args.connection, language).await?;
-            let out = Out::open(args.format.into(), args.output.as_deref(), language)?;
+            let out = Out::open(format, args.output.as_deref(), language)?;
             online(reading, wanted, out, language).await?
         }
     };
@@ -125,6 +152,16 @@ async fn online(
 
 fn offline(log: &LogReader, period: Period, mut out: Out) -> Result<Out, CliError> {
     let language = out.language;
+    let meets = |(earliest, latest)| {
+        period.from.is_none_or(|from| latest >= from)
+            && period.until.is_none_or(|until| earliest < until)
+    };
+    let gone = |span: &&SegmentSpan| span.disposed && span.times.is_some_and(meets);
+    if let Some(span) = log.segments().iter().rfind(gone) {
+        // Says what went, when and under which rule: an export that left it out unsaid would pass for the whole.
+        log.get(LogIndex(span.first))
+            .map_err(|error| of_read(&error, language))?;
+    }
     for kept in log.forward_within(LogIndex(0), period) {
         let kept = kept.map_err(|error| of_read(&error, language))?;
         let time = kept.time();

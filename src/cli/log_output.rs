@@ -18,6 +18,8 @@ use crate::proto::{Action, Decision, Entry, EntryKind};
 pub(super) struct Output {
     out: BufWriter<Stdout>,
     json: bool,
+    /// Every field of each entry that is set, one per line, in place of a table.
+    full: bool,
     language: Language,
     screen: Screen,
     table: Option<Table>,
@@ -33,12 +35,26 @@ impl Output {
         Self {
             out: BufWriter::new(std::io::stdout()),
             json,
+            full: false,
             language,
             screen: Screen::of_output(|name| std::env::var_os(name)),
             table: None,
             waiting: Vec::new(),
             printed: 0,
         }
+    }
+
+    /// As [`Self::new`], with every field of each entry in place of a table.
+    pub(super) fn in_full(json: bool, language: Language) -> Self {
+        Self {
+            full: true,
+            ..Self::new(json, language)
+        }
+    }
+
+    /// Whether a program reads it.
+    pub(super) fn is_json(&self) -> bool {
+        self.json
     }
 
     fn print(&mut self, line: &str) -> Result<(), CliError> {
@@ -57,6 +73,15 @@ impl Output {
                 .map_err(|error| CliError::of_output(&error.into(), self.language))?;
             return self.print(&line);
         }
+        if self.full {
+            if self.printed > 1 {
+                self.print("")?;
+            }
+            for line in shown(entry, self.language) {
+                self.print(&line)?;
+            }
+            return Ok(());
+        }
         let row = row(entry);
         match &self.table {
             Some(table) => {
@@ -68,20 +93,6 @@ impl Output {
                 Ok(())
             }
         }
-    }
-
-    /// Takes one entry in full: every field that is set, one per line, or JSON.
-    ///
-    /// # Errors
-    /// When it can't be written.
-    pub(super) fn take_in_full(&mut self, entry: &Entry) -> Result<(), CliError> {
-        if self.json {
-            return self.take(entry);
-        }
-        for line in shown(entry, self.language) {
-            self.print(&line)?;
-        }
-        Ok(())
     }
 
     /// Lays the table out by what is there, and prints its heads.

@@ -175,13 +175,14 @@ fn random_reference(language: Language) -> Result<String, CliError> {
 
 /// The person at the keyboard, or a pipe. Reading waits outside the async threads, which have the connection to look after.
 #[derive(Debug, Clone, Copy)]
-struct Input {
-    terminal: bool,
+pub(super) struct Input {
+    /// Whether it is a person.
+    pub(super) terminal: bool,
     language: Language,
 }
 
 impl Input {
-    fn new(language: Language) -> Self {
+    pub(super) fn new(language: Language) -> Self {
         Self {
             terminal: io::stdin().is_terminal(),
             language,
@@ -189,7 +190,7 @@ impl Input {
     }
 
     /// A line that is seen while it is typed.
-    async fn line(self, ask: Word) -> Result<Zeroizing<String>, CliError> {
+    pub(super) async fn line(self, ask: Word) -> Result<Zeroizing<String>, CliError> {
         self.waiting(ask, move || {
             if self.terminal {
                 let mut prompt = io::stderr();
@@ -202,7 +203,7 @@ impl Input {
     }
 
     /// A line that is not.
-    async fn secret(self, ask: Word) -> Result<Zeroizing<String>, CliError> {
+    pub(super) async fn secret(self, ask: Word) -> Result<Zeroizing<String>, CliError> {
         self.waiting(ask, move || {
             if self.terminal {
                 rpassword::prompt_password(ask.text(self.language)).map(Zeroizing::new)

@@ -2,6 +2,7 @@
 //! decides.
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a command line
 
+mod backup;
 mod certificates;
 mod client;
 mod code;
@@ -11,11 +12,16 @@ mod filter;
 mod init;
 mod log;
 mod log_export;
+mod log_finding;
 mod log_output;
+mod log_tiles;
+mod log_verify;
 mod login;
 mod moment;
 mod people;
 mod proof;
+mod reindex;
+mod restore;
 mod retention;
 mod sample;
 mod serve;
@@ -61,6 +67,12 @@ impl From<crate::serve::ServeError> for Failure {
     }
 }
 
+impl From<crate::backup::BackupError> for Failure {
+    fn from(error: crate::backup::BackupError) -> Self {
+        Self::new(error.exit_code(), error)
+    }
+}
+
 impl From<error::CliError> for Failure {
     fn from(error: error::CliError) -> Self {
         Self::new(error.exit_code(), error)
@@ -76,9 +88,10 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 2 or 64 wrong arguments; 65 log damaged, log and store of different age, or input that the daemon
-refused; 66 not a log, or nothing found; 69 address or server not available; 70 internal error; 71 disk full; 72 disk or
-store error; 73 can't write; 74 the disk failed while serving; 75 log in use by another process; 77 not permitted; 78
+Exit codes: 0 done; 2 or 64 wrong arguments; 65 log damaged, rolled back or replaced, log and store of different age,
+or input that the daemon refused; 66 not a log, or nothing found; 69 address or server not available; 70 internal error; 71 disk full; 72 disk or
+store error; 73 can't write; 74 the disk failed while serving; 75 log in use by another process, or a required
+witness not reached; 77 not permitted; 78
 configuration or pack not in order.
 Messages for operators go to standard error; RUST_LOG sets how many (default: info).";
 
@@ -90,6 +103,10 @@ enum Command {
     Init(init::InitArgs),
     /// Serve by a configuration
     Serve(serve::ServeArgs),
+    /// Copy the whole data directory beside the running daemon, the keys sealed to a recovery key
+    Backup(backup::BackupArgs),
+    /// Write a backup into a new data directory; declare what was lost
+    Restore(restore::RestoreArgs),
     /// Print the current one-time code of a person whom `dev` or `init` made (reads their people.json)
     Code(code::CodeArgs),
     /// Log in by both steps, for the commands that read the log
@@ -152,10 +169,12 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Dev(arguments) => dev::run(arguments).await,
         Command::Init(arguments) => init::run(arguments).await,
         Command::Serve(arguments) => serve::run(arguments).await,
+        Command::Backup(arguments) => backup::run(arguments).await,
+        Command::Restore(arguments) => restore::run(arguments).await,
         Command::Code(arguments) => code::run(&arguments),
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
-        Command::Log(command) => log::log(command).await.map_err(Failure::from),
+        Command::Log(command) => log::log(command).await,
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

@@ -120,9 +120,13 @@ pub(super) async fn proof(args: ProofArgs) -> Result<(), CliError> {
     print(&text, language)
 }
 
-fn read_key(path: &Path, language: Language) -> Result<VerifierKey, CliError> {
+pub(super) fn read_key(path: &Path, language: Language) -> Result<VerifierKey, CliError> {
     let text = read(path, language)?;
     VerifierKey::parse(&text).map_err(|error| unreadable(path, &error.to_string(), language))
+}
+
+pub(super) fn read_note(path: &Path, language: Language) -> Result<SignedNote, CliError> {
+    parse(&read(path, language)?).map_err(|what| unreadable(path, &what, language))
 }
 
 fn read_checkpoint(

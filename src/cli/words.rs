@@ -203,6 +203,60 @@ words! {
         "{0}: 保存されたログインとして読めません。もう一度ログインしてください: sekisho login";
     NoRandom: "the system gives no random numbers: {0}", "乱数を得られません: {0}";
 
+    // Backup and restore.
+    RecoveryKeyMade:
+        "made the recovery key {0}\n  {1}: opens the keys of every backup; keep it offline, apart from the backups, in two places\n  {2}: seals them; put it where backups are made",
+        "復元鍵 {0} を作りました\n  {1}: すべてのバックアップの鍵を開けます。バックアップとは別の場所に、オフラインで2か所に保管してください\n  {2}: 鍵を封印するだけです。バックアップを取る機械に置いてください";
+    NoRecoveryKey:
+        "no recovery key to seal the keys to: give --to-key FILE, or backup.recovery_key in {0}; `sekisho backup new-recovery-key` makes one",
+        "鍵を封印する復元鍵がありません。--to-key ファイル、または {0} の backup.recovery_key を指定してください。`sekisho backup new-recovery-key` で作れます";
+    BackedUp:
+        "backed up {0}: {1} entries, {2} files, {3} bytes; keys sealed to the recovery key {4}",
+        "{0} をバックアップしました: {1} 件、{2} ファイル、{3} バイト。鍵は復元鍵 {4} で封印しました";
+    NotCopied:
+        "not copied, since this version does not know it: {0}",
+        "このバージョンでは扱えないため、含めていません: {0}";
+    RestoredFrom:
+        "restored {0}: {1} entries, as of {2}",
+        "{0} を復元しました: {1} 件、{2} 時点";
+    DeclareNext:
+        "what came after is lost, and the daemon does not start before that is declared:\n  sekisho restore --declare-gap --data {0} --reason \"...\"",
+        "それより後の記録は失われています。申告するまでサーバーは起動しません:\n  sekisho restore --declare-gap --data {0} --reason \"...\"";
+    NothingMissing:
+        "the checkpoint shows that nothing is missing: start the daemon",
+        "チェックポイントにより、欠落のないことが確かめられました。サーバーを起動できます";
+    AtLeastLost:
+        "the checkpoint shows that at least {0} entries are lost",
+        "チェックポイントによると、少なくとも {0} 件が失われています";
+    ShowsNothing:
+        "the checkpoint does not show that nothing is missing: it is older than the backup, or the daemon had not been stopped",
+        "このチェックポイントでは欠落のないことを確かめられません。バックアップより古いか、サーバーの停止前のものです";
+    AnotherLog:
+        "the checkpoint is not one of this log, or the log was rewritten: what was restored must not be used",
+        "チェックポイントがこのログのものでないか、ログが書き換えられています。復元したものは使えません";
+    NotRestored:
+        "{0}: was not restored, or the daemon has started on it since: there is no gap to declare",
+        "{0}: 復元されたものではないか、復元後にすでに起動しています。申告する欠落はありません";
+    GapAlready:
+        "the gap is declared already, by entry {0}",
+        "欠落はすでに {0} 番の記録で申告されています";
+    GapIntroduction:
+        "{0} was restored from a backup of {1} with {2} entries. To declare the gap ends every session and spends every code until now.\nEach administrator passes both steps; a code must be the one that is shown now.",
+        "{0} は {1} のバックアップ({2} 件)から復元されました。欠落を申告すると、すべてのセッションが終わり、現在までのコードはすべて使用済みになります。\n管理者はそれぞれ二段階で確認します。コードは現在表示されているものに限ります。";
+    AskAdministrator: "Administrator's ID: ", "管理者のID: ";
+    PassedBothSteps:
+        "{0} has passed both steps",
+        "{0} の二段階の確認が済みました";
+    NotThisOne:
+        "{0}; once more",
+        "{0}。もう一度入力してください";
+    GapDeclared:
+        "the gap is declared, by entry {0}: start the daemon, and redo what was changed after the backup",
+        "欠落を {0} 番の記録で申告しました。サーバーを起動し、バックアップより後の変更をやり直してください";
+    GapDeclaredAlone:
+        "the gap is declared by one person alone, by entry {0}: the daemon serves from {1} on",
+        "欠落を {0} 番の記録で一人で申告しました。サーバーは {1} から起動できます";
+
     // Filters.
     BadMoment:
         "{0} {1}: is no time: write 2026-01-31T09:00:00+09:00, a date such as 2026-01-31 (in UTC) or 2026-01-31+09:00, or how long ago: 30m, 2h, 7d",
@@ -224,6 +278,20 @@ words! {
         "more entries fit; --limit 0 prints all",
         "該当する記録はほかにもあります。--limit 0 ですべて表示します";
 
+    // The index.
+    Reindexing:
+        "{0} of {1} entries ({2} %), {3} a second",
+        "{1} 件中 {0} 件({2} %)、毎秒 {3} 件";
+    Reindexed:
+        "made the index of {0} closed segments anew: {1} entries, {2} KiB",
+        "閉じたセグメント {0} 個の索引を作り直しました: {1} 件、{2} KiB";
+    NotIndexed:
+        "a segment has no index, so searches read all of it: {0}",
+        "索引を作れないセグメントがあります。検索はその全体を読みます: {0}";
+    ShowWhich:
+        "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
+        "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";
+
     // Proofs.
     NotProved:
         "NOT proved: {0}",
@@ -241,6 +309,89 @@ words! {
     CantReadLog: "can't read the access log: {0}", "アクセスログを読めません: {0}";
     Exporting: "{0} entries", "{0} 件";
     Exported: "{0} entries exported", "{0} 件を出力しました";
+    NoFormat: "give --format or --tlog-tiles", "--format か --tlog-tiles を指定してください";
+    TilesAreWhole:
+        "--tlog-tiles takes no filter: tiles are of a whole log",
+        "--tlog-tiles に条件は付けられません。タイルはログ全体を表します";
+    ExportedTiles:
+        "{0} entries exported to {1}; `sekisho log verify {1}` and other transparency-log tools verify it",
+        "{0} 件を {1} に出力しました。`sekisho log verify {1}` や他の透明性ログのツールで検証できます";
+    CantExport: "can't export the log: {0}", "ログを出力できません: {0}";
+    NotEmpty:
+        "{0}: is not empty; an export is only made into a new or an empty directory",
+        "{0}: 空ではありません。出力先は新しいディレクトリか空のディレクトリに限ります";
+
+    // Verifying.
+    EntriesOf: "{0} of {1} entries", "{0} / {1} 件";
+    NotALog: "{0}: is not an access log: {1}", "{0}: アクセスログではありません: {1}";
+    LogDamaged: "the log is NOT whole: {0}: {1}", "ログに異常があります: {0}: {1}";
+    LogNotKept:
+        "the log does NOT hold what was kept of it: {0}: {1}",
+        "保管されていたチェックポイントとログが一致しません: {0}: {1}";
+    LogWhole:
+        "whole: log {0}, {1} entries, segments or tiles: {2}, checkpoints: {3}",
+        "異常なし: ログ {0}、{1} 件、セグメントまたはタイル {2}、チェックポイント {3}";
+    LogRoot: "root hash {0}", "ルートハッシュ {0}";
+    LogUnsigned:
+        "the last {0} entries are not signed yet",
+        "末尾の {0} 件はまだ署名されていません";
+    LogDisposed:
+        "disposed of: entries {0} to {1}, on {2}, under the rule: {3}",
+        "廃棄済み: エントリ {0} から {1}、{2}、規則: {3}";
+    LogKept:
+        "the kept checkpoint of {0} entries is a prefix of it",
+        "保管されていた {0} 件のチェックポイントは、このログの先頭部分です";
+    LogKeyGiven: "signed by {0}", "署名鍵 {0}";
+    LogKeyBeside:
+        "signed by {0}, as the log's own directory says: compare it with the key that you kept, or give that with --key",
+        "署名鍵 {0}(ログのディレクトリにあるもの。保管している鍵と照合するか、--key で指定してください)";
+    AtEntryAndOffset: "entry {0} ({1} at offset {2})", "エントリ {0}({1} オフセット {2})";
+    AtEntry: "entry {0} ({1})", "エントリ {0}({1})";
+    AtOffset: "{0} at offset {1}", "{0} オフセット {1}";
+    WrongHeader: "the segment's header is wrong: {0}", "セグメントのヘッダーが正しくありません: {0}";
+    WrongFrame: "the entry is not whole: {0}", "エントリが壊れています: {0}";
+    WrongNotAnEntry: "the bytes are not an entry", "エントリとして読めません";
+    WrongRest:
+        "there are bytes behind the last entry that no write explains",
+        "最後のエントリの後に、書き込みの跡とは考えられないデータがあります";
+    WrongEntry: "the entry is not the one that was signed", "署名されたエントリではありません";
+    WrongDiffers:
+        "the entry is not the one whose hash is stored",
+        "保存されているハッシュと一致しないエントリです";
+    WrongHash:
+        "the stored hash is not that of the entries",
+        "保存されているハッシュがエントリのものではありません";
+    WrongNoHash: "a stored hash is missing", "保存されているはずのハッシュがありません";
+    WrongTree:
+        "the tree in the header is not that of the entries before it",
+        "ヘッダーのハッシュ木が、それまでのエントリのものではありません";
+    WrongCheckpoint:
+        "the checkpoint commits to other entries than the log has from here up to entry {0}",
+        "ここからエントリ {0} までのどれかが、チェックポイントで署名されたものと異なります";
+    WrongNote:
+        "the checkpoint can't be relied on: {0}",
+        "チェックポイントを信頼できません: {0}";
+    WrongSize:
+        "it commits to {0} entries, and the segment ends after {1}",
+        "{0} 件を示していますが、セグメントは {1} 件で終わっています";
+    WrongMissing: "the file is missing", "ファイルがありません";
+    WrongCutOff:
+        "the log ends after {0} entries, yet its checkpoint commits to {1}: its end was cut off",
+        "ログは {0} 件で終わっていますが、チェックポイントは {1} 件を示しています。末尾が切り取られています";
+    WrongKey: "there is no key to verify with: {0}", "検証に使う鍵がありません: {0}";
+    WrongKeptOther:
+        "the kept checkpoint of {0} entries commits to other entries: the log was replaced, or changed and signed anew",
+        "保管されていた {0} 件のチェックポイントは別の内容を示しています。ログが差し替えられたか、書き換えて署名し直されています";
+    WrongKeptBeyond:
+        "the kept checkpoint commits to {0} entries, and the log has {1}: its end was cut off, or it was replaced by an older one",
+        "保管されていたチェックポイントは {0} 件を示していますが、ログは {1} 件です。末尾が切り取られたか、古いものに差し替えられています";
+    WrongKeptNote:
+        "the kept checkpoint is not one of this log, or the log was replaced: {0}",
+        "保管されていたチェックポイントがこのログのものではないか、ログが差し替えられています: {0}";
+    WrongDisposal:
+        "what was disposed of is not told: {0}",
+        "廃棄の記録が正しくありません: {0}";
+    WrongTile: "the tile is wrong: {0}", "タイルが正しくありません: {0}";
 
     // Disposal and holds.
     Gone:

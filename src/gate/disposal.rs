@@ -6,6 +6,7 @@ use std::sync::Arc;
 pub(super) use super::due::DueDates;
 use super::due::Look;
 pub use super::due::{Disposable, Withheld, WithheldThing};
+use super::ledger::Ledger;
 use super::log_holds::{Administrator, DATES, by_whom};
 use super::peer::Peer;
 use super::pending::Wish;
@@ -216,35 +217,53 @@ impl Gate {
         disposal: &StoredDisposal,
         now: Timestamp,
     ) -> Result<(), String> {
-        let ledger = self.log.clone();
+        let (ledger, index_of_log) = (self.log.clone(), self.index.get().cloned());
         let disposal = disposal.clone();
         let done = tokio::task::spawn_blocking(move || {
-            let how = Disposal {
-                entry: index,
-                at: now,
-                rule: disposal.rule.clone(),
-            };
-            let spans: Vec<(u64, u64)> = disposal
-                .segments
-                .iter()
-                .map(|span| (span.first, span.next))
-                .collect();
-            ledger
-                .dispose(&spans, &how)
-                .map_err(|error| error.to_string())?;
-            for key in &disposal.keys {
-                let name = Month::parse(&key.month)
-                    .and_then(|month| SealName::new(&key.class, month))
-                    .ok_or_else(|| format!("{}-{} names no key", key.class, key.month))?;
-                let seals = ledger.seals();
-                seals
-                    .destroy(&name, &disposal.rule, now)
-                    .map_err(|error| error.to_string())?;
+            ledger.carry_out(index, &disposal, now)?;
+            // What it is reading just now was opened while the keys were there.
+            if let Some(index) = index_of_log {
+                index.begin_anew();
             }
             Ok(())
         });
         done.await
             .unwrap_or_else(|_| Err("it ended early".to_owned()))
+    }
+}
+
+impl Ledger {
+    /// As [`Gate::carry_out`]; blocks on the disk.
+    pub(super) fn carry_out(
+        &self,
+        index: LogIndex,
+        disposal: &StoredDisposal,
+        now: Timestamp,
+    ) -> Result<(), String> {
+        let how = Disposal {
+            entry: index,
+            at: now,
+            rule: disposal.rule.clone(),
+        };
+        let spans: Vec<(u64, u64)> = disposal
+            .segments
+            .iter()
+            .map(|span| (span.first, span.next))
+            .collect();
+        self.dispose(&spans, &how)
+            .map_err(|error| error.to_string())?;
+        let offset = self.offset();
+        for key in &disposal.keys {
+            let nameless = || format!("{}-{} names no key", key.class, key.month);
+            let month = Month::parse(&key.month).ok_or_else(nameless)?;
+            let name = SealName::new(&key.class, month).ok_or_else(nameless)?;
+            self.seals()
+                .destroy(&name, &disposal.rule, now)
+                .map_err(|error| error.to_string())?;
+            self.forget_sidecars(month.beginning(offset), month.end(offset))
+                .map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 }
 

@@ -13,6 +13,7 @@ use crate::domain::calendar::{Month, Period};
 use crate::domain::time::Timestamp;
 use crate::identity::keyring::SealingKey;
 use crate::identity::seals::{SealName, Seals, SealsError, UnsealError};
+use crate::index::Opener;
 use crate::log::{AccessLog, AppendError, Appending, Kept, ReadError};
 use crate::proto::{EntryKind, StoredEntry, StoredSealed};
 
@@ -24,6 +25,12 @@ const UNREADABLE: &str = "(can't be opened: its key is not here)";
 pub struct Ledger {
     log: AccessLog,
     rules: Arc<ArcSwap<RuleSet>>,
+    unsealer: Unsealer,
+}
+
+/// What opens entries. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Unsealer {
     seals: Arc<Seals>,
     /// For the texts of entries that were written before there were seals.
     log_text: SealingKey,
@@ -67,80 +74,11 @@ pub(super) struct Class<'a> {
     pub(super) period: Period,
 }
 
-impl Ledger {
-    pub(super) fn new(
-        log: AccessLog,
-        rules: Arc<ArcSwap<RuleSet>>,
-        seals: Arc<Seals>,
-        log_text: SealingKey,
-    ) -> Self {
-        Self {
-            log,
-            rules,
-            seals,
-            log_text,
-        }
-    }
-
-    /// As [`AccessLog::append`]; free text, and all of what belongs to a class that is kept for less time than the default one,
-    /// is sealed first. Blocks on the disk where a key is to be made, which [`Self::prepare`] sees to before.
-    ///
-    /// # Errors
-    /// As for [`AccessLog::append`], and `Refused` where a seal can't be made: nothing is written in the clear.
-    pub(super) fn append(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
-        let rules = self.rules.load();
-        let is_open = |entry: &StoredEntry| {
-            entry.free_text.is_empty()
-                && !rules.log_retention.is_short(class_of(&rules, entry).period)
-        };
-        if entries.iter().all(is_open) {
-            return self.log.append(entries);
-        }
-        let sealed = entries
-            .iter()
-            .map(|entry| self.seal(&rules, entry))
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| AppendError::Refused(error.to_string()))?;
-        self.log.append(&sealed)
-    }
-
-    fn seal(&self, rules: &RuleSet, entry: &StoredEntry) -> Result<StoredEntry, SealsError> {
-        let class = class_of(rules, entry);
-        let whole = rules.log_retention.is_short(class.period);
-        if !whole && entry.free_text.is_empty() {
-            return Ok(entry.clone());
-        }
-        let (mut outer, inner) = if whole {
-            let mut inner = entry.clone();
-            let outer = StoredEntry {
-                time_us: std::mem::take(&mut inner.time_us),
-                kind: std::mem::take(&mut inner.kind),
-                decision_id: std::mem::take(&mut inner.decision_id),
-                ..StoredEntry::default()
-            };
-            (outer, inner)
-        } else {
-            let mut outer = entry.clone();
-            let inner = StoredEntry {
-                free_text: std::mem::take(&mut outer.free_text),
-                ..StoredEntry::default()
-            };
-            (outer, inner)
-        };
-        let at = Timestamp::from_micros(entry.time_us);
-        let name = Month::of(at, rules.utc_offset)
-            .and_then(|month| SealName::new(class.id, month))
-            .ok_or(crate::identity::keyring::SealError::TooLong)?;
-        let plain = Zeroizing::new(inner.encode_to_vec());
-        let (key_id, content) = self.seals.seal(&name, &context(&outer, whole), &plain)?;
-        outer.sealed = Some(StoredSealed {
-            class: class.id.to_owned(),
-            month: name.month().to_string(),
-            key_id,
-            content,
-            whole,
-        });
-        Ok(outer)
+impl Unsealer {
+    /// With the seals of a data directory, and its keyring's key for text of the log.
+    #[must_use]
+    pub const fn new(seals: Arc<Seals>, log_text: SealingKey) -> Self {
+        Self { seals, log_text }
     }
 
     /// Opens an entry: the one way to read one. Blocks on the disk when a key is not among the few last used.
@@ -194,6 +132,17 @@ impl Ledger {
         }
     }
 
+    /// Opens entries for the index, which finds an entry by what it could be opened to when it was indexed. One whose key is
+    /// missing, and not destroyed, may yet be readable to whoever searches: it is not opened.
+    #[must_use]
+    pub fn into_opener(self) -> Opener {
+        Arc::new(move |kept| {
+            let opened = self.open(kept).ok()?;
+            let may_come_back = |lost: &Lost| lost.whole && !lost.disposed_of;
+            (!opened.lost.as_ref().is_some_and(may_come_back)).then_some(opened.entry)
+        })
+    }
+
     fn unseal(
         &self,
         outer: &StoredEntry,
@@ -205,6 +154,104 @@ impl Ledger {
         let context = context(outer, sealed.whole);
         self.seals
             .unseal(&name, &sealed.key_id, &context, &sealed.content)
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(
+        log: AccessLog,
+        rules: Arc<ArcSwap<RuleSet>>,
+        seals: Arc<Seals>,
+        log_text: SealingKey,
+    ) -> Self {
+        Self {
+            log,
+            rules,
+            unsealer: Unsealer::new(seals, log_text),
+        }
+    }
+
+    /// What opens this log's entries.
+    #[must_use]
+    pub const fn unsealer(&self) -> &Unsealer {
+        &self.unsealer
+    }
+
+    /// As [`AccessLog::append`]; free text, and all of what belongs to a class that is kept for less time than the default one,
+    /// is sealed first. Blocks on the disk where a key is to be made, which [`Self::prepare`] sees to before.
+    ///
+    /// # Errors
+    /// As for [`AccessLog::append`], and `Refused` where a seal can't be made: nothing is written in the clear.
+    pub(super) fn append(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
+        let rules = self.rules.load();
+        let is_open = |entry: &StoredEntry| {
+            entry.free_text.is_empty()
+                && !rules.log_retention.is_short(class_of(&rules, entry).period)
+        };
+        if entries.iter().all(is_open) {
+            return self.log.append(entries);
+        }
+        let sealed = entries
+            .iter()
+            .map(|entry| self.seal(&rules, entry))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| AppendError::Refused(error.to_string()))?;
+        self.log.append(&sealed)
+    }
+
+    fn seal(&self, rules: &RuleSet, entry: &StoredEntry) -> Result<StoredEntry, SealsError> {
+        let class = class_of(rules, entry);
+        let whole = rules.log_retention.is_short(class.period);
+        if !whole && entry.free_text.is_empty() {
+            return Ok(entry.clone());
+        }
+        let (mut outer, inner) = if whole {
+            let mut inner = entry.clone();
+            let outer = StoredEntry {
+                time_us: std::mem::take(&mut inner.time_us),
+                kind: std::mem::take(&mut inner.kind),
+                decision_id: std::mem::take(&mut inner.decision_id),
+                ..StoredEntry::default()
+            };
+            (outer, inner)
+        } else {
+            let mut outer = entry.clone();
+            let inner = StoredEntry {
+                free_text: std::mem::take(&mut outer.free_text),
+                ..StoredEntry::default()
+            };
+            (outer, inner)
+        };
+        let at = Timestamp::from_micros(entry.time_us);
+        let name = Month::of(at, rules.utc_offset)
+            .and_then(|month| SealName::new(class.id, month))
+            .ok_or(crate::identity::keyring::SealError::TooLong)?;
+        let plain = Zeroizing::new(inner.encode_to_vec());
+        let (key_id, content) = self
+            .unsealer
+            .seals
+            .seal(&name, &context(&outer, whole), &plain)?;
+        outer.sealed = Some(StoredSealed {
+            class: class.id.to_owned(),
+            month: name.month().to_string(),
+            key_id,
+            content,
+            whole,
+        });
+        Ok(outer)
+    }
+
+    /// Where the pack's clock is, from UTC.
+    pub(super) fn offset(&self) -> time::UtcOffset {
+        self.rules.load().utc_offset
+    }
+
+    /// As [`Unsealer::open`].
+    ///
+    /// # Errors
+    /// When the bytes are not an entry.
+    pub fn open(&self, kept: &Kept) -> Result<Opened, ReadError> {
+        self.unsealer.open(kept)
     }
 
     /// Makes the keys that entries of `now` and of the next day will want, so that no call waits for them.
@@ -218,7 +265,7 @@ impl Ledger {
         for class in rules.log_retention.ids() {
             for month in months.into_iter().flatten() {
                 if let Some(name) = SealName::new(class, month) {
-                    self.seals.prepare(&name)?;
+                    self.unsealer.seals.prepare(&name)?;
                 }
             }
         }
@@ -226,7 +273,7 @@ impl Ledger {
     }
 
     pub(super) fn seals(&self) -> Arc<Seals> {
-        Arc::clone(&self.seals)
+        Arc::clone(&self.unsealer.seals)
     }
 }
 

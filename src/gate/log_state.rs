@@ -108,6 +108,12 @@ impl Gate {
         .await;
     }
 
+    /// Writes down that a checkpoint kept elsewhere contradicts the log, as `what` says.
+    pub async fn tell_alarm(&self, what: &str) {
+        self.say(&[("state", "contradicted by a witness"), ("why", what)])
+            .await;
+    }
+
     /// Writes an entry of the log's own, into what is kept back for it where there is no other room.
     async fn say(&self, details: &[(&'static str, &str)]) {
         let mut entry = own_entry(EntryKind::LogState, self.now());

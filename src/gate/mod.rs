@@ -23,12 +23,14 @@ mod pending;
 mod read_log;
 mod refusals;
 mod repeats;
+pub mod restore;
+mod sieve;
 mod start;
 mod strangers;
 mod subjects;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
@@ -36,12 +38,13 @@ pub use admission::Credentials;
 pub use check::{Answer, Answers};
 pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use error::{GateError, Violation};
-pub use ledger::{Ledger, Lost, Opened};
+pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
 pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
-pub use read_log::{EntryFilter, Found, Page, ReadEntry};
+pub use read_log::{Found, Page, ReadEntry};
+pub use sieve::{EntryFilter, Sieve};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
 
@@ -53,6 +56,7 @@ use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
+use crate::index::{Index, IndexConfig};
 use crate::log::AccessLog;
 use crate::store::Store;
 
@@ -87,6 +91,8 @@ pub struct Gate {
     passwords: Passwords,
     keyring: Keyring,
     log: Ledger,
+    /// Without it, searches read every entry.
+    index: OnceLock<Arc<Index>>,
     store: Store,
     counters: counters::Counters,
     repeats: repeats::Repeats,
@@ -129,6 +135,21 @@ impl Gate {
     #[must_use]
     pub const fn ledger(&self) -> &Ledger {
         &self.log
+    }
+
+    /// Starts the index of the access log, which searches use from now on. A second call changes nothing.
+    pub fn start_index(&self, config: IndexConfig) -> Arc<Index> {
+        let index = self.index.get_or_init(|| {
+            let opener = self.log.unsealer().clone().into_opener();
+            Arc::new(Index::start(config, self.log.reader(), opener))
+        });
+        Arc::clone(index)
+    }
+
+    /// The index of the access log, once it was started.
+    #[must_use]
+    pub fn index(&self) -> Option<&Index> {
+        self.index.get().map(Arc::as_ref)
     }
 
     fn person(&self, id: &str) -> Option<Arc<Person>> {

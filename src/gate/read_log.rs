@@ -3,62 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::sync::mpsc;
 
 use super::admission::{Admitted, reviews};
 use super::peer::{Caller, Peer};
+use super::sieve::{EntryFilter, Sieve};
 use super::{Credentials, Gate, GateError, entry};
 use crate::decision::rules::Reviews;
-use crate::domain::access::{Action, SubjectRef};
-use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
-use crate::domain::network::parse_address;
+use crate::domain::ids::{DecisionId, LogIndex, SessionId};
 use crate::domain::reason::ReasonCode;
-use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
-use crate::log::{Kept, Period, ReadError};
+use crate::index::{Order, Walk};
+use crate::log::{Kept, ReadError};
 use crate::proto::{Decision, EntryKind, StoredEntry};
-
-/// Which entries are wanted: all that fit every condition that is set.
-#[derive(Debug, Clone, Default)]
-pub struct EntryFilter {
-    /// Not before.
-    pub from: Option<Timestamp>,
-    /// Before.
-    pub until: Option<Timestamp>,
-    /// Who acted.
-    pub person: Option<Name>,
-    /// Whose data; looked up by pseudonym.
-    pub subject: Option<SubjectRef>,
-    /// This category or one that it covers.
-    pub category: Option<Name>,
-    /// Purpose of use.
-    pub purpose: Option<Name>,
-    /// What was done.
-    pub action: Option<Action>,
-    /// How it was decided; the API's number.
-    pub decision: Option<i32>,
-    /// A reason of the answer or a further one; the API's number.
-    pub reason: Option<i32>,
-    /// The calling service.
-    pub caller: Option<Name>,
-    /// The device's address is in this block.
-    pub client_ip: Option<IpNet>,
-    /// Only where break glass was used.
-    pub break_glass_only: bool,
-    /// The kind of entry; the API's number.
-    pub kind: Option<i32>,
-    /// System.
-    pub system: Option<Name>,
-    /// Kind of person.
-    pub subject_kind: Option<Name>,
-    /// Department of who acted.
-    pub department: Option<Name>,
-    /// Recipient.
-    pub recipient: Option<Name>,
-    /// Case reference.
-    pub case_ref: Option<Name>,
-}
 
 /// Which part of what fits.
 #[derive(Debug, Clone, Copy)]
@@ -93,14 +50,6 @@ struct Reader {
     until: Timestamp,
 }
 
-/// The filter, ready to look at entries.
-#[derive(Debug, Clone)]
-struct Sieve {
-    filter: EntryFilter,
-    subject: Option<Pseudonym>,
-    only_department: Option<Name>,
-}
-
 /// One message of a search: an entry, and where the next page starts when this is the last of its page.
 pub type Found = Result<(ReadEntry, Option<LogIndex>), GateError>;
 
@@ -111,7 +60,7 @@ struct Scan {
     next: Option<LogIndex>,
     /// The last entry that was looked at.
     last: Option<LogIndex>,
-    oldest_first: bool,
+    order: Order,
 }
 
 /// How many entries one turn of a scan looks at, and how many that fit it brings.
@@ -139,14 +88,16 @@ impl Gate {
             .admit_reader(peer, credentials, "Search", filter, what)
             .await?;
         let newest = self.log.len().checked_sub(1).map(LogIndex);
+        let (next, order) = if page.oldest_first {
+            let start = page.start.unwrap_or(LogIndex(0));
+            (Some(start), Order::OldestFirst)
+        } else {
+            (page.start.or(newest), Order::NewestFirst)
+        };
         let mut scan = Scan {
-            next: if page.oldest_first {
-                Some(page.start.unwrap_or(LogIndex(0)))
-            } else {
-                page.start.or(newest)
-            },
+            next,
             last: None,
-            oldest_first: page.oldest_first,
+            order,
         };
         let (send, found) = mpsc::channel(TURN_FOUND);
         let gate = Arc::clone(self);
@@ -155,7 +106,7 @@ impl Gate {
             let mut last: Option<ReadEntry> = None;
             let mut sent = 0_usize;
             while scan.next.is_some() {
-                let turn = match gate.turn(&sieve, &mut scan).await {
+                let turn = match gate.turn(&sieve, &mut scan, true).await {
                     Ok(turn) => turn,
                     Err(error) => {
                         deliver(&send, Err(error)).await;
@@ -225,9 +176,9 @@ impl Gate {
                     let mut scan = Scan {
                         next: Some(next),
                         last: None,
-                        oldest_first: true,
+                        order: Order::OldestFirst,
                     };
-                    let turn = match gate.turn(&sieve, &mut scan).await {
+                    let turn = match gate.turn(&sieve, &mut scan, false).await {
                         Ok(turn) => turn,
                         Err(error) => {
                             deliver(&send, Err(error)).await;
@@ -253,12 +204,13 @@ impl Gate {
         Ok(found)
     }
 
-    /// Looks at the next entries of a scan, off the threads that serve. Bounded in what it reads and in what it brings, so
-    /// that a reader who doesn't take what was found holds up nobody.
+    /// Looks at the next entries of a scan, off the threads that serve; by the index those only that may fit. Bounded in what
+    /// it reads and in what it brings, so that a reader who doesn't take what was found holds up nobody.
     async fn turn(
         self: &Arc<Self>,
         sieve: &Sieve,
         scan: &mut Scan,
+        by_index: bool,
     ) -> Result<Vec<ReadEntry>, GateError> {
         let Some(from) = scan.next else {
             return Ok(Vec::new());
@@ -268,35 +220,23 @@ impl Gate {
             .acquire()
             .await
             .map_err(|_| GateError::Internal("no scans any more"))?;
-        let (gate, sieve, oldest_first) = (Arc::clone(self), sieve.clone(), scan.oldest_first);
-        let period = Period {
-            from: sieve.filter.from,
-            until: sieve.filter.until,
-        };
+        let (gate, sieve, order) = (Arc::clone(self), sieve.clone(), scan.order);
         let turn = tokio::task::spawn_blocking(move || -> Result<_, GateError> {
+            let index = gate.index().filter(|_| by_index);
             let reader = gate.log.reader();
-            let mut entries: Box<dyn Iterator<Item = _>> = if oldest_first {
-                Box::new(reader.forward_within(from, period))
-            } else {
-                Box::new(reader.backward_within(from, period))
-            };
+            let (query, period) = (sieve.query(), sieve.period());
+            let mut walk = Walk::new(reader, index, query, period, from, order);
             let mut found = Vec::new();
-            let (mut next, mut last) = (None, None);
-            for kept in entries.by_ref().take(TURN_ENTRIES) {
+            let mut last = None;
+            for kept in walk.by_ref().take(TURN_ENTRIES) {
                 let kept = kept.map_err(unreadable)?;
                 last = Some(kept.index);
-                next = if oldest_first {
-                    Some(LogIndex(kept.index.0.saturating_add(1)))
-                } else {
-                    kept.index.0.checked_sub(1).map(LogIndex)
-                };
                 found.extend(gate.sift(&sieve, kept)?);
                 if found.len() >= TURN_FOUND {
-                    return Ok((found, next, last));
+                    break;
                 }
             }
-            let ended = entries.next().is_none();
-            Ok((found, next.filter(|_| !ended), last))
+            Ok((found, walk.position(), last))
         })
         .await
         .map_err(|_| GateError::Internal("reading ended early"))?;
@@ -394,11 +334,7 @@ impl Gate {
             .subject
             .as_ref()
             .map(|subject| self.keyring.pseudonyms.pseudonym(subject));
-        let sieve = Sieve {
-            filter,
-            subject,
-            only_department,
-        };
+        let sieve = Sieve::new(filter, subject, only_department);
         let mut entry = read_entry(peer, &caller, &admitted, call, &sieve, now);
         for (key, value) in what {
             if let Some(value) = value {
@@ -418,8 +354,7 @@ impl Gate {
     /// The entry as the reader may see it, where it fits.
     fn sift(&self, sieve: &Sieve, kept: Kept) -> Result<Option<ReadEntry>, GateError> {
         let opened = self.log.open(&kept).map_err(unreadable)?;
-        let time = Timestamp::from_micros(opened.entry.time_us);
-        if !sieve.fits(&opened.entry, time) {
+        if !sieve.fits(&opened.entry) {
             return Ok(None);
         }
         let mut entry = opened.entry;
@@ -535,75 +470,4 @@ fn read_entry(
     // Whose data is told by pseudonym above: `Display` leaves the subject out.
     entry::detail(&mut entry, "filter", sieve.filter.to_string());
     entry
-}
-
-/// The conditions that are set, for the log.
-impl std::fmt::Display for EntryFilter {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut first = true;
-        let mut say = |name: &str, value: Option<&dyn std::fmt::Display>| match value {
-            Some(value) => {
-                let gap = if std::mem::take(&mut first) { "" } else { " " };
-                write!(f, "{gap}{name}={value}")
-            }
-            None => Ok(()),
-        };
-        macro_rules! each {
-            ($($field:ident)+) => { $(say(stringify!($field), self.$field.as_ref().map(|value| value as &dyn std::fmt::Display))?;)+ };
-        }
-        each!(from until person category purpose action decision reason caller client_ip kind system subject_kind department recipient case_ref);
-        say(
-            "break_glass_only",
-            self.break_glass_only
-                .then_some(&true as &dyn std::fmt::Display),
-        )
-    }
-}
-
-impl Sieve {
-    fn fits(&self, entry: &StoredEntry, time: Timestamp) -> bool {
-        let filter = &self.filter;
-        let same = |wanted: &Option<Name>, has: &str| {
-            wanted.as_ref().is_none_or(|wanted| **wanted == *has)
-        };
-        let covers = |wanted: &str, has: &str| {
-            has.strip_prefix(wanted)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.only_department
-            .as_ref()
-            .is_none_or(|own| **own == *entry.department)
-            && filter.from.is_none_or(|from| time >= from)
-            && filter.until.is_none_or(|until| time < until)
-            && filter.kind.is_none_or(|kind| kind == entry.kind)
-            && filter
-                .decision
-                .is_none_or(|decision| decision == entry.decision)
-            && filter
-                .action
-                .is_none_or(|action| action.number() == entry.action)
-            && filter.reason.is_none_or(|code| {
-                let mut reasons = entry.reasons.iter().chain(&entry.further_reasons);
-                reasons.any(|reason| reason.code == code)
-            })
-            && (!filter.break_glass_only || entry.break_glass)
-            && same(&filter.person, &entry.person)
-            && same(&filter.purpose, &entry.purpose)
-            && same(&filter.caller, &entry.caller)
-            && same(&filter.system, &entry.system)
-            && same(&filter.subject_kind, &entry.subject_kind)
-            && same(&filter.department, &entry.department)
-            && same(&filter.recipient, &entry.recipient)
-            && same(&filter.case_ref, &entry.case_ref)
-            && filter
-                .category
-                .as_ref()
-                .is_none_or(|wanted| entry.categories.iter().any(|has| covers(wanted, has)))
-            && self
-                .subject
-                .is_none_or(|subject| entry.subjects.iter().any(|has| **has == subject.0))
-            && filter.client_ip.is_none_or(|block| {
-                parse_address(&entry.client_ip).is_ok_and(|address| block.contains(&address))
-            })
-    }
 }

@@ -2,8 +2,8 @@
 //! last use of sessions, request ids.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -28,8 +28,9 @@ use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
-use crate::log::{AppendError, Opened, ReadError};
-use crate::proto::{EntryKind, StoredChange, StoredEntry, stored_change};
+use crate::log::{AccessLog, AppendError, Opened, ReadError, TornTail};
+use crate::proto::stored_change::Kind;
+use crate::proto::{EntryKind, StoredChange, StoredEntry};
 use crate::store::{Store, StoreError};
 
 /// How many logins wait for a core before the next is told to come back.
@@ -89,6 +90,22 @@ pub enum StartError {
         /// Entries that the store has applied.
         store: u64,
     },
+    /// A restored directory of which nobody has said yet that something is missing.
+    #[error(
+        "this directory was restored from a backup of {size} entries, and what came after is lost: two administrators declare that first, with `sekisho restore --declare-gap`"
+    )]
+    GapNotDeclared {
+        /// Entries of the backup.
+        size: u64,
+    },
+    /// One administrator declared the gap alone.
+    #[error(
+        "the gap of this restored directory was declared by one person alone: it serves from {effective} on"
+    )]
+    GapWaits {
+        /// From when it may serve.
+        effective: Timestamp,
+    },
     /// The log was rewritten or replaced.
     #[error(
         "the first {size} entries of the access log are not those that the store was told of: the log was replaced or rewritten"
@@ -124,32 +141,21 @@ pub enum StartError {
 
 /// What the entries since the last mark say.
 #[derive(Default)]
-struct Replay {
-    changes: Vec<(LogIndex, StoredChange)>,
+pub(super) struct Replay {
+    pub(super) changes: Vec<(LogIndex, StoredChange)>,
     /// The newest number of a start.
     starts: u64,
     /// The newest number of a write for second factors.
     factor_writes: u64,
 }
 
-impl Gate {
-    /// Brings log and store to agree, takes up what the log knows, and writes the entry of this start.
-    ///
-    /// # Errors
-    /// When either can't be read or written, or one is an older copy than the other knows.
-    pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
-        let Parts {
-            clock,
-            settings,
-            rules,
-            keyring,
-            log: opened,
-            store,
-            seals,
-        } = parts;
-        let now = clock.now();
-        let rules = Arc::new(ArcSwap::new(rules));
-        let log = opened.log;
+impl Replay {
+    /// Makes sure that log and store belong together and to this keyring, and tells how far the store has followed.
+    pub(super) async fn begin(
+        store: &Store,
+        log: &AccessLog,
+        keyring: &Keyring,
+    ) -> Result<u64, StartError> {
         store.bind_log(log.name()).await?;
         store
             .bind_pseudonym_key(keyring.pseudonyms.id().as_str())
@@ -175,6 +181,65 @@ impl Gate {
                 Some(_) => {}
             }
         }
+        Ok(applied)
+    }
+
+    /// Takes in the entry at `index`, where the store has followed up to `applied`.
+    pub(super) fn take(&mut self, entry: &StoredEntry, index: LogIndex, applied: u64) {
+        if index.0 >= applied
+            && let Some(change) = &entry.change
+        {
+            self.changes.push((index, change.clone()));
+        }
+        if entry.kind == i32::from(EntryKind::DaemonStart) {
+            self.starts = self.starts.max(start_number(entry));
+        }
+        self.factor_writes = self.factor_writes.max(entry.store_writes);
+        if let Some(Kind::GapDeclared(_)) = entry.change.as_ref().and_then(|it| it.kind.as_ref()) {
+            // The store of a backup is a moment older than its log: what it forgot is settled by the gap.
+            (self.starts, self.factor_writes) = (0, 0);
+        }
+    }
+
+    /// Makes sure that the store is no older copy.
+    pub(super) async fn check(&self, store: &Store) -> Result<(), StartError> {
+        let known_starts = store.starts().await?;
+        if known_starts < self.starts {
+            return Err(StartError::StoreOlderThanLog {
+                log: self.starts,
+                store: known_starts,
+            });
+        }
+        let known_writes = store.factor_writes().await?;
+        if known_writes < self.factor_writes {
+            return Err(StartError::StoreForgot {
+                log: self.factor_writes,
+                store: known_writes,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl Gate {
+    /// Brings log and store to agree, takes up what the log knows, and writes the entry of this start.
+    ///
+    /// # Errors
+    /// When either can't be read or written, or one is an older copy than the other knows.
+    pub async fn start(parts: Parts) -> Result<Arc<Self>, StartError> {
+        let Parts {
+            clock,
+            settings,
+            rules,
+            keyring,
+            log: opened,
+            store,
+            seals,
+        } = parts;
+        let now = clock.now();
+        let rules = Arc::new(ArcSwap::new(rules));
+        let log = opened.log;
+        let applied = Replay::begin(&store, &log, &keyring).await?;
         let gate = Arc::new(Self {
             counters: Counters::new(),
             repeats: Repeats::new(settings.request_ids_max),
@@ -188,7 +253,7 @@ impl Gate {
                 PASSWORDS_QUEUED_MAX,
             ),
             subjects: Register::new(),
-            people: ArcSwap::from_pointee(people_of(store.people().await?)),
+            people: ArcSwap::default(),
             log: Ledger::new(
                 log,
                 Arc::clone(&rules),
@@ -205,33 +270,25 @@ impl Gate {
             settings,
             clock,
             keyring,
+            index: OnceLock::new(),
             store,
         });
         let replay = gate.replay(applied, now)?;
-        let known_starts = gate.store.starts().await?;
-        if known_starts < replay.starts {
-            return Err(StartError::StoreOlderThanLog {
-                log: replay.starts,
-                store: known_starts,
-            });
-        }
+        replay.check(&gate.store).await?;
         let known_writes = gate.store.factor_writes().await?;
-        if known_writes < replay.factor_writes {
-            return Err(StartError::StoreForgot {
-                log: replay.factor_writes,
-                store: known_writes,
-            });
-        }
         let named = gate.store.named_factor_writes().await?;
         let unlogged = known_writes.saturating_sub(named.max(replay.factor_writes));
         for (index, change) in &replay.changes {
-            if let Some(stored_change::Kind::Dispose(disposal)) = &change.kind {
+            if let Some(Kind::Dispose(disposal)) = &change.kind {
                 gate.carry_out(*index, disposal, now)
                     .await
                     .map_err(StartError::Disposal)?;
             }
         }
         gate.store.apply(&replay.changes, gate.log.len()).await?;
+        // Only now: what was replayed may have raised an epoch.
+        gate.people
+            .store(Arc::new(people_of(gate.store.people().await?)));
         let subjects = &gate.subjects;
         gate.store
             .load_subjects(|subject, state| subjects.put(subject, state))
@@ -280,15 +337,7 @@ impl Gate {
                 return Err(StartError::Sealed(kept.index));
             }
             let entry = opened.entry;
-            if kept.index.0 >= applied
-                && let Some(change) = &entry.change
-            {
-                replay.changes.push((kept.index, change.clone()));
-            }
-            if entry.kind == i32::from(EntryKind::DaemonStart) {
-                replay.starts = replay.starts.max(start_number(&entry));
-            }
-            replay.factor_writes = replay.factor_writes.max(entry.store_writes);
+            replay.take(&entry, kept.index, applied);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }
@@ -317,27 +366,13 @@ impl Gate {
     async fn log_start(
         &self,
         mut start: StoredEntry,
-        torn_tail: Option<&crate::log::TornTail>,
+        torn_tail: Option<&TornTail>,
         now: Timestamp,
     ) -> Result<(), AppendError> {
         let rules = self.rules.load();
         let mut entries = Vec::new();
         if let Some(torn) = torn_tail {
-            let mut entry = own_entry(EntryKind::LogState, now);
-            entry::detail(
-                &mut entry,
-                "state",
-                "torn tail cut off; nothing of it had been answered",
-            );
-            entry::detail(&mut entry, "offset", torn.offset.to_string());
-            entry::detail(&mut entry, "bytes", torn.bytes.to_string());
-            let kept_in = torn
-                .kept_in
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy();
-            entry::detail(&mut entry, "kept_in", kept_in);
-            entries.push(entry);
+            entries.push(torn_entry(torn, now));
         }
         entry::detail(&mut start, "pack", &*rules.pack);
         start.policy_revision = rules.revision.to_vec();
@@ -375,11 +410,14 @@ impl Gate {
             }
             Err(_) => tracing::warn!("the store took too long; the next start replays more"),
         }
-        let log = self.log().clone();
-        if tokio::task::spawn_blocking(move || log.close())
-            .await
-            .is_err()
-        {
+        let (log, index) = (self.log().clone(), self.index.get().cloned());
+        let closed = tokio::task::spawn_blocking(move || {
+            if let Some(index) = index {
+                index.stop();
+            }
+            log.close();
+        });
+        if closed.await.is_err() {
             tracing::error!("the access log was not closed");
         }
         // The last one was signed when the log was closed.
@@ -430,6 +468,25 @@ fn start_number(entry: &StoredEntry) -> u64 {
         .unwrap_or(0)
 }
 
+/// Says what the last stop left half written.
+pub(super) fn torn_entry(torn: &TornTail, now: Timestamp) -> StoredEntry {
+    let mut entry = own_entry(EntryKind::LogState, now);
+    entry::detail(
+        &mut entry,
+        "state",
+        "torn tail cut off; nothing of it had been answered",
+    );
+    entry::detail(&mut entry, "offset", torn.offset.to_string());
+    entry::detail(&mut entry, "bytes", torn.bytes.to_string());
+    let kept_in = torn
+        .kept_in
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    entry::detail(&mut entry, "kept_in", kept_in);
+    entry
+}
+
 pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     StoredEntry {
         time_us: now.micros(),
@@ -438,7 +495,7 @@ pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     }
 }
 
-fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
+pub(super) fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
     people
         .into_iter()
         .map(|person| (person.id.clone(), Arc::new(person)))
@@ -456,6 +513,6 @@ fn built_in_service() -> Service {
     }
 }
 
-fn password_threads() -> usize {
+pub(super) fn password_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

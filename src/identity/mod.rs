@@ -1,7 +1,8 @@
 //! The two steps: who a person is, and how that is proved again with each request.
 //!
 //! `password` is the first step and `totp` the second; `challenge` holds what lies between them, `ticket` is what comes of
-//! them, `sessions` is what is known of those in use, and `keyring` holds the keys behind all of it.
+//! them, `sessions` is what is known of those in use, and `keyring` holds the keys behind all of it. `recovery` seals a copy of
+//! them to a key that is kept offline.
 //!
 //! This room never decides on access, never reads a clock, a socket or the store, and never writes a secret anywhere: no
 //! type of it prints one, and all are wiped when dropped. It does not count failures of a second factor or remember spent
@@ -12,6 +13,7 @@ pub mod challenge;
 pub mod keyring;
 mod keys;
 pub mod password;
+pub mod recovery;
 pub mod seals;
 mod secret;
 pub mod sessions;

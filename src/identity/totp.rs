@@ -168,6 +168,18 @@ impl Seed {
     }
 }
 
+/// The step of `now`; codes of this one, the one before and the one after are right. 0 before 1970.
+#[must_use]
+pub fn step_at(now: Timestamp) -> u64 {
+    seconds(now).unwrap_or(0) / STEP_SECONDS
+}
+
+/// The newest step whose code is right at `now`: with it, all that may have been shown by then are spent.
+#[must_use]
+pub fn newest_step_at(now: Timestamp) -> u64 {
+    step_at(now).saturating_add(u64::from(DRIFT_STEPS))
+}
+
 impl fmt::Debug for Seed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Seed(..)")
@@ -251,6 +263,17 @@ mod tests {
                 "{drift}"
             );
         }
+    }
+
+    #[test]
+    fn no_code_is_right_beyond_the_newest_step() {
+        let (seed, now) = (appendix_seed(), 1_234_567_890);
+        let newest = newest_step_at(at(now));
+        assert_eq!(newest, step_at(at(now)) + 1);
+        let shown = |ahead: i64| code(&seed.code_at(at(now + 30 * ahead)));
+        assert_eq!(seed.matching_step(&shown(1), at(now)), Some(newest));
+        assert_eq!(seed.matching_step(&shown(2), at(now)), None);
+        assert_eq!(step_at(at(-1)), 0);
     }
 
     #[test]

@@ -5,19 +5,20 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
 use super::dispose;
 use super::error::ReadError;
-use super::read::SegmentSpan;
+use super::read::{SegmentMark, SegmentSpan};
 use super::scan::{self, ScanError};
 use super::segment::{self, HEADER_BYTES, Header, Times};
+use super::table::{self, BlockTables};
 use crate::domain::time::Timestamp;
 
 /// How many entries share an offset: a reader walks at most this many frames to find one.
-const BLOCK_ENTRIES: u64 = 64;
-/// How many closed segments' offsets are kept: about 100 KiB each at 64 MiB and 300 bytes an entry.
-const CLOSED_KEPT: usize = 4;
+pub(super) const BLOCK_ENTRIES: u64 = 64;
+/// How many closed segments' offsets are kept: about 80 KiB each at 64 MiB and 300 bytes an entry.
+const CLOSED_KEPT: usize = 16;
 
 /// Some consecutive entries of a segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,11 +31,11 @@ pub(super) struct Block {
 /// The durable entries of a segment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Blocks {
-    first_index: u64,
-    next_index: u64,
-    end: u64,
-    times: Times,
-    blocks: Vec<Block>,
+    pub(super) first_index: u64,
+    pub(super) next_index: u64,
+    pub(super) end: u64,
+    pub(super) times: Times,
+    pub(super) blocks: Vec<Block>,
 }
 
 impl Blocks {
@@ -141,6 +142,8 @@ pub(super) struct Segment {
     file: File,
     first_index: u64,
     blocks: RwLock<Blocks>,
+    /// The blocks are as somebody told them, and not as the segment was found to be.
+    told: bool,
 }
 
 impl Segment {
@@ -151,7 +154,13 @@ impl Segment {
             file,
             first_index: blocks.first_index,
             blocks: RwLock::new(blocks),
+            told: false,
         }
+    }
+
+    /// Whether its blocks were told from outside: then a frame that is not where they say proves nothing.
+    pub(super) fn is_told(&self) -> bool {
+        self.told
     }
 
     pub(super) fn blocks<T>(&self, look: impl FnOnce(&Blocks) -> T) -> T {
@@ -205,6 +214,8 @@ pub(super) struct Catalog {
     state: RwLock<State>,
     /// The most lately used last.
     kept: Mutex<VecDeque<Arc<Segment>>>,
+    /// Who may know where the blocks of a closed segment lie.
+    tables: RwLock<Option<Weak<dyn BlockTables>>>,
 }
 
 impl Catalog {
@@ -217,7 +228,50 @@ impl Catalog {
                 live: Arc::new(live),
             }),
             kept: Mutex::new(VecDeque::new()),
+            tables: RwLock::new(None),
         }
+    }
+
+    /// From now on `tables` is asked before a closed segment is scanned.
+    pub(super) fn ask_tables(&self, tables: Weak<dyn BlockTables>) {
+        *self.tables.write().unwrap_or_else(PoisonError::into_inner) = Some(tables);
+    }
+
+    /// The block table of a closed segment; `None` when there is no closed segment that starts at `first`.
+    pub(super) fn table_of(&self, first: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        let Some((closed, mark)) = self.mark_of(first)? else {
+            return Ok(None);
+        };
+        let segment = self.load(closed)?;
+        Ok(Some(segment.blocks(|blocks| table::encode(blocks, &mark))))
+    }
+
+    /// What tells the closed segment that starts at `first` from any other.
+    pub(super) fn mark_of(&self, first: u64) -> Result<Option<(Closed, SegmentMark)>, ReadError> {
+        let closed = {
+            let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
+            let found = state
+                .closed
+                .binary_search_by_key(&first, |closed| closed.first_index);
+            found.ok().and_then(|at| state.closed.get(at).copied())
+        };
+        let mark = |closed: Closed| {
+            let own = open_segment(&self.directory, closed.first_index)?.1;
+            let next = open_segment(&self.directory, closed.next_first)?.1;
+            Ok((closed, SegmentMark::new(&own, &next)))
+        };
+        closed.map(mark).transpose()
+    }
+
+    /// Reads a closed segment anew, whatever was told of it.
+    pub(super) fn scan_again(&self, segment: &Segment) -> Result<Option<Arc<Segment>>, ReadError> {
+        let first = segment.first_index;
+        let Some((closed, _)) = self.mark_of(first)? else {
+            return Ok(None);
+        };
+        let segment = Arc::new(read_closed(&self.directory, closed, None)?);
+        self.keep(Arc::clone(&segment));
+        Ok(Some(segment))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -383,12 +437,16 @@ impl Catalog {
             times: Times::ALL,
             disposed: span.disposed,
         };
-        self.read_there(closed).map(drop)
+        self.read_there(closed, None).map(drop)
     }
 
     /// Reads a segment, which may go in between, perhaps by another process's hand.
-    fn read_there(&self, closed: Closed) -> Result<Segment, ReadError> {
-        read_closed(&self.directory, closed).map_err(|error| match error {
+    fn read_there(
+        &self,
+        closed: Closed,
+        tables: Option<&dyn BlockTables>,
+    ) -> Result<Segment, ReadError> {
+        read_closed(&self.directory, closed, tables).map_err(|error| match error {
             ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 disposed(&self.directory, closed)
             }
@@ -411,7 +469,11 @@ impl Catalog {
             }
         }
         // Outside the lock: a segment takes tens of milliseconds to read.
-        let segment = Arc::new(self.read_there(closed)?);
+        let tables = {
+            let tables = self.tables.read().unwrap_or_else(PoisonError::into_inner);
+            tables.as_ref().and_then(Weak::upgrade)
+        };
+        let segment = Arc::new(self.read_there(closed, tables.as_deref())?);
         self.keep(Arc::clone(&segment));
         Ok(segment)
     }
@@ -439,23 +501,44 @@ fn disposed(directory: &Path, closed: Closed) -> ReadError {
     }
 }
 
-fn read_closed(directory: &Path, closed: Closed) -> Result<Segment, ReadError> {
+/// Opens a closed segment: by the table that `tables` has of it, when that is of just this segment; by reading all of it
+/// otherwise.
+fn read_closed(
+    directory: &Path,
+    closed: Closed,
+    tables: Option<&dyn BlockTables>,
+) -> Result<Segment, ReadError> {
+    let (file, header) = open_segment(directory, closed.first_index)?;
     let path = segment::path_of(directory, closed.first_index);
-    let failed = |error| match error {
-        ScanError::Io(source) => ReadError::Io {
-            path: path.clone(),
-            source,
-        },
-        ScanError::Damaged { offset, what } => ReadError::Damaged {
-            path: path.clone(),
-            offset,
-            what,
-        },
-    };
-    let file = File::open(&path).map_err(|error| failed(error.into()))?;
-    let header = read_header(&file).map_err(failed)?;
-    let blocks = scan::scan_closed(&file, &header, closed.next_first).map_err(failed)?;
+    let told = tables
+        .and_then(|tables| tables.table(closed.first_index))
+        .and_then(|bytes| {
+            let next = open_segment(directory, closed.next_first).ok()?.1;
+            table::decode(&bytes, &SegmentMark::new(&header, &next), closed)
+        });
+    if let Some(blocks) = told {
+        let mut segment = Segment::new(path, header.seed(), file, blocks);
+        segment.told = true;
+        return Ok(segment);
+    }
+    let blocks = scan::scan_closed(&file, &header, closed.next_first)
+        .map_err(|error| read_failed(&path, error))?;
     Ok(Segment::new(path, header.seed(), file, blocks))
+}
+
+fn open_segment(directory: &Path, first_index: u64) -> Result<(File, Header), ReadError> {
+    let path = segment::path_of(directory, first_index);
+    let file = File::open(&path).map_err(|error| read_failed(&path, error.into()))?;
+    let header = read_header(&file).map_err(|error| read_failed(&path, error))?;
+    Ok((file, header))
+}
+
+fn read_failed(path: &Path, error: ScanError) -> ReadError {
+    let path = path.to_owned();
+    match error {
+        ScanError::Io(source) => ReadError::Io { path, source },
+        ScanError::Damaged { offset, what } => ReadError::Damaged { path, offset, what },
+    }
 }
 
 /// The header of a segment.

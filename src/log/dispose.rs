@@ -143,6 +143,43 @@ impl AccessLog {
         finish(disk, directory, going.iter().map(|span| span.first))?;
         Ok(())
     }
+
+    /// Removes what the index of the search derived from segments with entries of the time from `from` until `until`: a part
+    /// of them can't be read any more, and what was found in it must not stay in there. The index is made anew from what is
+    /// left. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn forget_sidecars(&self, from: Timestamp, until: Timestamp) -> Result<(), DisposeError> {
+        let catalog = &self.shared.catalog;
+        let meets = |span: &SegmentSpan| {
+            span.times
+                .is_some_and(|(earliest, latest)| earliest < until && from <= latest)
+        };
+        for span in catalog.segments().into_iter().filter(meets) {
+            remove(
+                &*self.shared.disk,
+                &sidecar_of(catalog.directory(), span.first),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// The index of the search is beside the log.
+fn sidecar_of(directory: &Path, first_index: u64) -> PathBuf {
+    directory
+        .with_file_name("index")
+        .join(format!("{first_index:020}.index"))
+}
+
+/// Removes a file; false when there was none.
+fn remove(disk: &dyn Disk, path: &Path) -> Result<bool, DiskError> {
+    match disk.remove(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(durable::at(Step::Remove, path)(error)),
+    }
 }
 
 /// Removes what belonged to segments that were disposed of: their own files and what was derived from them. Doing it again
@@ -154,23 +191,8 @@ pub(super) fn finish(
 ) -> Result<(), DiskError> {
     let mut removed = false;
     for first in first_indexes {
-        let segment = segment::path_of(directory, first);
-        // The index of the search is beside the log; it would go at its own next look, too.
-        let index = directory
-            .with_file_name("index")
-            .join(format!("{first:020}.index"));
-        for path in [
-            segment.with_extension("blocks"),
-            segment.with_extension("index"),
-            index,
-            segment,
-        ] {
-            match disk.remove(&path) {
-                Ok(()) => removed = true,
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(durable::at(Step::Remove, &path)(error)),
-            }
-        }
+        remove(disk, &sidecar_of(directory, first))?;
+        removed |= remove(disk, &segment::path_of(directory, first))?;
     }
     if removed {
         disk.sync_directory(directory)

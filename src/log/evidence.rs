@@ -5,8 +5,10 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use super::AccessLog;
+use super::cosigned::Cosigned;
 use super::error::ReadError;
 use super::keeper::Signed;
+use super::note::VerifierKey;
 use super::proof::{self, InclusionProof};
 use super::tree::TreeReader;
 use crate::domain::ids::LogIndex;
@@ -16,6 +18,8 @@ use crate::domain::ids::LogIndex;
 pub(super) struct Evidence {
     pub(super) signed: watch::Receiver<Arc<Signed>>,
     pub(super) nodes: TreeReader,
+    pub(super) key: VerifierKey,
+    pub(super) cosigned: Cosigned,
 }
 
 /// That an older state of the log is a prefix of a newer one.
@@ -32,6 +36,12 @@ impl AccessLog {
     #[must_use]
     pub fn checkpoints(&self) -> watch::Receiver<Arc<Signed>> {
         self.shared.evidence.signed.clone()
+    }
+
+    /// The key that verifies them.
+    #[must_use]
+    pub fn verifier_key(&self) -> &VerifierKey {
+        &self.shared.evidence.key
     }
 
     /// The proof that the entry at `index` is one of those that the newest checkpoint commits to, as text (C2SP `tlog-proof`).
@@ -66,6 +76,23 @@ impl AccessLog {
         let nodes = &self.shared.evidence.nodes;
         let path = proof::consistency(nodes, old_size, signed.checkpoint.size)?;
         Ok(Some(ConsistencyProof { signed, path }))
+    }
+
+    /// As [`Self::consistency_proof`], up to `new_size` entries, which needn't be all: the path alone. `None` when `old_size`
+    /// is more than `new_size`, or that more than the newest checkpoint commits to.
+    ///
+    /// # Errors
+    /// When the tree's hashes can't be read.
+    pub fn consistency_path(
+        &self,
+        old_size: u64,
+        new_size: u64,
+    ) -> Result<Option<Vec<[u8; 32]>>, ReadError> {
+        let evidence = &self.shared.evidence;
+        if old_size > new_size || new_size > evidence.signed.borrow().checkpoint.size {
+            return Ok(None);
+        }
+        proof::consistency(&evidence.nodes, old_size, new_size).map(Some)
     }
 
     /// The root of the tree of the first `size` entries; `None` when no checkpoint commits to so many. Blocks on the disk for

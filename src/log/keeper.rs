@@ -159,8 +159,16 @@ impl Keeper {
             );
             return Err(KeeperError::Damaged { path, what });
         }
+        let spans = reader.segments();
+        let disposed_until = spans
+            .iter()
+            .rfind(|span| span.disposed)
+            .map_or(0, |span| span.next);
+        if !TreeFiles::has(directory, disposed_until)? {
+            return Err(lost_hashes(directory, disposed_until));
+        }
         let mut files = TreeFiles::open(Arc::clone(&disk), directory)?;
-        let tree = trusted(&mut files, directory, &reader, &key)?;
+        let tree = trusted(&mut files, directory, &spans, disposed_until, &key)?;
         let note = key.sign(&known).map_err(|error| KeeperError::Damaged {
             path: path.clone(),
             what: error.to_string(),
@@ -399,12 +407,10 @@ impl Keeper {
 fn trusted(
     files: &mut TreeFiles,
     directory: &Path,
-    reader: &LogReader,
+    spans: &[SegmentSpan],
+    disposed_until: u64,
     key: &SigningKey,
 ) -> Result<CompactRange, KeeperError> {
-    let spans = reader.segments();
-    let disposed = spans.iter().rfind(|span| span.disposed);
-    let disposed_until = disposed.map_or(0, |span| span.next);
     for span in spans.iter().rev().filter(|span| span.closed) {
         let path = closing_path(directory, span.first);
         let Some(note) = read_note(&path)? else {
@@ -434,13 +440,17 @@ fn trusted(
         files.truncate_to(0)?;
         return Ok(CompactRange::default());
     }
-    // Those of what was disposed of are all that is left of it: they are left as they are.
-    Err(KeeperError::Damaged {
+    Err(lost_hashes(directory, disposed_until))
+}
+
+/// The hashes of what was disposed of are all that is left of it: they are left as they are, for an operator to restore.
+fn lost_hashes(directory: &Path, disposed_until: u64) -> KeeperError {
+    KeeperError::Damaged {
         path: directory.join("tree"),
         what: format!(
             "the hashes of the entries before {disposed_until}, which were disposed of, are not those that the checkpoints commit to; restore the folder from a backup"
         ),
-    })
+    }
 }
 
 /// The tree that a segment goes on from; `None` when the segment was disposed of.

@@ -9,16 +9,19 @@
 //! | `segment` | the bytes: header and frame |
 //! | `durable` | all that is written to the file system, and in which order |
 //! | `evidence` | checkpoints and proofs for those who don't trust the daemon |
+//! | `cosigned` | the newest checkpoint that witnesses signed too |
 //! | `keeper` | reads back, keeps the tree's hashes, signs checkpoints |
-//! | `note` | signed notes, checkpoints and their keys |
+//! | `note` | checkpoints as signed notes |
+//! | `note_key` | the keys that sign and verify them |
 //! | `footing` | is the segment still there, and how much space is left |
 //! | `queue` | from callers to the writer; what callers wait on |
 //! | `writer` | the thread: batch, write, sync, wake |
 //! | `open` | take up, mend a torn tail, refuse damage |
 //! | `scan` | walk a segment; torn or damaged? |
 //! | `catalog` | where entries lie |
+//! | `table` | where the entries of a closed segment lie, for others to keep |
 //! | `merkle` | leaf hashes and the tree |
-//! | `note` | checkpoints, signed; keys that verify them |
+//! | `snapshot` | what a whole copy is made of, while the writer goes on |
 //! | `tree` | the tree's hashes as files |
 //! | `proof` | that an entry is in the log, that an older log is a prefix |
 //! | `verify` | a log from its bytes alone |
@@ -30,6 +33,7 @@
 //! cut the log (a torn tail is kept aside first; what was kept long enough goes as whole segments, and leaves its hashes); decide what goes into an entry; read a clock for an entry's time.
 
 mod catalog;
+mod cosigned;
 mod dispose;
 mod durable;
 mod error;
@@ -38,12 +42,15 @@ mod footing;
 mod keeper;
 mod merkle;
 mod note;
+mod note_key;
 mod open;
 mod proof;
 mod queue;
 mod read;
 mod scan;
 mod segment;
+mod snapshot;
+mod table;
 #[cfg(test)]
 mod tests;
 mod tiles;
@@ -60,18 +67,22 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+pub use cosigned::CosignError;
 pub use dispose::{Disposal, DisposeError, DisposedSegment};
 pub use error::{AppendError, OpenError, ReadError};
 pub use evidence::ConsistencyProof;
 pub use footing::SpaceTiers;
 pub use keeper::Signed;
 pub use merkle::leaf_hash;
+pub(crate) use note::decimal;
 pub use note::{
     Checkpoint, NoteError, NoteSignature, SignedNote, SigningKey, VerifierKey, cosigned,
 };
 pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
-pub use read::{Kept, LogReader, Period, SegmentSpan};
+pub use read::{Kept, LogReader, Period, SegmentMark, SegmentSpan};
+pub use snapshot::{CHECKPOINT, COSIGNED, Part, Snapshot, snapshot};
+pub use table::BlockTables;
 pub use tiles::{ExportError, export as export_tiles};
 pub use verify::{
     DisposedRange, Finding, Progress, Verified, VerifyError, VerifyOptions, Wrong, verify,

@@ -14,10 +14,10 @@
 
 use std::fmt;
 
-use data_encoding::{BASE64, HEXLOWER};
-use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
-use sha2::{Digest as _, Sha256};
+use data_encoding::BASE64;
 
+use super::note_key::check_name;
+pub use super::note_key::{SigningKey, VerifierKey};
 use crate::domain::time::Timestamp;
 
 /// The largest note that is read.
@@ -26,9 +26,6 @@ const NOTE_MAX_BYTES: usize = 1 << 20;
 const SIGNATURES_MAX: usize = 100;
 /// What a signature line starts with: an em dash and a space.
 const SIGNATURE_MARK: &str = "— ";
-/// C2SP `signed-note`, signature types.
-const TYPE_ED25519: u8 = 0x01;
-const TYPE_COSIGNATURE: u8 = 0x04;
 
 /// What is wrong with a note, or with a key for notes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -103,205 +100,29 @@ impl Checkpoint {
 }
 
 /// Reads a decimal number as C2SP writes it: only digits, no leading zeros.
-pub(super) fn decimal(text: &str) -> Option<u64> {
+pub(crate) fn decimal(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|byte| byte.is_ascii_digit());
     let shortest = text == "0" || !text.starts_with('0');
     (plain && shortest).then(|| text.parse().ok()).flatten()
 }
 
+/// Reads base64 as RFC 4648 writes it, which is in one way only: the decoder takes padding in the middle, too.
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = BASE64.decode(text.as_bytes()).ok()?;
+    (BASE64.encode(&bytes) == text).then_some(bytes)
+}
+
 /// Reads a hash in base64.
 pub(super) fn hash(text: &str) -> Option<[u8; 32]> {
-    BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
-}
-
-/// Signs checkpoints of one log.
-pub struct SigningKey {
-    pair: Ed25519KeyPair,
-    verifier: VerifierKey,
-}
-
-impl SigningKey {
-    /// The key of the log `name` from an Ed25519 seed (RFC 8032).
-    ///
-    /// # Errors
-    /// When the name is empty or holds a Unicode space, a plus or a control character (C2SP `signed-note`).
-    pub fn new(name: &str, seed: &[u8; 32]) -> Result<Self, NoteError> {
-        check_name(name)?;
-        let pair = Ed25519KeyPair::from_seed_unchecked(seed)
-            .map_err(|_| NoteError::NotAKey("the seed can't be used"))?;
-        let public = pair
-            .public_key()
-            .as_ref()
-            .try_into()
-            .map_err(|_| NoteError::NotAKey("its public part is not 32 bytes"))?;
-        let verifier = VerifierKey::new(name, Algorithm::Ed25519, public);
-        Ok(Self { pair, verifier })
-    }
-
-    /// Signs. The caller MUST NOT have signed, and MUST NOT ever sign, a checkpoint that is not a prefix of this one or the
-    /// other way round.
-    ///
-    /// # Errors
-    /// When the checkpoint's origin is not this key's name.
-    pub fn sign(&self, checkpoint: &Checkpoint) -> Result<SignedNote, NoteError> {
-        if checkpoint.origin != self.verifier.name {
-            return Err(NoteError::OtherLog(checkpoint.origin.clone()));
-        }
-        let text = checkpoint.body();
-        let signature = NoteSignature {
-            name: self.verifier.name.clone(),
-            key_id: self.verifier.id,
-            bytes: self.pair.sign(text.as_bytes()).as_ref().to_vec(),
-        };
-        Ok(SignedNote {
-            text,
-            signatures: vec![signature],
-        })
-    }
-
-    /// The key that verifies what this one signs.
-    #[must_use]
-    pub fn verifier_key(&self) -> &VerifierKey {
-        &self.verifier
-    }
-}
-
-impl fmt::Debug for SigningKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SigningKey({})", self.verifier)
-    }
-}
-
-/// How a key signs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Algorithm {
-    /// The note's text itself.
-    Ed25519,
-    /// The time and the checkpoint's text: C2SP `tlog-cosignature`, version 1.
-    Cosignature,
-}
-
-impl Algorithm {
-    const fn byte(self) -> u8 {
-        match self {
-            Self::Ed25519 => TYPE_ED25519,
-            Self::Cosignature => TYPE_COSIGNATURE,
-        }
-    }
-}
-
-/// The public key of a log or of a witness (C2SP `signed-note`, verifier keys). As text it is one line:
-/// `name+key id in hex+base64(type || key)`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifierKey {
-    name: String,
-    algorithm: Algorithm,
-    id: [u8; 4],
-    public: [u8; 32],
-}
-
-impl VerifierKey {
-    fn new(name: &str, algorithm: Algorithm, public: [u8; 32]) -> Self {
-        let mut hasher = Sha256::new();
-        hasher.update(name);
-        hasher.update([b'\n', algorithm.byte()]);
-        hasher.update(public);
-        let digest: [u8; 32] = hasher.finalize().into();
-        let [a, b, c, d, ..] = digest;
-        Self {
-            name: name.to_owned(),
-            algorithm,
-            id: [a, b, c, d],
-            public,
-        }
-    }
-
-    /// Reads a key's line; white space around it doesn't matter.
-    ///
-    /// # Errors
-    /// When it is not the key of a log (Ed25519) or of a witness (`cosignature/v1`), or its id doesn't belong to it.
-    pub fn parse(line: &str) -> Result<Self, NoteError> {
-        let wrong = NoteError::NotAKey;
-        let mut parts = line.trim().splitn(3, '+');
-        let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(wrong(
-                "it is not a name, an id and a key with \"+\" between them",
-            ));
-        };
-        check_name(name)?;
-        let id: [u8; 4] = HEXLOWER
-            .decode(id.as_bytes())
-            .ok()
-            .and_then(|id| id.try_into().ok())
-            .ok_or(wrong("its id is not eight hexadecimal digits"))?;
-        let key = BASE64
-            .decode(key.as_bytes())
-            .map_err(|_| wrong("its key is not in base64"))?;
-        let (algorithm, public) = match key.split_first() {
-            Some((&TYPE_ED25519, public)) => (Algorithm::Ed25519, public),
-            Some((&TYPE_COSIGNATURE, public)) => (Algorithm::Cosignature, public),
-            _ => {
-                return Err(wrong(
-                    "its type is neither Ed25519 (1) nor an Ed25519 cosignature (4)",
-                ));
-            }
-        };
-        let public = public
-            .try_into()
-            .map_err(|_| wrong("its key is not 32 bytes"))?;
-        let key = Self::new(name, algorithm, public);
-        if key.id != id {
-            return Err(wrong("its id is not that of its name and key"));
-        }
-        Ok(key)
-    }
-
-    /// The log's origin, or the witness's name.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether it is a witness's key, which signs a checkpoint together with a time.
-    #[must_use]
-    pub fn is_witness(&self) -> bool {
-        self.algorithm == Algorithm::Cosignature
-    }
-
-    fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, self.public)
-            .verify(message, signature)
-            .is_ok()
-    }
-
-    fn made(&self, signature: &NoteSignature) -> bool {
-        signature.key_id == self.id && signature.name == self.name
-    }
-}
-
-impl fmt::Display for VerifierKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut key = vec![self.algorithm.byte()];
-        key.extend(self.public);
-        let (id, key) = (HEXLOWER.encode(&self.id), BASE64.encode(&key));
-        write!(f, "{}+{id}+{key}", self.name)
-    }
-}
-
-fn check_name(name: &str) -> Result<(), NoteError> {
-    let bad = |c: char| c.is_whitespace() || c.is_control() || c == '+';
-    if name.is_empty() || name.contains(bad) {
-        return Err(NoteError::Name(name.to_owned()));
-    }
-    Ok(())
+    base64(text)?.try_into().ok()
 }
 
 /// A signature as it stands under a note: nothing about it is verified.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoteSignature {
-    name: String,
-    key_id: [u8; 4],
-    bytes: Vec<u8>,
+    pub(super) name: String,
+    pub(super) key_id: [u8; 4],
+    pub(super) bytes: Vec<u8>,
 }
 
 impl NoteSignature {
@@ -321,8 +142,10 @@ impl NoteSignature {
             return Err(wrong);
         };
         check_name(name).map_err(|_| wrong.clone())?;
-        let decoded = BASE64.decode(signature.as_bytes()).ok();
-        match decoded.as_deref().and_then(<[u8]>::split_first_chunk) {
+        match base64(signature)
+            .as_deref()
+            .and_then(<[u8]>::split_first_chunk)
+        {
             Some((key_id, bytes)) if !bytes.is_empty() => Ok(Self {
                 name: name.to_owned(),
                 key_id: *key_id,
@@ -345,8 +168,8 @@ impl fmt::Display for NoteSignature {
 /// A text and the signatures under it. `Display` writes it as it is kept and sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SignedNote {
-    text: String,
-    signatures: Vec<NoteSignature>,
+    pub(super) text: String,
+    pub(super) signatures: Vec<NoteSignature>,
 }
 
 impl SignedNote {
@@ -394,15 +217,15 @@ impl SignedNote {
         let mut signed = false;
         for signature in self.signatures.iter().filter(|one| key.made(one)) {
             if !key.verifies(self.text.as_bytes(), &signature.bytes) {
-                return Err(NoteError::BadSignature(key.name.clone()));
+                return Err(NoteError::BadSignature(key.name().to_owned()));
             }
             signed = true;
         }
         if !signed {
-            return Err(NoteError::NotSigned(key.name.clone()));
+            return Err(NoteError::NotSigned(key.name().to_owned()));
         }
         let checkpoint = Checkpoint::parse(&self.text)?;
-        if checkpoint.origin != key.name {
+        if checkpoint.origin != key.name() {
             return Err(NoteError::OtherLog(checkpoint.origin));
         }
         Ok(checkpoint)
@@ -468,7 +291,7 @@ pub fn cosigned(note: &SignedNote, witness: &VerifierKey) -> Result<Timestamp, N
     }
     let mut newest = None;
     for signature in note.signatures.iter().filter(|one| witness.made(one)) {
-        let wrong = || NoteError::BadSignature(witness.name.clone());
+        let wrong = || NoteError::BadSignature(witness.name().to_owned());
         let (time, bytes) = signature.bytes.split_first_chunk().ok_or_else(wrong)?;
         let seconds = i64::try_from(u64::from_be_bytes(*time)).map_err(|_| wrong())?;
         let message = format!("cosignature/v1\ntime {seconds}\n{}", note.text);
@@ -477,13 +300,16 @@ pub fn cosigned(note: &SignedNote, witness: &VerifierKey) -> Result<Timestamp, N
         }
         newest = newest.max(Some(Timestamp::from_seconds(seconds)));
     }
-    newest.ok_or_else(|| NoteError::NotSigned(witness.name.clone()))
+    newest.ok_or_else(|| NoteError::NotSigned(witness.name().to_owned()))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::log::note_key::Algorithm;
+    use data_encoding::HEXLOWER;
     use proptest::prelude::*;
+    use ring::signature::{Ed25519KeyPair, KeyPair as _};
 
     /// Key and note of the tests of Go's `golang.org/x/mod/sumdb/note`.
     const GO_SEED: &str = "810a1402d5146c8d84f2443330f54080ebf98ee17d9c74f6252fc5d5c7283173";
@@ -513,7 +339,7 @@ pub(super) mod tests {
         let mut bytes = seconds.to_be_bytes().to_vec();
         bytes.extend(pair.sign(message.as_bytes()).as_ref());
         let line = NoteSignature {
-            name: key.name.clone(),
+            name: key.name().to_owned(),
             key_id: key.id,
             bytes,
         };
@@ -606,7 +432,7 @@ pub(super) mod tests {
             let note = SignedNote {
                 signatures: vec![NoteSignature {
                     name: "log.example".to_owned(),
-                    key_id: key.verifier.id,
+                    key_id: key.verifier_key().id,
                     bytes: key.pair.sign(text.as_bytes()).as_ref().to_vec(),
                 }],
                 text,
@@ -695,6 +521,7 @@ pub(super) mod tests {
             note.replace('\n', "\r\n"),
             note.replace("— log.example", "— log+example"),
             format!("{note}— a AAAA\n"),
+            format!("{note}— a AAAAAAA=AAAA\n"),
             many,
             format!("{}\n\n— a AAAAAAA=\n", "x".repeat(NOTE_MAX_BYTES)),
         ] {

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::catalog::{self, Catalog, Closed, Segment};
+use super::cosigned::Cosigned;
 use super::dispose;
 use super::durable::{self, Disk, Step};
 use super::error::{OpenError, ReadError};
@@ -103,10 +104,13 @@ pub(super) fn open(
             name: header.name.clone(),
         })?;
     let reader = LogReader::new(Arc::clone(&catalog));
+    let verifier_key = key.verifier_key().clone();
     let keeper = Keeper::open(Arc::clone(&disk), directory, reader, key, &tree)?;
     let evidence = Evidence {
         signed: keeper.signed().subscribe(),
         nodes: keeper.nodes(),
+        key: verifier_key,
+        cosigned: Cosigned::new(Arc::clone(&disk), directory),
     };
     let room = writer::usable(segment_bytes).saturating_sub(HEADER_BYTES as u64);
     let room = usize::try_from(room).unwrap_or(usize::MAX);

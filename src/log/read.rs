@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use prost::Message as _;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Segment};
 use super::error::{OpenError, ReadError};
 use super::merkle;
 use super::open;
-use super::segment::{self, Parsed, Times};
+use super::segment::{self, Header, Parsed, Times};
+use super::table::BlockTables;
 use crate::domain::ids::{DecisionId, LogIndex};
 use crate::domain::time::Timestamp;
 use crate::proto::{EntryKind, StoredEntry};
@@ -58,7 +59,7 @@ impl Kept {
 /// Reads the log. Cheap to clone; its methods block on the disk, so call them where blocking is allowed.
 ///
 /// The first read from a segment that is closed, and not among the few last used, reads the whole segment (64 MiB: some tens
-/// of milliseconds).
+/// of milliseconds), unless its block table is told ([`Self::ask_tables`]).
 #[derive(Debug, Clone)]
 pub struct LogReader {
     catalog: Arc<Catalog>,
@@ -101,6 +102,74 @@ impl LogReader {
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentSpan> {
         self.catalog.segments()
+    }
+
+    /// From now on and while `tables` is alive, for all readers of this log: where the entries of a closed segment lie is
+    /// taken from there. A table that is not of just this segment is
+    /// not taken, and one that proves wrong is not believed: the segment is read instead.
+    pub fn ask_tables(&self, tables: Weak<dyn BlockTables>) {
+        self.catalog.ask_tables(tables);
+    }
+
+    /// Where the entries of the closed segment that starts at `first` lie, as bytes to be kept for [`Self::ask_tables`]:
+    /// 24 for each 64 entries. `None` when there is no such segment.
+    ///
+    /// # Errors
+    /// When the segment can't be read, or is not what was written.
+    pub fn table_of(&self, first: u64) -> Result<Option<Vec<u8>>, ReadError> {
+        self.catalog.table_of(first)
+    }
+
+    /// What tells the closed segment that starts at `first` from any other; `None` when there is no such segment.
+    ///
+    /// # Errors
+    /// When its header or that of the next one can't be read, or is not what was written.
+    pub fn mark_of(&self, first: u64) -> Result<Option<SegmentMark>, ReadError> {
+        Ok(self.catalog.mark_of(first)?.map(|(_, mark)| mark))
+    }
+
+    /// The first index at or after `from` that a forward reading within `period` comes to; `None` when there is none.
+    ///
+    /// # Errors
+    /// When a segment on the way can't be read.
+    pub fn first_within(
+        &self,
+        from: LogIndex,
+        period: Period,
+    ) -> Result<Option<LogIndex>, ReadError> {
+        let found = self.catalog.first_within(from.0, period.times())?;
+        Ok(found.map(LogIndex))
+    }
+
+    /// The last index at or before `from` that a backward reading within `period` comes to; `None` when there is none.
+    ///
+    /// # Errors
+    /// When a segment on the way can't be read.
+    pub fn last_within(
+        &self,
+        from: LogIndex,
+        period: Period,
+    ) -> Result<Option<LogIndex>, ReadError> {
+        let until = from.0.saturating_add(1);
+        let end = self.catalog.end_within(until, period.times())?;
+        Ok(end.and_then(|end| end.checked_sub(1)).map(LogIndex))
+    }
+
+    /// The entries that are read together with the one at `index`, which is among them: at most 64, in order. None beyond
+    /// the end.
+    ///
+    /// # Errors
+    /// When they can't be read, or are not what was written.
+    pub fn around(&self, index: LogIndex) -> Result<Vec<Kept>, ReadError> {
+        self.block(index.0)
+    }
+
+    /// The segments whose entries are there, in order; the last is the live one.
+    #[must_use]
+    pub fn readable_segments(&self) -> Vec<SegmentSpan> {
+        let mut spans = self.segments();
+        spans.retain(|span| !span.disposed);
+        spans
     }
 
     /// Reads a closed segment to its end: every frame must be whole, and lead to the tree that the next one goes on from.
@@ -237,36 +306,68 @@ impl LogReader {
         let Some(segment) = self.catalog.segment_of(index)? else {
             return Ok(Vec::new());
         };
-        let Some((place, bytes)) = segment.read(index)? else {
-            return Ok(Vec::new());
-        };
-        let mut block = Vec::new();
-        let mut rest = bytes.as_slice();
-        let mut next = place.first_index;
-        while !rest.is_empty() {
-            let what = match segment::parse(rest, segment.seed) {
-                Parsed::Frame(frame) if frame.index == next => {
-                    let length = segment::frame_bytes(frame.bytes.len());
-                    rest = rest.get(length..).unwrap_or_default();
-                    next = next.saturating_add(1);
-                    block.push(Kept {
-                        index: LogIndex(frame.index),
-                        batch: frame.batch,
-                        bytes: frame.bytes.to_vec(),
-                    });
-                    continue;
-                }
-                Parsed::Frame(_) => "a frame is not the one that belongs here",
-                Parsed::End => "the data end before the last entry",
-                Parsed::Bad(what) => what,
-            };
-            return Err(ReadError::Damaged {
-                path: segment.path.clone(),
-                offset: place.end.saturating_sub(rest.len() as u64),
-                what: what.to_owned(),
-            });
+        match block_in(&segment, index) {
+            Err(_) if segment.is_told() => match self.catalog.scan_again(&segment)? {
+                Some(segment) => block_in(&segment, index),
+                None => Ok(Vec::new()),
+            },
+            outcome => outcome,
         }
-        Ok(block)
+    }
+}
+
+/// The entries of the block of `segment` that holds `index`.
+fn block_in(segment: &Segment, index: u64) -> Result<Vec<Kept>, ReadError> {
+    let Some((place, bytes)) = segment.read(index)? else {
+        return Ok(Vec::new());
+    };
+    let mut block = Vec::new();
+    let mut rest = bytes.as_slice();
+    let mut next = place.first_index;
+    while !rest.is_empty() {
+        let what = match segment::parse(rest, segment.seed) {
+            Parsed::Frame(frame) if frame.index == next => {
+                let length = segment::frame_bytes(frame.bytes.len());
+                rest = rest.get(length..).unwrap_or_default();
+                next = next.saturating_add(1);
+                block.push(Kept {
+                    index: LogIndex(frame.index),
+                    batch: frame.batch,
+                    bytes: frame.bytes.to_vec(),
+                });
+                continue;
+            }
+            Parsed::Frame(_) => "a frame is not the one that belongs here",
+            Parsed::End => "the data end before the last entry",
+            Parsed::Bad(what) => what,
+        };
+        return Err(ReadError::Damaged {
+            path: segment.path.clone(),
+            offset: place.end.saturating_sub(rest.len() as u64),
+            what: what.to_owned(),
+        });
+    }
+    Ok(block)
+}
+
+/// What tells a closed segment from any other: the log, and the checksums of its header and of the next one, which covers the
+/// root of all that lies before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentMark(pub [u8; Self::BYTES]);
+
+impl SegmentMark {
+    /// Its length.
+    pub const BYTES: usize = 24;
+
+    pub(super) fn new(own: &Header, next: &Header) -> Self {
+        let mut mark = [0; Self::BYTES];
+        let bytes = own.log_id.into_bytes().into_iter();
+        let bytes = bytes.chain(own.checksum().to_le_bytes());
+        let bytes = bytes.chain(next.checksum().to_le_bytes());
+        for (place, byte) in mark.iter_mut().zip(bytes) {
+            *place = byte;
+        }
+        Self(mark)
     }
 }
 

@@ -51,7 +51,12 @@ impl<'a> Window<'a> {
         let left = usize::try_from(self.length.saturating_sub(offset)).unwrap_or(usize::MAX);
         let count = count.min(left);
         if self.held(offset).is_none_or(|held| held.len() < count) {
-            self.bytes.resize(count.max(WINDOW_BYTES).min(left), 0);
+            let window = count.max(WINDOW_BYTES).min(left);
+            self.bytes.truncate(window);
+            if self.bytes.len() < window {
+                // All of it is read over: zeros fresh from the system cost less than filling up.
+                self.bytes = vec![0; window];
+            }
             self.file.read_exact_at(&mut self.bytes, offset)?;
             self.start = offset;
         }

@@ -100,6 +100,11 @@ impl Header {
         crc32c::crc32c(self.log_id.as_bytes())
     }
 
+    /// The checksum that stands in its bytes.
+    pub(super) fn checksum(&self) -> u32 {
+        header_checksum(&self.encode()).unwrap_or_default()
+    }
+
     /// [`HEADER_BYTES`] bytes.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(HEADER_BYTES);

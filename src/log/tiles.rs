@@ -116,8 +116,12 @@ pub fn export(
     let forward = reader.forward(LogIndex(0));
     for (kept, index) in forward.zip(0..newest.size) {
         let kept = kept?;
+        if kept.index.0 != index {
+            // It was passed over: this says why.
+            reader.get(LogIndex(index))?;
+        }
         tiles.add(&kept.bytes)?;
-        if index % Counter::STEP == 0 {
+        if index.is_multiple_of(Counter::STEP) {
             counter.add(Counter::STEP);
         }
     }

@@ -102,6 +102,27 @@ impl TreeFiles {
         Ok(files)
     }
 
+    /// Whether the files of a log have all hashes of a tree of `size` leaves, looking at their lengths alone and changing
+    /// nothing. Where leaves can't be made anew, this is asked before [`Self::open`] cuts the files to what they agree on.
+    pub(super) fn has(directory: &Path, size: u64) -> Result<bool, DiskError> {
+        let reader = TreeReader::new(directory);
+        for number in 0..LEVELS_MAX {
+            let path = reader.path_of(number);
+            let wanted = size
+                .checked_shr(LEVEL_HEIGHT.saturating_mul(number))
+                .unwrap_or(0);
+            let hashes = match std::fs::metadata(&path) {
+                Ok(found) => found.len() / HASH_BYTES,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+                Err(error) => return Err(at(Step::Look, &path)(error)),
+            };
+            if hashes < wanted {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// How many leaves, written or not.
     pub(super) fn size(&self) -> u64 {
         self.levels.first().map_or(0, Level::count)

@@ -13,38 +13,39 @@ use tokio::sync::watch;
 
 use super::{Metrics, stopped};
 use crate::gate::Gate;
-use crate::log::LogHealth;
-use crate::sinks::SinkStates;
+use crate::log::{AccessLog, LogHealth};
+use crate::vitals::{Metric, Vitals, prometheus};
+
+/// The parts that tell how they are doing.
+pub(super) type Parts = Arc<[Arc<dyn Vitals>]>;
 
 pub(super) async fn serve(
     listener: TcpListener,
     gate: Arc<Gate>,
-    metrics: Arc<Metrics>,
-    sinks: SinkStates,
+    parts: Parts,
     mut stopping: watch::Receiver<bool>,
 ) {
     let ready = {
-        let (gate, sinks) = (Arc::clone(&gate), sinks.clone());
+        let parts = Arc::clone(&parts);
         move || async move {
             let writing = matches!(gate.log().watch().borrow().health, LogHealth::Writing);
-            match (writing, gate.store_answers().await) {
-                // A sink that fails keeps nobody from serving: it is a detail.
-                (true, true) => (StatusCode::OK, format!("ready\n{}", sinks.failing())),
-                (true, false) => (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the store can't be used\n".to_owned(),
-                ),
+            let (status, state) = match (writing, gate.store_answers().await) {
+                (true, true) => (StatusCode::OK, "ready"),
+                (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "the store can't be used"),
                 (false, _) => (
                     StatusCode::SERVICE_UNAVAILABLE,
-                    "the access log can't be written\n".to_owned(),
+                    "the access log can't be written",
                 ),
-            }
+            };
+            (status, readiness(state, &parts))
         }
     };
+    let metrics =
+        move || async move { prometheus(parts.iter().flat_map(|part| part.metrics()).collect()) };
     let pages = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(move || async move { text(&gate, &metrics) + sinks.metrics().as_str() }))
+        .route("/metrics", get(metrics))
         .fallback(|| async {
             (
                 StatusCode::NOT_FOUND,
@@ -60,47 +61,79 @@ pub(super) async fn serve(
     }
 }
 
-fn text(gate: &Gate, metrics: &Metrics) -> String {
-    let writing = matches!(gate.log().watch().borrow().health, LogHealth::Writing);
-    let rows = [
-        (
-            "sekisho_log_entries",
-            "counter",
-            "Durable entries of the access log.",
-            gate.log().len(),
-        ),
-        (
-            "sekisho_log_writable",
-            "gauge",
-            "1 when the access log can be written.",
-            u64::from(writing),
-        ),
-        (
-            "sekisho_connections_total",
-            "counter",
-            "Connections whose TLS handshake succeeded.",
-            metrics.connections.load(Ordering::Relaxed),
-        ),
-        (
-            "sekisho_failed_handshakes_total",
-            "counter",
-            "TLS handshakes that failed.",
-            metrics.failed_handshakes.load(Ordering::Relaxed),
-        ),
-        (
-            "sekisho_refused_connections_total",
-            "counter",
-            "Connections dropped because too many were open or under way.",
-            metrics.refused_connections.load(Ordering::Relaxed),
-        ),
-    ];
-    let mut text = String::new();
-    for (name, kind, help, value) in rows {
+/// The state on the first line, then a line for each warning.
+fn readiness(state: &str, parts: &[Arc<dyn Vitals>]) -> String {
+    let mut text = format!("{state}\n");
+    for warning in parts.iter().flat_map(|part| part.warnings()) {
         // Writing to a string does not fail.
-        let _ = writeln!(
-            text,
-            "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}"
-        );
+        let _ = writeln!(text, "warning: {warning}");
     }
     text
+}
+
+impl Vitals for AccessLog {
+    fn warnings(&self) -> Vec<String> {
+        let state = self.watch().borrow().clone();
+        let why = match state.health {
+            LogHealth::Refusing(why) | LogHealth::Damaged(why) | LogHealth::Failed(why) => {
+                Some(why)
+            }
+            LogHealth::Writing | LogHealth::Stopped => None,
+        };
+        why.into_iter().chain(state.warning).collect()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let state = self.watch().borrow().clone();
+        let writing = matches!(state.health, LogHealth::Writing);
+        vec![
+            Metric::counter(
+                "sekisho_log_entries",
+                "Durable entries of the access log.",
+                self.len(),
+            ),
+            Metric::gauge(
+                "sekisho_log_writable",
+                "1 when the access log can be written.",
+                u64::from(writing),
+            ),
+            Metric::gauge(
+                "sekisho_log_checkpoint_behind_entries",
+                "Durable entries that no checkpoint commits to yet.",
+                self.len()
+                    .saturating_sub(self.checkpoints().borrow().checkpoint.size),
+            ),
+            Metric::gauge(
+                "sekisho_log_warning",
+                "1 when the access log needs attention although it is written; /readyz says why.",
+                u64::from(state.warning.is_some()),
+            ),
+        ]
+    }
+}
+
+impl Vitals for Metrics {
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        vec![
+            Metric::counter(
+                "sekisho_connections_total",
+                "Connections whose TLS handshake succeeded.",
+                self.connections.load(Ordering::Relaxed),
+            ),
+            Metric::counter(
+                "sekisho_failed_handshakes_total",
+                "TLS handshakes that failed.",
+                self.failed_handshakes.load(Ordering::Relaxed),
+            ),
+            Metric::counter(
+                "sekisho_refused_connections_total",
+                "Connections dropped because too many were open or under way.",
+                self.refused_connections.load(Ordering::Relaxed),
+            ),
+        ]
+    }
 }

@@ -12,29 +12,35 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tonic::transport::Server;
 
 use crate::api;
+use crate::backup::{BackupError, mark::Mark};
 use crate::config::Config;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::time::Clock;
 use crate::files::FileError;
-use crate::gate::{Gate, Parts, Settings, StartError};
+use crate::gate::{self, Gate, Parts, Settings, StartError};
 use crate::identity::keyring::{Keyring, KeyringError};
 use crate::identity::seals::Seals;
-use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, SigningSeed};
+use crate::index::IndexConfig;
+use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, Opened, SigningSeed};
 use crate::policy::{self, PackErrors};
 use crate::proto;
 use crate::sinks::{SinkError, Sinks};
 use crate::store::{Store, StoreError};
+use crate::vitals::Vitals;
+use crate::witness::{Handing, WitnessError, Witnesses};
 
 /// How long calls in flight may take after a stop was asked for.
 const DRAIN: Duration = Duration::from_secs(10);
 /// The longest a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Alarms that wait to be logged; each witness raises one.
+const ALARMS: usize = 32;
 /// How many calls one connection may have in flight.
 const STREAMS_PER_CONNECTION: u32 = 1_024;
 
@@ -67,9 +73,15 @@ pub enum ServeError {
     /// Log and store don't go together, or can't be read.
     #[error(transparent)]
     Start(#[from] StartError),
+    /// The directory was restored, and its mark can't be used, or says that it is half.
+    #[error(transparent)]
+    Restored(#[from] BackupError),
     /// A sink can't be taken up.
     #[error(transparent)]
     Sink(#[from] SinkError),
+    /// Somebody who keeps checkpoints knows better, or is required and can't be reached.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
     /// An address can't be listened on.
     #[error("can't listen on {address}: {source}")]
     Listen {
@@ -87,18 +99,23 @@ pub enum ServeError {
 }
 
 impl ServeError {
-    /// The code the process ends with (sysexits). Those of the log are at [`OpenError`].
+    /// The code the process ends with (sysexits). Those of the log are at [`OpenError`], those of witnesses at
+    /// [`WitnessError`].
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Pack(_) | Self::Tls { .. } | Self::Keyring(_) => 78,
             Self::Log(error) => error.exit_code(),
+            Self::Witness(error) => error.exit_code(),
             Self::Start(
                 StartError::LogOlderThanStore { .. }
                 | StartError::StoreOlderThanLog { .. }
-                | StartError::StoreForgot { .. }
-                | StartError::AnotherLog { .. },
+                | StartError::AnotherLog { .. }
+                | StartError::GapNotDeclared { .. }
+                | StartError::GapWaits { .. }
+                | StartError::StoreForgot { .. },
             ) => 65,
+            Self::Restored(error) => error.exit_code(),
             Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
             Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
@@ -132,6 +149,7 @@ pub struct Running {
     gate: Arc<Gate>,
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
+    handing: Handing,
 }
 
 /// Opens everything and serves.
@@ -143,26 +161,18 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let rules = blocking(move || policy::load(&pack)).await??.rules;
     let tls = tls::configuration(&config)?;
     let settings = settings(&config)?;
+    // Before anything is opened: a half restored log is none.
+    let restored = Mark::read(&config.data)?;
     let keyring = Keyring::open(&config.data.join("keyring"))?;
-    let log_config = LogConfig {
-        segment_bytes: config.log_segment_bytes,
-        deadline: config.log_deadline,
-        space: config.log_space,
-        ..LogConfig::new(
-            config.data.join("log"),
-            SigningSeed::new(keyring.log_signing.expose()),
-        )
+    let index_config = IndexConfig {
+        directory: config.data.join("index"),
+        spare_bytes: config.log_space.warn_below,
     };
-    let name = format!(
-        "{}/log/{}",
-        config.trust_domain,
-        uuid::Uuid::new_v4().simple()
-    );
-    let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
-    if let Some(torn) = &opened.torn_tail {
-        tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
-            "the last stop left a write half done; nothing of it had been answered");
+    let opened = open_log(&config, &keyring).await?;
+    if let Some(mark) = &restored {
+        gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
+    let witnesses = Witnesses::look(config.witness.clone(), &opened.log).await?;
     let reader = opened.log.reader();
     let (sink_configs, data, sink_clock) = (
         config.sinks.clone(),
@@ -186,8 +196,21 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         seals,
     })
     .await?;
+    if restored.is_some() {
+        Mark::remove(&config.data)?;
+    }
+    let index = gate.start_index(index_config);
 
+    let (alarms, alarmed) = mpsc::channel(ALARMS);
+    let handing = witnesses.start(&alarms);
     let metrics = Arc::new(Metrics::default());
+    let parts: Vec<Arc<dyn Vitals>> = vec![
+        Arc::new(gate.log().clone()),
+        Arc::<Metrics>::clone(&metrics),
+        handing.standing(),
+        Arc::new(sinks.states()),
+        index,
+    ];
     let (stop, stopping) = watch::channel(false);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     report_health(&health_reporter, true).await;
@@ -223,11 +246,11 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let pages = tokio::spawn(http::serve(
         http_listener,
         Arc::clone(&gate),
-        metrics,
-        sinks.states(),
+        parts.into(),
         stopping.clone(),
     ));
     let streaming = sinks.start(&stopping);
+    let alarming = tokio::spawn(log_alarms(Arc::clone(&gate), alarmed, stopping.clone()));
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
@@ -237,11 +260,36 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         http,
         gate,
         stop,
-        servers: [serving, pages, tidying, minding, watching]
+        servers: [serving, pages, alarming, tidying, minding, watching]
             .into_iter()
             .chain(streaming)
             .collect(),
+        handing,
     })
+}
+
+/// Opens the log that a configuration names.
+pub(crate) async fn open_log(config: &Config, keyring: &Keyring) -> Result<Opened, ServeError> {
+    let log_config = LogConfig {
+        segment_bytes: config.log_segment_bytes,
+        deadline: config.log_deadline,
+        space: config.log_space,
+        ..LogConfig::new(
+            config.data.join("log"),
+            SigningSeed::new(keyring.log_signing.expose()),
+        )
+    };
+    let name = format!(
+        "{}/log/{}",
+        config.trust_domain,
+        uuid::Uuid::new_v4().simple()
+    );
+    let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
+    if let Some(torn) = &opened.torn_tail {
+        tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
+            "the last stop left a write half done; nothing of it had been answered");
+    }
+    Ok(opened)
 }
 
 impl Running {
@@ -270,6 +318,7 @@ impl Running {
             tracing::warn!("calls were still in flight after {DRAIN:?}");
         }
         self.gate.stop().await;
+        self.handing.finish().await;
         tracing::info!("stopped");
     }
 }
@@ -400,6 +449,23 @@ fn fingerprint(path: &Path) -> Result<[u8; 32], ServeError> {
 /// Ends when a stop is asked for; a dropped sender is a stop too.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Writes into the log what contradicts it.
+async fn log_alarms(
+    gate: Arc<Gate>,
+    mut alarms: mpsc::Receiver<String>,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        tokio::select! {
+            () = stopped(&mut stopping) => return,
+            alarm = alarms.recv() => match alarm {
+                Some(what) => gate.tell_alarm(&what).await,
+                None => return,
+            },
+        }
+    }
 }
 
 /// Every minute, what has to be done from time to time.

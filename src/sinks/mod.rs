@@ -24,7 +24,6 @@ mod position;
 mod run;
 mod syslog;
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +39,7 @@ use crate::files::{self, FileError};
 use crate::http_client::HttpError;
 use crate::log::LogReader;
 use crate::tls_client::TlsFileError;
+use crate::vitals::{Metric, Vitals};
 use position::Position;
 use run::{Sink, Target};
 
@@ -165,45 +165,40 @@ pub struct SinkStates {
     reader: LogReader,
 }
 
+impl Vitals for SinkStates {
+    /// One for each sink that fails now, with why and how far it is behind.
+    fn warnings(&self) -> Vec<String> {
+        let failing = |state: &Arc<Status>| {
+            let behind = self.behind(state);
+            state
+                .failing()
+                .map(|why| format!("sink {} is {behind} entries behind: {why}", state.id))
+        };
+        self.states.iter().filter_map(failing).collect()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let of = |state: &Arc<Status>| {
+            let errors = state.errors.load(Ordering::Relaxed);
+            [
+                Metric::gauge(
+                    "sekisho_sink_lag_entries",
+                    "Entries that are not known to have arrived yet.",
+                    self.behind(state),
+                ),
+                Metric::counter(
+                    "sekisho_sink_errors_total",
+                    "Attempts to send that failed.",
+                    errors,
+                ),
+            ]
+            .map(|metric| metric.of("sink", &state.id))
+        };
+        self.states.iter().flat_map(of).collect()
+    }
+}
+
 impl SinkStates {
-    /// One line for each sink that fails now, with why and how far it is behind.
-    #[must_use]
-    pub fn failing(&self) -> String {
-        let mut lines = String::new();
-        for state in &*self.states {
-            if let Some(why) = state.failing() {
-                let behind = self.behind(state);
-                // Writing to a string does not fail.
-                let _ = writeln!(lines, "sink {} is {behind} entries behind: {why}", state.id);
-            }
-        }
-        lines
-    }
-
-    /// Prometheus text; empty without sinks.
-    #[must_use]
-    pub fn metrics(&self) -> String {
-        let mut text = String::new();
-        if self.states.is_empty() {
-            return text;
-        }
-        text.push_str(
-            "# HELP sekisho_sink_lag_entries Entries that are not known to have arrived yet.\n# TYPE sekisho_sink_lag_entries gauge\n",
-        );
-        for state in &*self.states {
-            let (id, behind) = (&state.id, self.behind(state));
-            let _ = writeln!(text, "sekisho_sink_lag_entries{{sink=\"{id}\"}} {behind}");
-        }
-        text.push_str(
-            "# HELP sekisho_sink_errors_total Attempts to send that failed.\n# TYPE sekisho_sink_errors_total counter\n",
-        );
-        for state in &*self.states {
-            let (id, errors) = (&state.id, state.errors.load(Ordering::Relaxed));
-            let _ = writeln!(text, "sekisho_sink_errors_total{{sink=\"{id}\"}} {errors}");
-        }
-        text
-    }
-
     fn behind(&self, state: &Status) -> u64 {
         let arrived = state.arrived.load(Ordering::Relaxed);
         self.reader.len().saturating_sub(arrived)

@@ -244,21 +244,23 @@ impl Sink {
     ///
     /// It can be cancelled anywhere: what is not confirmed is sent again.
     async fn turn(&mut self) -> Result<Turn, String> {
-        let turn = match self.batch().await? {
-            None => Turn::NothingToSend,
-            Some(batch) => {
-                self.send(batch).await?;
-                Turn::Sent
-            }
-        };
+        let sent = self.send_next().await;
         let due = self
             .confirmed_at
             .is_none_or(|at| at.elapsed() >= CONFIRM_EVERY);
         if due {
-            self.confirm().await?;
             self.confirmed_at = Some(Instant::now());
+            // Also after a failure: what arrived before it need not be sent again.
+            self.confirm().await?;
         }
-        Ok(turn)
+        sent
+    }
+
+    async fn send_next(&mut self) -> Result<Turn, String> {
+        match self.batch().await? {
+            None => Ok(Turn::NothingToSend),
+            Some(batch) => self.send(batch).await.map(|()| Turn::Sent),
+        }
     }
 
     async fn batch(&mut self) -> Result<Option<Batch>, String> {

@@ -9,7 +9,7 @@ use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
 use crate::proto::stored_change::Kind;
-use crate::proto::{StoredChange, StoredDate, StoredHold, StoredSessionEnd};
+use crate::proto::{StoredChange, StoredDate, StoredGap, StoredHold, StoredSessionEnd};
 
 pub(super) type Change<'a> = &'a mut Transaction<'static, Sqlite>;
 
@@ -54,6 +54,7 @@ impl Store {
                 }
                 // Done to files of the log and keys, before the store is told.
                 Kind::Dispose(_) => {}
+                Kind::GapDeclared(gap) => declare_gap(&mut transaction, *index, gap).await?,
             }
         }
         set_mark(&mut transaction, "applied", mark.max(applied)).await?;
@@ -187,6 +188,25 @@ async fn end_session(
     .bind(to_stored(index.0)?)
     .execute(&mut **change)
     .await?;
+    Ok(())
+}
+
+/// Ends every session of everybody, and spends every code that may have been shown.
+async fn declare_gap(
+    change: Change<'_>,
+    index: LogIndex,
+    gap: &StoredGap,
+) -> Result<(), StoreError> {
+    let stored = |number| to_stored(number).map_err(|_| StoreError::Change(index));
+    // At least one more in any case: a clock that was set back must not leave an epoch as it was.
+    sqlx::query("UPDATE people SET epoch = max(epoch + 1, ?1)")
+        .bind(stored(gap.epoch)?)
+        .execute(&mut **change)
+        .await?;
+    sqlx::query("UPDATE second_factors SET last_step = max(coalesce(last_step, 0), ?1)")
+        .bind(stored(gap.step)?)
+        .execute(&mut **change)
+        .await?;
     Ok(())
 }
 
@@ -327,6 +347,58 @@ mod tests {
         }
         assert!(held(&store).await.is_empty());
         assert_eq!(store.applied().await.unwrap(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_declared_gap_raises_every_epoch_and_spends_every_step() {
+        let (_directory, _, store) = fresh().await;
+        for (id, epoch) in [("p-1", 3), ("p-2", 900)] {
+            let mut person = crate::store::people::tests::person(id, &["r"]);
+            person.epoch = epoch;
+            store.put_person(&person).await.unwrap();
+            store.put_password(id, "hash").await.unwrap();
+            let factor = Uuid::from_u128(u128::from(epoch));
+            store.put_second_factor(id, factor, b"seed").await.unwrap();
+        }
+        assert!(
+            store
+                .spend_step(Uuid::from_u128(900), 77)
+                .await
+                .unwrap()
+                .is_some()
+        );
+        let gap = |epoch, step| {
+            change(Kind::GapDeclared(StoredGap {
+                size: 0,
+                epoch,
+                step,
+                effective_us: 0,
+            }))
+        };
+        let told = async || {
+            let mut told = Vec::new();
+            for person in store.people().await.unwrap() {
+                let credential = store.credential(&person.id).await.unwrap().unwrap();
+                told.push((person.epoch, credential.second_factor.unwrap().last_step));
+            }
+            told
+        };
+        store
+            .apply(&[(LogIndex(0), gap(500, 50))], 1)
+            .await
+            .unwrap();
+        assert_eq!(told().await, [(500, Some(50)), (901, Some(77))]);
+        let spent = store.spend_step(Uuid::from_u128(3), 50).await.unwrap();
+        assert_eq!(spent, None);
+        // The clock was set back: nobody's epoch stays as it was, no step comes back.
+        store
+            .apply(&[(LogIndex(1), gap(400, 40))], 2)
+            .await
+            .unwrap();
+        assert_eq!(told().await, [(501, Some(50)), (902, Some(77))]);
+        let bad = [(LogIndex(2), gap(u64::MAX, 0))];
+        let refused = store.apply(&bad, 3).await.unwrap_err();
+        assert!(matches!(refused, StoreError::Change(LogIndex(2))));
     }
 
     #[tokio::test]

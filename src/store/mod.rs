@@ -10,6 +10,7 @@
 //! hashed), and never waits for the network. That no second process opens the same store is the log's lock to see to.
 
 mod changes;
+mod copy;
 mod credentials;
 mod error;
 mod log_holds;
@@ -26,6 +27,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
+pub use copy::StoreMarks;
 pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;

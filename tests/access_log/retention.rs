@@ -44,8 +44,9 @@ impl House {
             fs::copy(pack().join(file), own.join(file)).unwrap();
         }
         let mut text = fs::read_to_string(own.join("pack.toml")).unwrap();
+        text = text.replace("\nperiod = \"3y\"", "\nperiod = \"60d\"");
         text.push_str(
-            "\n[[log_retention]]\nid = \"default\"\nperiod = \"60d\"\n\n[[log_retention]]\nid = \"medical\"\nperiod = \"30d\"\ncategories = [\"special.medical\"]\n",
+            "\n[[log_retention]]\nid = \"medical\"\nperiod = \"30d\"\ncategories = [\"special.medical\"]\n",
         );
         fs::write(own.join("pack.toml"), text).unwrap();
         let clock = MovedClock::new(folder.path()).unwrap();
@@ -302,6 +303,24 @@ fn two_administrators_dispose_of_what_was_kept_long_enough_and_a_hold_stops_them
         assert_eq!(disposal["details"]["asked_by"], "administrator-1");
         assert_eq!(disposal["details"]["approved_by"], "administrator-2");
     }
+
+    // An export of what went is refused and says why; one of what came after is not.
+    let log = house.log();
+    let log = log.to_str().unwrap();
+    let export = |more: &[&str]| {
+        let command = ["log", "export", "--format", "jsonl", "--directory", log];
+        let arguments = [&command, more].concat();
+        run(house.folder.path(), "", &arguments)
+    };
+    let refused = export(&[]);
+    let said = told(&refused);
+    assert!(
+        refused.status.code() == Some(65) && said.contains("were disposed of on"),
+        "{said}"
+    );
+    let after = export(&["--from", &house.ago(40)]);
+    assert!(after.status.success(), "{}", told(&after));
+    assert!(!after.stdout.is_empty());
 
     // Reasons are in no file in the clear.
     let mut secrets = Secrets::default();

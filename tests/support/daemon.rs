@@ -54,7 +54,8 @@ impl MovedClock {
         fs::rename(&aside, &self.file).expect("a clock file");
     }
 
-    fn set_for(&self, command: &mut Command) {
+    /// Has a command read it.
+    pub fn set_for(&self, command: &mut Command) {
         command
             .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)

@@ -136,7 +136,9 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         dispose_needs_two: false,
         request_ids_max: 100_000,
         connections_max: 64,
+        recovery_key: None,
         sinks: Vec::new(),
+        witness: sekisho::witness::WitnessConfig::default(),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod play;
 pub mod scenario;
 pub mod secrets;
 pub mod wire;
+pub mod witness;
 
 use std::io::Write;
 use std::path::PathBuf;

@@ -194,3 +194,39 @@ async fn what_the_disk_holds_otherwise_than_written_is_not_signed_and_stops_the_
     // The log can still say so.
     log.append_reserved(&[entry(4)]).unwrap().await.unwrap();
 }
+
+#[tokio::test]
+async fn the_newest_checkpoint_gathers_cosignatures_and_an_older_one_never_takes_its_place() {
+    use crate::log::note::tests::witness;
+    let home = tempfile::tempdir().unwrap();
+    let log = open(home.path());
+    write_batches(&log, 1, 3).await;
+    let older = signed(&log, 3).await;
+    let (one, line_of_one) = witness(1, &older.note, 100);
+    log.add_cosignature(&older, &line_of_one, &one).unwrap();
+    write_batches(&log, 1, 3).await;
+    let newer = signed(&log, 6).await;
+    assert!(log.add_cosignature(&newer, &line_of_one, &one).is_err());
+    assert_eq!(log.cosigned().unwrap().checkpoint.size, 3);
+    for seed in [1, 2] {
+        let (key, line) = witness(seed, &newer.note, 200);
+        log.add_cosignature(&newer, &line, &key).unwrap();
+    }
+    // One that was late.
+    let (two, late) = witness(2, &older.note, 300);
+    log.add_cosignature(&older, &late, &two).unwrap();
+    let kept = log.cosigned().unwrap();
+    assert_eq!(kept.checkpoint, newer.checkpoint);
+    assert_eq!(kept.note.signatures().len(), 3);
+    log.close();
+
+    let log = open(home.path());
+    assert_eq!(log.cosigned(), None);
+    assert_eq!(log.read_cosigned().unwrap().unwrap(), newer.checkpoint);
+    assert_eq!(log.cosigned().unwrap(), kept);
+    std::fs::write(log.cosigned_path(), older.note.text()).unwrap();
+    assert!(matches!(
+        log.read_cosigned(),
+        Err(ReadError::Damaged { .. })
+    ));
+}

@@ -5,6 +5,7 @@
 )]
 
 mod appending;
+mod disposing;
 mod evidence;
 mod faults;
 mod footing;

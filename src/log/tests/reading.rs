@@ -163,8 +163,91 @@ async fn a_reader_sees_what_is_durable_while_the_writer_writes() {
 async fn only_a_few_closed_segments_are_kept_open() {
     let home = tempfile::tempdir().unwrap();
     let (log, _) = jumpy_log(home.path()).await;
-    write_batches(&log, 500, 4).await;
-    assert!(segments(home.path()).len() > 8);
-    assert_eq!(log.reader().forward(LogIndex(0)).count(), 3_000);
-    assert!(log.shared.catalog.kept_open() <= 4);
+    write_batches(&log, 1_000, 4).await;
+    assert!(segments(home.path()).len() > 20);
+    assert_eq!(log.reader().forward(LogIndex(0)).count(), 5_000);
+    assert!(log.shared.catalog.kept_open() <= 16);
+}
+
+/// Tells the tables of some segments, or false ones.
+#[derive(Debug)]
+struct Tables {
+    reader: LogReader,
+    /// By how much each offset is wrong.
+    wrong_by: u64,
+}
+
+impl BlockTables for Tables {
+    fn table(&self, first: u64) -> Option<Vec<u8>> {
+        let mark = self.reader.mark_of(first).unwrap()?;
+        let right = self.reader.table_of(first).unwrap()?;
+        let span = self
+            .reader
+            .segments()
+            .into_iter()
+            .find(|span| span.first == first)?;
+        let times = super::super::segment::Times::ALL;
+        let closed = super::super::catalog::Closed {
+            first_index: span.first,
+            next_first: span.next,
+            times,
+            disposed: false,
+        };
+        let mut blocks = super::super::table::decode(&right, &mark, closed)?;
+        blocks
+            .blocks
+            .iter_mut()
+            .skip(1)
+            .for_each(|block| block.offset += self.wrong_by);
+        Some(super::super::table::encode(&blocks, &mark))
+    }
+}
+
+/// A second look at a log, from whose tables the first is told.
+fn told(home: &Path, wrong_by: u64) -> (LogReader, Arc<dyn BlockTables>) {
+    let open = || LogReader::open_directory(home.join("log")).unwrap();
+    let tables: Arc<dyn BlockTables> = Arc::new(Tables {
+        reader: open(),
+        wrong_by,
+    });
+    let reader = open();
+    reader.ask_tables(Arc::downgrade(&tables));
+    (reader, tables)
+}
+
+#[tokio::test]
+async fn by_a_table_that_was_told_a_segment_is_read_without_a_scan_of_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (log, _) = jumpy_log(home.path()).await;
+    log.close();
+    let expected = all(&log.reader());
+    let (reader, _tables) = told(home.path(), 0);
+    assert_eq!(all(&reader), expected);
+    let (reader, tables) = told(home.path(), 0);
+    // The tables were made while all was whole; a scan would stop at this.
+    let path = &segments(home.path())[0];
+    let (_, bytes) = (tables.table(0).unwrap(), std::fs::read(path).unwrap());
+    let mut damaged = bytes.clone();
+    damaged[4096 + 30] ^= 1;
+    #[allow(clippy::disallowed_methods, reason = "damage needs no care")]
+    std::fs::write(path, damaged).unwrap();
+    let span = reader.segments()[0];
+    assert!(
+        span.next > 64,
+        "the damage is in another block than the last entry"
+    );
+    assert!(reader.get(LogIndex(span.next - 1)).unwrap().is_some());
+    assert!(reader.get(LogIndex(0)).is_err());
+}
+
+#[tokio::test]
+async fn a_table_that_proves_wrong_is_not_believed() {
+    let home = tempfile::tempdir().unwrap();
+    let (log, _) = jumpy_log(home.path()).await;
+    log.close();
+    let expected = all(&log.reader());
+    for wrong_by in [8, 64, 1 << 20] {
+        let (reader, _tables) = told(home.path(), wrong_by);
+        assert_eq!(all(&reader), expected);
+    }
 }

@@ -5,20 +5,21 @@ use std::os::unix::fs::FileExt as _;
 
 use super::*;
 use crate::log::segment::Header;
-use crate::log::verify::Patience;
-use crate::log::verify::verify_patiently;
+use crate::log::verify::{Patience, Signatures, verify_signed};
 
 fn key() -> SigningKey {
     SigningKey::new("log.example", &[7; 32]).unwrap()
 }
 
+/// A stopped log need not be waited for.
+const AT_ONCE: Patience = Patience {
+    looks: 1,
+    every: Duration::ZERO,
+};
+
 fn looked_at(path: &Path, options: &VerifyOptions) -> Result<Verified, VerifyError> {
-    // A stopped log need not be waited for.
-    let patience = Patience {
-        looks: 1,
-        every: Duration::ZERO,
-    };
-    verify_patiently(path, options, &|_| {}, patience)
+    let signatures = Signatures::read(path, options)?;
+    verify_signed(path, signatures, &|_| {}, AT_ONCE)
 }
 
 fn whole(home: &Path) -> Verified {
@@ -419,13 +420,15 @@ fn noticed(home: &Path, segment: &Path, bits: impl Iterator<Item = u64>) -> u64 
         .open(segment)
         .unwrap();
     let log = home.join("log");
+    // They are not in the segment: it is enough to verify them once.
+    let signatures = Signatures::read(&log, &VerifyOptions::default()).unwrap();
     let mut noticed = 0;
     for bit in bits {
         let (at, mask) = (bit / 8, 1 << (bit % 8));
         let mut byte = [0];
         file.read_exact_at(&mut byte, at).unwrap();
         file.write_all_at(&[byte[0] ^ mask], at).unwrap();
-        match looked_at(&log, &VerifyOptions::default()) {
+        match verify_signed(&log, signatures.clone(), &|_| {}, AT_ONCE) {
             Err(VerifyError::Damaged(finding)) => {
                 assert_eq!(finding.path, segment, "bit {bit}: {finding}");
                 noticed += 1;
@@ -440,7 +443,7 @@ fn noticed(home: &Path, segment: &Path, bits: impl Iterator<Item = u64>) -> u64 
 #[tokio::test]
 async fn every_flipped_bit_of_a_segment_is_noticed() {
     const BITS: u64 = 8 * (64 << 10);
-    let threads = 4;
+    let threads = 2;
     let logs: Vec<_> = {
         let mut logs = Vec::new();
         for _ in 0..threads {
@@ -555,5 +558,106 @@ async fn a_log_that_is_not_what_was_signed_is_not_exported() {
     let out = home.path().join("out");
     let error = export_tiles(&home.path().join("log"), &out, &|_| {}).unwrap_err();
     assert_eq!(error.exit_code(), 65);
+    assert!(!out.join("checkpoint").exists());
+}
+
+/// A log whose first segment was disposed of, as its entry 450 says.
+async fn disposed(home: &Path) -> DisposedRange {
+    let log = open(home);
+    write_batches(&log, 450, 1).await;
+    let span = log.reader().segments()[0];
+    let rule = "default 3y".to_owned();
+    let change = crate::proto::StoredDisposal {
+        segments: vec![crate::proto::StoredSpan {
+            first: span.first,
+            next: span.next,
+        }],
+        rule: rule.clone(),
+        ..Default::default()
+    };
+    let said = StoredEntry {
+        change: Some(crate::proto::StoredChange {
+            kind: Some(crate::proto::stored_change::Kind::Dispose(change)),
+        }),
+        ..entry(450)
+    };
+    log.append(&[said]).unwrap().await.unwrap();
+    log.checkpoints()
+        .wait_for(|signed| signed.checkpoint.size == 451)
+        .await
+        .unwrap();
+    let at = crate::domain::time::Timestamp::from_seconds(1_800_000_000);
+    let disposal = Disposal {
+        entry: LogIndex(450),
+        at,
+        rule: rule.clone(),
+    };
+    log.dispose(&[(span.first, span.next)], &disposal).unwrap();
+    log.close();
+    DisposedRange {
+        first: span.first,
+        next: span.next,
+        at,
+        rule,
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_whole_without_what_was_disposed_of_and_says_what_that_was() {
+    let home = tempfile::tempdir().unwrap();
+    let range = disposed(home.path()).await;
+    assert!(!segment::path_of(&home.path().join("log"), 0).exists());
+    let verified = whole(home.path());
+    assert_eq!((verified.entries, verified.disposed), (451, vec![range]));
+}
+
+#[tokio::test]
+async fn hashes_of_what_was_disposed_of_must_be_those_that_were_signed() {
+    let home = tempfile::tempdir().unwrap();
+    let range = disposed(home.path()).await;
+    let mut tree = TreeCopy::of(home.path());
+    tree.0[5][0] ^= 1;
+    tree.write(home.path());
+    let finding = found(home.path());
+    assert_eq!(finding.entry, Some(0));
+    assert_eq!(finding.wrong, Wrong::Checkpoint { size: range.next });
+    tree.0.truncate(10);
+    tree.write(home.path());
+    let finding = found(home.path());
+    assert_eq!((finding.entry, finding.wrong), (Some(10), Wrong::NoHash));
+}
+
+#[tokio::test]
+async fn entries_that_are_gone_without_an_entry_that_says_so_are_noticed() {
+    let home = tempfile::tempdir().unwrap();
+    let range = disposed(home.path()).await;
+    let log = open(home.path());
+    let span = log.reader().segments()[1];
+    assert_eq!((span.first, span.closed), (range.next, true));
+    // An intruder disposes of more, and names the entry that disposed of the first.
+    let disposal = Disposal {
+        entry: LogIndex(450),
+        at: range.at,
+        rule: range.rule,
+    };
+    log.dispose(&[(span.first, span.next)], &disposal).unwrap();
+    log.close();
+    let finding = found(home.path());
+    assert_eq!(finding.entry, Some(span.first));
+    assert!(matches!(finding.wrong, Wrong::Disposal(_)), "{finding}");
+}
+
+#[tokio::test]
+async fn an_export_of_what_was_disposed_of_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let range = disposed(home.path()).await;
+    let out = home.path().join("out");
+    let error = export_tiles(&home.path().join("log"), &out, &|_| {}).unwrap_err();
+    assert_eq!(error.exit_code(), 65);
+    let told = error.to_string();
+    let last = range.next - 1;
+    assert!(told.contains(&format!(
+        "entries 0 to {last} of the access log were disposed of"
+    )));
     assert!(!out.join("checkpoint").exists());
 }

@@ -4,20 +4,25 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use super::frames::{self, Opened, Patience};
-use super::tree_check::{HashFiles, Mark, TreeCheck, read_up_to};
+use super::frames::{self, Follows, Opened, Patience, Seen};
+use super::listing::{Part, gone, list, parts};
+use super::tree_check::{HashFiles, Mark, StoredHashes as _, TreeCheck};
 use super::{
-    Counter, Finding, Progress, Signatures, Verified, VerifyError, VerifyOptions, Wrong, read_note,
+    Counter, DisposedRange, Finding, Progress, Signatures, Verified, VerifyError, VerifyOptions,
+    Wrong, read_note,
 };
+use crate::log::dispose::DisposedSegment;
 use crate::log::merkle::CompactRange;
-use crate::log::note::Checkpoint;
-use crate::log::open;
-use crate::log::segment::{self, HEADER_BYTES, Header};
+use crate::log::segment;
+use crate::proto::StoredEntry;
+use crate::proto::stored_change::Kind as Change;
 
+/// How often a log is looked at anew because a segment went meanwhile.
+const LOOKS: u32 = 3;
 /// More threads than this wait for the disk alone.
 const THREADS_MAX: usize = 16;
 
@@ -26,17 +31,30 @@ pub(super) fn verify(
     options: &VerifyOptions,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Verified, VerifyError> {
-    verify_patiently(directory, options, progress, Patience::default())
+    list(directory)?;
+    let signatures = Signatures::read(directory, options)?;
+    let mut looks = 1;
+    loop {
+        let patience = Patience::default();
+        match verify_signed(directory, signatures.clone(), progress, patience) {
+            // A segment that was listed may be disposed of before it is read.
+            Err(VerifyError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && looks < LOOKS =>
+            {
+                looks = looks.saturating_add(1);
+            }
+            outcome => return outcome,
+        }
+    }
 }
 
-pub(in crate::log) fn verify_patiently(
+/// Verifies all but the signatures themselves.
+pub(in crate::log) fn verify_signed(
     directory: &Path,
-    options: &VerifyOptions,
+    signatures: Signatures,
     progress: &(dyn Fn(Progress) + Sync),
     patience: Patience,
 ) -> Result<Verified, VerifyError> {
-    list(directory)?;
-    let signatures = Signatures::read(directory, options)?;
     let (parts, after) = parts(directory, list(directory)?, &signatures)?;
     let run = Run {
         directory,
@@ -47,16 +65,19 @@ pub(in crate::log) fn verify_patiently(
     };
     let mut closings = 0_u64;
     let mut last = CompactRange::default();
+    let mut said = BTreeSet::new();
     let mut outcomes = run.all();
     outcomes.sort_by_key(|(number, _)| *number);
     for (_, outcome) in outcomes {
         let done = outcome?;
         closings = closings.saturating_add(u64::from(done.has_closing));
         last = done.tree;
+        said.extend(done.disposals);
     }
     if let Some(finding) = after {
         return Err(finding.into());
     }
+    check_disposed(&parts, &said)?;
     signatures.check_end(directory, last.size())?;
     let Signatures {
         key,
@@ -75,113 +96,59 @@ pub(in crate::log) fn verify_patiently(
         key,
         key_from_directory,
         kept,
-        disposed: Vec::new(),
+        disposed: gone(&parts)
+            .map(|(_, gone)| DisposedRange {
+                first: gone.first,
+                next: gone.next,
+                at: gone.at,
+                rule: gone.rule.clone(),
+            })
+            .collect(),
     })
 }
 
-/// What the names in a log's directory say.
-struct Listed {
-    /// First indexes.
-    segments: BTreeSet<u64>,
-    /// First indexes of segments that a checkpoint commits to.
-    closings: BTreeSet<u64>,
-}
-
-fn list(directory: &Path) -> Result<Listed, VerifyError> {
-    let not_a_log = |what: &str| VerifyError::NotALog {
-        path: directory.to_owned(),
-        what: what.to_owned(),
-    };
-    let failed = |error: io::Error| match error.kind() {
-        io::ErrorKind::NotFound => not_a_log("there is no such directory"),
-        io::ErrorKind::NotADirectory => not_a_log("it is not a directory"),
-        _ => VerifyError::io(directory)(error),
-    };
-    let mut listed = Listed {
-        segments: BTreeSet::new(),
-        closings: BTreeSet::new(),
-    };
-    for item in std::fs::read_dir(directory).map_err(failed)? {
-        let name = item.map_err(failed)?.file_name();
-        let name = name.to_string_lossy();
-        listed.segments.extend(segment::first_index_of(&name));
-        if let Some(stem) = name.strip_suffix(".checkpoint") {
-            let first = segment::first_index_of(&format!("{stem}.segment"));
-            listed.closings.extend(first);
+/// Whatever is gone must be gone by an entry that says so. Such an entry may itself have been disposed of since.
+fn check_disposed(parts: &[Part], said: &BTreeSet<Disposal>) -> Result<(), Finding> {
+    for (part, one) in gone(parts) {
+        let entry = one.entry.0;
+        let told = said.contains(&(entry, one.first, one.next));
+        let within = |other: &DisposedSegment| (other.first..other.next).contains(&entry);
+        if !told && !gone(parts).any(|(_, other)| within(other)) {
+            let what = format!("entry {entry} does not say so");
+            return Err(Finding::new(&part.path, Wrong::Disposal(what)).entry(one.first));
         }
     }
-    if listed.segments.is_empty() {
-        return Err(not_a_log("it holds no segment"));
+    Ok(())
+}
+
+/// Holds the header of the next segment against what the one before it turned out to be; `follows` is not known of one that
+/// was disposed of.
+fn check_next(next: &Part, tree: &CompactRange, follows: Option<Follows>) -> Result<(), Finding> {
+    let first = next.header.first_index;
+    let wrong = |wrong| Finding::new(&next.path, wrong).entry(first).at(0);
+    if next.header.tree != *tree {
+        return Err(wrong(Wrong::Tree));
     }
-    Ok(listed)
-}
-
-/// A segment that is to be read.
-struct Part {
-    path: PathBuf,
-    header: Header,
-}
-
-/// The segments up to the first that has no good header, or is missing, and what was found then.
-fn parts(
-    directory: &Path,
-    listed: Listed,
-    signatures: &Signatures,
-) -> Result<(Vec<Part>, Option<Finding>), VerifyError> {
-    let mut parts: Vec<Part> = Vec::new();
-    let mut closings = listed.closings.into_iter().peekable();
-    for first in listed.segments {
-        if let Some(orphan) = closings.next_if(|closing| *closing < first) {
-            return Ok((parts, Some(missing(directory, orphan))));
-        }
-        closings.next_if_eq(&first);
-        let path = segment::path_of(directory, first);
-        let before = parts.last().map(|part| &part.header);
-        match header(&path, first, before, &signatures.newest)? {
-            Ok(header) => parts.push(Part { path, header }),
-            Err(what) => {
-                let finding = Finding::new(&path, Wrong::Header(what));
-                return Ok((parts, Some(finding.entry(first).at(0))));
-            }
-        }
-    }
-    let orphan = closings.next().map(|orphan| missing(directory, orphan));
-    Ok((parts, orphan))
-}
-
-fn missing(directory: &Path, first: u64) -> Finding {
-    Finding::new(&segment::path_of(directory, first), Wrong::Missing).entry(first)
-}
-
-/// Reads a header; the inner error says what is wrong with it.
-fn header(
-    path: &Path,
-    first: u64,
-    before: Option<&Header>,
-    newest: &Checkpoint,
-) -> Result<Result<Header, String>, VerifyError> {
-    let mut bytes = vec![0; HEADER_BYTES];
-    let read = File::open(path).and_then(|file| read_up_to(&file, &mut bytes, 0));
-    bytes.truncate(read.map_err(VerifyError::io(path))?);
-    let header = match Header::decode(&bytes) {
-        Ok(header) => header,
-        Err(what) => return Ok(Err(what.to_owned())),
+    let says = Follows {
+        first_batch: next.header.first_batch,
+        times: next.header.previous_times,
     };
-    if header.encode() != bytes {
-        return Ok(Err("bytes are set that must be zero".to_owned()));
+    if follows.is_some_and(|follows| follows != says) {
+        let what = "it does not say what the segment before it ends with";
+        return Err(wrong(Wrong::Header(what.to_owned())));
     }
-    if header.name != newest.origin {
-        let what = format!("it is a segment of the log {:?}", header.name);
-        return Ok(Err(what));
-    }
-    Ok(open::breach(first, &header, before).map_or(Ok(header), Err))
+    Ok(())
 }
 
 /// What a segment that is whole told.
 struct Done {
     tree: CompactRange,
     has_closing: bool,
+    disposals: Vec<Disposal>,
 }
+
+/// An entry that says so, and what it disposed of: first index, and index after the last.
+type Disposal = (u64, u64, u64);
 
 type Outcome = (usize, Result<Done, VerifyError>);
 
@@ -214,11 +181,14 @@ impl Run<'_> {
                 outcomes.push((number, outcome));
             }
         };
-        let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let others = processors
-            .min(self.parts.len())
-            .min(THREADS_MAX)
-            .saturating_sub(1);
+        let others = match self.parts.len() {
+            1 => 0,
+            segments => std::thread::available_parallelism()
+                .map_or(1, usize::from)
+                .min(segments)
+                .min(THREADS_MAX)
+                .saturating_sub(1),
+        };
         std::thread::scope(|scope| {
             for _ in 0..others {
                 // Where no thread can be had, this one does the work.
@@ -236,6 +206,7 @@ impl Run<'_> {
             return Ok(Done {
                 tree: CompactRange::default(),
                 has_closing: false,
+                disposals: Vec::new(),
             });
         };
         let first = part.header.first_index;
@@ -252,41 +223,76 @@ impl Run<'_> {
         let tree = part.header.tree.clone();
         let mut check = TreeCheck::new(tree, &mut hashes, newest, marks);
         check.check_marks()?;
+        let mut disposals = Vec::new();
+        let follows = match &part.disposed {
+            Some(gone) => {
+                self.hashes_alone(gone, &mut check)?;
+                None
+            }
+            None => self.frames(part, next_first, &mut check, &mut disposals)?,
+        };
+        check.check_undecided()?;
+        let has_closing = self.check_closing(first, next_first, closing)?;
+        if let Some(next) = next {
+            check_next(next, check.tree(), follows)?;
+        }
+        Ok(Done {
+            tree: check.tree().clone(),
+            has_closing,
+            disposals,
+        })
+    }
+
+    /// Reads a segment; what the header of the next must say, unless it is the last.
+    fn frames(
+        &self,
+        part: &Part,
+        next_first: Option<u64>,
+        check: &mut TreeCheck<'_>,
+        disposals: &mut Vec<Disposal>,
+    ) -> Result<Option<Follows>, VerifyError> {
         let file = File::open(&part.path).map_err(VerifyError::io(&part.path))?;
         let segment = Opened {
             path: &part.path,
             file: &file,
             header: &part.header,
         };
-        let follows = match next_first {
-            Some(next_first) => {
-                frames::check_closed(segment, next_first, &mut check, &self.counter).map(Some)?
+        let mut seen = |index: u64, entry: StoredEntry| {
+            if let Some(Change::Dispose(disposal)) = entry.change.and_then(|change| change.kind) {
+                let spans = disposal.segments.iter();
+                disposals.extend(spans.map(|span| (index, span.first, span.next)));
             }
-            None => frames::check_tail(segment, newest, self.patience, &mut check, &self.counter)
-                .map(|()| None)?,
         };
-        check.check_undecided()?;
-        let has_closing = self.check_closing(first, next_first, closing)?;
-        if let (Some(next), Some(follows)) = (next, follows) {
-            let wrong = |wrong| {
-                Finding::new(&next.path, wrong)
-                    .entry(next.header.first_index)
-                    .at(0)
-            };
-            if next.header.tree != *check.tree() {
-                return Err(wrong(Wrong::Tree).into());
-            }
-            if next.header.first_batch != follows.first_batch
-                || next.header.previous_times != follows.times
-            {
-                let what = "it does not say what the segment before it ends with";
-                return Err(wrong(Wrong::Header(what.to_owned())).into());
+        let telling: (_, Seen<'_>) = (&self.counter, &mut seen);
+        match next_first {
+            Some(next_first) => frames::check_closed(segment, next_first, check, telling).map(Some),
+            None => {
+                let committed = self.signatures.newest.size;
+                frames::check_tail(segment, committed, self.patience, check, telling)?;
+                Ok(None)
             }
         }
-        Ok(Done {
-            tree: check.tree().clone(),
-            has_closing,
-        })
+    }
+
+    /// Of what was disposed of there are only the hashes: they must be those that the checkpoints commit to.
+    fn hashes_alone(
+        &self,
+        gone: &DisposedSegment,
+        check: &mut TreeCheck<'_>,
+    ) -> Result<(), VerifyError> {
+        let mut hashes = HashFiles::new(self.directory);
+        for index in gone.first..gone.next {
+            let (path, offset) = hashes.place(0, index);
+            let Some(leaf) = hashes.hash(0, index)? else {
+                let finding = Finding::new(&path, Wrong::NoHash);
+                return Err(finding.entry(index).at(offset).into());
+            };
+            check.push(leaf, &path, offset)?;
+            if index.is_multiple_of(Counter::STEP) {
+                self.counter.add(Counter::STEP);
+            }
+        }
+        Ok(())
     }
 
     /// The checkpoint that commits to the segment of `first`, once that is closed.

@@ -19,7 +19,7 @@ const LOOKS: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// A log that keeps being written to is not waited for longer.
 const LOOKS_MAX: u32 = 100;
-static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
 
 /// How often the end of a log that may be live is looked at.
 #[derive(Debug, Clone, Copy)]
@@ -52,12 +52,15 @@ pub(in crate::log) struct Follows {
     pub(in crate::log) times: Times,
 }
 
+/// What each entry is told to, with its index.
+pub(in crate::log) type Seen<'a> = &'a mut dyn FnMut(u64, StoredEntry);
+
 /// Reads a segment that is written no more, which must be whole up to `next_first` and end there.
 pub(in crate::log) fn check_closed(
     segment: Opened<'_>,
     next_first: u64,
     check: &mut TreeCheck<'_>,
-    counter: &Counter<'_>,
+    (counter, seen): (&Counter<'_>, Seen<'_>),
 ) -> Result<Follows, VerifyError> {
     let Opened { path, file, header } = segment;
     let mut walk = Walk::new(file, header).map_err(VerifyError::io(path))?;
@@ -68,12 +71,15 @@ pub(in crate::log) fn check_closed(
             check.check_undecided()?;
             return Err(stopped(&walk, path));
         };
-        decodes(frame.bytes, path, (frame.index, offset))?;
+        seen(
+            frame.index,
+            decoded(frame.bytes, path, (frame.index, offset))?,
+        );
         times.include(segment::time_of(frame.bytes));
         whole = frame.last_of_batch;
         let (index, leaf) = (frame.index, merkle::leaf_hash(frame.bytes));
         check.push(leaf, path, offset)?;
-        if index % Counter::STEP == 0 {
+        if index.is_multiple_of(Counter::STEP) {
             counter.add(Counter::STEP);
         }
     }
@@ -97,7 +103,7 @@ pub(in crate::log) fn check_tail(
     committed: u64,
     patience: Patience,
     check: &mut TreeCheck<'_>,
-    counter: &Counter<'_>,
+    (counter, seen): (&Counter<'_>, Seen<'_>),
 ) -> Result<(), VerifyError> {
     let Opened { path, file, header } = segment;
     let mut walk = Walk::new(file, header).map_err(VerifyError::io(path))?;
@@ -105,7 +111,7 @@ pub(in crate::log) fn check_tail(
     loop {
         let start = walk.offset;
         // The end of the last whole batch: what follows is read again with the next look.
-        let end = take_batches(&mut walk, path, check, counter)?;
+        let end = take_batches(&mut walk, path, check, (counter, &mut *seen))?;
         let entries = check.tree().size();
         let used = used_behind(file, end).map_err(VerifyError::io(path))?;
         let Some(used) = used else {
@@ -139,7 +145,7 @@ fn take_batches(
     walk: &mut Walk<'_>,
     path: &Path,
     check: &mut TreeCheck<'_>,
-    counter: &Counter<'_>,
+    (counter, seen): (&Counter<'_>, Seen<'_>),
 ) -> Result<u64, VerifyError> {
     let mut end = walk.offset;
     // One batch: at most what the writer takes at once.
@@ -153,13 +159,13 @@ fn take_batches(
             Err(error) => return Err(VerifyError::io(path)(error)),
         };
         let last = frame.last_of_batch;
-        let decoded = decodes(frame.bytes, path, (frame.index, offset));
-        pending.push((offset, merkle::leaf_hash(frame.bytes), decoded));
+        let entry = decoded(frame.bytes, path, (frame.index, offset));
+        pending.push((offset, merkle::leaf_hash(frame.bytes), entry));
         if !last {
             continue;
         }
-        for (offset, leaf, decoded) in pending.drain(..) {
-            decoded?;
+        for (offset, leaf, entry) in pending.drain(..) {
+            seen(check.tree().size(), entry?);
             check.push(leaf, path, offset)?;
             if check.tree().size().is_multiple_of(Counter::STEP) {
                 counter.add(Counter::STEP);
@@ -169,13 +175,12 @@ fn take_batches(
     }
 }
 
-fn decodes(bytes: &[u8], path: &Path, (index, offset): (u64, u64)) -> Result<(), Finding> {
-    match StoredEntry::decode(bytes) {
-        Ok(_) => Ok(()),
-        Err(_) => Err(Finding::new(path, Wrong::NotAnEntry)
+fn decoded(bytes: &[u8], path: &Path, (index, offset): (u64, u64)) -> Result<StoredEntry, Finding> {
+    StoredEntry::decode(bytes).map_err(|_| {
+        Finding::new(path, Wrong::NotAnEntry)
             .entry(index)
-            .at(offset)),
-    }
+            .at(offset)
+    })
 }
 
 fn stopped(walk: &Walk<'_>, path: &Path) -> VerifyError {

@@ -4,6 +4,7 @@
 //! | file | job |
 //! |---|---|
 //! | `directory` | a log's directory, stopped or live |
+//! | `listing` | what is in it, by names and headers |
 //! | `frames` | one segment |
 //! | `tree_check` | the tree of what was read, against stored hashes and checkpoints |
 //!
@@ -14,10 +15,11 @@
 
 mod directory;
 mod frames;
+mod listing;
 pub(super) mod tree_check;
 
 #[cfg(test)]
-pub(super) use directory::verify_patiently;
+pub(super) use directory::verify_signed;
 #[cfg(test)]
 pub(super) use frames::Patience;
 
@@ -297,6 +299,7 @@ pub fn verify(
 }
 
 /// The signatures that a log is held against.
+#[derive(Debug, Clone)]
 pub(super) struct Signatures {
     pub(super) key: VerifierKey,
     pub(super) key_from_directory: bool,

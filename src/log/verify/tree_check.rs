@@ -12,8 +12,8 @@ use super::{Finding, VerifyError, Wrong};
 use crate::log::merkle::{CompactRange, Hash};
 use crate::log::tree::{HASH_BYTES, LEVEL_HEIGHT, TreeReader};
 
-/// How many hashes of a level are read at once.
-const WINDOW_HASHES: usize = 2048;
+/// How much of a level's file is read at once.
+const WINDOW_BYTES: usize = 16 << 10;
 
 /// Where the stored hashes are.
 pub(in crate::log) trait StoredHashes {
@@ -183,7 +183,7 @@ pub(in crate::log) struct HashFiles {
 struct Window {
     file: Option<File>,
     start: u64,
-    hashes: Vec<Hash>,
+    bytes: Vec<u8>,
 }
 
 impl HashFiles {
@@ -207,7 +207,7 @@ impl StoredHashes for HashFiles {
         let path = || self.reader.path_of(level);
         let at = |window: &Window| {
             let within = usize::try_from(index.checked_sub(window.start)?).ok()?;
-            window.hashes.get(within).copied()
+            window.bytes.as_chunks().0.get(within).copied()
         };
         if let Some(hash) = at(window) {
             return Ok(Some(hash));
@@ -221,12 +221,11 @@ impl StoredHashes for HashFiles {
                     .insert(opened.map_err(VerifyError::io(&path()))?),
             },
         };
-        window.hashes.resize(WINDOW_HASHES, [0; 32]);
-        let bytes = window.hashes.as_flattened_mut();
-        let read = read_up_to(file, bytes, index.saturating_mul(HASH_BYTES))
+        window.bytes = vec![0; WINDOW_BYTES];
+        let read = read_up_to(file, &mut window.bytes, index.saturating_mul(HASH_BYTES))
             .map_err(VerifyError::io(&path()))?;
         window.start = index;
-        window.hashes.truncate(read / 32);
+        window.bytes.truncate(read);
         Ok(at(window))
     }
 

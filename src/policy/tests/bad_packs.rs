@@ -109,6 +109,12 @@ const SPOILT: &[Spoilt] = &[
     pack("categories = [\"special.medical\"]", "categories = [\"special.medicine\"]", "\"special.medicine\"", "break_glass: unknown category \"special.medicine\" (did you mean \"special.medical\"?)"),
     pack("people = 200", "people = 0", "people = 0", "limit \"read-and-search\": people: expected a whole number from 1 to 1000000"),
     pack("id = \"export\"", "id = \"read-and-search\"", "id = \"read-and-search\"\nactions = [\"EXPORT\"]", "limit \"read-and-search\": \"read-and-search\" is there already"),
+    pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"\nperiod = \"29d\"\nkinds = \"all\"\n[[outcome]]\nactions", "period = \"29d\"", "log_retention \"short\": period: expected a period like \"3y\", \"18mo\" or \"90d\", from 30 days to 30 years, found \"29d\""),
+    pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"\nperiod = \"1y\"\n[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"", "log_retention \"short\": needs categories, kinds, entries or several of them"),
+    pack("id = \"default\"\nperiod = \"3y\"", "id = \"default\"\nkinds = \"all\"\nperiod = \"3y\"", "kinds = \"all\"\nperiod = \"3y\"", "log_retention \"default\": kinds: the class \"default\" is what belongs to no other"),
+    pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"\nperiod = \"1y\"\nentries = [\"DISPOSAL\"]\n[[outcome]]\nactions", "entries = [\"DISPOSAL\"", "log_retention \"short\": unknown kind of entry \"DISPOSAL\""),
+    pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"\nperiod = \"1y\"\ncategories = [\"identitty\"]\n[[outcome]]\nactions", "categories = [\"identitty\"", "log_retention \"short\": unknown category \"identitty\" (did you mean \"identity\"?)"),
+    pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"\nkinds = \"all\"\n[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"", "log_retention \"short\": period is missing"),
     pack("date = \"last-contact\"", "date = \"last-contract\"", "date = \"last-contract\"", "retention \"retention-expired\": unknown date \"last-contract\" (did you mean \"last-contact\"?)"),
     pack("actions = [\"EXPORT\", \"PROVIDE\"]\nbreak_glass = true", "", "[[outcome]]", "outcome: needs actions, break_glass or both"),
     // Recipients.

@@ -1,0 +1,609 @@
+//! After a restore: what came after the backup is lost, and the log must say so before the daemon answers anybody. Two
+//! administrators declare it, who pass both steps against the restored store; where an office has only one, that one does it
+//! alone, and the daemon serves 24 hours later.
+//!
+//! What was given out in the part that is lost may still be in somebody's hands: tickets, and codes that were used. So the entry
+//! raises every person's epoch and spends every second factor's steps up to now, in the store together with itself: when the
+//! process dies in between, the next start replays it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+
+use super::StartError;
+use super::admission::administers;
+use super::entry::{acted_by, detail};
+use super::ledger::Ledger;
+use super::start::{Replay, own_entry, password_threads, people_of, torn_entry};
+use crate::decision::rules::RuleSet;
+use crate::domain::ids::{LogIndex, Name};
+use crate::domain::person::Person;
+use crate::domain::time::{Clock, Timestamp};
+use crate::identity::keyring::Keyring;
+use crate::identity::password::{PasswordError, Passwords, Secret};
+use crate::identity::seals::Seals;
+use crate::identity::totp::{self, Code, Seed};
+use crate::log::{AccessLog, AppendError, Checkpoint, LogReader, Opened, ReadError};
+use crate::proto::{Decision, EntryKind, StoredChange, StoredEntry, StoredGap, stored_change};
+use crate::store::{SecondFactor, Store, StoreError};
+
+/// How long what one person did alone waits.
+const ALONE_WAITS: Duration = Duration::from_hours(24);
+/// How many administrators it takes.
+const NEEDED: usize = 2;
+
+/// Why a gap was not declared.
+#[derive(Debug, thiserror::Error)]
+pub enum GapError {
+    /// Log and store don't go together, or can't be used.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The person's: id, password or code is not right, the code was used or is of an earlier step, or the account is disabled.
+    /// The log tells which.
+    #[error(
+        "the id, the password or the code is not right (a code must be the one that is shown now)"
+    )]
+    NotGenuine,
+    /// The person's: no role of theirs administers.
+    #[error("{0} is no administrator")]
+    NotAdministrator(Name),
+    /// The person's: they have passed already.
+    #[error("{0} has passed already: it takes another administrator")]
+    Twice(Name),
+    /// Not enough people have passed.
+    #[error("it takes two administrators, {0} passed")]
+    TooFew(usize),
+    /// Alone, where others could have been asked.
+    #[error("the store knows {0} administrators who can pass both steps: two of them declare it")]
+    NotAlone(usize),
+    /// The operator's: a stored credential can't be read.
+    #[error("a stored credential can't be used: {0}")]
+    Credential(#[from] PasswordError),
+}
+
+impl From<StoreError> for GapError {
+    fn from(error: StoreError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+impl From<ReadError> for GapError {
+    fn from(error: ReadError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+impl From<AppendError> for GapError {
+    fn from(error: AppendError) -> Self {
+        Self::Start(error.into())
+    }
+}
+
+/// A gap that the log declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DeclaredGap {
+    /// The entry that says so.
+    pub index: LogIndex,
+    /// From when the daemon may serve.
+    pub effective: Timestamp,
+}
+
+/// The gap that was declared in a log restored from a backup of `size` entries; `None` while none was.
+///
+/// # Errors
+/// When the log can't be read.
+pub fn declared(log: &LogReader, size: u64) -> Result<Option<DeclaredGap>, ReadError> {
+    for kept in log.forward(LogIndex(size)) {
+        let kept = kept?;
+        if let Some(StoredChange {
+            kind: Some(stored_change::Kind::GapDeclared(gap)),
+        }) = kept.entry()?.change
+        {
+            return Ok(Some(DeclaredGap {
+                index: kept.index,
+                effective: Timestamp::from_micros(gap.effective_us),
+            }));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a log that was restored from a backup of `size` entries may be served at `now`.
+///
+/// # Errors
+/// [`StartError::GapNotDeclared`], [`StartError::GapWaits`]; when the log can't be read.
+pub fn may_serve(log: &LogReader, size: u64, now: Timestamp) -> Result<(), StartError> {
+    match declared(log, size)? {
+        None => Err(StartError::GapNotDeclared { size }),
+        Some(gap) if gap.effective > now => Err(StartError::GapWaits {
+            effective: gap.effective,
+        }),
+        Some(_) => Ok(()),
+    }
+}
+
+/// What a checkpoint that was kept elsewhere says of a restored log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The log ends where the checkpoint does, with the daemon's stop: nothing is missing, and the log says so now.
+    Whole,
+    /// The log had more entries than it has: at least so many are lost.
+    Lost(u64),
+    /// The daemon was running when the checkpoint was signed, or the checkpoint is older than the backup: there may have been
+    /// more.
+    Open,
+    /// The log is not the one that the checkpoint commits to.
+    AnotherLog,
+}
+
+/// Holds a restored log against the last `checkpoint` that somebody kept, whose signature was verified. Where nothing is
+/// missing, writes the entry that says so.
+///
+/// # Errors
+/// When the log can't be read or written.
+pub async fn compare(
+    log: &AccessLog,
+    checkpoint: &Checkpoint,
+    backup: &Backup<'_>,
+    now: Timestamp,
+) -> Result<Shown, StartError> {
+    let (size, len) = (checkpoint.size, log.len());
+    if size > len {
+        return Ok(Shown::Lost(size.saturating_sub(len)));
+    }
+    let reader = log.clone();
+    let root = tokio::task::spawn_blocking(move || reader.root_at(size))
+        .await
+        .map_err(|_| StartError::Interrupted)??;
+    if root != Some(checkpoint.root) {
+        return Ok(Shown::AnotherLog);
+    }
+    let last = match size.checked_sub(1) {
+        Some(last) => log.reader().get(LogIndex(last))?,
+        None => None,
+    };
+    let stopped = match last {
+        Some(last) => last.entry()?.kind() == EntryKind::DaemonStop,
+        None => false,
+    };
+    if size < len || !stopped {
+        return Ok(Shown::Open);
+    }
+    let mut entry = own_entry(EntryKind::LogState, now);
+    detail(
+        &mut entry,
+        "state",
+        "restored from a backup, nothing missing",
+    );
+    detail(&mut entry, "backup_made_at", backup.made_at);
+    detail(&mut entry, "checkpoint_size", size.to_string());
+    write(log, entry).await?;
+    Ok(Shown::Whole)
+}
+
+/// What a declaration is made with.
+pub struct GapParts {
+    /// The one clock.
+    pub clock: Arc<dyn Clock>,
+    /// The pack in force: it says who administers.
+    pub rules: Arc<RuleSet>,
+    /// The restored keys.
+    pub keyring: Keyring,
+    /// The restored log, just opened.
+    pub log: Opened,
+    /// The restored store.
+    pub store: Store,
+    /// The restored keys of what is sealed in the log.
+    pub seals: Seals,
+    /// How many entries the backup had.
+    pub size: u64,
+}
+
+/// A gap that is being declared. Log and store are open, and nobody else's, as long as it lives.
+pub struct Gap {
+    clock: Arc<dyn Clock>,
+    rules: Arc<RuleSet>,
+    keyring: Keyring,
+    passwords: Passwords,
+    log: AccessLog,
+    store: Store,
+    people: HashMap<Name, Arc<Person>>,
+    size: u64,
+    passed: Vec<Arc<Person>>,
+}
+
+impl Gap {
+    /// Brings log and store to agree, as a start does.
+    ///
+    /// # Errors
+    /// When they don't go together, or can't be read or written.
+    pub async fn open(parts: GapParts) -> Result<Self, GapError> {
+        let GapParts {
+            clock,
+            rules,
+            keyring,
+            log: opened,
+            store,
+            seals,
+            size,
+        } = parts;
+        let log = opened.log;
+        let ledger = Ledger::new(
+            log.clone(),
+            Arc::new(ArcSwap::new(Arc::clone(&rules))),
+            Arc::new(seals),
+            keyring.log_text.clone(),
+        );
+        let applied = Replay::begin(&store, &log, &keyring).await?;
+        let mut replay = Replay::default();
+        for kept in log.reader().forward(LogIndex(applied)) {
+            let kept = kept.map_err(StartError::from)?;
+            let opened = ledger.open(&kept).map_err(StartError::from)?;
+            replay.take(&opened.entry, kept.index, applied);
+        }
+        for (index, change) in &replay.changes {
+            if let Some(stored_change::Kind::Dispose(disposal)) = &change.kind {
+                ledger
+                    .carry_out(*index, disposal, clock.now())
+                    .map_err(StartError::Disposal)?;
+            }
+        }
+        // Whether the store is a moment older is not asked here: it is, and the gap settles it.
+        store.apply(&replay.changes, log.len()).await?;
+        if let Some(torn) = &opened.torn_tail {
+            write(&log, torn_entry(torn, clock.now())).await?;
+        }
+        Ok(Self {
+            passwords: Passwords::new(keyring.pepper.clone(), password_threads(), 1),
+            people: people_of(store.people().await?),
+            passed: Vec::new(),
+            clock,
+            rules,
+            keyring,
+            log,
+            store,
+            size,
+        })
+    }
+
+    /// What the log declares already.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub fn declared(&self) -> Result<Option<DeclaredGap>, GapError> {
+        Ok(declared(&self.log.reader(), self.size)?)
+    }
+
+    /// One administrator passes both steps. Each try is in the log; it is charged before the code is looked at, and the code is
+    /// spent. A code counts only from the step of now on: what was shown before may have been used in the part that is lost.
+    ///
+    /// # Errors
+    /// [`GapError::NotGenuine`] for whatever is wrong with id, password, code or account; [`GapError::NotAdministrator`] and
+    /// [`GapError::Twice`] for who has proved who they are; else when log or store fail.
+    pub async fn pass(&mut self, id: &Name, password: Secret, code: &str) -> Result<(), GapError> {
+        let now = self.clock.now();
+        let mut entry = own_entry(EntryKind::Authentication, now);
+        detail(&mut entry, "step", "declare-gap");
+        let person = self.people.get(id).cloned();
+        if let Some(person) = &person {
+            acted_by(&mut entry, person);
+        }
+        let credential = self.store.credential(id).await?;
+        let stored = credential
+            .as_ref()
+            .filter(|_| person.is_some())
+            .map(|credential| credential.password_hash.clone());
+        let right = self.passwords.verify(password, stored).await?;
+        let factor = credential.and_then(|credential| credential.second_factor);
+        let refused = match (&person, factor) {
+            (None, _) => Some("unknown id"),
+            _ if !right => Some("wrong password"),
+            (_, None) => Some("no second factor is enrolled"),
+            (Some(person), Some(factor)) => {
+                let charge = self.store.charge_second_factor(factor.id).await?;
+                entry.store_writes = charge.writes;
+                detail(&mut entry, "attempt", charge.failures.to_string());
+                match self.spend(person, &factor, code, now).await? {
+                    Ok((step, writes)) => {
+                        entry.store_writes = writes;
+                        detail(&mut entry, "time_step", step.to_string());
+                        unfit(person, now)
+                    }
+                    Err(why) => Some(why),
+                }
+            }
+        };
+        let (Some(person), None) = (person, refused) else {
+            return Err(self
+                .refuse(entry, refused.unwrap_or_default(), GapError::NotGenuine)
+                .await);
+        };
+        if !administers(&self.rules, &person) {
+            let error = GapError::NotAdministrator(person.id.clone());
+            return Err(self.refuse(entry, "no administrator", error).await);
+        }
+        if self.passed.iter().any(|other| other.id == person.id) {
+            let error = GapError::Twice(person.id.clone());
+            return Err(self.refuse(entry, "the same person twice", error).await);
+        }
+        detail(&mut entry, "outcome", "passed");
+        write(&self.log, entry).await?;
+        self.passed.push(person);
+        Ok(())
+    }
+
+    /// The step that was spent, and the number of the store's write; else why not.
+    async fn spend(
+        &self,
+        person: &Person,
+        factor: &SecondFactor,
+        code: &str,
+        now: Timestamp,
+    ) -> Result<Result<(u64, u64), &'static str>, GapError> {
+        let Ok(code) = Code::parse(code) else {
+            return Ok(Err("not a code"));
+        };
+        let opened = Seed::open(
+            &self.keyring.seeds,
+            &person.id,
+            factor.id,
+            &factor.sealed_seed,
+        );
+        let Ok(seed) = opened else {
+            return Ok(Err("the stored seed does not open"));
+        };
+        let Some(step) = seed.matching_step(&code, now) else {
+            return Ok(Err("wrong code"));
+        };
+        if step < totp::step_at(now) {
+            return Ok(Err("code of an earlier step"));
+        }
+        let writes = self.store.spend_step(factor.id, step).await?;
+        Ok(writes.map(|writes| (step, writes)).ok_or("used code"))
+    }
+
+    async fn refuse(&self, mut entry: StoredEntry, why: &str, error: GapError) -> GapError {
+        entry.decision = Decision::Deny.into();
+        detail(&mut entry, "outcome", "refused");
+        detail(&mut entry, "why", why);
+        match write(&self.log, entry).await {
+            Ok(_) => error,
+            Err(error) => error.into(),
+        }
+    }
+
+    /// How many people who administer could pass both steps now.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn administrators(&self) -> Result<usize, GapError> {
+        let now = self.clock.now();
+        let mut count = 0_usize;
+        for person in self.people.values() {
+            if unfit(person, now).is_some() || !administers(&self.rules, person) {
+                continue;
+            }
+            let credential = self.store.credential(&person.id).await?;
+            if credential.is_some_and(|credential| credential.second_factor.is_some()) {
+                count = count.saturating_add(1);
+            }
+        }
+        Ok(count)
+    }
+
+    /// Declares the gap by those who passed: two, or with `alone` the only one there is. `reason` is what they say of it, free
+    /// of personal data; of the backup, `made_at` and its checkpoint go into the entry.
+    ///
+    /// # Errors
+    /// [`GapError::TooFew`], [`GapError::NotAlone`]; when the entry can't be written, or the store not changed: the next start,
+    /// or the next declaration, then replays it.
+    pub async fn declare(
+        &self,
+        alone: bool,
+        reason: &str,
+        backup: &Backup<'_>,
+    ) -> Result<DeclaredGap, GapError> {
+        if alone {
+            match self.administrators().await? {
+                0 | 1 => {}
+                many => return Err(GapError::NotAlone(many)),
+            }
+        }
+        let needed = if alone { 1 } else { NEEDED };
+        let (Some(first), true) = (self.passed.first(), self.passed.len() >= needed) else {
+            return Err(GapError::TooFew(self.passed.len()));
+        };
+        let now = self.clock.now();
+        let effective = if alone { now.plus(ALONE_WAITS) } else { now };
+        let mut entry = own_entry(EntryKind::LogState, now);
+        acted_by(&mut entry, first);
+        detail(&mut entry, "gap", "declared");
+        detail(&mut entry, "size_before", self.size.to_string());
+        detail(&mut entry, "reason", reason);
+        detail(&mut entry, "backup_made_at", backup.made_at);
+        if let Some(checkpoint) = backup.checkpoint {
+            detail(&mut entry, "backup_checkpoint", checkpoint);
+        }
+        for other in self.passed.iter().skip(1) {
+            detail(&mut entry, "together_with", &*other.id);
+        }
+        if alone {
+            detail(&mut entry, "alone", "true");
+            detail(&mut entry, "effective", effective.to_string());
+        }
+        let change = StoredChange {
+            kind: Some(stored_change::Kind::GapDeclared(StoredGap {
+                size: self.size,
+                epoch: u64::try_from(now.micros()).unwrap_or(0),
+                step: totp::newest_step_at(now),
+                effective_us: effective.micros(),
+            })),
+        };
+        entry.change = Some(change.clone());
+        let index = write(&self.log, entry).await?;
+        let applied = index.0.saturating_add(1);
+        self.store.apply(&[(index, change)], applied).await?;
+        Ok(DeclaredGap { index, effective })
+    }
+
+    /// Closes log and store.
+    pub async fn close(self) {
+        let log = self.log;
+        if tokio::task::spawn_blocking(move || log.close())
+            .await
+            .is_err()
+        {
+            tracing::error!("the access log was not closed");
+        }
+        self.store.close().await;
+    }
+}
+
+/// Where the data came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Backup<'a> {
+    /// When it was made.
+    pub made_at: &'a str,
+    /// Its newest checkpoint, a signed note.
+    pub checkpoint: Option<&'a str>,
+}
+
+async fn write(log: &AccessLog, entry: StoredEntry) -> Result<LogIndex, AppendError> {
+    let appending = log.append(std::slice::from_ref(&entry))?;
+    // However long the disk takes: what follows depends on whether it was written.
+    Ok(appending.without_deadline().await?.first().index())
+}
+
+/// Why this person's account doesn't count now.
+fn unfit(person: &Person, now: Timestamp) -> Option<&'static str> {
+    if person.disabled {
+        return Some("account disabled");
+    }
+    person
+        .employment_end
+        .is_some_and(|end| now > end)
+        .then_some("employment ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::SystemClock;
+    use crate::log::{LogConfig, SigningSeed};
+    use std::path::Path;
+    use uuid::Uuid;
+
+    const FACTOR: Uuid = Uuid::from_u128(1);
+
+    async fn parts(folder: &Path, keyring: Keyring) -> GapParts {
+        let seed = SigningSeed::new(keyring.log_signing.expose());
+        let config = LogConfig {
+            segment_bytes: 1 << 20,
+            ..LogConfig::new(folder.join("log"), seed)
+        };
+        GapParts {
+            clock: Arc::new(SystemClock),
+            rules: Arc::new(
+                crate::policy::load(Path::new("policies/recruitment"))
+                    .unwrap()
+                    .rules,
+            ),
+            seals: Seals::open(folder.join("seals"), keyring.log_text.clone()).unwrap(),
+            keyring,
+            log: AccessLog::open(config, "test/log").unwrap(),
+            store: Store::open(&folder.join("store.sqlite")).await.unwrap(),
+            size: 1,
+        }
+    }
+
+    /// An entry as a login writes it: the store has made so many writes for second factors.
+    fn login(store_writes: u64) -> StoredEntry {
+        StoredEntry {
+            store_writes,
+            ..own_entry(EntryKind::Authentication, SystemClock.now())
+        }
+    }
+
+    fn declaration(effective: Timestamp) -> StoredEntry {
+        let gap = StoredGap {
+            size: 1,
+            epoch: 1_000,
+            step: 500,
+            effective_us: effective.micros(),
+        };
+        StoredEntry {
+            change: Some(StoredChange {
+                kind: Some(stored_change::Kind::GapDeclared(gap)),
+            }),
+            ..own_entry(EntryKind::LogState, SystemClock.now())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_gap_whose_process_died_before_the_store_had_it_is_replayed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyring");
+        let first = parts(folder.path(), Keyring::create(&path).unwrap()).await;
+        let person = crate::policy::load(Path::new("policies/recruitment"))
+            .unwrap()
+            .people;
+        let person = person.first().unwrap();
+        first.store.put_person(person).await.unwrap();
+        first.store.put_password(&person.id, "hash").await.unwrap();
+        first
+            .store
+            .put_second_factor(&person.id, FACTOR, b"seed")
+            .await
+            .unwrap();
+        let effective = SystemClock.now().plus(ALONE_WAITS);
+        for entry in [login(9), declaration(effective)] {
+            write(&first.log.log, entry).await.unwrap();
+        }
+        first.log.log.close();
+        first.store.close().await;
+        drop(first.log);
+
+        let gap = Gap::open(parts(folder.path(), Keyring::open(&path).unwrap()).await)
+            .await
+            .unwrap();
+        let declared = gap.declared().unwrap().unwrap();
+        assert_eq!(
+            (declared.index, declared.effective),
+            (LogIndex(1), effective)
+        );
+        assert_eq!(gap.store.people().await.unwrap()[0].epoch, 1_000);
+        assert_eq!(gap.store.spend_step(FACTOR, 500).await.unwrap(), None);
+        assert!(gap.store.spend_step(FACTOR, 501).await.unwrap().is_some());
+        let reader = gap.log.reader();
+        let refused = may_serve(&reader, 1, SystemClock.now()).unwrap_err();
+        assert!(matches!(refused, StartError::GapWaits { .. }), "{refused}");
+        may_serve(&reader, 1, effective).unwrap();
+        let refused = may_serve(&reader, 2, effective).unwrap_err();
+        assert!(matches!(refused, StartError::GapNotDeclared { size: 2 }));
+        gap.close().await;
+    }
+
+    #[tokio::test]
+    async fn what_the_store_of_a_backup_forgot_counts_until_the_gap_and_not_after() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("store.sqlite"))
+            .await
+            .unwrap();
+        let mut replay = Replay::default();
+        replay.take(&login(9), LogIndex(0), 0);
+        let refused = replay.check(&store).await.unwrap_err();
+        assert!(matches!(
+            refused,
+            StartError::StoreForgot { log: 9, store: 0 }
+        ));
+        replay.take(&declaration(SystemClock.now()), LogIndex(1), 0);
+        replay.check(&store).await.unwrap();
+        replay.take(&login(1), LogIndex(2), 0);
+        assert!(
+            replay.check(&store).await.is_err(),
+            "an older copy since then"
+        );
+    }
+}

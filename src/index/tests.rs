@@ -1,0 +1,329 @@
+//! What is wrong with a sidecar hides nothing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::*;
+use crate::domain::ids::LogIndex;
+use crate::log::{AccessLog, LogConfig, Period, SigningSeed};
+
+/// Writes whatever a test does to a file.
+#[allow(clippy::disallowed_methods, reason = "damage needs no care")]
+fn overwrite(path: &Path, bytes: &[u8]) {
+    fs::write(path, bytes).unwrap();
+}
+
+fn entry(number: u32) -> StoredEntry {
+    StoredEntry {
+        time_us: i64::from(number) * 1_000,
+        kind: 1,
+        person: format!("person-{}", number % 7),
+        case_ref: format!("case-{number}"),
+        caller: "service".to_owned(),
+        client_ip: format!("10.0.{}.{}", number % 3, number % 200),
+        basis_reference: "x".repeat(200),
+        ..StoredEntry::default()
+    }
+}
+
+/// A log of at least three closed segments.
+async fn some_log(home: &Path) -> AccessLog {
+    let config = LogConfig {
+        segment_bytes: 128 << 10,
+        deadline: Duration::from_secs(60),
+        ..LogConfig::new(home.join("log"), SigningSeed::new(&[7; 32]))
+    };
+    let log = AccessLog::open(config, "log.example").unwrap().log;
+    for start in (0..1_500).step_by(100) {
+        let entries: Vec<_> = (start..start + 100).map(entry).collect();
+        log.append(&entries).unwrap().await.unwrap();
+    }
+    assert!(log.reader().segments().len() > 3);
+    log
+}
+
+fn config(home: &Path) -> IndexConfig {
+    IndexConfig {
+        directory: home.join("index"),
+        spare_bytes: 0,
+    }
+}
+
+fn make(home: &Path, log: &AccessLog) -> Rebuilt {
+    rebuild(config(home), &log.reader(), &plain(), |_| {}).unwrap()
+}
+
+fn sidecar(home: &Path, first: u64) -> PathBuf {
+    home.join("index").join(format!("{first:020}.index"))
+}
+
+/// What a query asks, as a plain look at an entry.
+type Judge = fn(&StoredEntry) -> bool;
+
+fn queries() -> Vec<(Query, Judge)> {
+    vec![
+        (Query::all().and(Condition::Person("person-3")), |entry| {
+            entry.person == "person-3"
+        }),
+        (Query::all().and(Condition::CaseRef("case-60")), |entry| {
+            entry.case_ref == "case-60"
+        }),
+        (
+            Query::all()
+                .and(Condition::Caller("service"))
+                .from_block("10.0.1.0/24".parse().unwrap()),
+            |entry| entry.client_ip.starts_with("10.0.1."),
+        ),
+        (Query::all().and(Condition::Kind(2)), |entry| {
+            entry.kind == 2
+        }),
+    ]
+}
+
+/// How many candidates there were; fails when one that fits was not among them.
+fn candidates(index: &Index, log: &AccessLog, context: &str) -> usize {
+    let mut count = 0;
+    for (query, fits) in queries() {
+        let all = log.reader().forward(LogIndex(0)).map(Result::unwrap);
+        let fitting = |kept: &Kept| fits(&kept.entry().unwrap());
+        let expected: Vec<u64> = all.filter(fitting).map(|kept| kept.index.0).collect();
+        let walk = Walk::new(
+            log.reader(),
+            Some(index),
+            query,
+            Period::default(),
+            LogIndex(0),
+            Order::OldestFirst,
+        );
+        let walked: Vec<Kept> = walk.map(Result::unwrap).collect();
+        count += walked.len();
+        let found: Vec<u64> = walked
+            .iter()
+            .filter(|kept| fitting(kept))
+            .map(|kept| kept.index.0)
+            .collect();
+        assert_eq!(found, expected, "{context}");
+    }
+    count
+}
+
+fn still(home: &Path, log: &AccessLog) -> Index {
+    Index::still(config(home), log.reader())
+}
+
+#[tokio::test]
+async fn the_index_narrows() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let all = candidates(&still(home.path(), &log), &log, "without sidecars");
+    assert_eq!(
+        all,
+        4 * 1_500,
+        "without sidecars, every entry is a candidate"
+    );
+    let made = make(home.path(), &log);
+    let closed = log.reader().segments().len() - 1;
+    assert_eq!(usize::try_from(made.segments).unwrap(), closed);
+    assert!(made.failed.is_empty() && made.bytes > 0);
+    let live = log.reader().segments().last().unwrap().first;
+    assert_eq!(made.entries, live);
+    let narrowed = candidates(&still(home.path(), &log), &log, "with sidecars");
+    let unindexed = usize::try_from(1_500 - live).unwrap() * 4;
+    assert!(narrowed < unindexed + 214 + 1 + 500 + 10, "{narrowed}");
+}
+
+#[tokio::test]
+async fn no_flipped_bit_in_a_sidecar_hides_an_entry() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    make(home.path(), &log);
+    let path = sidecar(home.path(), 0);
+    let whole = fs::read(&path).unwrap();
+    let mut noticed = 0;
+    for at in (0..300).chain((300..whole.len()).step_by(211)) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1 << (at % 8);
+        overwrite(&path, &bytes);
+        let index = still(home.path(), &log);
+        candidates(&index, &log, &format!("byte {at} of {}", whole.len()));
+        noticed += index.status().errors;
+    }
+    assert!(noticed > 0);
+    for length in [0, 1, 100, 4_096, whole.len() - 1] {
+        overwrite(&path, &whole[..length]);
+        let index = still(home.path(), &log);
+        candidates(&index, &log, &format!("cut to {length}"));
+        assert_eq!(index.status().errors, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_of_another_segment_or_of_another_log_is_not_used() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    make(home.path(), &log);
+    let second = log.reader().segments()[1].first;
+    fs::copy(sidecar(home.path(), 0), sidecar(home.path(), second)).unwrap();
+    let index = still(home.path(), &log);
+    candidates(&index, &log, "of another segment");
+    assert_eq!(
+        index.status().errors,
+        1,
+        "told once, however often it is met"
+    );
+
+    let other_home = tempfile::tempdir().unwrap();
+    let other = some_log(other_home.path()).await;
+    make(other_home.path(), &other);
+    fs::copy(sidecar(other_home.path(), 0), sidecar(home.path(), 0)).unwrap();
+    let index = still(home.path(), &log);
+    candidates(&index, &log, "of another log");
+    assert_eq!(index.status().errors, 2);
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_opened_is_a_candidate_of_every_query() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let opener: Opener = Arc::new(|kept| {
+        kept.entry()
+            .ok()
+            .filter(|_| !kept.index.0.is_multiple_of(60))
+    });
+    rebuild(config(home.path()), &log.reader(), &opener, |_| {}).unwrap();
+    candidates(&still(home.path(), &log), &log, "from sidecars");
+    let index = Index::start(config(home.path()), log.reader(), opener);
+    until(|| index.lag() == 0);
+    candidates(&index, &log, "from memory");
+}
+
+#[tokio::test]
+async fn what_is_no_sidecar_of_this_log_is_tidied_away() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    make(home.path(), &log);
+    let gone = sidecar(home.path(), 77);
+    let left_over = home
+        .path()
+        .join("index/.00000000000000000000.index.0123.new");
+    let unknown = home.path().join("index/notes.txt");
+    for path in [&gone, &left_over, &unknown] {
+        overwrite(path, b"x");
+    }
+    make(home.path(), &log);
+    assert!(!gone.exists() && !left_over.exists());
+    assert!(unknown.exists(), "what nobody here made is left alone");
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_made_makes_searches_slow_and_nothing_else() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    overwrite(&home.path().join("index"), b"in the way");
+    let index = Index::start(config(home.path()), log.reader(), plain());
+    until(|| index.status().errors > 0);
+    let live = log.reader().segments().last().unwrap().first;
+    until(|| index.lag() == live);
+    candidates(&index, &log, "without a directory");
+    assert!(index.status().trouble.is_some());
+}
+
+#[tokio::test]
+async fn nothing_is_written_into_the_space_that_the_log_needs() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let config = IndexConfig {
+        spare_bytes: u64::MAX,
+        ..config(home.path())
+    };
+    let outcome = rebuild(config, &log.reader(), &plain(), |_| {});
+    assert!(matches!(outcome, Err(IndexError::NoSpace { .. })));
+    assert!(!sidecar(home.path(), 0).exists());
+}
+
+#[tokio::test]
+async fn a_sidecar_is_made_anew_when_it_was_damaged_or_removed() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let index = Index::start(config(home.path()), log.reader(), plain());
+    until(|| index.lag() == 0);
+    let path = sidecar(home.path(), 0);
+    let whole = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    until(|| path.exists() && index.lag() == 0);
+    fs::remove_dir_all(home.path().join("index")).unwrap();
+    candidates(&index, &log, "removed");
+    until(|| path.exists() && index.lag() == 0);
+    assert_eq!(fs::read(&path).unwrap().len(), whole.len());
+    let mut bytes = whole;
+    bytes.truncate(5_000);
+    overwrite(&path, &bytes);
+    candidates(&index, &log, "cut while it was open");
+    until(|| fs::metadata(&path).is_ok_and(|about| about.len() > 5_000) && index.lag() == 0);
+    candidates(&index, &log, "mended");
+    until(|| index.status().trouble.is_none());
+}
+
+#[tokio::test]
+async fn what_was_in_the_clear_when_it_was_read_is_forgotten_with_its_key() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let sealed = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let opener: Opener = {
+        let sealed = Arc::clone(&sealed);
+        Arc::new(move |kept| {
+            let entry = kept.entry().ok()?;
+            Some(if sealed.load(Ordering::SeqCst) {
+                StoredEntry::default()
+            } else {
+                entry
+            })
+        })
+    };
+    let index = Index::start(config(home.path()), log.reader(), opener);
+    until(|| index.lag() == 0);
+    let walked = || {
+        let query = Query::all().and(Condition::Person("person-3"));
+        Walk::new(
+            log.reader(),
+            Some(&index),
+            query,
+            Period::default(),
+            LogIndex(0),
+            Order::OldestFirst,
+        )
+        .count()
+    };
+    assert!(walked() > 200);
+    sealed.store(true, Ordering::SeqCst);
+    for span in log.reader().segments().iter().filter(|span| span.closed) {
+        fs::remove_file(sidecar(home.path(), span.first)).unwrap();
+    }
+    index.begin_anew();
+    until(|| index.lag() == 0 && walked() == 0);
+}
+
+#[tokio::test]
+async fn two_writers_of_sidecars_do_each_other_no_harm() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let index = Index::start(config(home.path()), log.reader(), plain());
+    for _ in 0..5 {
+        let made = make(home.path(), &log);
+        assert!(made.failed.is_empty());
+        candidates(&index, &log, "while sidecars are replaced");
+    }
+    until(|| index.lag() == 0);
+    assert_eq!(index.status().errors, 0);
+}
+
+fn until(mut so: impl FnMut() -> bool) {
+    for _ in 0..3_000 {
+        if so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("it never came to that");
+}
