@@ -193,7 +193,8 @@ impl Keeper {
         }
         keeper.write_verifier_key()?;
         keeper.advance(whole)?;
-        // Also when nothing is new: a log that was just made has a checkpoint before its first entry.
+        // Also when nothing is new: a log that was just made has a checkpoint before its first entry. And whoever made the last
+        // segment may have died before its name was durable: this syncs the directory.
         keeper.publish(Checkpoint {
             size: whole.size(),
             root: whole.root(),

@@ -76,9 +76,6 @@ pub(super) fn open(
         create(&*disk, directory, name, segment_bytes)?;
         vec![0]
     } else {
-        // Whoever made the last segment may have died before its name was durable.
-        disk.sync_directory(directory)
-            .map_err(durable::at(Step::Sync, directory))?;
         listed.segments
     };
     let mut found = take_up(directory, &segments, &listed.disposed)?;

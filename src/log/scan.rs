@@ -186,9 +186,7 @@ fn after_the_end(walk: &mut Walk<'_>, end: u64, tail: &Tail) -> Result<u64, Scan
             (bytes.len().saturating_sub(FRAME_MAX_BYTES) / 8).max(1) * 8
         };
         let searched = bytes.get(..step).unwrap_or(bytes);
-        if !is_zero(searched)
-            && let Some(last) = searched.iter().rposition(|byte| *byte != 0)
-        {
+        if let Some(last) = last_used(searched) {
             used = offset.saturating_add(last as u64).saturating_add(1);
             for at in (0..searched.len()).step_by(8) {
                 let Some(rest) = bytes.get(at..) else { break };
@@ -206,11 +204,18 @@ fn after_the_end(walk: &mut Walk<'_>, end: u64, tail: &Tail) -> Result<u64, Scan
     Ok(used)
 }
 
-/// Most of a segment is zeros, and comparing them by pages is many times faster than looking at each.
-fn is_zero(bytes: &[u8]) -> bool {
+/// The last byte that is not zero. Most of a segment is zeros, and comparing pages is many times faster than looking at each
+/// byte.
+fn last_used(bytes: &[u8]) -> Option<usize> {
     const PAGE: [u8; 4096] = [0; 4096];
+    let used = |bytes: &[u8]| bytes.iter().rposition(|byte| *byte != 0);
     let (pages, rest) = bytes.as_chunks::<4096>();
-    pages.iter().all(|page| *page == PAGE) && rest.iter().all(|byte| *byte == 0)
+    if let Some(last) = used(rest) {
+        return Some(pages.as_flattened().len().saturating_add(last));
+    }
+    let number = pages.iter().rposition(|page| *page != PAGE)?;
+    let last = used(pages.get(number)?)?;
+    Some(number.saturating_mul(PAGE.len()).saturating_add(last))
 }
 
 /// Whether a whole frame of a batch after the torn one starts here.

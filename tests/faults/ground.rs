@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use sekisho::proto::EntryKind;
 
 use crate::answered::{Load, all_in_log, detail, entries};
-use crate::site::{self, Site, copy_folder};
+use crate::site::{self, Site};
 use crate::support::say;
 
 /// A file system in memory; unmounted when dropped.
@@ -45,29 +45,13 @@ impl Drop for Mounted {
 
 /// A site whose log is on a small file system of its own.
 fn on_a_small_volume() -> (Site, Mounted) {
-    let site = Site::with(&[
+    let site = Site::fresh(&[
         ("segment_mib", "4"),
         ("warn_free_mib", "16"),
         ("read_only_free_mib", "8"),
     ]);
-    let aside = site.data.join("log-aside");
-    fs::rename(site.log(), &aside).unwrap();
     fs::create_dir(site.log()).unwrap();
     let mounted = Mounted::at(&site.log(), 64);
-    for item in fs::read_dir(&aside).unwrap() {
-        let path = item.unwrap().path();
-        let to = site.log().join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_folder(&path, &to);
-        } else if path.extension().is_some_and(|ending| ending == "segment") {
-            // Sparse, or the volume would be full at once.
-            let mut copy = Command::new("cp");
-            copy.args(["--sparse=always", "-p"]).arg(&path).arg(&to);
-            assert!(copy.status().unwrap().success());
-        } else {
-            fs::copy(&path, &to).unwrap();
-        }
-    }
     (site, mounted)
 }
 

@@ -35,7 +35,7 @@ fn kill_on_the_way_up(site: &Site) {
 async fn what_was_answered_before_any_of_many_kills_is_in_the_log() {
     let kills = if is_long() { 1_000 } else { 200 };
     // Small segments, so that some kills meet a new one in the making.
-    let site = Site::with(&[("segment_mib", "1")]);
+    let site = Site::fresh(&[("segment_mib", "1")]);
     let log = site.log();
     let first = site::start(&site.data);
     let ticket = first.log_in("adviser-1").await;

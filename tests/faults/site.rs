@@ -1,6 +1,7 @@
 //! A data directory that the shipped binary made once, copies of it, and the daemon on one of them.
 
 use std::fs::{self, DirBuilder, OpenOptions};
+use std::net::TcpListener;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,10 +20,9 @@ use tonic::transport::Channel;
 
 use crate::support::certificates::of_service;
 use crate::support::client::connect;
-use crate::support::daemon::Daemon;
-use crate::support::machine_now;
 use crate::support::people::People;
 use crate::support::scenario::{CALLER, OFFICE};
+use crate::support::{machine_now, pack};
 
 /// A debug build under strace on two busy cores stays far below.
 const START_WITHIN: Duration = Duration::from_secs(120);
@@ -34,13 +34,38 @@ pub(crate) fn is_long() -> bool {
     std::env::var("SEKISHO_FAULTS").is_ok_and(|form| form == "long")
 }
 
-/// What `sekisho dev` makes, after one start and an orderly stop: passwords take long to hash, so it is made once.
-fn template() -> &'static Path {
-    static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
-    let folder = TEMPLATE.get_or_init(|| {
+/// What `sekisho dev` makes before it serves for the first time: passwords take long to hash, so it is made once.
+fn fresh() -> &'static Path {
+    static FRESH: OnceLock<TempDir> = OnceLock::new();
+    let folder = FRESH.get_or_init(|| {
         let folder = tempfile::tempdir().unwrap();
-        let status = Daemon::start(&folder.path().join("data"), None).stop();
-        assert!(status.success(), "{status}");
+        let data = folder.path().join("data");
+        // Where somebody listens already the daemon can't; it makes everything before it finds out.
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_sekisho"))
+            .args(["dev", "--http", "127.0.0.1:0", "--listen"])
+            .arg(taken.local_addr().unwrap().to_string())
+            .arg("--pack")
+            .arg(pack())
+            .arg("--data")
+            .arg(&data)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(69), "{output:?}");
+        fs::remove_dir_all(data.join("log")).unwrap();
+        folder
+    });
+    folder.path()
+}
+
+/// The same after one start and an orderly stop.
+fn used() -> &'static Path {
+    static USED: OnceLock<TempDir> = OnceLock::new();
+    let folder = USED.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        copy_folder(&fresh().join("data"), &data);
+        start(&data).stop();
         folder
     });
     folder.path()
@@ -53,19 +78,14 @@ pub(crate) struct Site {
 }
 
 impl Site {
+    /// One that was served from once.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        copy_folder(&template().join("data"), &data);
-        Self {
-            _folder: folder,
-            data,
-        }
+        Self::of(used())
     }
 
-    /// The same with one line of the configuration replaced, each.
-    pub(crate) fn with(lines: &[(&str, &str)]) -> Self {
-        let site = Self::new();
+    /// One without a log, with some lines of the configuration replaced.
+    pub(crate) fn fresh(lines: &[(&str, &str)]) -> Self {
+        let site = Self::of(fresh());
         let path = site.data.join("sekisho.toml");
         let mut text = fs::read_to_string(&path).unwrap();
         for (key, value) in lines {
@@ -88,9 +108,13 @@ impl Site {
 
     /// A copy of what the directory holds now: of a stopped daemon, or as a kill would leave it.
     pub(crate) fn copy(&self) -> Self {
+        Self::of(self.data.parent().unwrap())
+    }
+
+    fn of(template: &Path) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        copy_folder(&self.data, &data);
+        copy_folder(&template.join("data"), &data);
         Self {
             _folder: folder,
             data,
@@ -270,6 +294,12 @@ impl Serving {
         let children = about(&format!("task/{own}/children")).unwrap_or_default();
         let first = children.split_whitespace().next();
         first.and_then(|child| child.parse().ok()).unwrap_or(own)
+    }
+
+    /// Whether it is still there.
+    pub(crate) fn is_running(&self) -> bool {
+        let status = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        status.is_ok_and(|status| !status.contains(") Z "))
     }
 
     /// `kill -9`, and waits until it is gone.

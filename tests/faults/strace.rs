@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -9,6 +10,11 @@ const MISSING: &str = "strace is missing: install the Debian package strace";
 
 /// The words that start a command under strace, with `rules` (`-e inject=…`, `-P path`).
 pub(crate) fn wrapper(rules: &[String]) -> Vec<String> {
+    wrapper_into(Path::new("/dev/null"), rules)
+}
+
+/// The same; what is traced goes into `file`.
+pub(crate) fn wrapper_into(file: &Path, rules: &[String]) -> Vec<String> {
     let output = Command::new("strace").arg("-V").output().expect(MISSING);
     assert!(output.status.success(), "{MISSING}");
     let traced = Command::new("strace")
@@ -20,7 +26,8 @@ pub(crate) fn wrapper(rules: &[String]) -> Vec<String> {
         "strace is not permitted here (ptrace): {}",
         String::from_utf8_lossy(&traced.stderr)
     );
-    let mut words: Vec<String> = ["strace", "-f", "-qqq", "-o", "/dev/null"]
+    let file = file.display().to_string();
+    let mut words: Vec<String> = ["strace", "-f", "-qqq", "-o", &file]
         .map(str::to_owned)
         .into();
     words.extend_from_slice(rules);
