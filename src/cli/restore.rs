@@ -12,7 +12,7 @@ use super::{Failure, serve};
 use crate::backup::{self, mark::Mark};
 use crate::config::Config;
 use crate::domain::ids::Name;
-use crate::domain::time::{Clock, SystemClock};
+use crate::domain::time::SystemClock;
 use crate::gate;
 use crate::gate::restore::{Backup, Gap, GapError, GapParts, Shown};
 use crate::identity::keyring::Keyring;
@@ -132,10 +132,6 @@ impl Restoration {
             None => Shown::Open,
         };
         match shown {
-            Shown::Whole => {
-                println!("{}", Word::NothingMissing.text(self.language));
-                return Ok(());
-            }
             Shown::Lost(count) => {
                 let count = count.to_string();
                 println!("{}", Word::AtLeastLost.fill(self.language, &[&count]));
@@ -158,12 +154,8 @@ impl Restoration {
         let key = SigningKey::new(&mark.log, keyring.log_signing.expose());
         let key = key.map_err(Failure::configuration)?;
         let log = open_log(&config, &keyring).await?.log;
-        let backup = Backup {
-            made_at: &mark.backup_made_at,
-            checkpoint: None,
-        };
         let shown = match note.checkpoint(key.verifier_key()) {
-            Ok(checkpoint) => gate::restore::compare(&log, &checkpoint, &backup, SystemClock.now())
+            Ok(checkpoint) => gate::restore::compare(&log, &checkpoint)
                 .await
                 .map_err(ServeError::from),
             Err(_) => Ok(Shown::AnotherLog),
@@ -173,7 +165,6 @@ impl Restoration {
             .map_err(|error| Failure::new(70, error))?;
         let shown = shown?;
         match shown {
-            Shown::Whole => Mark::remove(&self.data)?,
             Shown::AnotherLog => {
                 mark.condemn(&self.data)?;
                 let (fault, word) = (Fault::Refused, Word::AnotherLog);

@@ -222,15 +222,12 @@ words! {
     DeclareNext:
         "what came after is lost, and the daemon does not start before that is declared:\n  sekisho restore --declare-gap --data {0} --reason \"...\"",
         "それより後の記録は失われています。申告するまでサーバーは起動しません:\n  sekisho restore --declare-gap --data {0} --reason \"...\"";
-    NothingMissing:
-        "the checkpoint shows that nothing is missing: start the daemon",
-        "チェックポイントにより、欠落のないことが確かめられました。サーバーを起動できます";
     AtLeastLost:
         "the checkpoint shows that at least {0} entries are lost",
         "チェックポイントによると、少なくとも {0} 件が失われています";
     ShowsNothing:
-        "the checkpoint does not show that nothing is missing: it is older than the backup, or the daemon had not been stopped",
-        "このチェックポイントでは欠落のないことを確かめられません。バックアップより古いか、サーバーの停止前のものです";
+        "the log contains the checkpoint; no checkpoint can show that nothing came after it",
+        "ログはこのチェックポイントを含みます。ただし、その後に記録がなかったことは、チェックポイントでは確かめられません";
     AnotherLog:
         "the checkpoint is not one of this log, or the log was rewritten: what was restored must not be used",
         "チェックポイントがこのログのものでないか、ログが書き換えられています。復元したものは使えません";

@@ -98,7 +98,8 @@ impl Gate {
             let receipt = self.log.append(std::slice::from_ref(&entry))?.await?;
             let index = receipt.first().index();
             let pending = (what == "request").then(|| {
-                let wish = Wish::Dispose { before };
+                let revision = rules.revision;
+                let wish = Wish::Dispose { before, revision };
                 (index, self.pending.add(index, wish, person, now))
             });
             return Ok(DisposeOutcome {
@@ -172,7 +173,11 @@ impl Gate {
         let pending = self.pending.to_approve(id, person, now)?;
         match pending.wish {
             // The pack, or the clock, may have changed since.
-            Wish::Dispose { before } => {
+            Wish::Dispose { revision, .. } if revision != rules.revision => {
+                let what = "was asked for under another policy pack: ask again";
+                Err(Violation::new("approve", what))
+            }
+            Wish::Dispose { before, .. } => {
                 may_be_asked(rules, before, now)?;
                 Ok((before, Some(pending.by)))
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::start::own_entry;
+use super::start::{STORE_PATIENCE, own_entry};
 use super::{Gate, entry};
 use crate::domain::time::Timestamp;
 use crate::log::{LogHealth, LogState};
@@ -14,7 +14,7 @@ use crate::proto::EntryKind;
 
 /// How far the clock may go from the machine's steady one within a second before an entry says so. Time services move it in
 /// smaller steps, or slowly.
-const JUMP: Duration = Duration::from_secs(2);
+pub(super) const JUMP: Duration = Duration::from_secs(2);
 /// How often a log that comes and goes says so: what is kept back for its words is small.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 /// How often the store is told of the newest checkpoint.
@@ -37,6 +37,10 @@ impl Gate {
         };
         let (mut said, mut kept): (Last, Last) = (None, None);
         let mut clocks = Clocks::read(self.now());
+        // What it came to before anybody watched.
+        let first = log.borrow_and_update().clone();
+        self.tell_health(&was, &first, &mut said).await;
+        was = first;
         loop {
             tokio::select! {
                 () = stopped(&mut stopping) => return,
@@ -53,7 +57,10 @@ impl Gate {
                     if due(kept, KEPT_EVERY) && checkpoints.has_changed().unwrap_or(false) {
                         checkpoints.mark_unchanged();
                         kept = Some(Instant::now());
-                        self.keep_checkpoint().await;
+                        // A store that hangs must not keep the log from saying what it has to say.
+                        if tokio::time::timeout(STORE_PATIENCE, self.keep_checkpoint()).await.is_err() {
+                            tracing::warn!("the store was not told of the newest checkpoint in time");
+                        }
                     }
                 }
             }

@@ -16,8 +16,14 @@ const WAITING_MAX: usize = 100;
 /// What is to be approved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Wish {
-    Dispose { before: Timestamp },
-    ReleaseLogHold { hold: LogIndex },
+    /// Under the pack of this revision: another may keep entries for less time.
+    Dispose {
+        before: Timestamp,
+        revision: [u8; 32],
+    },
+    ReleaseLogHold {
+        hold: LogIndex,
+    },
 }
 
 /// A request.

@@ -229,7 +229,17 @@ impl Gate {
             let mut found = Vec::new();
             let mut last = None;
             for kept in walk.by_ref().take(TURN_ENTRIES) {
-                let kept = kept.map_err(unreadable)?;
+                let kept = match kept {
+                    // Disposed of since the turn began: the next one goes on behind it.
+                    Err(ReadError::Disposed { first, next, .. }) => {
+                        let on = match order {
+                            Order::OldestFirst => Some(LogIndex(next)),
+                            Order::NewestFirst => first.checked_sub(1).map(LogIndex),
+                        };
+                        return Ok((found, on, last));
+                    }
+                    kept => kept.map_err(unreadable)?,
+                };
                 last = Some(kept.index);
                 found.extend(gate.sift(&sieve, kept)?);
                 if found.len() >= TURN_FOUND {

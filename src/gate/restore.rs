@@ -127,28 +127,19 @@ pub fn may_serve(log: &LogReader, size: u64, now: Timestamp) -> Result<(), Start
 /// What a checkpoint that was kept elsewhere says of a restored log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shown {
-    /// The log ends where the checkpoint does, with the daemon's stop: nothing is missing, and the log says so now.
-    Whole,
     /// The log had more entries than it has: at least so many are lost.
     Lost(u64),
-    /// The daemon was running when the checkpoint was signed, or the checkpoint is older than the backup: there may have been
-    /// more.
+    /// The log contains it. There may have been more: no file can show that nothing came after it.
     Open,
     /// The log is not the one that the checkpoint commits to.
     AnotherLog,
 }
 
-/// Holds a restored log against the last `checkpoint` that somebody kept, whose signature was verified. Where nothing is
-/// missing, writes the entry that says so.
+/// Holds a restored log against the last `checkpoint` that somebody kept, whose signature was verified.
 ///
 /// # Errors
-/// When the log can't be read or written.
-pub async fn compare(
-    log: &AccessLog,
-    checkpoint: &Checkpoint,
-    backup: &Backup<'_>,
-    now: Timestamp,
-) -> Result<Shown, StartError> {
+/// When the log can't be read.
+pub async fn compare(log: &AccessLog, checkpoint: &Checkpoint) -> Result<Shown, StartError> {
     let (size, len) = (checkpoint.size, log.len());
     if size > len {
         return Ok(Shown::Lost(size.saturating_sub(len)));
@@ -160,27 +151,8 @@ pub async fn compare(
     if root != Some(checkpoint.root) {
         return Ok(Shown::AnotherLog);
     }
-    let last = match size.checked_sub(1) {
-        Some(last) => log.reader().get(LogIndex(last))?,
-        None => None,
-    };
-    let stopped = match last {
-        Some(last) => last.entry()?.kind() == EntryKind::DaemonStop,
-        None => false,
-    };
-    if size < len || !stopped {
-        return Ok(Shown::Open);
-    }
-    let mut entry = own_entry(EntryKind::LogState, now);
-    detail(
-        &mut entry,
-        "state",
-        "restored from a backup, nothing missing",
-    );
-    detail(&mut entry, "backup_made_at", backup.made_at);
-    detail(&mut entry, "checkpoint_size", size.to_string());
-    write(log, entry).await?;
-    Ok(Shown::Whole)
+    // Also where the log ends with it: a checkpoint that comes with the backup says nothing of what came after that.
+    Ok(Shown::Open)
 }
 
 /// What a declaration is made with.

@@ -12,6 +12,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use super::changes::Changes;
 use super::counters::Counters;
 use super::ledger::{Ledger, Lost};
+use super::log_state::JUMP;
 use super::outcome::recount;
 use super::pending::PendingRequests;
 use super::read_log::SCANS_AT_ONCE;
@@ -40,7 +41,7 @@ const PASSWORDS_QUEUED_MAX: usize = 64;
 const SESSIONS_MAX: usize = 100_000;
 
 /// How long the store may take where nobody waits for it by name.
-const STORE_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a gate is made of.
 pub struct Parts {
@@ -373,6 +374,21 @@ impl Gate {
         let mut entries = Vec::new();
         if let Some(torn) = torn_tail {
             entries.push(torn_entry(torn, now));
+        }
+        let newest = self.log.reader().backward(LogIndex(u64::MAX)).next();
+        if let Some(Ok(newest)) = newest
+            && newest.time() > now.plus(JUMP)
+        {
+            // Set back while the daemon was down: nobody else was there to see it.
+            let mut entry = own_entry(EntryKind::LogState, now);
+            entry::detail(&mut entry, "state", "the clock jumped");
+            entry::detail(
+                &mut entry,
+                "expected",
+                format!("{} or later", newest.time()),
+            );
+            entry::detail(&mut entry, "found", now.to_string());
+            entries.push(entry);
         }
         entry::detail(&mut start, "pack", &*rules.pack);
         start.policy_revision = rules.revision.to_vec();

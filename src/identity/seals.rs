@@ -136,11 +136,7 @@ impl Seals {
     /// When the directory can't be used.
     pub fn open(directory: PathBuf, wrapping: SealingKey) -> Result<Self, FileError> {
         files::make_private_directory(&directory)?;
-        let seals = Self {
-            directory,
-            wrapping,
-            held: Mutex::default(),
-        };
+        let seals = Self::beside(directory, wrapping);
         for file in seals.names()? {
             match file {
                 Found::Destroyed(name) => files::destroy_private(&seals.key_file(&name))?,
@@ -150,6 +146,17 @@ impl Seals {
             }
         }
         Ok(seals)
+    }
+
+    /// Takes up the keys of `directory` beside the daemon that they belong to: clears away nothing, since that may be making
+    /// one just now. For opening what is sealed, and for no more.
+    #[must_use]
+    pub fn beside(directory: PathBuf, wrapping: SealingKey) -> Self {
+        Self {
+            directory,
+            wrapping,
+            held: Mutex::default(),
+        }
     }
 
     /// Seals for `context` under a key that is made, durably, where there is none yet. Blocks on the disk the first time.

@@ -257,7 +257,7 @@ impl Catalog {
         };
         let mark = |closed: Closed| {
             let own = open_segment(&self.directory, closed.first_index)?.1;
-            let next = open_segment(&self.directory, closed.next_first)?.1;
+            let next = header_of(&self.directory, closed.next_first)?;
             Ok((closed, SegmentMark::new(&own, &next)))
         };
         closed.map(mark).transpose()
@@ -488,6 +488,16 @@ impl Catalog {
     }
 }
 
+/// The header of the segment that starts at `first`; what stands in its place has kept it.
+fn header_of(directory: &Path, first: u64) -> Result<Header, ReadError> {
+    match open_segment(directory, first) {
+        Err(ReadError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            dispose::read(&dispose::path_of(directory, first)).map(|gone| gone.header)
+        }
+        opened => opened.map(|(_, header)| header),
+    }
+}
+
 /// What is told in the place of a segment that was disposed of; an error of the disk, where nothing stands in its place.
 fn disposed(directory: &Path, closed: Closed) -> ReadError {
     match dispose::read(&dispose::path_of(directory, closed.first_index)) {
@@ -513,7 +523,7 @@ fn read_closed(
     let told = tables
         .and_then(|tables| tables.table(closed.first_index))
         .and_then(|bytes| {
-            let next = open_segment(directory, closed.next_first).ok()?.1;
+            let next = header_of(directory, closed.next_first).ok()?;
             table::decode(&bytes, &SegmentMark::new(&header, &next), closed)
         });
     if let Some(blocks) = told {

@@ -109,6 +109,18 @@ impl Bell {
     }
 }
 
+/// A keeper that failed must not leave a log behind that nobody commits to.
+struct LastWord<'a>(&'a Damage);
+
+impl Drop for LastWord<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0
+                .failed("the keeper of its evidence has failed".to_owned());
+        }
+    }
+}
+
 /// What the thread works with.
 #[derive(Debug)]
 pub(super) struct Keeper {
@@ -213,6 +225,7 @@ impl Keeper {
 
     /// Works until the bell is rung. Damage and disks that fail are told through `damage`, which stops the writer.
     pub(super) fn run(mut self, bell: &Bell, told: &Mutex<CompactRange>, damage: &Damage) {
+        let _last_word = LastWord(damage);
         loop {
             let last = bell.wait(SIGN_EVERY);
             if damage.has_failed() {

@@ -115,8 +115,8 @@ pub(super) struct Scratch {
     dirty_until: u64,
     /// Zeros were written up to here.
     zeros_until: u64,
-    /// A segment was wanted and could not be made.
-    roll_refused: bool,
+    /// Why a segment that was wanted could not be made.
+    roll_refused: Option<String>,
 }
 
 /// Refuses all when the thread ends, however it ends: a waiter must never wait for a writer that is gone.
@@ -231,9 +231,18 @@ impl Writer {
                 return Err(trouble);
             }
             self.take_up(unit);
+            // Others may have found room in the segment that this is.
+            self.scratch.roll_refused = None;
         }
         self.flush()?;
-        shaky.map_or(Ok(()), Err)
+        if let Some(trouble) = shaky {
+            return Err(trouble);
+        }
+        match &self.scratch.roll_refused {
+            // Only the log's own words were written.
+            Some(why) => Err(Trouble::Refused(why.clone())),
+            None => Ok(()),
+        }
     }
 
     /// Whether entries can be written, as the last look found.
@@ -303,7 +312,6 @@ impl Writer {
             .map_err(durable::at(Step::Sync, &self.path))?;
         self.scratch.zeros_until = self.scratch.zeros_until.max(self.scratch.dirty_until);
         self.scratch.dirty_until = 0;
-        self.scratch.roll_refused = false;
         self.scratch.frames.truncate(length);
 
         let notes = &mut self.scratch.notes;
@@ -389,7 +397,15 @@ impl Writer {
 
     /// Makes the next segment and goes on there.
     fn roll(&mut self) -> Result<(), Trouble> {
-        self.scratch.roll_refused = true;
+        let rolled = self.make_next();
+        self.scratch.roll_refused = match &rolled {
+            Err(Trouble::Refused(why)) => Some(why.clone()),
+            _ => None,
+        };
+        rolled
+    }
+
+    fn make_next(&mut self) -> Result<(), Trouble> {
         self.check_linked()?;
         self.clean_up()?;
         let header = Header {
@@ -410,7 +426,9 @@ impl Writer {
             &header.encode(),
             self.segment_bytes,
         )?;
-        let reading = File::open(&path).map_err(durable::at(Step::Open, &path))?;
+        // The segment is part of the log by now: only a start could tell what to make of a log that goes on in the one before.
+        let reading = File::open(&path)
+            .map_err(|error| Trouble::Failed(format!("cannot open {}: {error}", path.display())))?;
         let blocks = Blocks::new(header.first_index, start);
         if let Err(error) = self.file.truncate(self.end) {
             // Nothing is lost but space.
@@ -425,14 +443,13 @@ impl Writer {
         self.end = start;
         self.day = None;
         self.scratch.zeros_until = 0;
-        self.scratch.roll_refused = false;
         Ok(())
     }
 
     /// Does what was refused once more, so that service resumes without anybody having to append first.
     fn try_again(&mut self) -> Result<(), Trouble> {
         self.ground()?;
-        if self.scratch.roll_refused {
+        if self.scratch.roll_refused.is_some() {
             return self.roll();
         }
         self.check_linked()?;

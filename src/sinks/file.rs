@@ -57,10 +57,15 @@ impl FileTarget {
     ///
     /// After an error nobody knows what the disk holds: the file is opened anew, and the caller has to write again.
     pub(super) async fn sync(&mut self) -> Result<(), FileTrouble> {
-        let Some(file) = self.open.take() else {
-            return Ok(());
-        };
+        let open = self.open.take();
+        let path = self.path.clone();
         let synced = blocking(&self.path, move || {
+            // A stop may have come in the middle of a write, which took the handle with it: what was written before is not
+            // durable yet all the same.
+            let file = match open {
+                Some(file) => file,
+                None => File::options().append(true).open(&path)?,
+            };
             file.sync_data()?;
             Ok(file)
         })
