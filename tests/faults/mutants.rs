@@ -110,13 +110,13 @@ const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         file: "src/gate/start.rs",
-        check: "if known_starts < replay.starts {",
+        check: "if known_starts < self.starts {",
         without: "if known_starts > u64::MAX - 1 {",
         tests: ("gate", ""),
     },
     Mutant {
         file: "src/gate/start.rs",
-        check: "if known_writes < replay.factor_writes {",
+        check: "if known_writes < self.factor_writes {",
         without: "if known_writes > u64::MAX - 1 {",
         tests: ("faults", "older"),
     },
