@@ -271,7 +271,7 @@ revoked_certificates = []
 deadline_ms = 2000
 segment_mib = 64
 # With less space free than this, operators are warned (health, metric, log line); with less than that, nothing is allowed
-# until there is space again.
+# until there is space again. The second is at least `segment_mib`: that much is taken when a segment begins.
 warn_free_mib = 1024
 read_only_free_mib = 128
 # Disposing of what was kept long enough (`sekisho log dispose`), and releasing a hold of the log, takes two administrators.

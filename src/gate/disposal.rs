@@ -10,6 +10,7 @@ use super::ledger::Ledger;
 use super::log_holds::{Administrator, DATES, by_whom};
 use super::peer::Peer;
 use super::pending::Wish;
+use super::upkeep::Task;
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::calendar::Month;
@@ -61,6 +62,8 @@ impl Gate {
             .administrator(&rules, peer, credentials, CALL, now)
             .await?;
         let person = administrator.admitted.person.id.clone();
+        // What was begun comes first: what is found now would be told as if that were still there.
+        self.carry_out_disposals().await?;
         let mut due = self.disposing.lock().await;
         let (before, asked_by) = match self.wanted(&rules, &wish, &person, now) {
             Ok(wanted) => wanted,
@@ -112,9 +115,8 @@ impl Gate {
         by_whom(&mut entry, asked_by.as_ref(), wish.approve);
         let rule = rule(&rules, before);
         entry::detail(&mut entry, "rule", rule.as_str());
-        let disposal = found.stored(&rule);
         entry.change = Some(StoredChange {
-            kind: Some(stored_change::Kind::Dispose(disposal.clone())),
+            kind: Some(stored_change::Kind::Dispose(found.stored(&rule))),
         });
         let gate = Arc::clone(self);
         let approved = wish.approve;
@@ -133,12 +135,13 @@ impl Gate {
             if let Some(id) = approved {
                 gate.pending.done(id);
             }
-            changes.unfinished = Some((index, disposal));
-            gate.store_waiting(&mut changes).await?;
             if let Some(change) = entry.change {
                 changes.waiting.push((index, change));
             }
             gate.store_waiting(&mut changes).await?;
+            // Files may take their time, or refuse: nothing else that is changed waits for them.
+            drop(changes);
+            gate.carry_out_disposals().await?;
             Ok(index)
         };
         let index = tokio::spawn(work)
@@ -215,30 +218,43 @@ impl Gate {
         entry
     }
 
-    /// Does what the durable entry `index` says: segments go, keys are destroyed. Doing it again completes it.
-    pub(super) async fn carry_out(
-        &self,
-        index: LogIndex,
-        disposal: &StoredDisposal,
-        now: Timestamp,
-    ) -> Result<(), String> {
-        let (ledger, index_of_log) = (self.log.clone(), self.index.get().cloned());
-        let disposal = disposal.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            ledger.carry_out(index, &disposal, now)?;
-            // What it is reading just now was opened while the keys were there.
-            if let Some(index) = index_of_log {
-                index.begin_anew();
+    /// Does what durable entries say: segments go, keys are destroyed. What can't be done now stays in the store, is told as a
+    /// warning, and is tried again from time to time and at the next start.
+    ///
+    /// # Errors
+    /// [`GateError::Unfinished`]; and when the store can't be read or written.
+    pub(super) async fn carry_out_disposals(&self) -> Result<(), GateError> {
+        let _one_at_a_time = self.carrying_out.lock().await;
+        let mut failed: Option<String> = None;
+        for (index, disposal) in self.store.disposals().await? {
+            let (ledger, index_of_log) = (self.log.clone(), self.index.get().cloned());
+            let now = self.now();
+            let done = tokio::task::spawn_blocking(move || {
+                ledger.carry_out(index, &disposal, now)?;
+                // What it is reading just now was opened while the keys were there.
+                if let Some(index) = index_of_log {
+                    index.begin_anew();
+                }
+                Ok(())
+            });
+            match done
+                .await
+                .unwrap_or_else(|_| Err("it ended early".to_owned()))
+            {
+                Ok(()) => self.store.disposal_done(index).await?,
+                Err(why) => {
+                    tracing::error!(entry = index.0, %why, "a disposal could not be carried out");
+                    failed.get_or_insert_with(|| format!("the disposal of entry {index}: {why}"));
+                }
             }
-            Ok(())
-        });
-        done.await
-            .unwrap_or_else(|_| Err("it ended early".to_owned()))
+        }
+        self.upkeep.tell(Task::Disposal, failed.clone());
+        failed.map_or(Ok(()), |why| Err(GateError::Unfinished(why)))
     }
 }
 
 impl Ledger {
-    /// As [`Gate::carry_out`]; blocks on the disk.
+    /// Does what the durable entry `index` says. Doing it again completes it. Blocks on the disk.
     pub(super) fn carry_out(
         &self,
         index: LogIndex,

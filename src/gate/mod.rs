@@ -28,6 +28,7 @@ mod sieve;
 mod start;
 mod strangers;
 mod subjects;
+mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -47,6 +48,7 @@ pub use read_log::{Found, Page, ReadEntry};
 pub use sieve::{EntryFilter, Sieve};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
+pub use upkeep::Upkeep;
 
 use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::Name;
@@ -104,6 +106,9 @@ pub struct Gate {
     pending: pending::PendingRequests,
     /// One disposal at a time; remembers until when segments have to be kept.
     disposing: tokio::sync::Mutex<disposal::DueDates>,
+    /// Files and keys go for one disposal after the other.
+    carrying_out: tokio::sync::Mutex<()>,
+    upkeep: Arc<Upkeep>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.
@@ -150,6 +155,12 @@ impl Gate {
     #[must_use]
     pub fn index(&self) -> Option<&Index> {
         self.index.get().map(Arc::as_ref)
+    }
+
+    /// What operators should know of how the gate is kept in order.
+    #[must_use]
+    pub fn upkeep(&self) -> Arc<Upkeep> {
+        Arc::clone(&self.upkeep)
     }
 
     fn person(&self, id: &str) -> Option<Arc<Person>> {

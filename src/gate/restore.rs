@@ -215,13 +215,6 @@ impl Gap {
             let opened = ledger.open(&kept).map_err(StartError::from)?;
             replay.take(&opened.entry, kept.index, applied);
         }
-        for (index, change) in &replay.changes {
-            if let Some(stored_change::Kind::Dispose(disposal)) = &change.kind {
-                ledger
-                    .carry_out(*index, disposal, clock.now())
-                    .map_err(StartError::Disposal)?;
-            }
-        }
         // Whether the store is a moment older is not asked here: it is, and the gap settles it.
         store.apply(&replay.changes, log.len()).await?;
         if let Some(torn) = &opened.torn_tail {

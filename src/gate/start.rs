@@ -19,7 +19,7 @@ use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
 use super::subjects::Register;
-use super::{Gate, Settings, entry};
+use super::{Gate, GateError, Settings, entry};
 use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::{LogIndex, Name, SessionId};
 use crate::domain::person::Person;
@@ -73,9 +73,6 @@ pub enum StartError {
     /// The first entry can't be written.
     #[error("the access log can't be written: {0}")]
     Append(#[from] AppendError),
-    /// A disposal that was begun can't be completed.
-    #[error("a disposal that was begun can't be completed: {0}")]
-    Disposal(String),
     /// What the store lacks can't be opened.
     #[error(
         "entry {0} of the access log is sealed under a key that is not in seals/, and the store lacks what it changed; restore the directory from the same backup"
@@ -265,6 +262,8 @@ impl Gate {
             changes: Mutex::new(Changes::default()),
             pending: PendingRequests::default(),
             disposing: Mutex::default(),
+            carrying_out: Mutex::default(),
+            upkeep: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
@@ -279,13 +278,6 @@ impl Gate {
         let known_writes = gate.store.factor_writes().await?;
         let named = gate.store.named_factor_writes().await?;
         let unlogged = known_writes.saturating_sub(named.max(replay.factor_writes));
-        for (index, change) in &replay.changes {
-            if let Some(Kind::Dispose(disposal)) = &change.kind {
-                gate.carry_out(*index, disposal, now)
-                    .await
-                    .map_err(StartError::Disposal)?;
-            }
-        }
         gate.store.apply(&replay.changes, gate.log.len()).await?;
         // Only now: what was replayed may have raised an epoch.
         gate.people
@@ -298,6 +290,7 @@ impl Gate {
             gate.sessions.revoke(session, until, now);
         }
         gate.prepare_seals().await;
+        gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
         let mut entry = own_entry(EntryKind::DaemonStart, now);
         entry::detail(&mut entry, START_NUMBER, number.to_string());
@@ -455,9 +448,19 @@ impl Gate {
         }
     }
 
+    /// Completes what was begun, where that is possible by now; what can't be removed holds nothing else up.
+    async fn go_on_disposing(&self) {
+        match self.carry_out_disposals().await {
+            // Told where it failed.
+            Ok(()) | Err(GateError::Unfinished(_)) => {}
+            Err(error) => tracing::warn!(%error, "whether a disposal is unfinished is not known"),
+        }
+    }
+
     /// What has to be done from time to time: called every minute.
     pub async fn tidy(&self) {
         self.prepare_seals().await;
+        self.go_on_disposing().await;
         let longest = self
             .rules
             .load()

@@ -12,7 +12,8 @@
 //! └────────┴──────────┴─────────┴───────────┴────────┴─────────────┴────────┴───────────┴─────────────────┘
 //! ```
 //!
-//! The entry comes first; then all these files, durably; only then are segments removed. A start completes what was cut short.
+//! The entry comes first; then all these files, durably; only then are segments removed. The store keeps a
+//! disposal until all of it was done: the gate completes what was cut short.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -83,7 +84,7 @@ pub enum DisposeError {
         /// Its first index.
         first: u64,
     },
-    /// A file can't be read or written. The next start, or trying again, goes on.
+    /// A file can't be read or written. Trying again goes on.
     #[error("{0}")]
     Disk(String),
 }
@@ -184,7 +185,7 @@ fn remove(disk: &dyn Disk, path: &Path) -> Result<bool, DiskError> {
 
 /// Removes what belonged to segments that were disposed of: their own files and what was derived from them. Doing it again
 /// changes nothing.
-pub(super) fn finish(
+fn finish(
     disk: &dyn Disk,
     directory: &Path,
     first_indexes: impl Iterator<Item = u64>,

@@ -1,6 +1,7 @@
 //! The composition root: opens what the configuration names, joins it, listens, and on a signal lets go in order.
 
 mod http;
+mod open_files;
 mod tls;
 
 use std::collections::HashMap;
@@ -93,6 +94,16 @@ pub enum ServeError {
     /// The disk could not make the log durable, so what it holds is unknown: the next start looks.
     #[error("the access log failed: {0}")]
     LogFailed(String),
+    /// The system allows too few open files.
+    #[error(
+        "the process may have {allowed} files open and needs {needed}: raise the limit (systemd: LimitNOFILE), or lower bounds.connections"
+    )]
+    OpenFiles {
+        /// For the connections of the configuration, and what is its own.
+        needed: u64,
+        /// As the system says.
+        allowed: u64,
+    },
     /// What should not happen.
     #[error("internal error: {0}")]
     Internal(String),
@@ -119,6 +130,7 @@ impl ServeError {
             Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
             Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
+            Self::OpenFiles { .. } => 71,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
         }
@@ -157,6 +169,7 @@ pub struct Running {
 /// # Errors
 /// Whatever keeps it from serving; nothing is left running then.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
+    open_files::allow(config.connections_max)?;
     let pack = config.pack.clone();
     let rules = blocking(move || policy::load(&pack)).await??.rules;
     let tls = tls::configuration(&config)?;
@@ -207,6 +220,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
         Arc::<Metrics>::clone(&metrics),
+        gate.upkeep(),
         handing.standing(),
         Arc::new(sinks.states()),
         index,

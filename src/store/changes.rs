@@ -4,7 +4,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::marks::{mark, set_mark};
-use super::{Store, log_holds, to_stored};
+use super::{Store, disposals, log_holds, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -52,8 +52,9 @@ impl Store {
                 Kind::ReleaseLogHold(release) => {
                     log_holds::release(&mut transaction, release).await?;
                 }
-                // Done to files of the log and keys, before the store is told.
-                Kind::Dispose(_) => {}
+                Kind::Dispose(disposal) => {
+                    disposals::begin(&mut transaction, *index, disposal).await?;
+                }
                 Kind::GapDeclared(gap) => declare_gap(&mut transaction, *index, gap).await?,
             }
         }

@@ -12,6 +12,7 @@
 mod changes;
 mod copy;
 mod credentials;
+mod disposals;
 mod error;
 mod log_holds;
 mod marks;

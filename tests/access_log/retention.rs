@@ -10,6 +10,7 @@ use sekisho::domain::time::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::load::get;
 use crate::support::certificates::of_service;
 use crate::support::daemon::{Daemon, MovedClock};
 use crate::support::dev_house::{done, run, told};
@@ -341,6 +342,62 @@ fn two_administrators_dispose_of_what_was_kept_long_enough_and_a_hold_stops_them
             Vec::<String>::new()
         );
     }
+}
+
+#[test]
+fn a_disposal_that_cant_be_finished_holds_up_nothing_else_and_is_told_until_it_is_done() {
+    let mut house = House::open();
+    let adviser = house.session("adviser-1");
+    house.check(&adviser, "identity", "js-stuck-1", None);
+    house.advance(DAY * 2);
+    house.session("adviser-1");
+    house.committed(1);
+    house.advance(DAY * 59);
+    house.sekisho_login("administrator-1");
+    let before = house.ago(31);
+    let request = pending(&house.sekisho(&["log", "dispose", "--before", &before]));
+
+    // A directory is no file: nothing removes it as one, not even root.
+    let in_the_way = house.data().join("index").join(format!("{:020}.index", 0));
+    let _ = fs::remove_file(&in_the_way);
+    fs::create_dir(&in_the_way).unwrap();
+    house.sekisho_login("administrator-2");
+    let (code, said) = house.refused(&["log", "dispose", "--approve", &request]);
+    assert!(
+        code == 69 && said.contains("begun, but not finished"),
+        "{code} {said}"
+    );
+
+    for restarted in [false, true] {
+        if restarted {
+            house.kill_and_start();
+            house.sekisho_login("administrator-2");
+        }
+        let told = get(house.daemon(), "/readyz");
+        assert!(
+            told.contains("\r\n\r\nready\n")
+                && told.contains("warning: not done yet")
+                && told.contains(".index"),
+            "{told}"
+        );
+        // Other changes are made.
+        let placed = house.sekisho(&["log", "hold", "add", "--reason", "Suit 13"]);
+        assert!(placed.starts_with("hold "), "{placed}");
+        let adviser = house.session("adviser-1");
+        house.check(&adviser, "identity", "js-stuck-2", None);
+    }
+    assert_eq!(
+        house.files(&house.log(), ".segment"),
+        3,
+        "the first is still there"
+    );
+
+    fs::remove_dir(&in_the_way).unwrap();
+    // Held since, by the holds above, is only what had not been disposed of before.
+    house.sekisho(&["log", "dispose", "--dry-run", "--before", &before]);
+    assert_eq!(house.files(&house.log(), ".segment"), 2);
+    let told = get(house.daemon(), "/readyz");
+    assert!(!told.contains("not done yet"), "{told}");
 }
 
 #[test]
