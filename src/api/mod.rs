@@ -4,6 +4,7 @@
 mod access;
 mod access_log;
 mod authentication;
+mod credentials;
 mod errors;
 mod explain;
 mod frames;
@@ -17,6 +18,7 @@ mod write;
 pub use access::Access;
 pub use access_log::Logs;
 pub use authentication::Authentication;
+pub use credentials::CredentialCalls;
 pub use explain::Explanations;
 pub use limits::SizeLimits;
 pub use peer::Connection;

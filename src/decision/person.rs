@@ -22,7 +22,7 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>) -> Outcome {
         let Some(person) = facts.person else {
             return Outcome::NotEvaluated;
         };
-        standing(rules, person, facts.now)
+        standing(rules, person, facts.locked, facts.now)
     };
     match failed {
         Some(code) => Outcome::Failed(Failure::of(Reason::new(code, ""))),
@@ -31,9 +31,16 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>) -> Outcome {
 }
 
 /// What is wrong with the person's standing at `now`, by the numbers of the reason codes.
-pub(super) fn standing(rules: &RuleSet, person: &Person, now: Timestamp) -> Option<ReasonCode> {
+pub(super) fn standing(
+    rules: &RuleSet,
+    person: &Person,
+    locked: bool,
+    now: Timestamp,
+) -> Option<ReasonCode> {
     if person.disabled {
         Some(ReasonCode::AccountDisabled)
+    } else if locked {
+        Some(ReasonCode::AccountLocked)
     } else if person.employment_end.is_some_and(|end| now > end) {
         Some(ReasonCode::EmploymentEnded)
     } else if rules.standing.training && person.trained_until.is_none_or(|until| now > until) {

@@ -8,8 +8,10 @@ mod changes;
 mod check;
 mod content;
 mod counters;
+mod credentials;
 mod disposal;
 mod due;
+mod enrollment;
 mod entry;
 mod error;
 mod evidence;
@@ -17,13 +19,16 @@ mod ledger;
 mod log_holds;
 mod log_state;
 mod login;
+mod notice;
 mod outcome;
+mod passwords;
 mod peer;
 mod pending;
 mod read_log;
 mod refusals;
 mod repeats;
 pub mod restore;
+mod second_factor;
 mod sieve;
 mod start;
 mod strangers;
@@ -37,24 +42,31 @@ use arc_swap::ArcSwap;
 
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
+pub use credentials::{CodeIssued, TokenFile, TokensImported};
 pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
+pub use enrollment::{EnrollmentBegun, EnrollmentConfirmation, RecoveryCodes};
 pub use error::{GateError, Violation};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
 pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
+pub use notice::Notice;
 pub use outcome::OutcomeReport;
+pub use passwords::{PasswordChange, PasswordSet};
 pub use peer::Peer;
 pub use read_log::{Found, Page, ReadEntry};
+pub use second_factor::Shown;
 pub use sieve::{EntryFilter, Sieve};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
 pub use upkeep::Upkeep;
 
+pub use crate::config::LoginSettings;
 use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
+use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
@@ -75,6 +87,8 @@ pub struct Settings {
     pub change_deadline: std::time::Duration,
     /// Whether the command line and the console admit a device at a loopback address.
     pub allow_loopback_device: bool,
+    /// What a person's enrolment takes.
+    pub login: LoginSettings,
     /// Whether a disposal, and the release of a hold of the log, take two administrators.
     pub dispose_needs_two: bool,
     /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.
@@ -90,6 +104,9 @@ pub struct Gate {
     subjects: subjects::Register,
     sessions: Sessions,
     challenges: Challenges,
+    enrollments: Enrollments,
+    /// Whose second factor is disabled.
+    locked_out: ArcSwap<HashSet<Name>>,
     passwords: Passwords,
     keyring: Keyring,
     log: Ledger,

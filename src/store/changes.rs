@@ -4,7 +4,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::marks::{mark, set_mark};
-use super::{Store, disposals, log_holds, to_stored};
+use super::{Store, disposals, log_holds, staged, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -56,6 +56,12 @@ impl Store {
                     disposals::begin(&mut transaction, *index, disposal).await?;
                 }
                 Kind::GapDeclared(gap) => declare_gap(&mut transaction, *index, gap).await?,
+                Kind::TakeUpCredential(taken) => {
+                    staged::take_up(&mut transaction, *index, taken).await?;
+                }
+                Kind::RemoveCredential(removed) => {
+                    staged::remove(&mut transaction, *index, removed).await?;
+                }
             }
         }
         set_mark(&mut transaction, "applied", mark.max(applied)).await?;

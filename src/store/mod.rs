@@ -18,6 +18,7 @@ mod log_holds;
 mod marks;
 mod people;
 mod schema;
+mod staged;
 mod subjects;
 
 use std::path::Path;
@@ -29,9 +30,10 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
 
 pub use copy::StoreMarks;
-pub use credentials::{Charge, Credential, SecondFactor};
+pub use credentials::{Charge, Charging, Credential, RecoverySpent, SecondFactor, Throttle};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
+pub use staged::{NewCredential, NewToken, StagedId};
 
 use crate::files;
 
