@@ -13,6 +13,7 @@ mod due;
 mod entry;
 mod error;
 mod evidence;
+mod keys_ahead;
 mod ledger;
 mod log_holds;
 mod log_state;
@@ -104,6 +105,8 @@ pub struct Gate {
     pending: pending::PendingRequests,
     /// One disposal at a time; remembers until when segments have to be kept.
     disposing: tokio::sync::Mutex<disposal::DueDates>,
+    /// Held while keys are made ready: one that hangs is not begun again.
+    preparing: Arc<tokio::sync::Mutex<()>>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.

@@ -265,6 +265,7 @@ impl Gate {
             changes: Mutex::new(Changes::default()),
             pending: PendingRequests::default(),
             disposing: Mutex::default(),
+            preparing: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
@@ -274,7 +275,9 @@ impl Gate {
             index: OnceLock::new(),
             store,
         });
-        let replay = gate.replay(applied, now)?;
+        let reading = Arc::clone(&gate);
+        let replay = tokio::task::spawn_blocking(move || reading.replay(applied, now)).await;
+        let replay = replay.map_err(|_| StartError::Interrupted)??;
         replay.check(&gate.store).await?;
         let known_writes = gate.store.factor_writes().await?;
         let named = gate.store.named_factor_writes().await?;
@@ -297,7 +300,7 @@ impl Gate {
         for (session, until) in gate.store.revoked_sessions(now).await? {
             gate.sessions.revoke(session, until, now);
         }
-        gate.prepare_seals().await;
+        gate.prepare_keys().await;
         let number = gate.store.count_start().await?;
         let mut entry = own_entry(EntryKind::DaemonStart, now);
         entry::detail(&mut entry, START_NUMBER, number.to_string());
@@ -446,18 +449,9 @@ impl Gate {
         self.store.close().await;
     }
 
-    /// Makes the keys of this month, so that no call waits for them. One that can't be made is told and tried again.
-    async fn prepare_seals(&self) {
-        let (ledger, now) = (self.log.clone(), self.now());
-        let prepared = tokio::task::spawn_blocking(move || ledger.prepare(now)).await;
-        if let Ok(Err(error)) = prepared {
-            tracing::error!(%error, "a key for this month can't be made: what is to be sealed under it is refused");
-        }
-    }
-
     /// What has to be done from time to time: called every minute.
     pub async fn tidy(&self) {
-        self.prepare_seals().await;
+        self.try_to_prepare_keys().await;
         let longest = self
             .rules
             .load()

@@ -21,6 +21,7 @@ use super::queue::Queue;
 use super::read::LogReader;
 use super::scan::{self, ScanError, Tail};
 use super::segment::{self, HEADER_BYTES, Header, Times};
+use super::sidecars::SidecarLock;
 use super::writer::{self, Scratch, Writer};
 use super::{
     AccessLog, Evidence, Followers, LogConfig, LogHealth, LogState, Opened, Running, TornTail,
@@ -70,7 +71,10 @@ pub(super) fn open(
     for path in &listed.leftovers {
         disk.remove(path).map_err(durable::at(Step::Create, path))?;
     }
-    dispose::finish(&*disk, directory, listed.half_disposed.iter().copied())?;
+    if !listed.half_disposed.is_empty() {
+        let lock = SidecarLock::of_log(directory)?;
+        dispose::finish(&*disk, directory, &lock, &listed.half_disposed)?;
+    }
     let created = listed.segments.is_empty();
     let segments = if created {
         create(&*disk, directory, name, segment_bytes)?;
