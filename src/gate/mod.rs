@@ -13,6 +13,7 @@ mod due;
 mod entry;
 mod error;
 mod evidence;
+mod keys_ahead;
 mod ledger;
 mod log_holds;
 mod log_state;
@@ -109,6 +110,8 @@ pub struct Gate {
     /// Files and keys go for one disposal after the other.
     carrying_out: tokio::sync::Mutex<()>,
     upkeep: Arc<Upkeep>,
+    /// Held while keys are made ready: one that hangs is not begun again.
+    preparing: Arc<tokio::sync::Mutex<()>>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.

@@ -264,6 +264,7 @@ impl Gate {
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
+            preparing: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
@@ -273,7 +274,9 @@ impl Gate {
             index: OnceLock::new(),
             store,
         });
-        let replay = gate.replay(applied, now)?;
+        let reading = Arc::clone(&gate);
+        let replay = tokio::task::spawn_blocking(move || reading.replay(applied, now)).await;
+        let replay = replay.map_err(|_| StartError::Interrupted)??;
         replay.check(&gate.store).await?;
         let known_writes = gate.store.factor_writes().await?;
         let named = gate.store.named_factor_writes().await?;
@@ -289,7 +292,7 @@ impl Gate {
         for (session, until) in gate.store.revoked_sessions(now).await? {
             gate.sessions.revoke(session, until, now);
         }
-        gate.prepare_seals().await;
+        gate.prepare_keys().await;
         gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
         let mut entry = own_entry(EntryKind::DaemonStart, now);
@@ -439,15 +442,6 @@ impl Gate {
         self.store.close().await;
     }
 
-    /// Makes the keys of this month, so that no call waits for them. One that can't be made is told and tried again.
-    async fn prepare_seals(&self) {
-        let (ledger, now) = (self.log.clone(), self.now());
-        let prepared = tokio::task::spawn_blocking(move || ledger.prepare(now)).await;
-        if let Ok(Err(error)) = prepared {
-            tracing::error!(%error, "a key for this month can't be made: what is to be sealed under it is refused");
-        }
-    }
-
     /// Completes what was begun, where that is possible by now; what can't be removed holds nothing else up.
     async fn go_on_disposing(&self) {
         match self.carry_out_disposals().await {
@@ -458,9 +452,13 @@ impl Gate {
     }
 
     /// What has to be done from time to time: called every minute.
-    pub async fn tidy(&self) {
-        self.prepare_seals().await;
-        self.go_on_disposing().await;
+    pub async fn tidy(self: &Arc<Self>) {
+        self.try_to_prepare_keys().await;
+        // Not waited for, and not begun twice: a disk may hang.
+        if self.carrying_out.try_lock().is_ok() {
+            let gate = Arc::clone(self);
+            tokio::spawn(async move { gate.go_on_disposing().await });
+        }
         let longest = self
             .rules
             .load()

@@ -49,6 +49,7 @@ mod queue;
 mod read;
 mod scan;
 mod segment;
+mod sidecars;
 mod snapshot;
 mod table;
 #[cfg(test)]
@@ -81,6 +82,7 @@ pub use note::{
 pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentMark, SegmentSpan};
+pub use sidecars::{SidecarLock, SidecarLockError};
 pub use snapshot::{CHECKPOINT, COSIGNED, Part, Snapshot, snapshot};
 pub use table::BlockTables;
 pub use tiles::{ExportError, export as export_tiles};

@@ -219,6 +219,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let metrics = Arc::new(Metrics::default());
     let parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
+        Arc::new(gate.ledger().clone()),
         Arc::<Metrics>::clone(&metrics),
         gate.upkeep(),
         handing.standing(),
