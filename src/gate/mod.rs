@@ -17,6 +17,7 @@ mod ledger;
 mod log_holds;
 mod log_state;
 mod login;
+pub mod lost;
 mod outcome;
 mod peer;
 mod pending;

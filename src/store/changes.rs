@@ -4,7 +4,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::marks::{mark, set_mark};
-use super::{Store, log_holds, to_stored};
+use super::{Store, from_stored, log_holds, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -59,6 +59,19 @@ impl Store {
         }
         set_mark(&mut transaction, "applied", mark.max(applied)).await?;
         Ok(transaction.commit().await?)
+    }
+
+    /// Where the log declares a gap, as far as the store has followed it, in order.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn gaps(&self) -> Result<Vec<LogIndex>, StoreError> {
+        let rows: Vec<i64> = sqlx::query_scalar("SELECT log_index FROM gaps ORDER BY log_index")
+            .fetch_all(&self.readers)
+            .await?;
+        rows.into_iter()
+            .map(|index| Ok(LogIndex(from_stored(index)?)))
+            .collect()
     }
 
     /// The ended sessions whose tickets might still be shown at `now`, each with the end of its last ticket. The others are
@@ -198,6 +211,10 @@ async fn declare_gap(
     gap: &StoredGap,
 ) -> Result<(), StoreError> {
     let stored = |number| to_stored(number).map_err(|_| StoreError::Change(index));
+    sqlx::query("INSERT INTO gaps (log_index) VALUES (?1) ON CONFLICT DO NOTHING")
+        .bind(to_stored(index.0)?)
+        .execute(&mut **change)
+        .await?;
     // At least one more in any case: a clock that was set back must not leave an epoch as it was.
     sqlx::query("UPDATE people SET epoch = max(epoch + 1, ?1)")
         .bind(stored(gap.epoch)?)
@@ -372,7 +389,7 @@ mod tests {
                 size: 0,
                 epoch,
                 step,
-                effective_us: 0,
+                ..StoredGap::default()
             }))
         };
         let told = async || {
@@ -396,6 +413,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(told().await, [(501, Some(50)), (902, Some(77))]);
+        assert_eq!(store.gaps().await.unwrap(), [LogIndex(0), LogIndex(1)]);
         let bad = [(LogIndex(2), gap(u64::MAX, 0))];
         let refused = store.apply(&bad, 3).await.unwrap_err();
         assert!(matches!(refused, StoreError::Change(LogIndex(2))));

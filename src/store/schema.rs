@@ -7,7 +7,7 @@ use sqlx::sqlite::SqlitePool;
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 4] = [
+const STEPS: [&str; 5] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -93,6 +93,12 @@ CREATE TABLE log_holds (
     // How many of the writes for second factors are named by entries: the others' calls died before they had one.
     "
 INSERT INTO marks (what, value) SELECT 'factor_writes_named', value FROM marks WHERE what = 'factor_writes';
+",
+    // Where the log declares a gap; what it says of it is in its entry.
+    "
+CREATE TABLE gaps (
+    log_index BIGINT PRIMARY KEY
+);
 ",
 ];
 

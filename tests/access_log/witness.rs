@@ -89,13 +89,13 @@ fn config(witnesses: &[&Witness], directories: &[&Path]) -> WitnessConfig {
 /// Looks and hands out; alarms come out of the other end.
 async fn hand(config: WitnessConfig, log: &AccessLog) -> (Handing, mpsc::Receiver<String>) {
     let (alarms, alarmed) = mpsc::channel(8);
-    let looked = Witnesses::look(config, log).await.unwrap();
+    let looked = Witnesses::look(config, log, Vec::new()).await.unwrap();
     (looked.start(&alarms), alarmed)
 }
 
 async fn refused(config: WitnessConfig, log: &AccessLog) -> WitnessError {
     let before = log.len();
-    let error = Witnesses::look(config, log).await.unwrap_err();
+    let error = Witnesses::look(config, log, Vec::new()).await.unwrap_err();
     assert_eq!(log.len(), before, "an entry was written");
     error
 }
@@ -298,7 +298,7 @@ async fn a_log_that_was_rolled_back_is_refused_by_whoever_saw_more() {
     handing.finish().await;
     // Honest so far.
     let log = open(&home);
-    Witnesses::look(all(), &log).await.unwrap();
+    Witnesses::look(all(), &log, Vec::new()).await.unwrap();
     drop(log);
 
     let log = open(&older);
