@@ -105,7 +105,9 @@ pub fn holds(lost: &[Signed], checkpoint: &Checkpoint) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::SigningKey;
+    use crate::domain::time::{Clock as _, SystemClock};
+    use crate::log::{LogConfig, SigningKey, SigningSeed};
+    use crate::proto::{EntryKind, StoredChange, StoredEntry};
 
     fn key() -> SigningKey {
         SigningKey::new("test/log", &[7; 32]).unwrap()
@@ -140,6 +142,50 @@ mod tests {
             .map(|lost| lost.checkpoint.size)
             .collect();
         assert_eq!(sizes, [11]);
+    }
+
+    #[tokio::test]
+    async fn a_named_state_counts_from_when_its_gap_is_in_force_also_before_the_store_has_followed()
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let config = LogConfig::new(folder.path().join("log"), SigningSeed::new(&[7; 32]));
+        let log = AccessLog::open(config, "test/log").unwrap().log;
+        let path = folder.path().join("store.sqlite");
+        let store = Store::open(&path).await.unwrap();
+        let now = SystemClock.now();
+        let later = now.plus(std::time::Duration::from_hours(24));
+        let declared = |size: u64, effective: Timestamp| StoredChange {
+            kind: Some(stored_change::Kind::GapDeclared(StoredGap {
+                size: 1,
+                effective_us: effective.micros(),
+                lost_checkpoints: vec![note(&key(), size).to_string()],
+                ..StoredGap::default()
+            })),
+        };
+        let mut changes = Vec::new();
+        for change in [declared(30, now), declared(30, now), declared(40, later)] {
+            let entry = StoredEntry {
+                time_us: now.micros(),
+                kind: EntryKind::LogState.into(),
+                change: Some(change.clone()),
+                ..StoredEntry::default()
+            };
+            let written = log.append(&[entry]).unwrap().await.unwrap();
+            changes.push((written.first().index(), change));
+        }
+        let sizes = async |at: Timestamp| {
+            let found = states(&log, &store, at).await.unwrap();
+            found
+                .iter()
+                .map(|lost| lost.checkpoint.size)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(sizes(now).await, [30]);
+        assert_eq!(sizes(later).await, [30, 40]);
+        store.apply(&changes, log.len()).await.unwrap();
+        assert_eq!(sizes(now).await, [30]);
+        assert_eq!(sizes(later).await, [30, 40]);
+        log.close();
     }
 
     #[test]

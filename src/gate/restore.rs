@@ -531,8 +531,11 @@ fn unfit(person: &Person, now: Timestamp) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::rules::{LogClass, LogRetention, LoggedKind};
+    use crate::domain::calendar::Period;
     use crate::domain::time::SystemClock;
     use crate::log::{LogConfig, SigningSeed};
+    use crate::proto::StoredOutcome;
     use std::path::Path;
     use uuid::Uuid;
 
@@ -626,6 +629,61 @@ mod tests {
         let refused = may_serve(&reader, 2, effective).unwrap_err();
         assert!(matches!(refused, StartError::GapNotDeclared { size: 2 }));
         gap.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_change_sealed_under_a_key_that_is_missing_is_refused_as_a_start_refuses_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyring");
+        let short = |mut parts: GapParts| {
+            let mut rules = RuleSet::clone(&parts.rules);
+            let class = LogClass {
+                id: "short".into(),
+                period: Period::parse("30d").unwrap(),
+                categories: None,
+                kinds: None,
+                entries: vec![LoggedKind::Outcome],
+                line: 1,
+            };
+            rules.log_retention = LogRetention::new(Period::years(3), vec![class]);
+            parts.rules = Arc::new(rules);
+            parts
+        };
+        let first = short(parts(folder.path(), Keyring::create(&path).unwrap()).await);
+        let ledger = Ledger::new(
+            first.log.log.clone(),
+            Arc::new(ArcSwap::new(Arc::clone(&first.rules))),
+            Arc::new(first.seals),
+            first.keyring.log_text.clone(),
+        );
+        let entry = StoredEntry {
+            change: Some(StoredChange {
+                kind: Some(stored_change::Kind::Outcome(StoredOutcome {
+                    decision_id: vec![1; 16],
+                })),
+            }),
+            ..own_entry(EntryKind::Outcome, SystemClock.now())
+        };
+        write(&ledger, entry).await.unwrap();
+        first.log.log.close();
+        first.store.close().await;
+        drop((ledger, first.log));
+
+        std::fs::remove_dir_all(folder.path().join("seals")).unwrap();
+        let again = short(parts(folder.path(), Keyring::open(&path).unwrap()).await);
+        let refused = Gap::open(again).await.err().unwrap();
+        assert!(
+            matches!(refused, GapError::Start(StartError::Sealed(LogIndex(0)))),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_not_declared_for_a_reason_that_is_none_or_too_long() {
+        assert!(check_reason(&"x".repeat(TEXT_MAX_BYTES)).is_ok());
+        for bad in [" ", &"x".repeat(TEXT_MAX_BYTES + 1)] {
+            assert!(matches!(check_reason(bad), Err(GapError::Reason(_))));
+        }
     }
 
     #[tokio::test]
