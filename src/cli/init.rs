@@ -286,7 +286,8 @@ dispose_needs_two = true
 # Name one inside of what is mounted: it is never made, so that a volume that is not mounted is noticed.
 # directories = ["/mnt/other/checkpoints"]
 # Whether a start needs every one of them (code 75 when one is not reached). While serving, nothing is refused for want of a
-# witness: /readyz warns.
+# witness: /readyz warns. A witness that holds a state from before a declared gap takes nothing: without `required` the start
+# goes on and /readyz warns, with it the start waits (code 75) until that witness was reset or taken out.
 # required = false
 # The least time between two checkpoints for each, and how long one may take to answer.
 # every_seconds = 10

@@ -18,6 +18,7 @@ mod ledger;
 mod log_holds;
 mod log_state;
 mod login;
+pub mod lost;
 mod outcome;
 mod peer;
 mod pending;

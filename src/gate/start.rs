@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::changes::Changes;
 use super::counters::Counters;
-use super::ledger::{Ledger, Lost};
+use super::ledger::{Ledger, Lost, Opened as OpenedEntry};
 use super::log_state::JUMP;
 use super::outcome::recount;
 use super::pending::PendingRequests;
@@ -182,6 +182,24 @@ impl Replay {
         Ok(applied)
     }
 
+    /// Takes in the entry at `index`, opened, where the store has followed up to `applied`.
+    ///
+    /// # Errors
+    /// [`StartError::Sealed`] when the store lacks what it changed, and nobody can tell what that was.
+    pub(super) fn take_opened(
+        &mut self,
+        opened: &OpenedEntry,
+        index: LogIndex,
+        applied: u64,
+    ) -> Result<(), StartError> {
+        let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
+        if index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
+            return Err(StartError::Sealed(index));
+        }
+        self.take(&opened.entry, index, applied);
+        Ok(())
+    }
+
     /// Takes in the entry at `index`, where the store has followed up to `applied`.
     pub(super) fn take(&mut self, entry: &StoredEntry, index: LogIndex, applied: u64) {
         if index.0 >= applied
@@ -329,12 +347,8 @@ impl Gate {
         for kept in reader.forward(LogIndex(applied).min(recent)) {
             let kept = kept?;
             let opened = self.log.open(&kept)?;
-            let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
-            if kept.index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
-                return Err(StartError::Sealed(kept.index));
-            }
+            replay.take_opened(&opened, kept.index, applied)?;
             let entry = opened.entry;
-            replay.take(&entry, kept.index, applied);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }

@@ -185,7 +185,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     if let Some(mark) = &restored {
         gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
-    let witnesses = Witnesses::look(config.witness.clone(), &opened.log).await?;
+    let store = Store::open(&config.data.join("store.sqlite")).await?;
+    let lost = gate::lost::states(&opened.log, &store, clock.now()).await?;
+    let witnesses = Witnesses::look(config.witness.clone(), &opened.log, lost).await?;
     let reader = opened.log.reader();
     let (sink_configs, data, sink_clock) = (
         config.sinks.clone(),
@@ -193,7 +195,6 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::clone(&clock),
     );
     let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
-    let store = Store::open(&config.data.join("store.sqlite")).await?;
     let seals = Seals::open(config.data.join("seals"), keyring.log_text.clone())?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;

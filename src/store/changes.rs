@@ -57,6 +57,20 @@ impl Store {
         change.commit().await
     }
 
+    /// Where the log declares a gap, as far as the store has followed it, in order.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn gaps(&self) -> Result<Vec<LogIndex>, StoreError> {
+        let rows = query("SELECT log_index FROM gaps WHERE log = $1 ORDER BY log_index")
+            .bind(self.log()?)
+            .fetch_all(&self.engine)
+            .await?;
+        rows.iter()
+            .map(|row| Ok(LogIndex(from_stored(row.try_get("log_index")?)?)))
+            .collect()
+    }
+
     /// The ended sessions whose tickets might still be shown at `now`, each with the end of its last ticket. The others are
     /// forgotten.
     ///
@@ -215,6 +229,11 @@ impl Following<'_> {
     /// Ends every session of everybody, and spends every code that may have been shown.
     async fn declare_gap(&mut self, index: LogIndex, gap: &StoredGap) -> Result<(), StoreError> {
         let stored = |number| to_stored(number).map_err(|_| StoreError::Change(index));
+        query("INSERT INTO gaps (log, log_index) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(self.log)
+            .bind(to_stored(index.0)?)
+            .execute(&mut self.change)
+            .await?;
         // At least one more in any case: a clock that was set back must not leave an epoch as it was.
         query("UPDATE people SET epoch = CASE WHEN epoch + 1 > $1 THEN epoch + 1 ELSE $1 END")
             .bind(stored(gap.epoch)?)
@@ -407,7 +426,7 @@ mod tests {
                 size: 0,
                 epoch,
                 step,
-                effective_us: 0,
+                ..StoredGap::default()
             }))
         };
         let told = async || {
@@ -431,6 +450,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(told().await, [(501, Some(50)), (902, Some(77))]);
+        assert_eq!(store.gaps().await.unwrap(), [LogIndex(0), LogIndex(1)]);
         let bad = [(LogIndex(2), gap(u64::MAX, 0))];
         let refused = store.apply(&bad, 3).await.unwrap_err();
         assert!(matches!(refused, StoreError::Change(LogIndex(2))));
