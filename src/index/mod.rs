@@ -220,7 +220,13 @@ impl Index {
 
     /// One that follows nothing: it knows what the sidecars know.
     fn still(config: IndexConfig, reader: LogReader) -> Self {
-        let first = reader.segments().last().map_or(0, |live| live.first);
+        let spans = reader.readable_segments();
+        let first = spans.last().map_or(0, |live| live.first);
+        // None is known to have a sidecar before that was looked at.
+        let closed = spans.iter().filter(|span| span.closed);
+        let missing = closed
+            .map(|span| span.next.saturating_sub(span.first))
+            .fold(0, u64::saturating_add);
         let shelf = Arc::new(Shelf::new(config, reader.clone()));
         let tables: Arc<dyn BlockTables> = Arc::clone(&shelf) as _;
         reader.ask_tables(Arc::downgrade(&tables));
@@ -228,7 +234,7 @@ impl Index {
             reader,
             shelf,
             live: RwLock::new(Part::new(first, None)),
-            missing: AtomicU64::new(0),
+            missing: AtomicU64::new(missing),
             age: AtomicU64::new(0),
             stop: Mutex::new(false),
             stopped: Condvar::new(),

@@ -306,6 +306,44 @@ async fn what_was_in_the_clear_when_it_was_read_is_forgotten_with_its_key() {
     until(|| index.lag() == 0 && walked() == 0);
 }
 
+/// Opens entries until its one key is destroyed; then it gives empty ones.
+#[derive(Default)]
+struct OneKey(AtomicU64);
+
+impl Open for OneKey {
+    fn open(&self, kept: &Kept) -> Option<StoredEntry> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => kept.entry().ok(),
+            _ => Some(StoredEntry::default()),
+        }
+    }
+
+    fn keys_destroyed(&self) -> Result<u64, FileError> {
+        Ok(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_closes_after_its_key_was_destroyed_is_read_anew_for_its_sidecar() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let key = Arc::new(OneKey::default());
+    let opener = Arc::<OneKey>::clone(&key);
+    let index = Index::start(config(home.path()), log.reader(), opener);
+    until(|| index.lag() == 0);
+    let live = log.reader().segments().last().unwrap().first;
+    // Nobody tells the index: the process that destroyed the key may have ended just then.
+    key.0.store(1, Ordering::SeqCst);
+    while log.reader().segments().last().unwrap().first == live {
+        let entries: Vec<_> = (0..100).map(entry).collect();
+        log.append(&entries).unwrap().await.unwrap();
+    }
+    until(|| sidecar(home.path(), live).exists() && index.lag() == 0);
+    let query = Query::all().and(Condition::Person("person-3"));
+    let (found, known_until) = index.shared.shelf.candidates(live, &query).unwrap();
+    assert!(known_until > live && found.is_empty());
+}
+
 #[tokio::test]
 async fn two_writers_of_sidecars_do_each_other_no_harm() {
     let home = tempfile::tempdir().unwrap();

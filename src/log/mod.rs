@@ -27,6 +27,7 @@
 //! | `verify` | a log from its bytes alone |
 //! | `tiles` | a log as files for others' tools |
 //! | `dispose` | takes out what was kept long enough |
+//! | `sidecars` | has what the index tells of it go too |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or

@@ -103,10 +103,7 @@ impl SidecarLock {
     ) -> Result<(), DiskError> {
         let directory = &self.directory;
         for first in first_indexes {
-            let path = directory.join(format!("{first:020}.index"));
-            if path.symlink_metadata().is_ok() {
-                remove(disk, &path)?;
-            }
+            remove(disk, &directory.join(format!("{first:020}.index")))?;
         }
         let listing = durable::at(Step::Read, directory);
         let listed: io::Result<Vec<_>> = std::fs::read_dir(directory).and_then(Iterator::collect);
