@@ -210,7 +210,7 @@ impl Declaration {
             .map_err(Failure::configuration)?
             .rules;
         let log = open_log(&config, &keyring).await?;
-        let store = Store::open(&self.data.join("store.sqlite"))
+        let store = Store::open_at(&config.store)
             .await
             .map_err(ServeError::from)?;
         let seals = Seals::open(self.data.join("seals"), keyring.log_text.clone())

@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::changes::Changes;
 use super::counters::Counters;
+use super::follow::Followed;
 use super::ledger::{Ledger, Lost};
 use super::log_state::JUMP;
 use super::outcome::recount;
@@ -241,6 +242,13 @@ impl Gate {
         let rules = Arc::new(ArcSwap::new(rules));
         let log = opened.log;
         let applied = Replay::begin(&store, &log, &keyring).await?;
+        let followed = if store.has_others() {
+            // Before anything is read of what others change.
+            let newest = store.newest_change().await?;
+            Followed::begin(newest, Some(settings.snapshot_max_age))
+        } else {
+            Followed::begin(0, None)
+        };
         let gate = Arc::new(Self {
             counters: Counters::new(),
             repeats: Repeats::new(settings.request_ids_max),
@@ -273,6 +281,7 @@ impl Gate {
             keyring,
             index: OnceLock::new(),
             store,
+            followed,
         });
         let replay = gate.replay(applied, now)?;
         replay.check(&gate.store).await?;
@@ -469,6 +478,9 @@ impl Gate {
             .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {
             tracing::warn!(%error, "the store can't be written");
+        }
+        if let Err(error) = self.store.forget_old_news().await {
+            tracing::warn!(%error, "the store can't be tidied");
         }
     }
 }
