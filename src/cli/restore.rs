@@ -22,7 +22,7 @@ use crate::identity::seals::Seals;
 use crate::log::{AccessLog, Signed, SignedNote};
 use crate::policy;
 use crate::serve::{ServeError, open_log};
-use crate::store::Store;
+use crate::store::{Store, StorePlace};
 use crate::witness::{self, WitnessConfig};
 
 /// How often an administrator may try at a terminal.
@@ -152,7 +152,7 @@ impl Restoration {
         };
         let (config, keyring) = open_data(&self.data, self.config.clone())?;
         let log = open_log(&config, &keyring).await?.log;
-        let store = open_store(&self.data).await?;
+        let store = open_store(&config).await?;
         let lost = most_lost(&log, &store, mark.entries, notes).await;
         store.close().await;
         tokio::task::spawn_blocking(move || log.close())
@@ -188,8 +188,8 @@ async fn most_lost(
     Ok(Some(most))
 }
 
-async fn open_store(data: &Path) -> Result<Store, Failure> {
-    let opened = Store::open(&data.join("store.sqlite")).await;
+async fn open_store(config: &Config) -> Result<Store, Failure> {
+    let opened = Store::open_at(&config.store).await;
     Ok(opened.map_err(ServeError::from)?)
 }
 
@@ -197,6 +197,9 @@ async fn open_store(data: &Path) -> Result<Store, Failure> {
 fn open_data(data: &Path, config: Option<PathBuf>) -> Result<(Config, Keyring), Failure> {
     let mut config = serve::read(&config.unwrap_or_else(|| data.join("sekisho.toml")))?;
     config.data = data.to_owned();
+    if let StorePlace::File(path) = &mut config.store {
+        *path = data.join("store.sqlite");
+    }
     let keyring = Keyring::open(&data.join("keyring")).map_err(ServeError::from)?;
     Ok((config, keyring))
 }
@@ -236,7 +239,7 @@ impl Declaration {
             .map_err(Failure::configuration)?
             .rules;
         let log = open_log(&config, &keyring).await?;
-        let store = open_store(&self.data).await?;
+        let store = open_store(&config).await?;
         let seals = Seals::open(self.data.join("seals"), keyring.log_text.clone())
             .map_err(ServeError::from)?;
         let mut gap = Gap::open(GapParts {

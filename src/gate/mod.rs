@@ -13,6 +13,7 @@ mod due;
 mod entry;
 mod error;
 mod evidence;
+mod follow;
 mod keys_ahead;
 mod ledger;
 mod log_holds;
@@ -79,6 +80,8 @@ pub struct Settings {
     pub allow_loopback_device: bool,
     /// Whether a disposal, and the release of a hold of the log, take two administrators.
     pub dispose_needs_two: bool,
+    /// How old what is known of a store that others change may be for anything to be decided by it.
+    pub snapshot_max_age: std::time::Duration,
     /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.
     pub request_ids_max: usize,
 }
@@ -98,6 +101,8 @@ pub struct Gate {
     /// Without it, searches read every entry.
     index: OnceLock<Arc<Index>>,
     store: Store,
+    /// How far what others changed in the store was followed.
+    followed: follow::Followed,
     counters: counters::Counters,
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,

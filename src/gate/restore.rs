@@ -685,6 +685,7 @@ mod tests {
         let store = Store::open(&folder.path().join("store.sqlite"))
             .await
             .unwrap();
+        store.bind_log("test/log").await.unwrap();
         let mut replay = Replay::default();
         replay.take(&login(9), LogIndex(0), 0);
         let refused = replay.check(&store).await.unwrap_err();

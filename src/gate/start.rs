@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::changes::Changes;
 use super::counters::Counters;
+use super::follow::Followed;
 use super::ledger::{Ledger, Lost, Opened as OpenedEntry};
 use super::log_state::JUMP;
 use super::outcome::recount;
@@ -256,6 +257,13 @@ impl Gate {
         let rules = Arc::new(ArcSwap::new(rules));
         let log = opened.log;
         let applied = Replay::begin(&store, &log, &keyring).await?;
+        let followed = if store.has_others() {
+            // Before anything is read of what others change.
+            let newest = store.newest_change().await?;
+            Followed::begin(newest, Some(settings.snapshot_max_age))
+        } else {
+            Followed::begin(0, None)
+        };
         let gate = Arc::new(Self {
             counters: Counters::new(),
             repeats: Repeats::new(settings.request_ids_max),
@@ -291,6 +299,7 @@ impl Gate {
             keyring,
             index: OnceLock::new(),
             store,
+            followed,
         });
         let reading = Arc::clone(&gate);
         let replay = tokio::task::spawn_blocking(move || reading.replay(applied, now)).await;
@@ -484,6 +493,9 @@ impl Gate {
             .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {
             tracing::warn!(%error, "the store can't be written");
+        }
+        if let Err(error) = self.store.forget_old_news().await {
+            tracing::warn!(%error, "the store can't be tidied");
         }
     }
 }

@@ -185,7 +185,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     if let Some(mark) = &restored {
         gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
-    let store = Store::open(&config.data.join("store.sqlite")).await?;
+    let place = config.store.to_string();
+    let store = Store::open_at(&config.store).await?;
     let lost = gate::lost::states(&opened.log, &store, clock.now()).await?;
     let witnesses = Witnesses::look(config.witness.clone(), &opened.log, lost).await?;
     let reader = opened.log.reader();
@@ -269,17 +270,20 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let alarming = tokio::spawn(log_alarms(Arc::clone(&gate), alarmed, stopping.clone()));
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
+    let following = tokio::spawn(Arc::clone(&gate).follow_others(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
-    tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, "serving");
+    tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, store = %place, "serving");
     Ok(Running {
         grpc,
         http,
         gate,
         stop,
-        servers: [serving, pages, alarming, tidying, minding, watching]
-            .into_iter()
-            .chain(streaming)
-            .collect(),
+        servers: [
+            serving, pages, alarming, tidying, minding, following, watching,
+        ]
+        .into_iter()
+        .chain(streaming)
+        .collect(),
         handing,
     })
 }
@@ -447,6 +451,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
         dispose_needs_two: config.dispose_needs_two,
+        snapshot_max_age: config.snapshot_max_age,
         request_ids_max: config.request_ids_max,
     })
 }
