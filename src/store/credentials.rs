@@ -5,11 +5,11 @@ use std::fmt;
 use std::time::Duration;
 
 use sqlx::error::ErrorKind;
-use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::engine::{Query, Row, query};
 use super::error::StoreError;
-use super::marks::{mark, set_mark};
+use super::news::Told;
 use super::people::read_name;
 use super::{Store, from_stored, to_stored};
 use crate::domain::ids::Name;
@@ -62,13 +62,13 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn credential(&self, person: &str) -> Result<Option<Credential>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT hash, must_change, id, sealed_seed, last_step, failures, waits_until
              FROM passwords LEFT JOIN second_factors ON second_factors.person = passwords.person
-             WHERE passwords.person = ?1",
+             WHERE passwords.person = $1",
         )
         .bind(person)
-        .fetch_optional(&self.readers)
+        .fetch_optional(&self.engine)
         .await?;
         let Some(row) = row else { return Ok(None) };
         let id: Option<&[u8]> = row.try_get("id")?;
@@ -79,7 +79,7 @@ impl Store {
                     .map_err(|_| StoreError::Damaged("a second factor's id".to_owned()))?,
                 sealed_seed: row.try_get("sealed_seed")?,
                 last_step: row
-                    .try_get::<Option<i64>, _>("last_step")?
+                    .try_get::<Option<i64>>("last_step")?
                     .map(from_stored)
                     .transpose()?,
                 failures: read_failures(row.try_get("failures")?)?,
@@ -99,16 +99,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchPerson`].
     pub async fn put_password(&self, person: &str, hash: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO passwords (person, hash, must_change) VALUES (?1, ?2, FALSE)
+        let put = query(
+            "INSERT INTO passwords (person, hash, must_change) VALUES ($1, $2, FALSE)
              ON CONFLICT (person) DO UPDATE SET hash = excluded.hash, must_change = FALSE",
-        )
-        .bind(person)
-        .bind(hash)
-        .execute(&self.writer)
-        .await
-        .map_err(person_is_missing)?;
-        Ok(())
+        );
+        self.put(put.bind(person).bind(hash)).await
     }
 
     /// Puts another hash of the same password in the place of `old`, where that is still the one in force: the costs of a hash
@@ -122,13 +117,15 @@ impl Store {
         old: &str,
         new: &str,
     ) -> Result<bool, StoreError> {
-        let put = sqlx::query("UPDATE passwords SET hash = ?3 WHERE person = ?1 AND hash = ?2")
+        let mut change = self.change().await?;
+        let put = query("UPDATE passwords SET hash = $3 WHERE person = $1 AND hash = $2")
             .bind(person)
             .bind(old)
             .bind(new)
-            .execute(&self.writer)
+            .execute(&mut change)
             .await?;
-        Ok(put.rows_affected() == 1)
+        change.commit().await?;
+        Ok(put == 1)
     }
 
     /// Gives a person a second factor in place of any other. Under the same id only its sealing is new, so its spent steps
@@ -142,20 +139,21 @@ impl Store {
         id: Uuid,
         sealed_seed: &[u8],
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO second_factors (id, person, sealed_seed) VALUES (?1, ?2, ?3)
+        let put = query(
+            "INSERT INTO second_factors (id, person, sealed_seed) VALUES ($1, $2, $3)
              ON CONFLICT (person) DO UPDATE
              SET last_step = CASE WHEN second_factors.id = excluded.id THEN second_factors.last_step END,
                  failures = CASE WHEN second_factors.id = excluded.id THEN second_factors.failures ELSE 0 END,
                  id = excluded.id, sealed_seed = excluded.sealed_seed",
-        )
-        .bind(id.as_bytes().as_slice())
-        .bind(person)
-        .bind(sealed_seed)
-        .execute(&self.writer)
-        .await
-        .map_err(person_is_missing)?;
-        Ok(())
+        );
+        let put = put.bind(id.as_bytes().as_slice()).bind(person);
+        self.put(put.bind(sealed_seed)).await
+    }
+
+    async fn put(&self, put: Query) -> Result<(), StoreError> {
+        let mut change = self.change().await?;
+        put.execute(&mut change).await.map_err(person_is_missing)?;
+        change.commit().await
     }
 
     /// Counts a try as a failure, unless the factor waits or is disabled: then nothing is counted, and the code must not be
@@ -170,42 +168,55 @@ impl Store {
         throttle: &Throttle,
         now: Timestamp,
     ) -> Result<Charging, StoreError> {
+        const STANDING: &str = "SELECT failures, waits_until FROM second_factors WHERE id = $1";
+        let standing = |row: Option<Row>| -> Result<(u32, i64), StoreError> {
+            let row = row.ok_or(StoreError::NoSuchSecondFactor)?;
+            let failures = read_failures(row.try_get("failures")?)?;
+            Ok((failures, row.try_get("waits_until")?))
+        };
+        let id = id.as_bytes().as_slice();
         // A transaction and no `RETURNING`: of a statement that returns rows, sqlx hands over the first before the commit
         // is known to have succeeded.
         let mut change = self.change().await?;
+        let looked = query(STANDING).bind(id).fetch_optional(&mut change).await?;
+        // The one that disables it has to be told to others, who take their turns before any other row.
+        let last = standing(looked)?.0.saturating_add(1) >= throttle.disabled_at;
+        if last {
+            self.take_turn(&mut change).await?;
+        }
+        // Before the factor's row, as `apply` does: so that nobody waits for each other in a circle.
+        let writes = self.count_factor_write(&mut change).await?;
         // Looks and counts in one: of parallel tries, those past the bound find it passed.
-        let charged = sqlx::query(
+        let charged = query(
             "UPDATE second_factors SET failures = failures + 1
-             WHERE id = ?1 AND waits_until <= ?2 AND failures < ?3",
+             WHERE id = $1 AND waits_until <= $2 AND failures < $3",
         )
-        .bind(id.as_bytes().as_slice())
+        .bind(id)
         .bind(now.micros())
         .bind(i64::from(throttle.disabled_at))
-        .execute(&mut *change)
+        .execute(&mut change)
         .await?;
-        let standing =
-            sqlx::query("SELECT failures, waits_until FROM second_factors WHERE id = ?1")
-                .bind(id.as_bytes().as_slice())
-                .fetch_optional(&mut *change)
-                .await?
-                .ok_or(StoreError::NoSuchSecondFactor)?;
-        let failures = read_failures(standing.try_get("failures")?)?;
-        if charged.rows_affected() == 0 {
+        let looked = query(STANDING).bind(id).fetch_optional(&mut change).await?;
+        let (failures, waits_until) = standing(looked)?;
+        if charged == 0 {
+            change.rollback().await?;
             return Ok(if failures >= throttle.disabled_at {
                 Charging::Disabled
             } else {
-                Charging::Waits(Timestamp::from_micros(standing.try_get("waits_until")?))
+                Charging::Waits(Timestamp::from_micros(waits_until))
             });
         }
         let wait = (throttle.wait_after)(failures);
         if !wait.is_zero() {
-            sqlx::query("UPDATE second_factors SET waits_until = ?2 WHERE id = ?1")
-                .bind(id.as_bytes().as_slice())
+            query("UPDATE second_factors SET waits_until = $2 WHERE id = $1")
+                .bind(id)
                 .bind(now.plus(wait).micros())
-                .execute(&mut *change)
+                .execute(&mut change)
                 .await?;
         }
-        let writes = count_write(&mut change).await?;
+        if last {
+            self.tell_others(&mut change, Told::People).await?;
+        }
         change.commit().await?;
         Ok(Charging::Charged(Charge { failures, writes }))
     }
@@ -218,18 +229,19 @@ impl Store {
     /// When the store can't be written. The step may then be spent or not, and the code must count as wrong.
     pub async fn spend_step(&self, id: Uuid, step: u64) -> Result<Option<u64>, StoreError> {
         let mut change = self.change().await?;
-        let spent = sqlx::query(
-            "UPDATE second_factors SET last_step = ?2, failures = 0, waits_until = 0
-             WHERE id = ?1 AND (last_step IS NULL OR last_step < ?2)",
+        let writes = self.count_factor_write(&mut change).await?;
+        let spent = query(
+            "UPDATE second_factors SET last_step = $2, failures = 0, waits_until = 0
+             WHERE id = $1 AND (last_step IS NULL OR last_step < $2)",
         )
         .bind(id.as_bytes().as_slice())
         .bind(to_stored(step)?)
-        .execute(&mut *change)
+        .execute(&mut change)
         .await?;
-        if spent.rows_affected() != 1 {
+        if spent != 1 {
+            change.rollback().await?;
             return Ok(None);
         }
-        let writes = count_write(&mut change).await?;
         change.commit().await?;
         Ok(Some(writes))
     }
@@ -244,24 +256,27 @@ impl Store {
         factor: Uuid,
         digest: &[u8; 32],
     ) -> Result<Option<RecoverySpent>, StoreError> {
+        let id = factor.as_bytes().as_slice();
         let mut change = self.change().await?;
-        let spent = sqlx::query("DELETE FROM recovery_codes WHERE factor = ?1 AND digest = ?2")
-            .bind(factor.as_bytes().as_slice())
+        let writes = self.count_factor_write(&mut change).await?;
+        let spent = query("DELETE FROM recovery_codes WHERE factor = $1 AND digest = $2")
+            .bind(id)
             .bind(digest.as_slice())
-            .execute(&mut *change)
+            .execute(&mut change)
             .await?;
-        if spent.rows_affected() != 1 {
+        if spent != 1 {
+            change.rollback().await?;
             return Ok(None);
         }
-        sqlx::query("UPDATE second_factors SET failures = 0, waits_until = 0 WHERE id = ?1")
-            .bind(factor.as_bytes().as_slice())
-            .execute(&mut *change)
+        query("UPDATE second_factors SET failures = 0, waits_until = 0 WHERE id = $1")
+            .bind(id)
+            .execute(&mut change)
             .await?;
-        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM recovery_codes WHERE factor = ?1")
-            .bind(factor.as_bytes().as_slice())
-            .fetch_one(&mut *change)
-            .await?;
-        let writes = count_write(&mut change).await?;
+        let left = query(CODES_LEFT)
+            .bind(id)
+            .fetch_one(&mut change)
+            .await?
+            .try_get("codes")?;
         change.commit().await?;
         Ok(Some(RecoverySpent {
             left: read_failures(left)?,
@@ -274,11 +289,11 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn recovery_codes_left(&self, factor: Uuid) -> Result<u32, StoreError> {
-        let left: i64 = sqlx::query_scalar("SELECT count(*) FROM recovery_codes WHERE factor = ?1")
+        let row = query(CODES_LEFT)
             .bind(factor.as_bytes().as_slice())
-            .fetch_one(&self.readers)
+            .fetch_one(&self.engine)
             .await?;
-        read_failures(left)
+        read_failures(row.try_get("codes")?)
     }
 
     /// Whose second factor had so many failures in a row that it is disabled.
@@ -286,12 +301,13 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn locked_people(&self, throttle: &Throttle) -> Result<Vec<Name>, StoreError> {
-        let people: Vec<String> =
-            sqlx::query_scalar("SELECT person FROM second_factors WHERE failures >= ?1")
-                .bind(i64::from(throttle.disabled_at))
-                .fetch_all(&self.readers)
-                .await?;
-        people.iter().map(|person| read_name(person)).collect()
+        let rows = query("SELECT person FROM second_factors WHERE failures >= $1")
+            .bind(i64::from(throttle.disabled_at))
+            .fetch_all(&self.engine)
+            .await?;
+        rows.iter()
+            .map(|row| read_name(row.try_get("person")?))
+            .collect()
     }
 
     /// The hash of a person's one-time code for enrolment, and when it ends.
@@ -302,18 +318,17 @@ impl Store {
         &self,
         person: &str,
     ) -> Result<Option<([u8; 32], Timestamp)>, StoreError> {
-        let row: Option<(Vec<u8>, i64)> =
-            sqlx::query_as("SELECT digest, ends FROM enrollment_codes WHERE person = ?1")
-                .bind(person)
-                .fetch_optional(&self.readers)
-                .await?;
-        let Some((digest, ends)) = row else {
-            return Ok(None);
-        };
+        let row = query("SELECT digest, ends FROM enrollment_codes WHERE person = $1")
+            .bind(person)
+            .fetch_optional(&self.engine)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let digest: Vec<u8> = row.try_get("digest")?;
         let digest = digest
             .try_into()
             .map_err(|_| StoreError::Damaged("the hash of a code".to_owned()))?;
-        Ok(Some((digest, Timestamp::from_micros(ends))))
+        let ends = Timestamp::from_micros(row.try_get("ends")?);
+        Ok(Some((digest, ends)))
     }
 
     /// The sealed seed of a hardware token that is nobody's yet.
@@ -321,22 +336,16 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn hardware_token(&self, serial: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(
-            sqlx::query_scalar("SELECT sealed_seed FROM hardware_tokens WHERE serial = ?1")
-                .bind(serial)
-                .fetch_optional(&self.readers)
-                .await?,
-        )
-    }
-
-    /// How often second factors were charged or steps spent, of all people.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn factor_writes(&self) -> Result<u64, StoreError> {
-        self.read_mark(FACTOR_WRITES).await
+        query("SELECT sealed_seed FROM hardware_tokens WHERE serial = $1")
+            .bind(serial)
+            .fetch_optional(&self.engine)
+            .await?
+            .map(|row| row.try_get("sealed_seed"))
+            .transpose()
     }
 }
+
+const CODES_LEFT: &str = "SELECT count(*) AS codes FROM recovery_codes WHERE factor = $1";
 
 /// When a second factor waits and when it is disabled: [`crate::identity::throttle`] says.
 #[derive(Debug, Clone, Copy)]
@@ -363,7 +372,7 @@ pub enum Charging {
 pub struct RecoverySpent {
     /// How many are left.
     pub left: u32,
-    /// The number of this write, of all that the store made for second factors.
+    /// The number of this write, of all that this log's daemon made for second factors.
     pub writes: u64,
 }
 
@@ -372,27 +381,22 @@ pub struct RecoverySpent {
 pub struct Charge {
     /// Failures in a row, this try included.
     pub failures: u32,
-    /// The number of this write, of all that the store made for second factors.
+    /// The number of this write, of all that this log's daemon made for second factors.
     pub writes: u64,
-}
-
-const FACTOR_WRITES: &str = "factor_writes";
-
-async fn count_write(change: &mut Transaction<'static, Sqlite>) -> Result<u64, StoreError> {
-    let writes = mark(change, FACTOR_WRITES).await?.saturating_add(1);
-    set_mark(change, FACTOR_WRITES, writes).await?;
-    Ok(writes)
 }
 
 fn read_failures(stored: i64) -> Result<u32, StoreError> {
     u32::try_from(stored).map_err(|_| StoreError::Damaged("a count of failures".to_owned()))
 }
 
-pub(super) fn person_is_missing(error: sqlx::Error) -> StoreError {
-    let kind = error.as_database_error().map(|error| error.kind());
+pub(super) fn person_is_missing(error: StoreError) -> StoreError {
+    let kind = match &error {
+        StoreError::Engine(told) => told.as_database_error().map(|told| told.kind()),
+        _ => None,
+    };
     match kind {
         Some(ErrorKind::ForeignKeyViolation) => StoreError::NoSuchPerson,
-        _ => error.into(),
+        _ => error,
     }
 }
 
@@ -400,9 +404,7 @@ pub(super) fn person_is_missing(error: sqlx::Error) -> StoreError {
 mod tests {
     use super::*;
     use crate::store::people::tests::person;
-    use crate::store::tests::fresh;
-    use std::path::PathBuf;
-    use tempfile::TempDir;
+    use crate::store::tests::{Home, both};
     use tokio::task::JoinSet;
 
     const FACTOR: Uuid = Uuid::from_u128(1);
@@ -424,15 +426,15 @@ mod tests {
         Timestamp::from_seconds(seconds)
     }
 
-    async fn enrolled() -> (TempDir, PathBuf, Store) {
-        let (directory, path, store) = fresh().await;
+    async fn enrolled(home: &Home) -> Store {
+        let store = home.open().await;
         store.put_person(&person("p", &[])).await.unwrap();
         store.put_password("p", "$argon2id$hash").await.unwrap();
         store
             .put_second_factor("p", FACTOR, b"sealed")
             .await
             .unwrap();
-        (directory, path, store)
+        store
     }
 
     async fn factor(store: &Store) -> SecondFactor {
@@ -440,9 +442,9 @@ mod tests {
         credential.second_factor.unwrap()
     }
 
-    #[tokio::test]
-    async fn a_credential_is_told_as_it_was_put() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn a_credential_is_told_as_it_was_put(home) {
+        let store = enrolled(&home).await;
         let credential = store.credential("p").await.unwrap().unwrap();
         let expected = SecondFactor {
             id: FACTOR,
@@ -458,10 +460,11 @@ mod tests {
         assert_eq!(credential.password_hash, "another");
         assert!(credential.second_factor.is_some());
     }
+    }
 
-    #[tokio::test]
-    async fn somebody_without_a_password_or_a_factor_is_told_apart() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn somebody_without_a_password_or_a_factor_is_told_apart(home) {
+        let store = home.open().await;
         assert_eq!(store.credential("p").await.unwrap(), None);
         assert!(matches!(
             store.put_password("p", "h").await,
@@ -482,10 +485,11 @@ mod tests {
         ));
         assert!(store.spend_step(FACTOR, 1).await.unwrap().is_none());
     }
+    }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn of_fifty_parallel_uses_of_one_step_one_wins_and_a_restart_forgets_nothing() {
-        let (_directory, path, store) = enrolled().await;
+    both! {
+    async fn of_fifty_parallel_uses_of_one_step_one_wins_and_a_restart_forgets_nothing(home) {
+        let store = enrolled(&home).await;
         let mut uses = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
@@ -494,16 +498,46 @@ mod tests {
         let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
         assert_eq!(wins, 1);
         // Read by another connection while the first store was never closed: nothing hangs on an orderly end.
-        let again = Store::open(&path).await.unwrap();
+        let again = home.open().await;
         assert!(again.spend_step(FACTOR, 1_000).await.unwrap().is_none());
         assert!(again.spend_step(FACTOR, 999).await.unwrap().is_none());
         assert_eq!(factor(&again).await.last_step, Some(1_000));
         assert!(again.spend_step(FACTOR, 1_001).await.unwrap().is_some());
     }
+    }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn every_parallel_try_is_charged_and_a_restart_forgets_none() {
-        let (_directory, path, store) = enrolled().await;
+    both! {
+    async fn through_two_stores_at_once_of_fifty_uses_of_one_step_one_wins(home) {
+        enrolled(&home).await;
+        for step in 1..=5 {
+            let stores = [home.open().await, home.open().await];
+            let mut uses = JoinSet::new();
+            for store in stores.iter().cycle().take(50) {
+                let store = store.clone();
+                uses.spawn(async move { store.spend_step(FACTOR, step).await.unwrap().is_some() });
+            }
+            let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
+            assert_eq!(wins, 1);
+            let mut charges = JoinSet::new();
+            for store in stores.iter().cycle().take(50) {
+                let store = store.clone();
+                charges.spawn(async move { charged(&store, FACTOR).await });
+            }
+            let charges = charges.join_all().await;
+            let mut failures: Vec<u32> = charges.iter().map(|charge| charge.failures).collect();
+            failures.sort_unstable();
+            assert_eq!(failures, (1..=50).collect::<Vec<u32>>());
+            let mut writes: Vec<u64> = charges.iter().map(|charge| charge.writes).collect();
+            writes.sort_unstable();
+            writes.dedup();
+            assert_eq!(writes.len(), 50, "each write has its own number");
+        }
+    }
+    }
+
+    both! {
+    async fn every_parallel_try_is_charged_and_a_restart_forgets_none(home) {
+        let store = enrolled(&home).await;
         let mut tries = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
@@ -512,38 +546,50 @@ mod tests {
         let mut counts = tries.join_all().await;
         counts.sort_unstable();
         assert_eq!(counts, (1..=50).collect::<Vec<u32>>());
-        let again = Store::open(&path).await.unwrap();
-        assert_eq!(charged(&again, FACTOR).await.failures, 51);
+        let again = home.open().await;
+        assert_eq!(
+            charged(&again, FACTOR).await.failures,
+            51
+        );
+    }
     }
 
-    #[tokio::test]
-    async fn a_try_that_is_given_up_leaves_the_store_usable() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn a_try_that_is_given_up_leaves_the_store_usable(home) {
+        let store = enrolled(&home).await;
         for micros in 0..200 {
             let patience = std::time::Duration::from_micros(micros * 20);
             let charging = store.charge_second_factor(FACTOR, &LENIENT, at(0));
             drop(tokio::time::timeout(patience, charging).await);
         }
         let before = factor(&store).await.failures;
-        assert_eq!(charged(&store, FACTOR).await.failures, before + 1);
+        assert_eq!(
+            charged(&store, FACTOR).await.failures,
+            before + 1
+        );
+    }
     }
 
-    #[tokio::test]
-    async fn only_a_spent_step_ends_a_row_of_failures() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn only_a_spent_step_ends_a_row_of_failures(home) {
+        let store = enrolled(&home).await;
         assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
         for expected in 1..=3 {
-            assert_eq!(charged(&store, FACTOR).await.failures, expected);
+            assert_eq!(
+                charged(&store, FACTOR).await.failures,
+                expected
+            );
         }
         assert!(store.spend_step(FACTOR, 10).await.unwrap().is_none());
         assert_eq!(factor(&store).await.failures, 3);
         assert!(store.spend_step(FACTOR, 11).await.unwrap().is_some());
         assert_eq!(factor(&store).await.failures, 0);
     }
+    }
 
-    #[tokio::test]
-    async fn sealing_anew_forgets_neither_spent_steps_nor_failures() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn sealing_anew_forgets_neither_spent_steps_nor_failures(home) {
+        let store = enrolled(&home).await;
         assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
         charged(&store, FACTOR).await;
         store.put_second_factor("p", FACTOR, b"anew").await.unwrap();
@@ -559,13 +605,15 @@ mod tests {
             "it is gone"
         );
     }
+    }
 
-    #[tokio::test]
-    async fn a_credential_prints_nothing_that_helps_to_guess_it() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn a_credential_prints_nothing_that_helps_to_guess_it(home) {
+        let store = enrolled(&home).await;
         let printed = format!("{:?}", store.credential("p").await.unwrap());
         assert!(!printed.contains("argon2id"), "{printed}");
         assert!(!printed.contains("115, 101"), "{printed}");
+    }
     }
 
     /// Two tries, then 30 s; disabled after four.
@@ -574,9 +622,9 @@ mod tests {
         wait_after: |failures| Duration::from_secs(if failures < 2 { 0 } else { 30 }),
     };
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn a_factor_that_waits_is_not_charged_and_a_restart_forgets_no_wait() {
-        let (_directory, path, store) = enrolled().await;
+    both! {
+    async fn a_factor_that_waits_is_not_charged_and_a_restart_forgets_no_wait(home) {
+        let store = enrolled(&home).await;
         let mut tries = JoinSet::new();
         for _ in 0..20 {
             let store = store.clone();
@@ -594,7 +642,7 @@ mod tests {
             .count();
         assert_eq!(charged, 2);
         assert!(tries.contains(&Charging::Waits(at(130))));
-        let again = Store::open(&path).await.unwrap();
+        let again = home.open().await;
         let charge = async |seconds| {
             again
                 .charge_second_factor(FACTOR, &STRICT, at(seconds))
@@ -608,10 +656,11 @@ mod tests {
         assert!(again.spend_step(FACTOR, 5).await.unwrap().is_some());
         assert!(matches!(charge(130).await, Charging::Charged(it) if it.failures == 1));
     }
+    }
 
-    #[tokio::test]
-    async fn after_so_many_failures_a_factor_is_disabled_for_good() {
-        let (_directory, path, store) = enrolled().await;
+    both! {
+    async fn after_so_many_failures_a_factor_is_disabled_for_good(home) {
+        let store = enrolled(&home).await;
         let mut last = None;
         for round in 0..4 {
             let now = at(1_000 * round);
@@ -623,7 +672,7 @@ mod tests {
             );
         }
         assert!(matches!(last, Some(Charging::Charged(it)) if it.failures == 4));
-        let again = Store::open(&path).await.unwrap();
+        let again = home.open().await;
         let years_later = at(1_000_000_000);
         let charging = again
             .charge_second_factor(FACTOR, &STRICT, years_later)
@@ -633,14 +682,16 @@ mod tests {
         assert_eq!(locked, [Name::parse("p").unwrap()]);
         assert!(again.locked_people(&LENIENT).await.unwrap().is_empty());
     }
+    }
 
-    #[tokio::test]
-    async fn a_hash_with_other_costs_takes_the_place_of_its_own_password_only() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn a_hash_with_other_costs_takes_the_place_of_its_own_password_only(home) {
+        let store = enrolled(&home).await;
         assert!(!store.rehash_password("p", "another", "new").await.unwrap());
         let old = "$argon2id$hash";
         assert!(store.rehash_password("p", old, "new").await.unwrap());
         let credential = store.credential("p").await.unwrap().unwrap();
         assert_eq!(credential.password_hash, "new");
+    }
     }
 }

@@ -2,11 +2,10 @@
 //! even sealed; the entry names it. One that no entry named is dropped by the next start.
 
 use prost::Message;
-use sqlx::Row;
 use uuid::Uuid;
 
-use super::changes::Change;
 use super::credentials::person_is_missing;
+use super::engine::{Transaction, query};
 use super::error::StoreError;
 use super::{Store, to_stored};
 use crate::domain::ids::LogIndex;
@@ -175,13 +174,16 @@ impl Store {
         now: Timestamp,
     ) -> Result<StagedId, StoreError> {
         let id = Uuid::new_v4();
-        sqlx::query("INSERT INTO staged (id, person, content, made_us) VALUES (?1, ?2, ?3, ?4)")
+        let mut change = self.change().await?;
+        query("INSERT INTO staged (id, log, person, content, made_us) VALUES ($1, $2, $3, $4, $5)")
             .bind(id.as_bytes().as_slice())
+            .bind(self.log()?)
             .bind(person)
             .bind(credential.content().encode_to_vec())
             .bind(now.micros())
-            .execute(&self.writer)
+            .execute(&mut change)
             .await?;
+        change.commit().await?;
         Ok(id)
     }
 
@@ -190,37 +192,43 @@ impl Store {
     /// # Errors
     /// When the store can't be written; the next start drops it.
     pub async fn unstage(&self, id: StagedId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM staged WHERE id = ?1")
+        let mut change = self.change().await?;
+        query("DELETE FROM staged WHERE id = $1")
             .bind(id.as_bytes().as_slice())
-            .execute(&self.writer)
+            .execute(&mut change)
             .await?;
-        Ok(())
+        change.commit().await
     }
 
-    /// Drops whatever lies ready, and tells how many that were. For a start that has applied all of the log: no entry names
-    /// them.
+    /// Drops whatever lies ready for an entry of this log, and tells how many that were. For a start that has applied all of it:
+    /// no entry names them.
     ///
     /// # Errors
     /// When the store can't be written.
     pub async fn drop_staged(&self) -> Result<u64, StoreError> {
-        let dropped = sqlx::query("DELETE FROM staged")
-            .execute(&self.writer)
+        let mut change = self.change().await?;
+        let dropped = query("DELETE FROM staged WHERE log = $1")
+            .bind(self.log()?)
+            .execute(&mut change)
             .await?;
-        Ok(dropped.rows_affected())
+        change.commit().await?;
+        Ok(dropped)
     }
 }
 
 /// Moves what lies ready into force. What can't be found or is another person's or of another kind is not: then the old one is
 /// removed too, since the log says that it is not in force any more.
 pub(super) async fn take_up(
-    change: Change<'_>,
+    change: &mut Transaction,
+    log: i64,
     index: LogIndex,
     taken: &StoredTakeUp,
 ) -> Result<(), StoreError> {
     let kind = known_kind(index, taken.kind)?;
-    let row = sqlx::query("SELECT person, content FROM staged WHERE id = ?1")
+    let row = query("SELECT person, content FROM staged WHERE id = $1 AND log = $2")
         .bind(taken.staged.as_slice())
-        .fetch_optional(&mut **change)
+        .bind(log)
+        .fetch_optional(&mut *change)
         .await?;
     let mut content = None;
     if let Some(row) = row {
@@ -229,9 +237,9 @@ pub(super) async fn take_up(
         content = Content::decode(bytes.as_slice())
             .ok()
             .filter(|content| content.kind == taken.kind && person == taken.person);
-        sqlx::query("DELETE FROM staged WHERE id = ?1")
+        query("DELETE FROM staged WHERE id = $1")
             .bind(taken.staged.as_slice())
-            .execute(&mut **change)
+            .execute(&mut *change)
             .await?;
     }
     match content {
@@ -239,9 +247,9 @@ pub(super) async fn take_up(
         None => remove_kind(change, &taken.person, kind).await?,
     }
     if !taken.serial.is_empty() {
-        sqlx::query("DELETE FROM hardware_tokens WHERE serial = ?1")
+        query("DELETE FROM hardware_tokens WHERE serial = $1")
             .bind(&taken.serial)
-            .execute(&mut **change)
+            .execute(&mut *change)
             .await?;
     }
     raise_epoch(change, index, &taken.person, taken.epoch).await
@@ -249,7 +257,7 @@ pub(super) async fn take_up(
 
 /// Removes a credential.
 pub(super) async fn remove(
-    change: Change<'_>,
+    change: &mut Transaction,
     index: LogIndex,
     removed: &StoredCredentialRemoval,
 ) -> Result<(), StoreError> {
@@ -266,7 +274,7 @@ fn known_kind(index: LogIndex, kind: i32) -> Result<StoredCredentialKind, StoreE
 }
 
 async fn put(
-    change: Change<'_>,
+    change: &mut Transaction,
     index: LogIndex,
     taken: &StoredTakeUp,
     kind: StoredCredentialKind,
@@ -276,30 +284,30 @@ async fn put(
     match kind {
         StoredCredentialKind::Unspecified => return Err(StoreError::Change(index)),
         StoredCredentialKind::Password => {
-            sqlx::query(
-                "INSERT INTO passwords (person, hash, must_change) VALUES (?1, ?2, ?3)
+            query(
+                "INSERT INTO passwords (person, hash, must_change) VALUES ($1, $2, $3)
                  ON CONFLICT (person) DO UPDATE
                  SET hash = excluded.hash, must_change = excluded.must_change",
             )
             .bind(person)
             .bind(&content.hash)
             .bind(content.must_change)
-            .execute(&mut **change)
+            .execute(&mut *change)
             .await
             .map_err(person_is_missing)?;
         }
         StoredCredentialKind::SecondFactor => {
             // Whatever the old one was, with its codes, failures and steps.
             remove_kind(change, person, kind).await?;
-            sqlx::query(
+            query(
                 "INSERT INTO second_factors (id, person, sealed_seed, last_step, failures, waits_until)
-                 VALUES (?1, ?2, ?3, ?4, 0, 0)",
+                 VALUES ($1, $2, $3, $4, 0, 0)",
             )
             .bind(content.factor.as_slice())
             .bind(person)
             .bind(content.sealed_seed.as_slice())
             .bind(to_stored(content.last_step)?)
-            .execute(&mut **change)
+            .execute(&mut *change)
             .await
             .map_err(person_is_missing)?;
             put_recovery_codes(change, content).await?;
@@ -312,26 +320,26 @@ async fn put(
         }
         StoredCredentialKind::EnrollmentCode => {
             let digest = content.digests.first().ok_or(StoreError::Change(index))?;
-            sqlx::query(
-                "INSERT INTO enrollment_codes (person, digest, ends) VALUES (?1, ?2, ?3)
+            query(
+                "INSERT INTO enrollment_codes (person, digest, ends) VALUES ($1, $2, $3)
                  ON CONFLICT (person) DO UPDATE SET digest = excluded.digest, ends = excluded.ends",
             )
             .bind(person)
             .bind(digest.as_slice())
             .bind(content.ends_us)
-            .execute(&mut **change)
+            .execute(&mut *change)
             .await
             .map_err(person_is_missing)?;
         }
         StoredCredentialKind::HardwareTokens => {
             for token in &content.tokens {
-                sqlx::query(
-                    "INSERT INTO hardware_tokens (serial, sealed_seed) VALUES (?1, ?2)
+                query(
+                    "INSERT INTO hardware_tokens (serial, sealed_seed) VALUES ($1, $2)
                      ON CONFLICT (serial) DO UPDATE SET sealed_seed = excluded.sealed_seed",
                 )
                 .bind(&token.serial)
                 .bind(token.sealed_seed.as_slice())
-                .execute(&mut **change)
+                .execute(&mut *change)
                 .await?;
             }
         }
@@ -339,47 +347,42 @@ async fn put(
     Ok(())
 }
 
-async fn put_recovery_codes(change: Change<'_>, content: &Content) -> Result<(), StoreError> {
+async fn put_recovery_codes(change: &mut Transaction, content: &Content) -> Result<(), StoreError> {
     for digest in &content.digests {
-        sqlx::query(
-            "INSERT INTO recovery_codes (factor, digest) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-        )
-        .bind(content.factor.as_slice())
-        .bind(digest.as_slice())
-        .execute(&mut **change)
-        .await?;
-    }
-    Ok(())
-}
-
-async fn remove_kind(
-    change: Change<'_>,
-    person: &str,
-    kind: StoredCredentialKind,
-) -> Result<(), StoreError> {
-    const OF_PERSON: &str = "DELETE FROM recovery_codes
-         WHERE factor IN (SELECT id FROM second_factors WHERE person = ?1)";
-    let statements: &[&'static str] = match kind {
-        StoredCredentialKind::Password => &["DELETE FROM passwords WHERE person = ?1"],
-        StoredCredentialKind::SecondFactor => {
-            &[OF_PERSON, "DELETE FROM second_factors WHERE person = ?1"]
-        }
-        StoredCredentialKind::RecoveryCodes => &[OF_PERSON],
-        StoredCredentialKind::EnrollmentCode => &["DELETE FROM enrollment_codes WHERE person = ?1"],
-        // Tokens that were never taken up are not there; those that were are somebody else's entry.
-        StoredCredentialKind::HardwareTokens | StoredCredentialKind::Unspecified => &[],
-    };
-    for statement in statements {
-        sqlx::query(*statement)
-            .bind(person)
-            .execute(&mut **change)
+        query("INSERT INTO recovery_codes (factor, digest) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(content.factor.as_slice())
+            .bind(digest.as_slice())
+            .execute(&mut *change)
             .await?;
     }
     Ok(())
 }
 
+async fn remove_kind(
+    change: &mut Transaction,
+    person: &str,
+    kind: StoredCredentialKind,
+) -> Result<(), StoreError> {
+    const OF_PERSON: &str = "DELETE FROM recovery_codes
+         WHERE factor IN (SELECT id FROM second_factors WHERE person = $1)";
+    let statements: &[&'static str] = match kind {
+        StoredCredentialKind::Password => &["DELETE FROM passwords WHERE person = $1"],
+        StoredCredentialKind::SecondFactor => {
+            &[OF_PERSON, "DELETE FROM second_factors WHERE person = $1"]
+        }
+        StoredCredentialKind::RecoveryCodes => &[OF_PERSON],
+        StoredCredentialKind::EnrollmentCode => &["DELETE FROM enrollment_codes WHERE person = $1"],
+        // Tokens that were never taken up are not there; those that were are somebody else's entry.
+        StoredCredentialKind::HardwareTokens | StoredCredentialKind::Unspecified => &[],
+    };
+    for statement in statements {
+        query(statement).bind(person).execute(&mut *change).await?;
+    }
+    Ok(())
+}
+
 async fn raise_epoch(
-    change: Change<'_>,
+    change: &mut Transaction,
     index: LogIndex,
     person: &str,
     epoch: u64,
@@ -388,10 +391,10 @@ async fn raise_epoch(
         return Ok(());
     }
     let epoch = to_stored(epoch).map_err(|_| StoreError::Change(index))?;
-    sqlx::query("UPDATE people SET epoch = ?2 WHERE id = ?1 AND epoch < ?2")
+    query("UPDATE people SET epoch = $2 WHERE id = $1 AND epoch < $2")
         .bind(person)
         .bind(epoch)
-        .execute(&mut **change)
+        .execute(&mut *change)
         .await?;
     Ok(())
 }
@@ -402,19 +405,17 @@ mod tests {
     use crate::proto::StoredChange;
     use crate::proto::stored_change::Kind;
     use crate::store::people::tests::person;
-    use crate::store::tests::{change, fresh};
-    use std::path::PathBuf;
-    use tempfile::TempDir;
+    use crate::store::tests::{Home, both, change};
 
     const OLD: Uuid = Uuid::from_u128(1);
     const NEW: Uuid = Uuid::from_u128(2);
 
-    async fn with_person() -> (TempDir, PathBuf, Store) {
-        let (directory, path, store) = fresh().await;
+    async fn with_person(home: &Home) -> Store {
+        let store = home.open().await;
         store.put_person(&person("p", &[])).await.unwrap();
         store.put_password("p", "old").await.unwrap();
         store.put_second_factor("p", OLD, b"old").await.unwrap();
-        (directory, path, store)
+        store
     }
 
     fn password(hash: &str) -> NewCredential {
@@ -451,9 +452,9 @@ mod tests {
             .unwrap();
     }
 
-    #[tokio::test]
-    async fn what_lies_ready_counts_only_once_an_entry_names_it() {
-        let (_directory, path, store) = with_person().await;
+    both! {
+    async fn what_lies_ready_counts_only_once_an_entry_names_it(home) {
+        let store = with_person(&home).await;
         let id = store
             .stage("p", &password("new"), Timestamp::default())
             .await
@@ -463,16 +464,17 @@ mod tests {
             (credential.password_hash, credential.must_change)
         };
         assert_eq!(hash(&store).await, ("old".to_owned(), false));
-        let store = Store::open(&path).await.unwrap();
+        let store = home.open().await;
         apply(&store, take_up(id, "p", StoredCredentialKind::Password, 9)).await;
         assert_eq!(hash(&store).await, ("new".to_owned(), true));
         assert_eq!(store.people().await.unwrap()[0].epoch, 9);
         assert_eq!(store.drop_staged().await.unwrap(), 0);
     }
+    }
 
-    #[tokio::test]
-    async fn what_no_entry_named_is_dropped() {
-        let (_directory, _, store) = with_person().await;
+    both! {
+    async fn what_no_entry_named_is_dropped(home) {
+        let store = with_person(&home).await;
         let now = Timestamp::default();
         let id = store.stage("p", &password("new"), now).await.unwrap();
         store.stage("p", &factor(), now).await.unwrap();
@@ -483,16 +485,17 @@ mod tests {
             "old"
         );
     }
+    }
 
-    #[tokio::test]
-    async fn a_credential_that_is_not_there_takes_the_old_one_with_it() {
+    both! {
+    async fn a_credential_that_is_not_there_takes_the_old_one_with_it(home) {
         for (staged_for, kind) in [
             (None, StoredCredentialKind::Password),
             (None, StoredCredentialKind::SecondFactor),
             (Some("q"), StoredCredentialKind::Password),
             (Some("p"), StoredCredentialKind::SecondFactor),
         ] {
-            let (_directory, _, store) = with_person().await;
+            let store = with_person(&home).await;
             let mut id = NEW;
             if let Some(person) = staged_for {
                 // Another's, or of another kind.
@@ -509,10 +512,11 @@ mod tests {
             }
         }
     }
+    }
 
-    #[tokio::test]
-    async fn a_new_factor_comes_with_its_codes_its_spent_step_and_nothing_of_the_old_one() {
-        let (_directory, _, store) = with_person().await;
+    both! {
+    async fn a_new_factor_comes_with_its_codes_its_spent_step_and_nothing_of_the_old_one(home) {
+        let store = with_person(&home).await;
         let now = Timestamp::default();
         let kind = StoredCredentialKind::RecoveryCodes;
         let codes = NewCredential::RecoveryCodes {
@@ -544,10 +548,11 @@ mod tests {
         assert_eq!(credential.second_factor, None);
         assert_eq!(store.people().await.unwrap()[0].epoch, 50);
     }
+    }
 
-    #[tokio::test]
-    async fn an_enrolment_takes_its_one_time_code_and_its_token_with_it() {
-        let (_directory, _, store) = with_person().await;
+    both! {
+    async fn an_enrolment_takes_its_one_time_code_and_its_token_with_it(home) {
+        let store = with_person(&home).await;
         let now = Timestamp::default();
         let code = NewCredential::EnrollmentCode {
             digest: [5; 32],
@@ -584,5 +589,6 @@ mod tests {
         .await;
         assert_eq!(store.enrollment_code("p").await.unwrap(), None);
         assert_eq!(store.hardware_token("T-1").await.unwrap(), None);
+    }
     }
 }
