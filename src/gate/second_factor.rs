@@ -190,9 +190,11 @@ impl Gate {
                     ));
                 }
                 let Some(step) = seed.matching_step(&code, now) else {
+                    entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("wrong code"));
                 };
                 let Some(writes) = self.store.spend_step(factor.id, step).await? else {
+                    entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("used code"));
                 };
                 entry::detail(entry, "time_step", step.to_string());
@@ -209,6 +211,7 @@ impl Gate {
                 let digest = code.digest(&self.keyring.pepper, Use::Recovery(factor.id));
                 let spent = self.store.spend_recovery_code(factor.id, &digest).await?;
                 let Some(spent) = spent else {
+                    entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("wrong or used recovery code"));
                 };
                 entry::detail(entry, "recovery_codes_left", spent.left.to_string());

@@ -246,6 +246,18 @@ impl Store {
         Ok(Some(writes))
     }
 
+    /// Writes as much as [`Self::spend_step`] does and changes nothing but the count of writes: so that how long a wrong code takes
+    /// does not tell it from a right one. Returns the number of this write.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn spend_nothing(&self) -> Result<u64, StoreError> {
+        let mut change = self.change().await?;
+        let writes = self.count_factor_write(&mut change).await?;
+        change.commit().await?;
+        Ok(writes)
+    }
+
     /// Spends a recovery code that hashes to `digest`, and sets the failures to none. `Some` for exactly one of many parallel
     /// uses, and never again. Durable when it returns; only then may success be told.
     ///
