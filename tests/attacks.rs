@@ -21,6 +21,8 @@ mod replay;
 #[path = "attacks/site.rs"]
 mod site;
 mod support;
+#[path = "attacks/terminal.rs"]
+mod terminal;
 #[path = "attacks/tickets.rs"]
 mod tickets;
 #[path = "attacks/timing.rs"]

@@ -41,7 +41,7 @@ pub(super) fn status(error: GateError) -> Status {
             with_info(Code::FailedPrecondition, message, "SECOND_FACTOR_ENROLLED")
         }
         GateError::SecondStepFirst => {
-            with_info(Code::FailedPrecondition, message, "SECOND_STEP_REQUIRED")
+            with_info(Code::FailedPrecondition, message, "SECOND_STEP_FIRST")
         }
         GateError::AllowanceEnded => {
             with_info(Code::FailedPrecondition, message, "ALLOWANCE_ENDED")

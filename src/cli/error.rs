@@ -182,6 +182,10 @@ fn sentence(reason: &str, status: &Status, language: Language) -> String {
         "INTERNAL" => Word::Internal,
         "NOT_SUPPORTED_YET" => Word::NotSupportedYet,
         "SECOND_FACTOR_NOT_ENROLLED" => Word::NotEnrolled,
+        "SECOND_FACTOR_ENROLLED" => Word::AlreadyEnrolled,
+        "PASSWORD_CHANGE_REQUIRED" => Word::MustChangePassword,
+        "SECOND_STEP_FIRST" => Word::SecondStepFirst,
+        "THROTTLED" => Word::Throttled,
         _ => return plain(status),
     };
     match language {

@@ -182,7 +182,7 @@ fn a_recovery_code_stands_in_once_and_counts_like_any_try() {
         let request = json!({ "challenge_id": challenge["challengeId"], "totp": code });
         site.ask("RegenerateRecoveryCodes", &request)
     };
-    refused_with(ask(""), "FAILED_PRECONDITION", "SECOND_STEP_REQUIRED");
+    refused_with(ask(""), "FAILED_PRECONDITION", "SECOND_STEP_FIRST");
     let code = code_of(&uri(&begun), site.now());
     // The code of the enrolment was spent.
     not_genuine(ask(&code));
@@ -210,7 +210,7 @@ fn another_authenticator_takes_a_fresh_second_step_with_the_old_one() {
     refused_with(
         start(&site, &challenge, ""),
         "FAILED_PRECONDITION",
-        "SECOND_STEP_REQUIRED",
+        "SECOND_STEP_FIRST",
     );
     site.advance(STEP);
     site.second_step(&challenge, &site.code("adviser-1"))

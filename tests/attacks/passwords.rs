@@ -64,7 +64,7 @@ fn a_password_that_an_administrator_set_opens_nothing_but_its_own_change() {
     refused_with(
         change(&site, &challenge, NEW, None),
         "FAILED_PRECONDITION",
-        "SECOND_STEP_REQUIRED",
+        "SECOND_STEP_FIRST",
     );
     not_genuine(change(
         &site,
@@ -117,7 +117,7 @@ fn a_change_of_the_password_ends_every_session_but_the_one_it_was_made_in() {
     refused_with(
         change(&site, &challenge, NEW, None),
         "FAILED_PRECONDITION",
-        "SECOND_STEP_REQUIRED",
+        "SECOND_STEP_FIRST",
     );
     site.advance(STEP);
     site.second_step(&challenge, &site.code("adviser-1"))

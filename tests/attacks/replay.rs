@@ -210,10 +210,10 @@ fn the_second_step_is_never_skipped_for_who_has_not_enrolled() {
     let id = &other["challengeId"];
     let change = json!({ "challenge_id": id, "new_password": "long enough and other 7" });
     let refused = site.ask("ChangePassword", &change);
-    crate::site::refused_with(refused, "FAILED_PRECONDITION", "SECOND_STEP_REQUIRED");
+    crate::site::refused_with(refused, "FAILED_PRECONDITION", "SECOND_STEP_FIRST");
     let codes = json!({ "challenge_id": id, "totp": "123456" });
     let refused = site.ask("RegenerateRecoveryCodes", &codes);
-    crate::site::refused_with(refused, "FAILED_PRECONDITION", "SECOND_STEP_REQUIRED");
+    crate::site::refused_with(refused, "FAILED_PRECONDITION", "SECOND_STEP_FIRST");
     let mut session = site.person("adviser-1");
     session.ticket = id.as_str().unwrap().to_owned();
     let denied = site.check(&session).unwrap();

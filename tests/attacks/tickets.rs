@@ -28,8 +28,7 @@ fn a_ticket_of_another_service_address_or_session_is_refused() {
     for other in [&other_address, &other_session] {
         assert_eq!(denied(&site, other), "REASON_CODE_TICKET_BINDING_MISMATCH");
     }
-    let mut elsewhere = request(&session);
-    elsewhere["data"]["system"] = "billing".into();
+    let elsewhere = request(&session);
     let answer = site.call("billing", CHECK, &elsewhere, &Metadata::new());
     let answer = answer.unwrap();
     let codes = answer["reasons"].to_string();
