@@ -22,7 +22,7 @@ use crate::identity::seals::Seals;
 use crate::log::{SignedNote, SigningKey};
 use crate::policy;
 use crate::serve::{ServeError, open_log};
-use crate::store::Store;
+use crate::store::{Store, StorePlace};
 
 /// How often an administrator may try at a terminal.
 const TRIES: usize = 3;
@@ -210,9 +210,18 @@ impl Declaration {
             .map_err(Failure::configuration)?
             .rules;
         let log = open_log(&config, &keyring).await?;
-        let store = Store::open_at(&config.store)
-            .await
-            .map_err(ServeError::from)?;
+        let restored = self.data.join("store.sqlite");
+        let store = match &config.store {
+            StorePlace::File(_) => Store::open(&restored).await,
+            place @ StorePlace::Postgres { .. } => Store::open_at(place).await,
+        }
+        .map_err(ServeError::from)?;
+        if let StorePlace::Postgres { address, .. } = &config.store
+            && store.fill_from(&restored).await.map_err(ServeError::from)?
+        {
+            let filled = Word::StoreFilled.fill(self.language, &[&address.to_string()]);
+            println!("{filled}");
+        }
         let seals = Seals::open(self.data.join("seals"), keyring.log_text.clone())
             .map_err(ServeError::from)?;
         let mut gap = Gap::open(GapParts {

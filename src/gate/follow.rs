@@ -80,6 +80,10 @@ impl Gate {
                 Ok(()) if !was_well => {
                     was_well = true;
                     tracing::info!("the store is followed again");
+                    // What it could not take meanwhile; others wait for it.
+                    if let Err(error) = self.mark_applied().await {
+                        tracing::warn!(%error, "the store can't be written");
+                    }
                 }
                 Err(error) if was_well => {
                     was_well = false;

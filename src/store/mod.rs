@@ -25,6 +25,7 @@ mod marks;
 mod news;
 mod people;
 mod postgres;
+mod pour;
 mod schema;
 mod sqlite;
 mod subjects;
@@ -181,6 +182,10 @@ mod tests {
                 },
                 _directory: None,
             }
+        }
+
+        pub(super) fn place(&self) -> StorePlace {
+            self.place.clone()
         }
 
         pub(super) fn path(&self) -> PathBuf {
