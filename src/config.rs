@@ -304,6 +304,12 @@ impl Config {
             count(file.bounds.connections),
             1..=100_000,
         );
+        if file.log.read_only_free_mib < file.log.segment_mib {
+            wrong(format!(
+                "log.read_only_free_mib: {} is less than log.segment_mib ({}), which the next segment takes at once",
+                file.log.read_only_free_mib, file.log.segment_mib
+            ));
+        }
         let data: PathBuf = folder.join(file.data).components().collect();
         let store = file.store.place(&data, folder);
         if let Err(why) = &store {
@@ -412,13 +418,14 @@ trust_domain = "sekisho.test"
         let text = WHOLE
             .replace("127.0.0.1:7443", "localhost")
             .replace("sekisho.test", "Sekisho Test")
-            + "revoked_certificates = [\"abc\"]\n[log]\ndeadline_ms = 0\n";
+            + "revoked_certificates = [\"abc\"]\n[log]\ndeadline_ms = 0\nread_only_free_mib = 63\n";
         let faults = read(&text).unwrap_err().0;
         for key in [
             "grpc.listen",
             "tls.trust_domain",
             "tls.revoked_certificates",
             "log.deadline_ms",
+            "log.read_only_free_mib: 63 is less than log.segment_mib (64)",
         ] {
             assert!(
                 faults.iter().any(|fault| fault.contains(key)),

@@ -13,8 +13,9 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread::{self, sleep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::certificates::{
@@ -461,6 +462,54 @@ fn a_log_that_cannot_be_used_stops_the_start_with_its_own_exit_code() {
         5,
         "each failure has its own exit code: in use {in_use}, damaged {damaged}, unwritable {unwritable}"
     );
+}
+
+#[test]
+fn a_system_that_allows_too_few_open_files_for_the_connections_stops_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let daemon = |files: &str| {
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", &format!("ulimit {files}; exec \"$@\""), "sh"])
+            .args([
+                env!("CARGO_BIN_EXE_sekisho"),
+                "dev",
+                "--listen",
+                "127.0.0.1:0",
+            ])
+            .args(["--http", "127.0.0.1:0", "--pack"])
+            .arg(pack())
+            .arg("--data")
+            .arg(&data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        shell
+    };
+    let refused = daemon("-n 4607").output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(71), "{said}");
+    assert!(
+        said.contains("may have 4607 files open and needs 4608")
+            && said.contains("bounds.connections"),
+        "{said}"
+    );
+    // What is allowed and not taken yet is taken.
+    let mut raised = daemon("-Sn 256").spawn().unwrap();
+    let limits = format!("/proc/{}/limits", raised.id());
+    let until = Instant::now() + Duration::from_secs(30);
+    let enough = loop {
+        let text = fs::read_to_string(&limits).unwrap_or_default();
+        let line = text.lines().find(|line| line.starts_with("Max open files"));
+        let soft = line.and_then(|line| line.split_whitespace().nth(3)?.parse().ok());
+        if soft == Some(4_608) || Instant::now() > until {
+            break soft;
+        }
+        sleep(Duration::from_millis(20));
+    };
+    raised.kill().unwrap();
+    raised.wait().unwrap();
+    assert_eq!(enough, Some(4_608));
 }
 
 /// Turns one bit in the middle of what is written of the largest segment.

@@ -78,9 +78,7 @@ pub async fn make(
     super::take_empty(target)?;
     let keys = Keys::gather(data)?;
     // The store before the log: whatever it has applied by then is in what is copied of the log.
-    let log_name = LogReader::open_directory(&data.join(LOG))?
-        .name()
-        .to_owned();
+    let log_name = LogReader::open_directory(data.join(LOG))?.name().to_owned();
     Store::copy_at(store, &log_name, &target.join(STORE)).await?;
     let (store, marks) = check_store(target).await?;
     // Before the log, too: from an older position something is sent twice, from a newer one something never.
@@ -224,7 +222,8 @@ fn check_log(directory: &Path, snapshot: &Snapshot) -> Result<(), BackupError> {
             snapshot.len
         )));
     }
-    for span in reader.segments() {
+    // What stands in the place of one that was disposed of was read when the directory was opened.
+    for span in reader.readable_segments() {
         // A closed segment is read whole before anything of it is told.
         reader.get(LogIndex(span.first))?;
     }

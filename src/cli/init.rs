@@ -345,7 +345,7 @@ revoked_certificates = []
 deadline_ms = 2000
 segment_mib = 64
 # With less space free than this, operators are warned (health, metric, log line); with less than that, nothing is allowed
-# until there is space again.
+# until there is space again. The second is at least `segment_mib`: that much is taken when a segment begins.
 warn_free_mib = 1024
 read_only_free_mib = 128
 # Disposing of what was kept long enough (`sekisho log dispose`), and releasing a hold of the log, takes two administrators.
@@ -360,7 +360,8 @@ dispose_needs_two = true
 # Name one inside of what is mounted: it is never made, so that a volume that is not mounted is noticed.
 # directories = ["/mnt/other/checkpoints"]
 # Whether a start needs every one of them (code 75 when one is not reached). While serving, nothing is refused for want of a
-# witness: /readyz warns.
+# witness: /readyz warns. A witness that holds a state from before a declared gap takes nothing: without `required` the start
+# goes on and /readyz warns, with it the start waits (code 75) until that witness was reset or taken out.
 # required = false
 # The least time between two checkpoints for each, and how long one may take to answer.
 # every_seconds = 10

@@ -89,8 +89,8 @@ struct Arguments {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 2 or 64 wrong arguments; 65 log damaged, rolled back or replaced, log and store of different age,
-or input that the daemon refused; 66 not a log, or nothing found; 69 address or server not available; 70 internal error; 71 disk full; 72 disk or
-store error; 73 can't write; 74 the disk failed while serving; 75 log in use by another process, or a required
+or input that the daemon refused; 66 not a log, or nothing found; 69 address or server not available; 70 internal error; 71 disk full, or
+too few open files allowed; 72 disk or store error; 73 can't write; 74 the disk failed while serving; 75 log in use by another process, or a required
 witness not reached; 77 not permitted; 78
 configuration or pack not in order.
 Messages for operators go to standard error; RUST_LOG sets how many (default: info).";

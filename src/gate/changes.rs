@@ -7,14 +7,12 @@ use std::sync::atomic::Ordering;
 use super::{Gate, GateError};
 use crate::domain::ids::LogIndex;
 use crate::log::{AppendError, Receipt};
-use crate::proto::{StoredChange, StoredDisposal, StoredEntry};
+use crate::proto::{StoredChange, StoredEntry};
 
 /// What the store lacks.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     pub(super) waiting: Vec<(LogIndex, StoredChange)>,
-    /// A disposal whose entry is durable and whose files could not all be removed.
-    pub(super) unfinished: Option<(LogIndex, StoredDisposal)>,
 }
 
 impl Gate {
@@ -53,13 +51,6 @@ impl Gate {
     }
 
     pub(super) async fn store_waiting(&self, changes: &mut Changes) -> Result<(), GateError> {
-        // Until it is carried out the store's mark stays before it, so that a start completes it.
-        if let Some((index, disposal)) = &changes.unfinished {
-            self.carry_out(*index, disposal, self.now())
-                .await
-                .map_err(GateError::Unfinished)?;
-            changes.unfinished = None;
-        }
         let Some((last, _)) = changes.waiting.last() else {
             return Ok(());
         };

@@ -14,10 +14,12 @@ mod entry;
 mod error;
 mod evidence;
 mod follow;
+mod keys_ahead;
 mod ledger;
 mod log_holds;
 mod log_state;
 mod login;
+pub mod lost;
 mod outcome;
 mod peer;
 mod pending;
@@ -29,6 +31,7 @@ mod sieve;
 mod start;
 mod strangers;
 mod subjects;
+mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -48,6 +51,7 @@ pub use read_log::{Found, Page, ReadEntry};
 pub use sieve::{EntryFilter, Sieve};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
+pub use upkeep::Upkeep;
 
 use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::Name;
@@ -109,6 +113,11 @@ pub struct Gate {
     pending: pending::PendingRequests,
     /// One disposal at a time; remembers until when segments have to be kept.
     disposing: tokio::sync::Mutex<disposal::DueDates>,
+    /// Files and keys go for one disposal after the other.
+    carrying_out: tokio::sync::Mutex<()>,
+    upkeep: Arc<Upkeep>,
+    /// Held while keys are made ready: one that hangs is not begun again.
+    preparing: Arc<tokio::sync::Mutex<()>>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.
@@ -155,6 +164,12 @@ impl Gate {
     #[must_use]
     pub fn index(&self) -> Option<&Index> {
         self.index.get().map(Arc::as_ref)
+    }
+
+    /// What operators should know of how the gate is kept in order.
+    #[must_use]
+    pub fn upkeep(&self) -> Arc<Upkeep> {
+        Arc::clone(&self.upkeep)
     }
 
     fn person(&self, id: &str) -> Option<Arc<Person>> {

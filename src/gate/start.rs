@@ -12,7 +12,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 use super::changes::Changes;
 use super::counters::Counters;
 use super::follow::Followed;
-use super::ledger::{Ledger, Lost};
+use super::ledger::{Ledger, Lost, Opened as OpenedEntry};
 use super::log_state::JUMP;
 use super::outcome::recount;
 use super::pending::PendingRequests;
@@ -20,7 +20,7 @@ use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
 use super::subjects::Register;
-use super::{Gate, Settings, entry};
+use super::{Gate, GateError, Settings, entry};
 use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::{LogIndex, Name, SessionId};
 use crate::domain::person::Person;
@@ -74,9 +74,6 @@ pub enum StartError {
     /// The first entry can't be written.
     #[error("the access log can't be written: {0}")]
     Append(#[from] AppendError),
-    /// A disposal that was begun can't be completed.
-    #[error("a disposal that was begun can't be completed: {0}")]
-    Disposal(String),
     /// What the store lacks can't be opened.
     #[error(
         "entry {0} of the access log is sealed under a key that is not in seals/, and the store lacks what it changed; restore the directory from the same backup"
@@ -186,6 +183,24 @@ impl Replay {
         Ok(applied)
     }
 
+    /// Takes in the entry at `index`, opened, where the store has followed up to `applied`.
+    ///
+    /// # Errors
+    /// [`StartError::Sealed`] when the store lacks what it changed, and nobody can tell what that was.
+    pub(super) fn take_opened(
+        &mut self,
+        opened: &OpenedEntry,
+        index: LogIndex,
+        applied: u64,
+    ) -> Result<(), StartError> {
+        let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
+        if index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
+            return Err(StartError::Sealed(index));
+        }
+        self.take(&opened.entry, index, applied);
+        Ok(())
+    }
+
     /// Takes in the entry at `index`, where the store has followed up to `applied`.
     pub(super) fn take(&mut self, entry: &StoredEntry, index: LogIndex, applied: u64) {
         if index.0 >= applied
@@ -273,6 +288,9 @@ impl Gate {
             changes: Mutex::new(Changes::default()),
             pending: PendingRequests::default(),
             disposing: Mutex::default(),
+            carrying_out: Mutex::default(),
+            upkeep: Arc::default(),
+            preparing: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
@@ -283,18 +301,13 @@ impl Gate {
             store,
             followed,
         });
-        let replay = gate.replay(applied, now)?;
+        let reading = Arc::clone(&gate);
+        let replay = tokio::task::spawn_blocking(move || reading.replay(applied, now)).await;
+        let replay = replay.map_err(|_| StartError::Interrupted)??;
         replay.check(&gate.store).await?;
         let known_writes = gate.store.factor_writes().await?;
         let named = gate.store.named_factor_writes().await?;
         let unlogged = known_writes.saturating_sub(named.max(replay.factor_writes));
-        for (index, change) in &replay.changes {
-            if let Some(Kind::Dispose(disposal)) = &change.kind {
-                gate.carry_out(*index, disposal, now)
-                    .await
-                    .map_err(StartError::Disposal)?;
-            }
-        }
         gate.store.apply(&replay.changes, gate.log.len()).await?;
         // Only now: what was replayed may have raised an epoch.
         gate.people
@@ -306,7 +319,8 @@ impl Gate {
         for (session, until) in gate.store.revoked_sessions(now).await? {
             gate.sessions.revoke(session, until, now);
         }
-        gate.prepare_seals().await;
+        gate.prepare_keys().await;
+        gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
         let mut entry = own_entry(EntryKind::DaemonStart, now);
         entry::detail(&mut entry, START_NUMBER, number.to_string());
@@ -342,12 +356,8 @@ impl Gate {
         for kept in reader.forward(LogIndex(applied).min(recent)) {
             let kept = kept?;
             let opened = self.log.open(&kept)?;
-            let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
-            if kept.index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
-                return Err(StartError::Sealed(kept.index));
-            }
+            replay.take_opened(&opened, kept.index, applied)?;
             let entry = opened.entry;
-            replay.take(&entry, kept.index, applied);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }
@@ -455,18 +465,23 @@ impl Gate {
         self.store.close().await;
     }
 
-    /// Makes the keys of this month, so that no call waits for them. One that can't be made is told and tried again.
-    async fn prepare_seals(&self) {
-        let (ledger, now) = (self.log.clone(), self.now());
-        let prepared = tokio::task::spawn_blocking(move || ledger.prepare(now)).await;
-        if let Ok(Err(error)) = prepared {
-            tracing::error!(%error, "a key for this month can't be made: what is to be sealed under it is refused");
+    /// Completes what was begun, where that is possible by now; what can't be removed holds nothing else up.
+    async fn go_on_disposing(&self) {
+        match self.carry_out_disposals().await {
+            // Told where it failed.
+            Ok(()) | Err(GateError::Unfinished(_)) => {}
+            Err(error) => tracing::warn!(%error, "whether a disposal is unfinished is not known"),
         }
     }
 
     /// What has to be done from time to time: called every minute.
-    pub async fn tidy(&self) {
-        self.prepare_seals().await;
+    pub async fn tidy(self: &Arc<Self>) {
+        self.try_to_prepare_keys().await;
+        // Not waited for, and not begun twice: a disk may hang.
+        if self.carrying_out.try_lock().is_ok() {
+            let gate = Arc::clone(self);
+            tokio::spawn(async move { gate.go_on_disposing().await });
+        }
         let longest = self
             .rules
             .load()

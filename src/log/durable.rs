@@ -98,6 +98,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        // One that can't be opened counts as one that can't be synced: the name in it may be durable or not.
         File::open(path)?.sync_all()
     }
 

@@ -70,7 +70,6 @@ pub(super) fn open(
     for path in &listed.leftovers {
         disk.remove(path).map_err(durable::at(Step::Create, path))?;
     }
-    dispose::finish(&*disk, directory, listed.half_disposed.iter().copied())?;
     let created = listed.segments.is_empty();
     let segments = if created {
         create(&*disk, directory, name, segment_bytes)?;
@@ -235,8 +234,6 @@ pub(super) struct Listed {
     pub(super) segments: Vec<u64>,
     /// Those that were disposed of.
     disposed: BTreeSet<u64>,
-    /// Those of them whose files are still there.
-    half_disposed: Vec<u64>,
     /// Segments that were never made part of the log.
     leftovers: Vec<PathBuf>,
 }
@@ -256,7 +253,6 @@ pub(super) fn list(directory: &Path) -> Result<Listed, OpenError> {
     let mut listed = Listed {
         segments: Vec::new(),
         disposed: BTreeSet::new(),
-        half_disposed: Vec::new(),
         leftovers: Vec::new(),
     };
     let mut foreign = None;
@@ -278,8 +274,6 @@ pub(super) fn list(directory: &Path) -> Result<Listed, OpenError> {
             foreign = Some(file_name.into_owned());
         }
     }
-    let there = |first: &u64| listed.disposed.contains(first);
-    listed.half_disposed = listed.segments.iter().copied().filter(there).collect();
     listed.segments.extend(&listed.disposed);
     listed.segments.sort_unstable();
     listed.segments.dedup();

@@ -1,6 +1,7 @@
 //! The composition root: opens what the configuration names, joins it, listens, and on a signal lets go in order.
 
 mod http;
+mod open_files;
 mod tls;
 
 use std::collections::HashMap;
@@ -93,6 +94,16 @@ pub enum ServeError {
     /// The disk could not make the log durable, so what it holds is unknown: the next start looks.
     #[error("the access log failed: {0}")]
     LogFailed(String),
+    /// The system allows too few open files.
+    #[error(
+        "the process may have {allowed} files open and needs {needed}: raise the limit (systemd: LimitNOFILE), or lower bounds.connections"
+    )]
+    OpenFiles {
+        /// For the connections of the configuration, and what is its own.
+        needed: u64,
+        /// As the system says.
+        allowed: u64,
+    },
     /// What should not happen.
     #[error("internal error: {0}")]
     Internal(String),
@@ -119,6 +130,7 @@ impl ServeError {
             Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
             Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
+            Self::OpenFiles { .. } => 71,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
         }
@@ -157,6 +169,7 @@ pub struct Running {
 /// # Errors
 /// Whatever keeps it from serving; nothing is left running then.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
+    open_files::allow(config.connections_max)?;
     let pack = config.pack.clone();
     let rules = blocking(move || policy::load(&pack)).await??.rules;
     let tls = tls::configuration(&config)?;
@@ -172,7 +185,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     if let Some(mark) = &restored {
         gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
-    let witnesses = Witnesses::look(config.witness.clone(), &opened.log).await?;
+    let place = config.store.to_string();
+    let store = Store::open_at(&config.store).await?;
+    let lost = gate::lost::states(&opened.log, &store, clock.now()).await?;
+    let witnesses = Witnesses::look(config.witness.clone(), &opened.log, lost).await?;
     let reader = opened.log.reader();
     let (sink_configs, data, sink_clock) = (
         config.sinks.clone(),
@@ -180,8 +196,6 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::clone(&clock),
     );
     let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
-    let place = config.store.to_string();
-    let store = Store::open_at(&config.store).await?;
     let seals = Seals::open(config.data.join("seals"), keyring.log_text.clone())?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;
@@ -207,7 +221,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let metrics = Arc::new(Metrics::default());
     let parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
+        Arc::new(gate.ledger().clone()),
         Arc::<Metrics>::clone(&metrics),
+        gate.upkeep(),
         handing.standing(),
         Arc::new(sinks.states()),
         index,

@@ -3,7 +3,7 @@
 use super::engine::{Transaction, query};
 use super::error::StoreError;
 use super::news::Told;
-use super::{Store, from_stored, log_holds, to_stored};
+use super::{Store, disposals, from_stored, log_holds, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -55,6 +55,20 @@ impl Store {
         let Following { mut change, .. } = following;
         self.set_applied(&mut change, mark.max(applied)).await?;
         change.commit().await
+    }
+
+    /// Where the log declares a gap, as far as the store has followed it, in order.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn gaps(&self) -> Result<Vec<LogIndex>, StoreError> {
+        let rows = query("SELECT log_index FROM gaps WHERE log = $1 ORDER BY log_index")
+            .bind(self.log()?)
+            .fetch_all(&self.engine)
+            .await?;
+        rows.iter()
+            .map(|row| Ok(LogIndex(from_stored(row.try_get("log_index")?)?)))
+            .collect()
     }
 
     /// The ended sessions whose tickets might still be shown at `now`, each with the end of its last ticket. The others are
@@ -117,8 +131,9 @@ impl Following<'_> {
             Kind::ReleaseLogHold(release) => {
                 log_holds::release(&mut self.change, self.log, release).await
             }
-            // Done to files of the log and keys, before the store is told.
-            Kind::Dispose(_) => Ok(()),
+            Kind::Dispose(disposal) => {
+                disposals::begin(&mut self.change, self.log, index, disposal).await
+            }
             Kind::GapDeclared(gap) => self.declare_gap(index, gap).await,
         }
     }
@@ -214,6 +229,11 @@ impl Following<'_> {
     /// Ends every session of everybody, and spends every code that may have been shown.
     async fn declare_gap(&mut self, index: LogIndex, gap: &StoredGap) -> Result<(), StoreError> {
         let stored = |number| to_stored(number).map_err(|_| StoreError::Change(index));
+        query("INSERT INTO gaps (log, log_index) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(self.log)
+            .bind(to_stored(index.0)?)
+            .execute(&mut self.change)
+            .await?;
         // At least one more in any case: a clock that was set back must not leave an epoch as it was.
         query("UPDATE people SET epoch = CASE WHEN epoch + 1 > $1 THEN epoch + 1 ELSE $1 END")
             .bind(stored(gap.epoch)?)
@@ -406,7 +426,7 @@ mod tests {
                 size: 0,
                 epoch,
                 step,
-                effective_us: 0,
+                ..StoredGap::default()
             }))
         };
         let told = async || {
@@ -430,6 +450,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(told().await, [(501, Some(50)), (902, Some(77))]);
+        assert_eq!(store.gaps().await.unwrap(), [LogIndex(0), LogIndex(1)]);
         let bad = [(LogIndex(2), gap(u64::MAX, 0))];
         let refused = store.apply(&bad, 3).await.unwrap_err();
         assert!(matches!(refused, StoreError::Change(LogIndex(2))));

@@ -299,13 +299,15 @@ mod tests {
         for step in 1..=5 {
             let stores = [home.open().await, home.open().await];
             let mut uses = JoinSet::new();
-            for store in stores.iter().cycle().take(50).cloned() {
+            for store in stores.iter().cycle().take(50) {
+                let store = store.clone();
                 uses.spawn(async move { store.spend_step(FACTOR, step).await.unwrap().is_some() });
             }
             let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
             assert_eq!(wins, 1);
             let mut charges = JoinSet::new();
-            for store in stores.iter().cycle().take(50).cloned() {
+            for store in stores.iter().cycle().take(50) {
+                let store = store.clone();
                 charges.spawn(async move { store.charge_second_factor(FACTOR).await.unwrap() });
             }
             let charges = charges.join_all().await;

@@ -114,11 +114,13 @@ impl Transaction {
         // Made of constants of this program and nothing else.
         let statements = sqlx::raw_sql(AssertSqlSafe(statements));
         match self {
-            Self::Sqlite(begun) => drop(statements.execute(&mut **begun).await?),
+            Self::Sqlite(begun) => {
+                statements.execute(&mut **begun).await?;
+            }
             Self::Postgres(begun) => {
                 let running = timeout(LONG, statements.execute(&mut **begun));
                 let done = running.await.map_err(|_| postgres::silent())?;
-                drop(done.map_err(postgres::error)?);
+                done.map_err(postgres::error)?;
             }
         }
         Ok(())

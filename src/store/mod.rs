@@ -18,6 +18,7 @@ mod address;
 mod changes;
 mod copy;
 mod credentials;
+mod disposals;
 mod engine;
 mod error;
 mod log_holds;
@@ -136,7 +137,7 @@ fn from_stored(number: i64) -> Result<u64, StoreError> {
 
 #[cfg(test)]
 #[path = "../../tests/support/postgres.rs"]
-#[allow(unreachable_pub, dead_code)]
+#[allow(unreachable_pub, dead_code, clippy::disallowed_methods)]
 mod private_postgres;
 
 #[cfg(test)]

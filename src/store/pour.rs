@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 11] = [
+const TABLES: [Table; 13] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -162,6 +162,18 @@ const TABLES: [Table; 11] = [
             ("held_until", MaybeNumber),
         ],
     },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, what FROM disposals WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO disposals (log, log_index, what) VALUES ($1, $2, $3)",
+        columns: &[("log", Number), ("log_index", Number), ("what", Bytes)],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index FROM gaps WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO gaps (log, log_index) VALUES ($1, $2)",
+        columns: &[("log", Number), ("log_index", Number)],
+    },
 ];
 
 impl Store {
@@ -272,7 +284,9 @@ mod tests {
     use crate::domain::ids::{DecisionId, LogIndex};
     use crate::domain::time::Timestamp;
     use crate::proto::stored_change::Kind as ChangeKind;
-    use crate::proto::{StoredDate, StoredLogHold, StoredOutcome, StoredSessionEnd};
+    use crate::proto::{
+        StoredDate, StoredDisposal, StoredGap, StoredLogHold, StoredOutcome, StoredSessionEnd,
+    };
     use crate::store::people::tests::person;
     use crate::store::tests::{Home, change, hold};
     use uuid::Uuid;
@@ -286,8 +300,12 @@ mod tests {
         let ended = store.revoked_sessions(Timestamp::from_seconds(0)).await;
         let outcome = store.outcome_of(DecisionId(Uuid::from_u128(5))).await;
         format!(
-            "{:?} {:?} {:?} {:?} {subjects:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {subjects:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             store.people().await.unwrap(),
+            (
+                store.disposals().await.unwrap(),
+                store.gaps().await.unwrap()
+            ),
             credential.password_hash,
             (factor.id, factor.sealed_seed, factor.last_step),
             factor.failures,
@@ -303,6 +321,37 @@ mod tests {
             store.kept_checkpoint().await.unwrap(),
         )
         .replace("Ok(", "(")
+    }
+
+    #[tokio::test]
+    async fn every_table_and_column_goes_along() {
+        let store = Home::sqlite().open().await;
+        let rows = query(
+            "SELECT tables.name || '.' || columns.name AS name
+             FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns
+             WHERE tables.type = 'table' ORDER BY 1",
+        )
+        .fetch_all(&store.engine)
+        .await
+        .unwrap();
+        let names = rows
+            .iter()
+            .map(|row| row.try_get::<String>("name").unwrap());
+        // Its version is its own, and what others are to be told is not a copy's.
+        let left = ["schema_version.", "changes.", "news."];
+        let expected: Vec<String> = names
+            .filter(|name| !left.iter().any(|left| name.starts_with(left)))
+            .collect();
+        let mut poured = Vec::new();
+        for table in &TABLES {
+            let words: Vec<&str> = table.write.split_whitespace().collect();
+            for (column, _) in table.columns {
+                poured.push(format!("{}.{column}", words[2]));
+                assert!(table.write.contains(column));
+            }
+        }
+        poured.sort();
+        assert_eq!(poured, expected);
     }
 
     #[tokio::test]
@@ -341,15 +390,17 @@ mod tests {
                 from_us: None,
                 until_us: Some(6),
             }),
+            ChangeKind::Dispose(StoredDisposal::default()),
+            ChangeKind::GapDeclared(StoredGap::default()),
         ];
         let changes: Vec<_> = (0..).map(LogIndex).zip(changes.map(change)).collect();
-        store.apply(&changes, 6).await.unwrap();
+        store.apply(&changes, 8).await.unwrap();
 
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("store.sqlite");
         Store::copy_at(&home.place(), "log-b", &copy).await.unwrap();
         let marks = Store::check(&copy).await.unwrap();
-        assert_eq!((marks.log.as_deref(), marks.applied), (Some("log-b"), 6));
+        assert_eq!((marks.log.as_deref(), marks.applied), (Some("log-b"), 8));
         assert_eq!(marks.pseudonym_key.as_deref(), Some("0a"));
         let embedded = Store::open(&copy).await.unwrap();
         embedded.bind_log("log-b").await.unwrap();

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 7] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -145,6 +145,23 @@ CREATE TABLE news (
     log     BIGINT NOT NULL,
     what    BIGINT NOT NULL,
     what_id BLOB
+);
+",
+    // Disposals of the log whose files and keys may still be there: `what` as its entry has it.
+    "
+CREATE TABLE disposals (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    what      BLOB NOT NULL,
+    PRIMARY KEY (log, log_index)
+);
+",
+    // Where the log declares a gap; what it says of it is in its entry.
+    "
+CREATE TABLE gaps (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    PRIMARY KEY (log, log_index)
 );
 ",
 ];

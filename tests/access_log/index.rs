@@ -93,13 +93,13 @@ async fn whatever_becomes_of_the_index_searches_are_exact_and_checks_are_answere
     assert_eq!(found(home), (asked, denied));
 
     // Removed.
-    fs::remove_dir_all(data.join("index")).unwrap();
+    remove_while_written(&data.join("index"));
     ask!();
     assert_eq!(found(home), (asked, denied));
     until("the removed ones are made anew", || sidecar.exists());
 
     // Can't be written, not by root either.
-    fs::remove_dir_all(data.join("index")).unwrap();
+    remove_while_written(&data.join("index"));
     fs::write(data.join("index"), "in the way").unwrap();
     let errors = metric(&daemon, "sekisho_index_errors_total");
     until("it is told", || {
@@ -160,4 +160,12 @@ async fn whatever_becomes_of_the_index_searches_are_exact_and_checks_are_answere
             .code(),
         Some(64)
     );
+}
+
+/// The daemon may put a file into the directory that is just being emptied.
+fn remove_while_written(directory: &Path) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while let Err(error) = fs::remove_dir_all(directory) {
+        assert!(Instant::now() < end, "{error}");
+    }
 }

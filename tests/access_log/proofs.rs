@@ -10,6 +10,7 @@ use sekisho::log::{
 };
 use serde_json::{Value, json};
 
+use crate::support::daemon::{Daemon, MovedClock};
 use crate::support::dev_house::{House, credentials, done, run, told};
 use crate::support::play::{Door, Metadata};
 
@@ -215,4 +216,33 @@ fn a_clock_that_is_set_is_recorded_and_entries_keep_their_order() {
             .zip(indexes.iter().skip(1))
             .all(|(one, next)| next == &(one + 1))
     );
+}
+
+#[test]
+fn a_clock_that_was_set_back_while_nobody_served_is_recorded_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut clock = MovedClock::new(folder.path()).unwrap();
+    clock.advance(Duration::from_hours(1));
+    Daemon::start(&data, Some(&clock)).stop();
+    let log = data.join("log");
+    let arguments = [
+        "log",
+        "export",
+        "--format",
+        "jsonl",
+        "--directory",
+        log.to_str().unwrap(),
+    ];
+    let jumps = || {
+        done(folder.path(), "", &arguments)
+            .matches("the clock jumped")
+            .count()
+    };
+    assert_eq!(jumps(), 0);
+    clock.set_back(Duration::from_hours(1));
+    Daemon::start(&data, Some(&clock)).stop();
+    assert_eq!(jumps(), 1);
+    Daemon::start(&data, Some(&clock)).stop();
+    assert_eq!(jumps(), 1, "told once");
 }

@@ -42,6 +42,15 @@ impl MovedClock {
         self.write();
     }
 
+    /// Moves back, as far as it was moved ahead.
+    pub fn set_back(&mut self, by: Duration) {
+        self.ahead = self
+            .ahead
+            .checked_sub(by.as_secs())
+            .expect("it was moved ahead so far");
+        self.write();
+    }
+
     /// What the daemon reads, in seconds since the epoch.
     pub fn now(&self) -> u64 {
         machine_now() + self.ahead

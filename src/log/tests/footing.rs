@@ -75,6 +75,9 @@ async fn the_last_words_fit_when_a_segment_is_full_and_no_other_can_be_made() {
         .await
         .unwrap();
     assert_eq!(own.first().index(), LogIndex(written));
+    // The log's own words went into the old segment: others still find no room, and nobody is told otherwise.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(refuses(&log.watch().borrow()));
     disk.heal();
     until(&log, writes).await;
     let after = log.append(&[entry(written + 1)]).unwrap().await.unwrap();
@@ -85,6 +88,46 @@ async fn the_last_words_fit_when_a_segment_is_full_and_no_other_can_be_made() {
         all(&LogReader::open_directory(home.path().join("log")).unwrap()),
         bytes_of(&entries(0..written + 2))
     );
+}
+
+#[tokio::test]
+async fn a_segment_that_was_made_and_cant_be_read_ends_the_log_and_the_next_start_goes_on() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::new();
+    let log = open_on(&disk, &config(home.path())).unwrap().log;
+    let directory = home.path().join("log");
+    let first = segments(home.path());
+    let made = Arc::new(Mutex::new(None));
+    let seen = Arc::clone(&made);
+    disk.fail(move |call| {
+        let path = (call == Call::SyncDirectory)
+            .then(|| segments(directory.parent().unwrap()).pop())
+            .flatten()
+            .filter(|path| !first.contains(path));
+        if let Some(path) = path {
+            // It is there, and nobody can open it.
+            std::fs::rename(&path, path.with_extension("aside")).unwrap();
+            std::os::unix::fs::symlink("nowhere", &path).unwrap();
+            *seen.lock().unwrap() = Some(path);
+        }
+        None
+    });
+    let mut written = 0;
+    while let Ok(appending) = log.append(&[entry(written)]) {
+        match appending.await {
+            Ok(_) => written += 1,
+            Err(error) => assert!(matches!(error, AppendError::Stopped(_)), "{error}"),
+        }
+    }
+    until(&log, |state| matches!(state.health, LogHealth::Failed(_))).await;
+    log.close();
+    let path = made.lock().unwrap().take().unwrap();
+    std::fs::rename(path.with_extension("aside"), &path).unwrap();
+    let log = open(home.path());
+    assert_eq!(log.len(), written);
+    write_batches(&log, 1, 1).await;
+    log.close();
+    check_tree(home.path());
 }
 
 #[tokio::test]

@@ -1,0 +1,54 @@
+//! What keeps the gate in order and could not be done yet: told to operators, while everything else goes on.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use crate::vitals::{Metric, Vitals};
+
+/// Something that is tried again every minute until it is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Task {
+    /// Removing files and destroying keys that a durable entry disposed of.
+    Disposal,
+}
+
+/// What is left undone.
+#[derive(Debug, Default)]
+pub struct Upkeep {
+    undone: Mutex<BTreeMap<Task, String>>,
+}
+
+impl Upkeep {
+    /// Whether a task is done (`None`), or why not.
+    pub(super) fn tell(&self, task: Task, why: Option<String>) {
+        let mut undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
+        match why {
+            Some(why) => undone.insert(task, why),
+            None => undone.remove(&task),
+        };
+    }
+}
+
+impl Vitals for Upkeep {
+    fn warnings(&self) -> Vec<String> {
+        let undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
+        undone
+            .values()
+            .map(|why| {
+                format!(
+                    "not done yet, tried again every minute: {}",
+                    why.replace('\n', " ")
+                )
+            })
+            .collect()
+    }
+
+    fn metrics(&self) -> Vec<Metric> {
+        let undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
+        vec![Metric::gauge(
+            "sekisho_upkeep_undone",
+            "Tasks of upkeep that can't be done just now; /readyz says which and why.",
+            undone.len() as u64,
+        )]
+    }
+}
