@@ -95,6 +95,13 @@ impl Gate {
     }
 
     async fn follow_once(&self) -> Result<(), GateError> {
+        // Entries name them, so the store made them: one that made fewer is an older copy, in which used codes are not.
+        let named = self.named_factor_writes.load(Ordering::Acquire);
+        let made = self.store.factor_writes().await?;
+        if made < named {
+            let (seen, newest) = (named, made);
+            return Err(StoreError::PutBack { seen, newest }.into());
+        }
         loop {
             // What was so when it was asked for may be otherwise when the answer is here.
             let asked = Instant::now();

@@ -325,7 +325,8 @@ mod tests {
 
     #[tokio::test]
     async fn every_table_and_column_goes_along() {
-        let store = Home::sqlite().open().await;
+        let home = Home::sqlite();
+        let store = home.open().await;
         let rows = query(
             "SELECT tables.name || '.' || columns.name AS name
              FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns
