@@ -234,6 +234,9 @@ impl Gap {
             Arc::new(seals),
             keyring.log_text.clone(),
         );
+        if let Err(error) = ledger.prepare(&rules, clock.now()) {
+            tracing::error!(%error, "a key is not ready: what is to be sealed under it is refused");
+        }
         let applied = Replay::begin(&store, &log, &keyring).await?;
         let mut replay = Replay::default();
         for kept in log.reader().forward(LogIndex(applied)) {
@@ -659,6 +662,7 @@ mod tests {
             Arc::new(first.seals),
             first.keyring.log_text.clone(),
         );
+        ledger.prepare(&first.rules, SystemClock.now()).unwrap();
         let entry = StoredEntry {
             change: Some(StoredChange {
                 kind: Some(stored_change::Kind::Outcome(StoredOutcome {
