@@ -18,7 +18,7 @@ mod log_tiles;
 mod log_verify;
 mod login;
 mod moment;
-mod people;
+mod first_credentials;
 mod proof;
 mod reindex;
 mod restore;

@@ -285,7 +285,7 @@ impl Gap {
                 .refuse(entry, refused.unwrap_or_default(), GapError::NotGenuine)
                 .await);
         };
-        if !administers(&self.rules, &person) {
+        if !administers(&self.rules, &person, now) {
             let error = GapError::NotAdministrator(person.id.clone());
             return Err(self.refuse(entry, "no administrator", error).await);
         }
@@ -347,7 +347,7 @@ impl Gap {
         let now = self.clock.now();
         let mut count = 0_usize;
         for person in self.people.values() {
-            if unfit(person, now).is_some() || !administers(&self.rules, person) {
+            if unfit(person, now).is_some() || !administers(&self.rules, person, now) {
                 continue;
             }
             let credential = self.store.credential(&person.id).await?;
@@ -446,10 +446,10 @@ fn unfit(person: &Person, now: Timestamp) -> Option<&'static str> {
     if person.disabled {
         return Some("account disabled");
     }
-    person
-        .employment_end
-        .is_some_and(|end| now > end)
-        .then_some("employment ended")
+    if person.is_on_leave(now) {
+        return Some("on leave");
+    }
+    person.has_ended(now).then_some("employment ended")
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use sqlx::{Row, Sqlite, Transaction};
 
 use super::error::StoreError;
 use super::marks::{mark, set_mark};
-use super::{Store, disposals, log_holds, to_stored};
+use super::{Store, disposals, log_holds, people, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -54,6 +54,9 @@ impl Store {
                 }
                 Kind::Dispose(disposal) => {
                     disposals::begin(&mut transaction, *index, disposal).await?;
+                }
+                Kind::PutPerson(person) => {
+                    people::put(&mut transaction, *index, person).await?;
                 }
                 Kind::GapDeclared(gap) => declare_gap(&mut transaction, *index, gap).await?,
             }

@@ -32,6 +32,7 @@ pub use copy::StoreMarks;
 pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
+pub use people::stored_person;
 
 use crate::files;
 
