@@ -58,8 +58,10 @@ pub(super) fn tell(fields: &mut Fields, form: Form, below: &str) {
 }
 
 fn values(form: &mut Form, person: &proto::Person) -> Option<Person> {
-    let id = form.id("id", &person.id)?;
-    let mut values = Person::new(id.clone(), id);
+    let id = form.id("id", &person.id);
+    // Without a good id the other fields are read all the same, so that all that is wrong is told at once.
+    let stand_in = id.clone().or_else(|| Name::parse("-").ok())?;
+    let mut values = Person::new(stand_in.clone(), stand_in);
     values.display_name = form.display_name(&person.display_name);
     values.departments = form.departments(person.departments.iter().map(String::as_str));
     values.employment_kind = match person.employment_kind {
@@ -101,7 +103,7 @@ fn values(form: &mut Form, person: &proto::Person) -> Option<Person> {
         .collect();
     values.trained_until = form.instant("trained_until", &person.trained_until, Edge::End);
     values.pledge = form.pledge(&person.pledge);
-    Some(values)
+    id.map(|_| values)
 }
 
 fn subject_refs(form: &mut Form, texts: &[String]) -> Option<Vec<SubjectRef>> {

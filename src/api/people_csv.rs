@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn only_the_columns_that_are_there_are_set_and_lines_are_those_of_the_file() {
         let (rows, faults) =
-            read_text("id,department,second_factor\r\n\r\na-1,\"x\r\n\",no\nb-1,y,yes\n");
+            read_text("id,department,second_factor\r\n\r\na-1,\"x\r\nz\",no\nb-1,y,yes\n");
         assert_eq!(faults.len(), 1, "a department with a line end: {faults:?}");
         assert_eq!(faults[0].line, 3);
         assert_eq!(rows.len(), 1);
