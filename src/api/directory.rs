@@ -130,7 +130,10 @@ impl DirectoryService for Directory {
         let given = people::given(&mut fields, request.person.as_ref(), offset);
         if let Some(person) = &request.person {
             for (field, is_set) in [
-                ("person.subject_pseudonyms", !person.subject_pseudonyms.is_empty()),
+                (
+                    "person.subject_pseudonyms",
+                    !person.subject_pseudonyms.is_empty(),
+                ),
                 ("person.disabled", person.disabled),
             ] {
                 if is_set {
@@ -243,7 +246,9 @@ impl DirectoryService for Directory {
         let request = request.into_inner();
         let page_size = match request.page_size {
             0 => PAGE_SIZE,
-            size if (1..=PAGE_SIZE_MAX).contains(&size) => usize::try_from(size).unwrap_or(PAGE_SIZE),
+            size if (1..=PAGE_SIZE_MAX).contains(&size) => {
+                usize::try_from(size).unwrap_or(PAGE_SIZE)
+            }
             _ => {
                 fields.wrong("page_size", "must be from 1 to 1,000");
                 PAGE_SIZE
@@ -299,8 +304,13 @@ impl DirectoryService for Directory {
         if request.csv.is_empty() {
             fields.wrong("csv", "is missing");
         }
-        let reference =
-            taken(&self.gate, &peer, "ImportPeople", fields.finish(Some(reference))).await?;
+        let reference = taken(
+            &self.gate,
+            &peer,
+            "ImportPeople",
+            fields.finish(Some(reference)),
+        )
+        .await?;
         let gate = Arc::clone(&self.gate);
         let outcome = to_its_end(async move {
             let offset = gate.rules().utc_offset;
@@ -356,7 +366,11 @@ impl DirectoryService for Directory {
 /// What an import came to, message by message.
 fn told(outcome: ImportOutcome) -> Vec<ImportPeopleResponse> {
     let count = |all: usize| u32::try_from(all).unwrap_or(u32::MAX);
-    let created = outcome.people.iter().filter(|person| person.created).count();
+    let created = outcome
+        .people
+        .iter()
+        .filter(|person| person.created)
+        .count();
     let summary = proto::ImportSummary {
         created: count(created),
         changed: count(outcome.people.len().saturating_sub(created)),

@@ -157,7 +157,11 @@ pub(super) fn person(person: &Person, at: Timestamp, offset: UtcOffset) -> proto
     let text = |name: Option<&Name>| name.map_or_else(String::new, ToString::to_string);
     proto::Person {
         id: person.id.to_string(),
-        display_name: person.display_name.as_deref().unwrap_or_default().to_owned(),
+        display_name: person
+            .display_name
+            .as_deref()
+            .unwrap_or_default()
+            .to_owned(),
         departments: person.departments.iter().map(ToString::to_string).collect(),
         employment_kind: person.employment_kind.number(),
         employer: text(person.employer.as_ref()),

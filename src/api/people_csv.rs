@@ -343,11 +343,17 @@ mod tests {
     fn an_export_reads_back_as_the_same_people() {
         let name = |text: &str| Name::parse(text).unwrap();
         let mut person = Person::new(name("adviser-1"), name("人事, \"本社\""));
-        for display_name in ["=1+1", "'quoted", "''twice", "'=x", "＝１", "-", "plain", "@a"] {
+        for display_name in [
+            "=1+1", "'quoted", "''twice", "'=x", "＝１", "-", "plain", "@a",
+        ] {
             person.display_name = Some(display_name.into());
             person.pledge = Pledge::Given;
             person.roles = vec![RoleAssignment::for_good(name("legal"))];
-            let text = format!("{}{}", head(), row_of(&Arc::new(person.clone()), offset!(+9)));
+            let text = format!(
+                "{}{}",
+                head(),
+                row_of(&Arc::new(person.clone()), offset!(+9))
+            );
             assert!(!text.contains("\"="), "{text}");
             let (rows, faults) = read_text(&text);
             assert_eq!(faults, [], "{text}");

@@ -293,7 +293,12 @@ async fn add(args: AddArgs) -> Result<(), CliError> {
         log_index: answer.log_index,
         ..ChangePersonResponse::default()
     };
-    told(&changed, Word::PersonAdded, args.output.json, asking.language)
+    told(
+        &changed,
+        Word::PersonAdded,
+        args.output.json,
+        asking.language,
+    )
 }
 
 async fn change(args: ChangeArgs) -> Result<(), CliError> {
@@ -316,7 +321,12 @@ async fn change(args: ChangeArgs) -> Result<(), CliError> {
     })?;
     let answer = asking.service.change_person(request);
     let answer = asking.target.answer(answer).await?.into_inner();
-    told(&answer, Word::PersonChanged, args.output.json, asking.language)
+    told(
+        &answer,
+        Word::PersonChanged,
+        args.output.json,
+        asking.language,
+    )
 }
 
 async fn disable(args: RefersArgs) -> Result<(), CliError> {
@@ -327,7 +337,12 @@ async fn disable(args: RefersArgs) -> Result<(), CliError> {
     })?;
     let answer = asking.service.disable_person(request);
     let answer = asking.target.answer(answer).await?.into_inner();
-    told(&answer, Word::PersonDisabled, args.output.json, asking.language)
+    told(
+        &answer,
+        Word::PersonDisabled,
+        args.output.json,
+        asking.language,
+    )
 }
 
 async fn enable(args: RefersArgs) -> Result<(), CliError> {
@@ -338,7 +353,12 @@ async fn enable(args: RefersArgs) -> Result<(), CliError> {
     })?;
     let answer = asking.service.enable_person(request);
     let answer = asking.target.answer(answer).await?.into_inner();
-    told(&answer, Word::PersonEnabled, args.output.json, asking.language)
+    told(
+        &answer,
+        Word::PersonEnabled,
+        args.output.json,
+        asking.language,
+    )
 }
 
 async fn end(args: EndArgs) -> Result<(), CliError> {
@@ -350,7 +370,12 @@ async fn end(args: EndArgs) -> Result<(), CliError> {
     })?;
     let answer = asking.service.end_employment(request);
     let answer = asking.target.answer(answer).await?.into_inner();
-    told(&answer, Word::EmploymentEnds, args.output.json, asking.language)
+    told(
+        &answer,
+        Word::EmploymentEnds,
+        args.output.json,
+        asking.language,
+    )
 }
 
 /// Tells what was done: one line, or the answer as JSON.

@@ -328,7 +328,10 @@ mod tests {
             ..Person::default()
         });
         let text = value.to_string();
-        assert!(!text.contains("employer") && !text.contains("leave"), "{text}");
+        assert!(
+            !text.contains("employer") && !text.contains("leave"),
+            "{text}"
+        );
         assert_eq!(value["revision"], "7");
         assert_eq!(value["disabled"], false);
     }

@@ -74,7 +74,7 @@ fn admitting(
         let mut exceptions = person.network_exceptions.iter();
         exceptions.find(|exception| exception.admits(address, now))
     };
-    of_roles.map(Admitting::Network).or_else(|| {
-        excepted().map(|exception| Admitting::Exception(exception.block))
-    })
+    of_roles
+        .map(Admitting::Network)
+        .or_else(|| excepted().map(|exception| Admitting::Exception(exception.block)))
 }

@@ -39,8 +39,8 @@ use arc_swap::ArcSwap;
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
 pub use directory::{
-    ChangedField, ImportFault, ImportOutcome, ImportRow, ImportedPerson, PeopleFilter, PersonChanged,
-    PersonSort, PersonWish, SeenPeople,
+    ChangedField, ImportFault, ImportOutcome, ImportRow, ImportedPerson, PeopleFilter,
+    PersonChanged, PersonSort, PersonWish, SeenPeople,
 };
 pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use error::{GateError, Violation};

@@ -165,7 +165,10 @@ impl Sieve {
         };
         let of_department = |wanted: &Name| {
             **wanted == *entry.department
-                || entry.further_departments.iter().any(|has| **wanted == **has)
+                || entry
+                    .further_departments
+                    .iter()
+                    .any(|has| **wanted == **has)
         };
         self.only_departments
             .as_ref()

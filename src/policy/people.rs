@@ -109,7 +109,9 @@ pub(super) fn read(text: &str, pack: Option<&RuleSet>, faults: FileFaults<'_>) -
 }
 
 fn header_is_known(header: &Line<'_>, faults: FileFaults<'_>) -> bool {
-    let (first, further) = header.fields.split_at(COLUMNS.len().min(header.fields.len()));
+    let (first, further) = header
+        .fields
+        .split_at(COLUMNS.len().min(header.fields.len()));
     if first != COLUMNS {
         faults.tell(header.number, || {
             format!("expected the header {}", COLUMNS.join(","))
@@ -119,7 +121,13 @@ fn header_is_known(header: &Line<'_>, faults: FileFaults<'_>) -> bool {
     let mut known = true;
     for (position, column) in further.iter().enumerate() {
         if !FURTHER_COLUMNS.contains(column) {
-            faults.unknown(header.number, "", "column", column, FURTHER_COLUMNS.into_iter());
+            faults.unknown(
+                header.number,
+                "",
+                "column",
+                column,
+                FURTHER_COLUMNS.into_iter(),
+            );
             known = false;
         } else if further.iter().take(position).any(|other| other == column) {
             faults.tell(header.number, || {

@@ -13,9 +13,7 @@ use crate::domain::person::{
 };
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
-use crate::proto::{
-    StoredLeave, StoredNetworkException, StoredPerson, StoredPledge, StoredRole,
-};
+use crate::proto::{StoredLeave, StoredNetworkException, StoredPerson, StoredPledge, StoredRole};
 
 impl Store {
     /// Everybody, by id.
@@ -105,7 +103,11 @@ pub fn stored_person(person: &Person) -> StoredPerson {
     let micros = |at: Option<Timestamp>| at.map(Timestamp::micros);
     StoredPerson {
         id: person.id.to_string(),
-        display_name: person.display_name.as_deref().unwrap_or_default().to_owned(),
+        display_name: person
+            .display_name
+            .as_deref()
+            .unwrap_or_default()
+            .to_owned(),
         departments: person.departments.iter().map(ToString::to_string).collect(),
         employment_kind: person.employment_kind.number(),
         employer: text(&person.employer),
@@ -322,6 +324,9 @@ pub(super) mod tests {
         bad.departments.clear();
         let bad = [(LogIndex(7), change(Kind::PutPerson(bad)))];
         let refused = store.apply(&bad, 8).await.unwrap_err();
-        assert!(matches!(refused, StoreError::Change(LogIndex(7))), "{refused}");
+        assert!(
+            matches!(refused, StoreError::Change(LogIndex(7))),
+            "{refused}"
+        );
     }
 }

@@ -6,8 +6,8 @@ use std::fmt;
 use ::time::UtcOffset;
 
 use super::{
-    DEPARTMENTS_MAX, EXCEPTIONS_MAX, EmploymentKind, Leave, NetworkException, Person, Pledge, ROLES_MAX,
-    RoleAssignment, SUBJECTS_MAX, id,
+    DEPARTMENTS_MAX, EXCEPTIONS_MAX, EmploymentKind, Leave, NetworkException, Person, Pledge,
+    ROLES_MAX, RoleAssignment, SUBJECTS_MAX, id,
 };
 use crate::domain::calendar::parse_date;
 use crate::domain::ids::Name;
@@ -175,7 +175,11 @@ impl Form {
             let known: Vec<&str> = EmploymentKind::ALL.map(EmploymentKind::name).to_vec();
             self.wrong(
                 "employment_kind",
-                format!("expected one of {}, found {}", known.join(", "), shown(text)),
+                format!(
+                    "expected one of {}, found {}",
+                    known.join(", "),
+                    shown(text)
+                ),
             );
             EmploymentKind::default()
         })
@@ -543,24 +547,37 @@ pub fn faults_of(person: &Person) -> Vec<FieldFault> {
     for (field, has, at_most) in [
         ("departments", person.departments.len(), DEPARTMENTS_MAX),
         ("roles", person.roles.len(), ROLES_MAX),
-        ("network_exceptions", person.network_exceptions.len(), EXCEPTIONS_MAX),
+        (
+            "network_exceptions",
+            person.network_exceptions.len(),
+            EXCEPTIONS_MAX,
+        ),
         ("subject_refs", person.subjects.len(), SUBJECTS_MAX),
     ] {
         if has > at_most {
-            wrong(field, format!("has {has} values: at most {at_most} are taken"));
+            wrong(
+                field,
+                format!("has {has} values: at most {at_most} are taken"),
+            );
         }
     }
     let kind = person.employment_kind;
     if kind.is_of_another_employer() {
         if person.employer.is_none() {
-            wrong("employer", format!("is missing: employment_kind is {}", kind.name()));
+            wrong(
+                "employer",
+                format!("is missing: employment_kind is {}", kind.name()),
+            );
         }
         if person.employment_end.is_none() {
             let what = format!("is missing: employment_kind is {}", kind.name());
             wrong("employment_end", what);
         }
     } else if person.employer.is_some() {
-        let what = format!("is for the dispatched and contractors: employment_kind is {}", kind.name());
+        let what = format!(
+            "is for the dispatched and contractors: employment_kind is {}",
+            kind.name()
+        );
         wrong("employer", what);
     }
     for (position, role) in person.roles.iter().enumerate() {
@@ -611,7 +628,10 @@ mod tests {
             read_into(&mut form, &mut person, field, text);
         }
         let faults = form.finish().into_iter();
-        (person, faults.map(|fault| (fault.field, fault.what)).collect())
+        (
+            person,
+            faults.map(|fault| (fault.field, fault.what)).collect(),
+        )
     }
 
     #[test]
@@ -628,7 +648,10 @@ mod tests {
                 "roles",
                 "career-adviser|2026-01-01|2026-12-31|manager-1|R-1;legal;accounting|||manager-1",
             ),
-            ("network_exceptions", "198.51.100.7/32|2026-12-31|R-2;2001:db8:2::/48|2026-01-01|R-3"),
+            (
+                "network_exceptions",
+                "198.51.100.7/32|2026-12-31|R-2;2001:db8:2::/48|2026-01-01|R-3",
+            ),
             ("trained_until", "2027-01-31"),
             ("pledge", "2026-04-01"),
             ("subject_pseudonyms", &pseudonym),
@@ -664,23 +687,73 @@ mod tests {
             ("departments", "a;;b", "departments[1]", "is missing"),
             ("departments", "a;a", "departments[1]", "is there already"),
             ("departments", "a|b", "departments[0]", "; or |"),
-            ("employment_kind", "temp", "employment_kind", "expected one of employee"),
+            (
+                "employment_kind",
+                "temp",
+                "employment_kind",
+                "expected one of employee",
+            ),
             ("employer", " x", "employer", "white space"),
-            ("employment_end", "2027-02-30", "employment_end", "expected a day"),
-            ("employment_end", "1899-12-31", "employment_end", "from 1900"),
+            (
+                "employment_end",
+                "2027-02-30",
+                "employment_end",
+                "expected a day",
+            ),
+            (
+                "employment_end",
+                "1899-12-31",
+                "employment_end",
+                "from 1900",
+            ),
             ("leave", "|2026-01-01", "leave.from", "is missing"),
             ("leave", "2026-01-02|2026-01-01", "leave.until", "before"),
-            ("roles", "a|2026-13-01", "roles[0].valid_from", "expected a day"),
-            ("roles", "a;b|2026-01-02|2026-01-01", "roles[1].valid_until", "before"),
+            (
+                "roles",
+                "a|2026-13-01",
+                "roles[0].valid_from",
+                "expected a day",
+            ),
+            (
+                "roles",
+                "a;b|2026-01-02|2026-01-01",
+                "roles[1].valid_until",
+                "before",
+            ),
             ("roles", "|2026-01-02", "roles[0].role", "is missing"),
             ("roles", "a|||||x", "roles[0]", "more than 5"),
-            ("network_exceptions", "10.0.0.1", "network_exceptions[0].block", "address/prefix"),
-            ("network_exceptions", "10.0.0.0/8|2026-01-01|x", "network_exceptions[0].block", "wider"),
-            ("network_exceptions", "10.0.0.0/24", "network_exceptions[0].until", "is missing"),
-            ("network_exceptions", "10.0.0.0/24|2026-01-01", "network_exceptions[0].why", "is missing"),
+            (
+                "network_exceptions",
+                "10.0.0.1",
+                "network_exceptions[0].block",
+                "address/prefix",
+            ),
+            (
+                "network_exceptions",
+                "10.0.0.0/8|2026-01-01|x",
+                "network_exceptions[0].block",
+                "wider",
+            ),
+            (
+                "network_exceptions",
+                "10.0.0.0/24",
+                "network_exceptions[0].until",
+                "is missing",
+            ),
+            (
+                "network_exceptions",
+                "10.0.0.0/24|2026-01-01",
+                "network_exceptions[0].why",
+                "is missing",
+            ),
             ("trained_until", "soon", "trained_until", "expected a day"),
             ("pledge", "maybe", "pledge", "expected yes or no"),
-            ("subject_pseudonyms", "candidate-1", "subject_pseudonyms[0]", "no pseudonym"),
+            (
+                "subject_pseudonyms",
+                "candidate-1",
+                "subject_pseudonyms[0]",
+                "no pseudonym",
+            ),
             ("disabled", "", "disabled", "expected yes or no"),
             ("epoch", "9", "epoch", "no field"),
         ] {

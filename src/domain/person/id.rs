@@ -107,7 +107,11 @@ mod tests {
             ("ﾀﾅｶ", "タナカ"),
             ("e\u{301}va", "éva"),
         ] {
-            assert_eq!(parse(bad), Err(IdError::NotCanonical(form.to_owned())), "{bad}");
+            assert_eq!(
+                parse(bad),
+                Err(IdError::NotCanonical(form.to_owned())),
+                "{bad}"
+            );
             assert_eq!(canonical(bad), form);
             assert_eq!(canonical(form), form);
         }
@@ -116,8 +120,19 @@ mod tests {
     #[test]
     fn what_can_be_hidden_or_taken_for_something_else_is_no_id() {
         for bad in [
-            "a b", "a\u{200b}b", "a\u{202e}b", "a,b", "a;b", "a|b", "a\"b", "a'b", "a/b", "a\nb",
-            "a\u{0}b", "😀", "a\u{ff0f}b",
+            "a b",
+            "a\u{200b}b",
+            "a\u{202e}b",
+            "a,b",
+            "a;b",
+            "a|b",
+            "a\"b",
+            "a'b",
+            "a/b",
+            "a\nb",
+            "a\u{0}b",
+            "😀",
+            "a\u{ff0f}b",
         ] {
             assert!(matches!(parse(bad), Err(IdError::Character(_))), "{bad:?}");
         }
@@ -126,7 +141,10 @@ mod tests {
         }
         assert_eq!(parse("аdviser"), Err(IdError::Mixed), "a Cyrillic а");
         assert_eq!(parse(" "), Err(IdError::Name(NameError::Missing)));
-        assert_eq!(parse(&"a".repeat(129)), Err(IdError::Name(NameError::TooLong)));
+        assert_eq!(
+            parse(&"a".repeat(129)),
+            Err(IdError::Name(NameError::TooLong))
+        );
     }
 
     #[test]

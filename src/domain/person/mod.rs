@@ -299,7 +299,10 @@ impl Person {
         let before = |at: Timestamp| Timestamp::from_micros(at.micros().saturating_sub(1));
         let leave = self.leave.map(|leave| before(leave.from));
         let roles = self.roles.iter().filter_map(|role| role.valid_until);
-        let exceptions = self.network_exceptions.iter().map(|exception| exception.until);
+        let exceptions = self
+            .network_exceptions
+            .iter()
+            .map(|exception| exception.until);
         [self.employment_end, self.trained_until, leave]
             .into_iter()
             .flatten()

@@ -20,7 +20,10 @@ pub(super) fn would_be_none(
     now: Timestamp,
 ) -> bool {
     let may_administer = |person: &Person| {
-        let mut roles = person.roles.iter().filter_map(|role| rules.roles.id(&role.role));
+        let mut roles = person
+            .roles
+            .iter()
+            .filter_map(|role| rules.roles.id(&role.role));
         roles.any(|role| rules.roles.get(role).is_some_and(|role| role.administers))
     };
     let touched: Vec<&&Plan> = plans
@@ -43,7 +46,12 @@ pub(super) fn would_be_none(
         .iter()
         .filter(|person| !changed.contains_key(&person.id))
         .copied()
-        .chain(changed.values().copied().filter(|person| may_administer(person)))
+        .chain(
+            changed
+                .values()
+                .copied()
+                .filter(|person| may_administer(person)),
+        )
         .collect();
     let somebody = |all: &[&Person], at: Timestamp| {
         let mut all = all.iter();

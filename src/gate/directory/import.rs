@@ -178,7 +178,11 @@ impl Gate {
     ) -> crate::proto::StoredEntry {
         let mut entry =
             self.administrators_entry(EntryKind::Administration, peer, administrator, now);
-        let created = outcome.people.iter().filter(|person| person.created).count();
+        let created = outcome
+            .people
+            .iter()
+            .filter(|person| person.created)
+            .count();
         let changed = outcome.people.len().saturating_sub(created);
         entry::detail(&mut entry, "call", CALL);
         for (key, count) in [

@@ -183,7 +183,9 @@ fn set(person: &mut Person, field: &str, values: &Person) {
         "employment_end" => person.employment_end = values.employment_end,
         "leave" => person.leave = values.leave,
         "roles" => person.roles.clone_from(&values.roles),
-        "network_exceptions" => person.network_exceptions.clone_from(&values.network_exceptions),
+        "network_exceptions" => person
+            .network_exceptions
+            .clone_from(&values.network_exceptions),
         "trained_until" => person.trained_until = values.trained_until,
         "pledge" => person.pledge = values.pledge,
         "subject_pseudonyms" => person.subjects.clone_from(&values.subjects),
@@ -296,7 +298,13 @@ mod tests {
     #[test]
     fn an_end_to_come_ends_no_session_and_one_that_came_does() {
         let all = usual();
-        let end = |at| planned(&all, &wish(PersonSort::EndEmployment(at), "adviser-1", &[]), BY);
+        let end = |at| {
+            planned(
+                &all,
+                &wish(PersonSort::EndEmployment(at), "adviser-1", &[]),
+                BY,
+            )
+        };
         assert!(!end(Some(later(60))).unwrap().sessions_ended);
         for at in [None, Some(later(-60))] {
             let plan = end(at).unwrap();
@@ -405,13 +413,25 @@ mod tests {
     fn a_new_id_that_looks_like_another_is_refused() {
         let all = usual();
         for id in ["adviser-l", "adviser_1", "adviser-i"] {
-            let told = fields_of(planned(&all, &wish(PersonSort::Create, id, &["departments"]), BY));
+            let told = fields_of(planned(
+                &all,
+                &wish(PersonSort::Create, id, &["departments"]),
+                BY,
+            ));
             assert_eq!(told[0].0, "id", "{id}");
             assert!(told[0].1.contains("adviser-1"), "{told:?}");
         }
-        let new = planned(&all, &wish(PersonSort::Create, "adviser-2", &["departments"]), BY);
+        let new = planned(
+            &all,
+            &wish(PersonSort::Create, "adviser-2", &["departments"]),
+            BY,
+        );
         assert!(!new.unwrap().sessions_ended);
-        let known = planned(&all, &wish(PersonSort::Create, "adviser-1", &["departments"]), BY);
+        let known = planned(
+            &all,
+            &wish(PersonSort::Create, "adviser-1", &["departments"]),
+            BY,
+        );
         assert!(matches!(known, Err(Refusal::Exists)));
         let nowhere = planned(&all, &wish(PersonSort::Create, "adviser-2", &[]), BY);
         assert_eq!(fields_of(nowhere)[0].0, "departments");
@@ -457,7 +477,12 @@ mod tests {
             .collect();
         assert_eq!(told.len(), 30);
         assert!(values.iter().all(|value| told.contains(&value.as_str())));
-        assert!(entry.details.iter().any(|detail| detail.key == "before.roles"));
+        assert!(
+            entry
+                .details
+                .iter()
+                .any(|detail| detail.key == "before.roles")
+        );
     }
 
     #[test]

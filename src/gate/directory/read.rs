@@ -44,9 +44,8 @@ impl PeopleFilter {
     }
 
     fn words(&self) -> String {
-        let part = |what: &str, name: &Option<Name>| {
-            name.as_ref().map(|name| format!("{what}={name}"))
-        };
+        let part =
+            |what: &str, name: &Option<Name>| name.as_ref().map(|name| format!("{what}={name}"));
         let parts = [
             part("department", &self.department),
             part("role", &self.role),

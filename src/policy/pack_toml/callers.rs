@@ -5,9 +5,7 @@ use std::collections::HashMap;
 use ipnet::IpNet;
 
 use super::{ADMINISTRATOR, Declared, RESERVED_SERVICES, find, listed};
-use crate::decision::rules::{
-    Id, IncompatibleRoles, Network, Reviews, Role, RuleSet, Service,
-};
+use crate::decision::rules::{Id, IncompatibleRoles, Network, Reviews, Role, RuleSet, Service};
 use crate::domain::ids::Name;
 use crate::domain::network::parse_block;
 use crate::policy::entry::Entry;
