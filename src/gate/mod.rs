@@ -14,10 +14,13 @@ mod due;
 mod entry;
 mod error;
 mod evidence;
+mod follow;
+mod keys_ahead;
 mod ledger;
 mod log_holds;
 mod log_state;
 mod login;
+pub mod lost;
 mod outcome;
 mod peer;
 mod pending;
@@ -82,6 +85,8 @@ pub struct Settings {
     pub allow_loopback_device: bool,
     /// Whether a disposal, and the release of a hold of the log, take two administrators.
     pub dispose_needs_two: bool,
+    /// How old what is known of a store that others change may be for anything to be decided by it.
+    pub snapshot_max_age: std::time::Duration,
     /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.
     pub request_ids_max: usize,
 }
@@ -101,6 +106,8 @@ pub struct Gate {
     /// Without it, searches read every entry.
     index: OnceLock<Arc<Index>>,
     store: Store,
+    /// How far what others changed in the store was followed.
+    followed: follow::Followed,
     counters: counters::Counters,
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
@@ -114,6 +121,8 @@ pub struct Gate {
     /// Files and keys go for one disposal after the other.
     carrying_out: tokio::sync::Mutex<()>,
     upkeep: Arc<Upkeep>,
+    /// Held while keys are made ready: one that hangs is not begun again.
+    preparing: Arc<tokio::sync::Mutex<()>>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.

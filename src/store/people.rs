@@ -1,10 +1,10 @@
 //! The directory: people who work with the data.
 
 use prost::Message as _;
-use sqlx::Row;
 
-use super::changes::Change;
+use super::engine::{Transaction, query};
 use super::error::StoreError;
+use super::news::Told;
 use super::{Store, from_stored, to_stored};
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::network::parse_block;
@@ -21,8 +21,8 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn people(&self) -> Result<Vec<Person>, StoreError> {
-        let rows = sqlx::query("SELECT id, epoch, log_index, profile FROM people ORDER BY id")
-            .fetch_all(&self.readers)
+        let rows = query("SELECT id, epoch, log_index, profile FROM people ORDER BY id")
+            .fetch_all(&self.engine)
             .await?;
         rows.iter()
             .map(|row| {
@@ -48,21 +48,24 @@ impl Store {
     /// [`StoreError::EpochLowered`] when their epoch is below the one that is stored.
     pub async fn put_person(&self, person: &Person) -> Result<(), StoreError> {
         let mut change = self.change().await?;
-        let known: Option<i64> = sqlx::query_scalar("SELECT epoch FROM people WHERE id = ?1")
+        self.take_turn(&mut change).await?;
+        self.tell_others(&mut change, Told::People).await?;
+        let known = query("SELECT epoch FROM people WHERE id = $1")
             .bind(&*person.id)
-            .fetch_optional(&mut *change)
+            .fetch_optional(&mut change)
             .await?;
+        let known = known.map(|row| row.try_get("epoch")).transpose()?;
         if known.map(from_stored).transpose()?.unwrap_or(0) > person.epoch {
             return Err(StoreError::EpochLowered);
         }
         write(&mut change, person.revision, &stored_person(person)).await?;
-        Ok(change.commit().await?)
+        change.commit().await
     }
 }
 
 /// Makes the change that the entry `index` names. An epoch is never lowered.
 pub(super) async fn put(
-    change: Change<'_>,
+    change: &mut Transaction,
     index: LogIndex,
     person: &StoredPerson,
 ) -> Result<(), StoreError> {
@@ -72,7 +75,7 @@ pub(super) async fn put(
 }
 
 async fn write(
-    change: Change<'_>,
+    change: &mut Transaction,
     index: LogIndex,
     person: &StoredPerson,
 ) -> Result<(), StoreError> {
@@ -81,8 +84,8 @@ async fn write(
         epoch: 0,
         ..person.clone()
     };
-    sqlx::query(
-        "INSERT INTO people (id, epoch, log_index, profile) VALUES (?1, ?2, ?3, ?4)
+    query(
+        "INSERT INTO people (id, epoch, log_index, profile) VALUES ($1, $2, $3, $4)
          ON CONFLICT (id) DO UPDATE
          SET epoch = CASE WHEN people.epoch > excluded.epoch THEN people.epoch ELSE excluded.epoch END,
              log_index = excluded.log_index, profile = excluded.profile",
@@ -91,7 +94,7 @@ async fn write(
     .bind(to_stored(person.epoch)?)
     .bind(to_stored(index.0)?)
     .bind(profile.encode_to_vec())
-    .execute(&mut **change)
+    .execute(change)
     .await?;
     Ok(())
 }
@@ -206,7 +209,7 @@ pub(super) fn read_name(text: &str) -> Result<Name, StoreError> {
 pub(super) mod tests {
     use super::*;
     use crate::proto::stored_change::Kind;
-    use crate::store::tests::{change, fresh};
+    use crate::store::tests::{both, change};
 
     pub(in crate::store) fn person(id: &str, roles: &[&str]) -> Person {
         let name = |text: &str| Name::parse(text).unwrap();
@@ -261,9 +264,9 @@ pub(super) mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn people_are_told_as_they_were_put() {
-        let (_directory, path, store) = fresh().await;
+    both! {
+    async fn people_are_told_as_they_were_put(home) {
+        let store = home.open().await;
         let two = full("person-2");
         let mut three = person("person-3", &["z", "a", "m"]);
         three.leave = Some(Leave {
@@ -275,13 +278,14 @@ pub(super) mod tests {
             store.put_person(person).await.unwrap();
         }
         store.close().await;
-        let store = Store::open(&path).await.unwrap();
+        let store = home.open().await;
         assert_eq!(store.people().await.unwrap(), [one, two, three]);
     }
+    }
 
-    #[tokio::test]
-    async fn a_person_is_replaced_whole() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn a_person_is_replaced_whole(home) {
+        let store = home.open().await;
         store.put_person(&person("p", &["a", "b"])).await.unwrap();
         let mut changed = person("p", &["c"]);
         changed.epoch = 4;
@@ -289,10 +293,11 @@ pub(super) mod tests {
         store.put_person(&changed).await.unwrap();
         assert_eq!(store.people().await.unwrap(), [changed]);
     }
+    }
 
-    #[tokio::test]
-    async fn an_epoch_is_never_lowered() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn an_epoch_is_never_lowered(home) {
+        let store = home.open().await;
         store.put_person(&person("p", &["a"])).await.unwrap();
         let mut lowered = person("p", &["b"]);
         lowered.epoch = 2;
@@ -300,10 +305,11 @@ pub(super) mod tests {
         assert!(matches!(refused, StoreError::EpochLowered), "{refused}");
         assert_eq!(store.people().await.unwrap(), [person("p", &["a"])]);
     }
+    }
 
-    #[tokio::test]
-    async fn a_change_of_the_log_puts_a_person_whose_revision_is_its_index() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn a_change_of_the_log_puts_a_person_whose_revision_is_its_index(home) {
+        let store = home.open().await;
         let put = |person: &Person| change(Kind::PutPerson(stored_person(person)));
         let mut lower = full("p");
         lower.epoch = 1;
@@ -328,5 +334,6 @@ pub(super) mod tests {
             matches!(refused, StoreError::Change(LogIndex(7))),
             "{refused}"
         );
+    }
     }
 }

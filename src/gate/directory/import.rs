@@ -104,7 +104,7 @@ impl Gate {
             .collect::<Vec<_>>()
             .into();
         for _ in 0..TRIES {
-            let people = self.people.load_full();
+            let people = self.newest_people().await?;
             let planning = {
                 let (rules, people, rows) =
                     (Arc::clone(&rules), Arc::clone(&people), Arc::clone(&rows));

@@ -133,7 +133,7 @@ impl Gate {
         let actor = administrator.admitted.person.id.clone();
         let wish = self.with_pseudonyms(wish);
         for _ in 0..TRIES {
-            let people = self.people.load_full();
+            let people = self.newest_people().await?;
             let planned = Plan::of(&rules, &people, &wish, &actor, now)
                 .and_then(|plan| plan.checked(&rules, &people, now));
             let plan = match planned {
@@ -168,6 +168,14 @@ impl Gate {
         }
         let error = GateError::Conflict("other changes came in between: try again");
         Err(self.refused(peer, &administrator, call, error, now).await)
+    }
+
+    /// Everybody, as the store has them where others change it too.
+    async fn newest_people(&self) -> Result<Arc<People>, GateError> {
+        if self.store.has_others() {
+            self.follow_once().await?;
+        }
+        Ok(self.people.load_full())
     }
 
     fn with_pseudonyms(&self, mut wish: PersonWish) -> PersonWish {
@@ -280,7 +288,7 @@ struct StillThese(Arc<People>);
 
 impl StillWanted for StillThese {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
-        if Arc::ptr_eq(&self.0, &gate.people.load_full()) {
+        if Arc::ptr_eq(&self.0, &gate.people.load_full()) && gate.knows_the_newest().await? {
             return Ok(());
         }
         Err(GateError::Conflict("people were changed meanwhile"))
