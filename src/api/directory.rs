@@ -167,7 +167,7 @@ impl DirectoryService for Directory {
         let request = request.into_inner();
         let offset = self.gate.rules().utc_offset;
         let given = people::given(&mut fields, request.person.as_ref(), offset);
-        let masked = people::masked(&mut fields, request.update_mask.as_ref());
+        let masked = people::masked(&mut fields, &request.update_mask);
         let reference = name(&mut fields, "reference", &request.reference);
         let expected = request.expected_revision.map(LogIndex);
         let wish = given.map(|given| PersonWish {

@@ -119,11 +119,7 @@ fn subject_refs(form: &mut Form, texts: &[String]) -> Option<Vec<SubjectRef>> {
 }
 
 /// The fields that a mask names.
-pub(super) fn masked(
-    fields: &mut Fields,
-    mask: Option<&prost_types::FieldMask>,
-) -> Vec<&'static str> {
-    let paths = mask.map_or(&[][..], |mask| &mask.paths);
+pub(super) fn masked(fields: &mut Fields, paths: &[String]) -> Vec<&'static str> {
     if paths.is_empty() {
         fields.wrong("update_mask", "is missing: it names the fields to set");
     }

@@ -315,7 +315,7 @@ async fn change(args: ChangeArgs) -> Result<(), CliError> {
     }
     let request = asking.request(ChangePersonRequest {
         person: Some(person),
-        update_mask: Some(prost_types::FieldMask { paths }),
+        update_mask: paths,
         expected_revision,
         reference: args.reference,
     })?;
