@@ -23,6 +23,7 @@ use crate::decision::rules::RuleSet;
 use crate::domain::access::TEXT_MAX_BYTES;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
+use crate::domain::person::id::canonical;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::keyring::Keyring;
 use crate::identity::password::{PasswordError, Passwords, Secret};
@@ -296,6 +297,8 @@ impl Gap {
         let now = self.clock.now();
         let mut entry = own_entry(EntryKind::Authentication, now);
         detail(&mut entry, "step", "declare-gap");
+        let canonical = canonical(id);
+        let id = &*canonical;
         let person = self.people.get(id).cloned();
         if let Some(person) = &person {
             acted_by(&mut entry, person);

@@ -51,7 +51,7 @@ pub fn parse(text: &str) -> Result<Name, IdError> {
     let form = canonical(text);
     // What could not be an id in any form is told first.
     if let Some(character) = form.chars().find(|character| {
-        !sign(*character) && !(written(*character) && character.identifier_allowed())
+        !(sign(*character) || written(*character) && character.identifier_allowed())
     }) {
         return Err(IdError::Character(character));
     }

@@ -115,9 +115,7 @@ impl Gate {
                 .await
                 .map_err(|_| GateError::Internal("planning an import ended early"))?;
             planned.faults.extend(unread.iter().cloned());
-            planned
-                .faults
-                .sort_by(|one, other| one.line.cmp(&other.line));
+            planned.faults.sort_by_key(|fault| fault.line);
             let outcome = outcome(&planned);
             if dry_run {
                 let mut entry = self.summary(peer, &administrator, &outcome, now);

@@ -9,6 +9,7 @@ use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::person::form::{self, FieldFault};
+use crate::domain::person::id;
 use crate::domain::time::Timestamp;
 use crate::gate::entry;
 use crate::proto::StoredEntry;
@@ -122,10 +123,10 @@ impl Plan {
         }
         let mut faults = check::approvals(&self, |id| people.contains_key(id));
         if self.before.is_none() {
-            let look = crate::domain::person::id::look(&self.after.id);
+            let look = id::look(&self.after.id);
             let mut others = people.keys();
-            let other = others.find(|id| crate::domain::person::id::look(id) == look);
-            faults.extend(other.map(|other| check::looks_like(other)));
+            let other = others.find(|other| id::look(other) == look);
+            faults.extend(other.map(check::looks_like));
         }
         if faults.is_empty() && administrators::would_be_none(rules, people, &[&self], now) {
             faults.push(administrators::fault(&self));
