@@ -26,6 +26,7 @@ mod marks;
 mod news;
 mod people;
 mod postgres;
+mod pour;
 mod schema;
 mod sqlite;
 mod subjects;
@@ -183,6 +184,10 @@ mod tests {
                 },
                 _directory: None,
             }
+        }
+
+        pub(super) fn place(&self) -> StorePlace {
+            self.place.clone()
         }
 
         pub(super) fn path(&self) -> PathBuf {
