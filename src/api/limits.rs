@@ -29,11 +29,12 @@ const LARGE_AT_ONCE: usize = 8;
 
 const BATCH_CHECK: &str = "/sekisho.v1.AccessService/BatchCheck";
 const FILTER_SUBJECTS: &str = "/sekisho.v1.SubjectService/FilterSubjects";
+const IMPORT_PEOPLE: &str = "/sekisho.v1.DirectoryService/ImportPeople";
 
 fn frames_of(path: &str) -> Frames {
     match path {
         BATCH_CHECK => Frames::new(BATCH_MAX_BYTES, Some(MESSAGE_MAX_BYTES)),
-        FILTER_SUBJECTS => Frames::new(BATCH_MAX_BYTES, None),
+        FILTER_SUBJECTS | IMPORT_PEOPLE => Frames::new(BATCH_MAX_BYTES, None),
         _ => Frames::new(MESSAGE_MAX_BYTES, None),
     }
 }

@@ -9,6 +9,7 @@ mod code;
 mod dev;
 mod error;
 mod filter;
+mod first_credentials;
 mod init;
 mod log;
 mod log_export;
@@ -19,6 +20,8 @@ mod log_verify;
 mod login;
 mod moment;
 mod people;
+mod people_output;
+mod people_profile;
 mod proof;
 mod reindex;
 mod restore;
@@ -116,6 +119,9 @@ enum Command {
     /// Read the access log
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// The people who work with the data: accounts, roles, leave (administrators)
+    #[command(subcommand)]
+    People(people::PeopleCommand),
     /// Look at policy packs
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -175,6 +181,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
+        Command::People(command) => people::people(command).await,
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

@@ -8,6 +8,7 @@ mod changes;
 mod check;
 mod content;
 mod counters;
+mod directory;
 mod disposal;
 mod due;
 mod entry;
@@ -40,6 +41,10 @@ use arc_swap::ArcSwap;
 
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
+pub use directory::{
+    ChangedField, ImportFault, ImportOutcome, ImportRow, ImportedPerson, PeopleFilter,
+    PersonChanged, PersonSort, PersonWish, SeenPeople,
+};
 pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use error::{GateError, Violation};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};

@@ -251,6 +251,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::access(&gate))
         .add_service(services::authentication(&gate))
         .add_service(services::subjects(&gate))
+        .add_service(services::directory(&gate))
         .add_service(services::access_log(&gate))
         .add_service(services::explanations(&gate));
     let mut until = stopping.clone();
@@ -349,6 +350,7 @@ mod services {
     use proto::access_log_service_server::AccessLogServiceServer;
     use proto::access_service_server::AccessServiceServer;
     use proto::authentication_service_server::AuthenticationServiceServer;
+    use proto::directory_service_server::DirectoryServiceServer;
     use proto::subject_service_server::SubjectServiceServer;
 
     use proto::explain_service_server::ExplainServiceServer;
@@ -374,6 +376,11 @@ mod services {
 
     pub(super) fn subjects(gate: &Arc<Gate>) -> SubjectServiceServer<api::Subjects> {
         SubjectServiceServer::new(api::Subjects::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn directory(gate: &Arc<Gate>) -> DirectoryServiceServer<api::Directory> {
+        DirectoryServiceServer::new(api::Directory::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

@@ -41,6 +41,7 @@ pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
 pub use news::News;
+pub use people::stored_person;
 
 use engine::{Engine, Transaction};
 

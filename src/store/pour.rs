@@ -15,9 +15,8 @@ enum Kind {
     Number,
     MaybeNumber,
     MaybeBytes,
-    Flag,
 }
-use Kind::{Bytes, Flag, MaybeBytes, MaybeNumber, Number, Text};
+use Kind::{Bytes, MaybeBytes, MaybeNumber, Number, Text};
 
 /// How a table is read and written.
 struct Table {
@@ -30,7 +29,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 13] = [
+const TABLES: [Table; 12] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -57,27 +56,15 @@ const TABLES: [Table; 13] = [
         ],
     },
     Table {
-        read: "SELECT id, department, disabled, employment_end, trained_until, pledge, epoch
-               FROM people",
+        read: "SELECT id, epoch, log_index, profile FROM people",
         of_log: false,
-        write: "INSERT INTO people
-                    (id, department, disabled, employment_end, trained_until, pledge, epoch)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        write: "INSERT INTO people (id, epoch, log_index, profile) VALUES ($1, $2, $3, $4)",
         columns: &[
             ("id", Text),
-            ("department", Text),
-            ("disabled", Flag),
-            ("employment_end", MaybeNumber),
-            ("trained_until", MaybeNumber),
-            ("pledge", Flag),
             ("epoch", Number),
+            ("log_index", Number),
+            ("profile", Bytes),
         ],
-    },
-    Table {
-        read: "SELECT person, position, role FROM person_roles",
-        of_log: false,
-        write: "INSERT INTO person_roles (person, position, role) VALUES ($1, $2, $3)",
-        columns: &[("person", Text), ("position", Number), ("role", Text)],
     },
     Table {
         read: "SELECT person, hash FROM passwords",
@@ -271,7 +258,6 @@ impl Table {
                 Number => Value::Number(row.try_get(column)?),
                 MaybeNumber => Value::MaybeNumber(row.try_get(column)?),
                 MaybeBytes => Value::MaybeBytes(row.try_get(column)?),
-                Flag => Value::Flag(row.try_get(column)?),
             });
         }
         Ok(write)
