@@ -59,7 +59,8 @@
 //! 8. **Reading the log is logged**, and so are refused calls, administration, starts and stops. Strangers can't fill the
 //!    disk: a failed handshake is a metric, and refusals of one certificate are summed once a second.
 //! 9. **Nobody alone**: releasing a hold takes an administrator's own ticket, never a service's certificate; disposing of the
-//!    log, and releasing a hold of it, takes two of them, or is marked as done alone.
+//!    log, and releasing a hold of it, takes two of them, or is marked as done alone. Nobody gives themselves a role, and the
+//!    last account that administers stays.
 //! 10. **A pack loads whole or not at all.**
 
 pub mod api;

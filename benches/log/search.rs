@@ -202,7 +202,7 @@ fn filters(entries: u64, house: House) -> Vec<(&'static str, Draw<'static>)> {
             Ok(Sieve::new(
                 default(),
                 None,
-                name(&department(n.below(PERSONS)))?,
+                name(&department(n.below(PERSONS)))?.map(|own| vec![own]),
             ))
         }),
     );

@@ -47,6 +47,8 @@ pub(super) fn status(error: GateError) -> Status {
             with_info(Code::FailedPrecondition, message, "ALLOWANCE_ENDED")
         }
         GateError::AlreadyReported => with_info(Code::AlreadyExists, message, "ALREADY_REPORTED"),
+        GateError::AlreadyThere(_) => with_info(Code::AlreadyExists, message, "ALREADY_EXISTS"),
+        GateError::Conflict(_) => with_info(Code::Aborted, message, "CHANGED_MEANWHILE"),
         GateError::NotSupportedYet(_) => {
             with_info(Code::Unimplemented, message, "NOT_SUPPORTED_YET")
         }

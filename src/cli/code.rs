@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::{Failure, people};
+use super::{Failure, first_credentials};
 use crate::domain::time::{Clock, SystemClock};
 use crate::identity::totp::Seed;
 
@@ -17,7 +17,7 @@ pub(super) struct CodeArgs {
 }
 
 pub(super) fn run(arguments: &CodeArgs) -> Result<(), Failure> {
-    let person = people::find(&arguments.data, &arguments.person)?;
+    let person = first_credentials::find(&arguments.data, &arguments.person)?;
     let secret = person.totp_secret.ok_or_else(|| {
         Failure::new(
             66,

@@ -157,7 +157,9 @@ const fn fault_of(code: Code) -> Fault {
             Fault::Unavailable
         }
         Code::NotFound => Fault::NotFound,
-        Code::InvalidArgument | Code::OutOfRange => Fault::Refused,
+        Code::InvalidArgument | Code::OutOfRange | Code::AlreadyExists | Code::Aborted => {
+            Fault::Refused
+        }
         _ => Fault::Internal,
     }
 }
@@ -180,6 +182,8 @@ fn sentence(reason: &str, status: &Status, language: Language) -> String {
         "LOG_UNAVAILABLE" => Word::LogUnavailable,
         "STORE_UNAVAILABLE" => Word::StoreUnavailable,
         "INTERNAL" => Word::Internal,
+        "ALREADY_EXISTS" => Word::AlreadyThere,
+        "CHANGED_MEANWHILE" => Word::ChangedMeanwhile,
         "NOT_SUPPORTED_YET" => Word::NotSupportedYet,
         "SECOND_FACTOR_NOT_ENROLLED" => Word::NotEnrolled,
         "SECOND_FACTOR_ENROLLED" => Word::AlreadyEnrolled,

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::certificates::Authority;
-use super::people::{self, FirstCredentials};
+use super::first_credentials::{self, FirstCredentials};
 use super::{Failure, serve};
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
-use crate::domain::person::Person;
+use crate::domain::person::{self, Person, Pledge, RoleAssignment};
 use crate::domain::time::{Clock, SystemClock};
 use crate::files;
 use crate::identity::keyring::Keyring;
@@ -146,18 +146,16 @@ pub(super) fn administrators(
     }
     ids.iter()
         .map(|id| {
+            let id = person::id::parse(id)
+                .map_err(|error| Failure::new(64, format!("--administrator {id:?} {error}")))?;
             let person = Person {
-                id: name(id)?,
-                department: name("administration")?,
-                roles: vec![name("administrator")?],
-                disabled: false,
-                employment_end: None,
+                roles: vec![RoleAssignment::for_good(name("administrator")?)],
                 trained_until: Some(crate::domain::time::Timestamp::end_of(
                     time::macros::date!(2099 - 12 - 31),
                     rules.utc_offset,
                 )),
-                pledge: true,
-                epoch: 0,
+                pledge: Pledge::Given,
+                ..Person::new(id, name("administration")?)
             };
             Ok((person, true))
         })
@@ -209,7 +207,7 @@ pub(super) async fn make(plan: Plan<'_>) -> Result<(), Failure> {
         first.push(make_account(&store, &keyring, person, *with_second_factor).await?);
     }
     store.close().await;
-    people::write(&plan.people_file, &first)?;
+    first_credentials::write(&plan.people_file, &first)?;
     let text = configuration_text(&plan)?;
     // Read back, so that what is written is known to be in order.
     crate::config::Config::read(&text, "sekisho.toml", plan.data, |_| None)

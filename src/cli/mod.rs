@@ -10,6 +10,7 @@ mod credentials;
 mod dev;
 mod error;
 mod filter;
+mod first_credentials;
 mod init;
 mod log;
 mod log_export;
@@ -21,6 +22,8 @@ mod login;
 mod moment;
 mod own;
 mod people;
+mod people_output;
+mod people_profile;
 mod proof;
 mod reindex;
 mod restore;
@@ -127,6 +130,9 @@ enum Command {
     /// Read the access log
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// The people who work with the data: accounts, roles, leave (administrators)
+    #[command(subcommand)]
+    People(people::PeopleCommand),
     /// Look at policy packs
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -194,6 +200,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             .await
             .map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
+        Command::People(command) => people::people(command).await,
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

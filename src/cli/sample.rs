@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use super::{Failure, people};
+use super::{Failure, first_credentials};
 use crate::decision::rules::RuleSet;
 use crate::decision::{self, CallerFacts, Facts, GenuineTicket, LimitOutcome, TicketFacts};
 use crate::domain::access::{AccessRequest, Action, Basis, Consent, Proof, Provision, Subjects};
@@ -40,7 +40,7 @@ fn find(pack: &Pack, now: Timestamp) -> Option<Sample<'_>> {
         .iter()
         .filter(|person| !pack.people_without_second_factor.contains(&person.id));
     for person in people {
-        let Some(client_ip) = device_of(rules, person) else {
+        let Some(client_ip) = device_of(rules, person, now) else {
             continue;
         };
         for (_, kind, _) in rules.kinds.iter() {
@@ -83,8 +83,10 @@ fn find(pack: &Pack, now: Timestamp) -> Option<Sample<'_>> {
 }
 
 /// The tenth address of the first network that the person may work from.
-fn device_of(rules: &RuleSet, person: &Person) -> Option<IpAddr> {
-    let role = rules.roles.get(rules.roles.id(person.roles.first()?)?)?;
+fn device_of(rules: &RuleSet, person: &Person, now: Timestamp) -> Option<IpAddr> {
+    let role = rules
+        .roles
+        .get(rules.roles.id(person.roles_at(now).next()?)?)?;
     let network = rules.networks.get(*role.networks.first()?)?;
     let block = network.blocks.first()?;
     block.hosts().take(10).last()
@@ -155,7 +157,7 @@ pub(super) fn guide(
         purpose,
     } = sample;
     let person = &person.id;
-    let password = people::find(data, person)?.password;
+    let password = first_credentials::find(data, person)?.password;
     let check = |purpose: &str| {
         format!(
             r#"call -d "{{\"actor\":{{\"session_ticket\":\"$TICKET\",\"client_ip\":\"{client_ip}\",\"session_ref\":\"s-1\"}},\"action\":\"ACTION_READ\",\"data\":{{\"system\":\"{system}\",\"subject_kind\":\"{kind}\",\"subject_ref\":\"subject-1\",\"categories\":[\"{category}\"]}},\"purpose\":\"{purpose}\"}}" {grpc} sekisho.v1.AccessService/Check"#

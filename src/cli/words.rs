@@ -153,6 +153,10 @@ words! {
     Internal:
         "internal error of the daemon",
         "サーバーの内部エラーです";
+    AlreadyThere: "it is there already", "すでに登録されています";
+    ChangedMeanwhile:
+        "it was changed meanwhile: look at it again",
+        "その間に変更されました。もう一度確認してください";
     NotSupportedYet:
         "not supported yet",
         "まだ対応していません";
@@ -489,6 +493,48 @@ words! {
         "hold {0}: from {1} until {2}, by {3} on {4}: {5}",
         "保全 {0}: {1} から {2} まで、{3} が {4} に設定: {5}";
 
+    // People.
+    PersonAdded: "added {0} (entry {1})", "{0} を登録しました(記録 {1})";
+    PersonChanged: "changed {0} (entry {1})", "{0} を変更しました(記録 {1})";
+    PersonDisabled: "disabled {0} (entry {1})", "{0} を無効にしました(記録 {1})";
+    PersonEnabled: "enabled {0} (entry {1})", "{0} を有効にしました(記録 {1})";
+    EmploymentEnds:
+        "the employment of {0} ends: {2} (entry {1})",
+        "{0} の雇用の終了日: {2}(記録 {1})";
+    PersonUnchanged: "nothing to change: {0} is so already", "変更はありません: {0} はすでにその状態です";
+    SessionsEnded: "every session of theirs ended", "すべてのセッションを終了しました";
+    NobodyFits: "nobody fits", "該当する利用者はいません";
+    LineAdds: "line {0}: adds {1}", "{0} 行目: {1} を登録";
+    LineChanges: "line {0}: changes {1}", "{0} 行目: {1} を変更";
+    LineWrong: "line {0}: {1}", "{0} 行目: {1}";
+    WouldImport:
+        "would add {0} and change {1}; {2} unchanged, {3} errors",
+        "登録 {0} 件、変更 {1} 件の予定。変更なし {2} 件、エラー {3} 件";
+    Imported:
+        "added {0} and changed {1}; {2} unchanged, {3} errors",
+        "登録 {0} 件、変更 {1} 件。変更なし {2} 件、エラー {3} 件";
+    ImportHasErrors:
+        "the file has {0} errors: nothing would be imported",
+        "ファイルに {0} 件のエラーがあります。取り込みは行われません";
+    PeopleExported: "exported to {0}", "{0} に出力しました";
+    StateActive: "active", "有効";
+    StateDisabled: "disabled", "無効";
+    StateInactive: "inactive", "休職・終了";
+    HeadId: "ID", "ID";
+    HeadName: "NAME", "氏名";
+    HeadDepartments: "DEPARTMENTS", "部署";
+    HeadEmployment: "EMPLOYMENT", "雇用区分";
+    HeadRoles: "ROLES", "役割";
+    HeadState: "STATE", "状態";
+    FieldEmployer: "employer", "雇用元";
+    FieldEmploymentEnd: "employment ends", "雇用の終了日";
+    FieldLeave: "leave", "休職";
+    FieldExceptions: "network exception", "ネットワークの例外";
+    FieldTrained: "trained until", "研修の有効期限";
+    FieldPledge: "pledge", "誓約";
+    FieldRevision: "revision", "版";
+    FieldOwnSubject: "own data (pseudonym)", "自身のデータ(仮名)";
+
     // Heads of the table.
     HeadIndex: "INDEX", "番号";
     HeadTime: "TIME", "日時";
@@ -503,7 +549,7 @@ words! {
 }
 
 /// Labels of an entry's fields, by their name in JSON.
-const LABELS: [(&str, &str, &str); 50] = [
+const LABELS: [(&str, &str, &str); 51] = [
     ("logIndex", "index", "番号"),
     ("time", "time", "日時"),
     ("kind", "kind", "種別"),
@@ -515,6 +561,7 @@ const LABELS: [(&str, &str, &str); 50] = [
     ("person", "person", "利用者"),
     ("roles", "roles", "役割"),
     ("department", "department", "部署"),
+    ("furtherDepartments", "further departments", "兼務先の部署"),
     ("clientIp", "device address", "端末アドレス"),
     ("amr", "authentication methods", "認証方法"),
     (

@@ -55,6 +55,7 @@ pub(super) fn conclude(
             .map(|(stage, outcome)| stage_verdict(*stage, outcome))
             .collect(),
         network: scope.network,
+        network_exception: scope.network_exception,
         route: scope.route,
         rule,
         break_glass,
@@ -100,7 +101,7 @@ fn stage_verdict(stage: Stage, outcome: &Outcome) -> StageVerdict {
     }
 }
 
-/// At most 60 s, never past the session or the freshness of the second step.
+/// At most 60 s, never past the session, the freshness of the second step, or an end that is noted for the person.
 fn valid_until(rules: &RuleSet, facts: &Facts<'_>) -> Timestamp {
     let mut until = facts.now.plus(VALIDITY_MAX);
     if let TicketFacts::Genuine(ticket) = facts.ticket {
@@ -109,6 +110,9 @@ fn valid_until(rules: &RuleSet, facts: &Facts<'_>) -> Timestamp {
         if let (Some((max_age, _)), Some(second_step)) = (freshness, ticket.second_step) {
             until = until.min(second_step.plus(max_age));
         }
+    }
+    if let Some(person) = facts.person {
+        until = until.min(person.unchanged_until(facts.now));
     }
     until
 }

@@ -71,7 +71,7 @@ pub struct GenuineTicket {
 pub(super) enum Actor {
     /// A person nothing is known of.
     Unknown,
-    /// A person's roles that the pack has; may be none.
+    /// A person's roles that count now and that the pack has; may be none.
     Person(Vec<Id<Role>>),
     /// The service itself, where it has a workload role.
     Workload(Option<Id<Role>>),
@@ -86,7 +86,7 @@ impl Actor {
                     .service
                     .and_then(|service| service.workload_role),
             ),
-            (_, Some(person)) => Self::Person(roles_of(rules, person)),
+            (_, Some(person)) => Self::Person(roles_of(rules, person, facts.now)),
             (_, None) => Self::Unknown,
         }
     }
@@ -101,11 +101,10 @@ impl Actor {
     }
 }
 
-/// The roles of a person that the pack has.
-pub(super) fn roles_of(rules: &RuleSet, person: &Person) -> Vec<Id<Role>> {
+/// The roles of a person that count now and that the pack has.
+pub(super) fn roles_of(rules: &RuleSet, person: &Person, now: Timestamp) -> Vec<Id<Role>> {
     person
-        .roles
-        .iter()
+        .roles_at(now)
         .filter_map(|role| rules.roles.id(role))
         .collect()
 }

@@ -30,22 +30,23 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>) -> Outcome {
     }
 }
 
-/// What is wrong with the person's standing at `now`, by the numbers of the reason codes.
+/// What is wrong with the person's standing at `now`, by the numbers of the reason codes. A leave is told as a disabled
+/// account: that somebody is on leave is no business of the service that asks.
 pub(super) fn standing(
     rules: &RuleSet,
     person: &Person,
     locked: bool,
     now: Timestamp,
 ) -> Option<ReasonCode> {
-    if person.disabled {
+    if person.disabled || person.is_on_leave(now) {
         Some(ReasonCode::AccountDisabled)
     } else if locked {
         Some(ReasonCode::AccountLocked)
-    } else if person.employment_end.is_some_and(|end| now > end) {
+    } else if person.has_ended(now) {
         Some(ReasonCode::EmploymentEnded)
     } else if rules.standing.training && person.trained_until.is_none_or(|until| now > until) {
         Some(ReasonCode::TrainingNotCurrent)
-    } else if rules.standing.pledge && !person.pledge {
+    } else if rules.standing.pledge && !person.pledge.is_given(now) {
         Some(ReasonCode::ConfidentialityPledgeMissing)
     } else {
         None

@@ -1,6 +1,8 @@
 //! What of a request is still to be allowed while the stages go on: with `allow_partial` a stage withholds a category or a
 //! subject and the rest goes on.
 
+use ipnet::IpNet;
+
 use super::Failure;
 use super::rules::{Category, Id, Network, Route, RuleSet};
 use super::verdict::{RuleLine, Withheld};
@@ -23,6 +25,8 @@ pub(super) struct Scope {
     first_withheld: Option<Failure>,
     /// The network that admitted the device.
     pub(super) network: Option<Id<Network>>,
+    /// Or the block of a person's exception that did.
+    pub(super) network_exception: Option<IpNet>,
     /// What grants each category, by its position.
     pub(super) granted: Vec<(usize, Granted)>,
     /// On which ground data go out.

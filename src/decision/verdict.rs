@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::limits::Demand;
 use super::rules::{Id, Network, Route};
 use crate::domain::reason::{Reason, Stage};
@@ -77,6 +79,8 @@ pub struct Trace {
     pub stages: Vec<StageVerdict>,
     /// The network that admitted the device.
     pub network: Option<Id<Network>>,
+    /// Or the block of a person's exception that did.
+    pub network_exception: Option<IpNet>,
     /// On which ground data would go out.
     pub route: Option<Route>,
     /// The rule that settled the decision.

@@ -6,6 +6,21 @@ use ::time::{Date, UtcOffset};
 
 use super::time::Timestamp;
 
+/// Reads a day of the calendar, `2099-12-31`, of the years 0 to 9999.
+#[must_use]
+pub fn parse_date(text: &str) -> Option<Date> {
+    let mut parts = text.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let digits =
+        |part: &str, length| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
+    if parts.next().is_some() || !digits(year, 4) || !digits(month, 2) || !digits(day, 2) {
+        return None;
+    }
+    let month: u8 = month.parse().ok()?;
+    let month = ::time::Month::try_from(month).ok()?;
+    Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
+}
+
 /// A month of the calendar, of the years 0 to 9999.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Month {
@@ -181,7 +196,7 @@ impl fmt::Display for Period {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::time::macros::offset;
+    use ::time::macros::{date, offset};
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).unwrap()
@@ -199,6 +214,21 @@ mod tests {
         assert_eq!(december.beginning(offset!(+9)), eve);
         assert_eq!(december.end(offset!(+9)), at("2026-12-31T15:00:00Z"));
         assert_eq!(Month::parse("2026-12"), Some(december));
+    }
+
+    #[test]
+    fn a_date_is_a_day_of_the_calendar() {
+        assert_eq!(parse_date("2099-12-31"), Some(date!(2099 - 12 - 31)));
+        for bad in [
+            "",
+            "2099-2-1",
+            "2099-02-30",
+            "20990201",
+            "2099-02-01T00:00",
+            "+999-01-01",
+        ] {
+            assert_eq!(parse_date(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -53,6 +53,12 @@ impl Timestamp {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The first microsecond of `date` where the clock reads `offset` from UTC.
+    #[must_use]
+    pub fn beginning_of(date: Date, offset: UtcOffset) -> Self {
+        Self::from_seconds(date.midnight().assume_offset(offset).unix_timestamp())
+    }
+
     /// The last microsecond of `date` where the clock reads `offset` from UTC.
     #[must_use]
     pub fn end_of(date: Date, offset: UtcOffset) -> Self {

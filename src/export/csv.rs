@@ -51,13 +51,14 @@ fn flat(value: &Value) -> String {
     }
 }
 
-fn cell(text: &str) -> String {
+/// A cell, quoted, and harmless in a spreadsheet.
+pub(crate) fn cell(text: &str) -> String {
     let apostrophe = if starts_a_formula(text) { "'" } else { "" };
     format!("\"{apostrophe}{}\"", text.replace('"', "\"\""))
 }
 
 /// Whether a spreadsheet might take a cell for a formula; some take the full-width forms too, and some pass over white space.
-fn starts_a_formula(text: &str) -> bool {
+pub(crate) fn starts_a_formula(text: &str) -> bool {
     let formula = |character| {
         matches!(
             character,

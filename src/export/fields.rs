@@ -14,7 +14,7 @@ use crate::proto::{
 };
 
 /// How many fields an entry has.
-const FIELDS: usize = 47;
+const FIELDS: usize = 48;
 
 /// Whether a character could steer a terminal or change how others around it read: controls (C0, DEL, C1), line and paragraph
 /// separators, bidirectional controls (Unicode TR 36, 2.10.4) and invisible tags.
@@ -71,6 +71,7 @@ impl EntryFields {
             ("person", text(&entry.person)),
             ("roles", texts(&entry.roles)),
             ("department", text(&entry.department)),
+            ("furtherDepartments", texts(&entry.further_departments)),
             ("clientIp", text(&entry.client_ip)),
             ("amr", texts(&entry.amr)),
             (
@@ -235,6 +236,7 @@ pub(crate) mod tests {
             person: "高橋".to_owned(),
             roles: texts("advisor"),
             department: "tokyo".to_owned(),
+            further_departments: vec!["osaka".to_owned(), "kyoto".to_owned()],
             client_ip: "10.20.0.5".to_owned(),
             amr: texts("otp"),
             second_step_age_seconds: 60,

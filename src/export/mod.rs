@@ -19,6 +19,7 @@ mod reading;
 pub use ocsf::VERSION as OCSF_VERSION;
 pub use reading::reading;
 
+pub(crate) use csv::{cell, starts_a_formula};
 pub(crate) use fields::{EntryFields, is_unsafe};
 pub(crate) use reading::{instant, uuid_text};
 

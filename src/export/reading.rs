@@ -62,6 +62,7 @@ pub fn reading(stored: StoredEntry, index: LogIndex, leaf_hash: &[u8; 32], log: 
         person: stored.person,
         roles: stored.roles,
         department: stored.department,
+        further_departments: stored.further_departments,
         client_ip: stored.client_ip,
         amr: stored.amr,
         second_step_age_seconds,

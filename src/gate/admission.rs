@@ -267,11 +267,10 @@ fn coming_in(client_ip: Option<IpAddr>) -> AccessRequest {
     }
 }
 
-/// The most that a person's roles let them see of the log.
-pub(super) fn reviews(rules: &RuleSet, person: &Person) -> Reviews {
+/// The most that a person's roles let them see of the log at `now`.
+pub(super) fn reviews(rules: &RuleSet, person: &Person, now: Timestamp) -> Reviews {
     let roles = person
-        .roles
-        .iter()
+        .roles_at(now)
         .filter_map(|role| rules.roles.get(rules.roles.id(role)?));
     let mut most = Reviews::Nothing;
     for role in roles {
@@ -284,11 +283,10 @@ pub(super) fn reviews(rules: &RuleSet, person: &Person) -> Reviews {
     most
 }
 
-/// Whether one of a person's roles administers.
-pub(super) fn administers(rules: &RuleSet, person: &Person) -> bool {
+/// Whether one of a person's roles administers at `now`.
+pub(super) fn administers(rules: &RuleSet, person: &Person, now: Timestamp) -> bool {
     person
-        .roles
-        .iter()
+        .roles_at(now)
         .filter_map(|role| rules.roles.get(rules.roles.id(role)?))
         .any(|role| role.administers)
 }

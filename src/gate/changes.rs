@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use super::{Gate, GateError};
 use crate::domain::ids::LogIndex;
-use crate::log::{AppendError, Receipt};
+use crate::log::{AppendError, Receipt, Receipts};
 use crate::proto::{StoredChange, StoredEntry};
 
 /// What the store lacks.
@@ -27,21 +27,38 @@ impl Gate {
         still_wanted: impl StillWanted,
         apply: impl FnOnce(&Self) + Send + 'static,
     ) -> Result<Receipt, GateError> {
-        let Some(change) = entry.change.clone() else {
+        if entry.change.is_none() {
             return Err(GateError::Internal("an entry that changes nothing"));
-        };
+        }
+        let receipts = self
+            .change_all(vec![entry], still_wanted, move |gate, _| apply(gate))
+            .await?;
+        Ok(receipts.first())
+    }
+
+    /// As [`Self::change`], for entries that stand together: all of them are written, consecutively, or none. Those that
+    /// change nothing go with the others. `apply` is told where they are.
+    pub(super) async fn change_all(
+        self: &Arc<Self>,
+        entries: Vec<StoredEntry>,
+        still_wanted: impl StillWanted,
+        apply: impl FnOnce(&Self, Receipts) + Send + 'static,
+    ) -> Result<Receipts, GateError> {
         let gate = Arc::clone(self);
         let work = tokio::spawn(async move {
             let mut changes = gate.changes.lock().await;
-            // At most one is waiting: with the store out of reach nothing more is written.
+            // At most one call's are waiting: with the store out of reach nothing more is written.
             gate.store_waiting(&mut changes).await?;
             still_wanted.look(&gate).await?;
-            let appending = gate.log.append(std::slice::from_ref(&entry))?;
-            let receipt = appending.without_deadline().await?.first();
-            apply(&gate);
-            changes.waiting.push((receipt.index(), change));
+            let receipts = gate.log.append(&entries)?.without_deadline().await?;
+            apply(&gate, receipts);
+            for (receipt, entry) in receipts.iter().zip(entries) {
+                if let Some(change) = entry.change {
+                    changes.waiting.push((receipt.index(), change));
+                }
+            }
             gate.store_waiting(&mut changes).await?;
-            Ok(receipt)
+            Ok(receipts)
         });
         match tokio::time::timeout(self.settings.change_deadline, work).await {
             Ok(Ok(done)) => done,

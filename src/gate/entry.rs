@@ -80,11 +80,14 @@ pub(super) fn detail(entry: &mut StoredEntry, key: &str, value: impl Into<String
     );
 }
 
-/// Says which person acted.
+/// Says which person acted, with the roles that count at the entry's time.
 pub(super) fn acted_by(entry: &mut StoredEntry, person: &Person) {
     entry.person = person.id.to_string();
-    entry.department = person.department.to_string();
-    entry.roles = person.roles.iter().map(ToString::to_string).collect();
+    let at = Timestamp::from_micros(entry.time_us);
+    let mut departments = person.departments.iter().map(ToString::to_string);
+    entry.department = departments.next().unwrap_or_default();
+    entry.further_departments = departments.collect();
+    entry.roles = person.roles_at(at).map(ToString::to_string).collect();
 }
 
 /// Says in which login.
@@ -139,9 +142,11 @@ pub(super) fn decided(
     now: Timestamp,
 ) {
     let trace = verdict.trace();
-    entry.network = trace.network.map_or_else(String::new, |network| {
-        rules.networks.name(network).to_owned()
-    });
+    entry.network = match (trace.network, trace.network_exception) {
+        (Some(network), _) => rules.networks.name(network).to_owned(),
+        (None, Some(block)) => format!("exception {block}"),
+        (None, None) => String::new(),
+    };
     entry.provision_route = trace
         .route
         .map_or_else(String::new, |route| route.name().to_owned());

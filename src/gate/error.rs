@@ -73,6 +73,12 @@ pub enum GateError {
     /// Nobody's: it isn't there yet.
     #[error("{0}: not supported yet")]
     NotSupportedYet(&'static str),
+    /// The caller's: it is there already.
+    #[error("{0}")]
+    AlreadyThere(&'static str),
+    /// Nobody's: what was read has been changed since.
+    #[error("{0}")]
+    Conflict(&'static str),
     /// The caller's: there is no such thing, or not for them.
     #[error("{0}")]
     NotFound(&'static str),

@@ -58,6 +58,12 @@ impl Followed {
 }
 
 impl Gate {
+    /// Whether nobody else has changed the store since it was followed.
+    pub(super) async fn knows_the_newest(&self) -> Result<bool, StoreError> {
+        Ok(!self.store.has_others()
+            || self.store.newest_change().await? == self.followed.seen.load(Ordering::Acquire))
+    }
+
     /// Whether what is known of a store that others change is new enough to decide by.
     #[must_use]
     pub fn is_fresh(&self) -> bool {
@@ -95,7 +101,11 @@ impl Gate {
         }
     }
 
-    async fn follow_once(&self) -> Result<(), GateError> {
+    /// Takes what others changed into memory.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub(super) async fn follow_once(&self) -> Result<(), GateError> {
         // Entries name them, so the store made them: one that made fewer is an older copy, in which used codes are not.
         let named = self.named_factor_writes.load(Ordering::Acquire);
         let made = self.store.factor_writes().await?;

@@ -92,7 +92,7 @@ impl Gate {
                 let error = GateError::Refused(refused.code);
                 (refused, error)
             }
-            Ok(admitted) if !administers(rules, &admitted.person) => {
+            Ok(admitted) if !administers(rules, &admitted.person, now) => {
                 let error = GateError::NotAuthorised("this needs an administrator");
                 (
                     Box::new(admitted.refused(ReasonCode::ActionNotPermitted)),

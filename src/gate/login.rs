@@ -18,6 +18,7 @@ use crate::domain::access::TicketText;
 use crate::domain::ids::{Name, SessionId};
 use crate::domain::network::device_network;
 use crate::domain::person::Person;
+use crate::domain::person::id::canonical;
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
 use crate::identity::challenge::{Challenge, ChallengePurpose};
@@ -104,8 +105,10 @@ impl Gate {
                 .refuse_call(peer, &caller, "VerifyPassword", error, now)
                 .await);
         };
-        let person = self.person(&login.person);
-        let credential = self.store.credential(&login.person).await?;
+        // However it was typed: full-width or upper case is the same person.
+        let id = canonical(&login.person);
+        let person = self.person(&id);
+        let credential = self.store.credential(&id).await?;
         let stored = credential
             .as_ref()
             .filter(|_| person.is_some())
@@ -578,14 +581,22 @@ pub(super) fn why_not(
     if gate.is_locked_out(&person.id) {
         return Some("the second factor is disabled");
     }
-    if person.employment_end.is_some_and(|end| now > end) {
+    if person.has_ended(now) {
         return Some("employment ended");
+    }
+    if person.is_on_leave(now) {
+        return Some("on leave");
     }
     let in_a_network = rules
         .networks
         .iter()
         .any(|(_, _, network)| network.blocks.iter().any(|block| block.contains(&device)));
-    (!in_a_network && !gate.admits_loopback(caller)).then_some("device in no network of the policy")
+    let excepted = || {
+        let mut exceptions = person.network_exceptions.iter();
+        exceptions.any(|exception| exception.admits(device, now))
+    };
+    (!in_a_network && !excepted() && !gate.admits_loopback(caller))
+        .then_some("device in no network of the policy")
 }
 
 /// An idle session that a fresh second step takes up again: its ticket counts as genuine here, and its bindings count.

@@ -9,6 +9,7 @@ mod check;
 mod content;
 mod counters;
 mod credentials;
+mod directory;
 mod disposal;
 mod due;
 mod enrollment;
@@ -46,6 +47,10 @@ use arc_swap::ArcSwap;
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
 pub use credentials::{CodeIssued, TokenFile, TokensImported};
+pub use directory::{
+    ChangedField, ImportFault, ImportOutcome, ImportRow, ImportedPerson, PeopleFilter,
+    PersonChanged, PersonSort, PersonWish, SeenPeople,
+};
 pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use enrollment::{EnrollmentBegun, EnrollmentConfirmation, RecoveryCodes};
 pub use error::{GateError, Violation};

@@ -98,6 +98,9 @@ impl Gate {
         entry.decision_id = report.decision.to_bytes();
         entry.person.clone_from(&decision.person);
         entry.department.clone_from(&decision.department);
+        entry
+            .further_departments
+            .clone_from(&decision.further_departments);
         entry.roles.clone_from(&decision.roles);
         entry.action = decision.action;
         entry.system.clone_from(&decision.system);

@@ -253,12 +253,12 @@ impl Gate {
         let mut surroundings: Vec<&str> = vec![
             "sekisho",
             &person.id,
-            &person.department,
             &rules.pack,
             &rules.words.title,
             &rules.words.title_ja,
             &self.settings.trust_domain,
         ];
+        surroundings.extend(person.departments.iter().map(|department| &**department));
         surroundings.extend(rules.services.iter().map(|(_, service, _)| service));
         password_rules::check(password, &surroundings)
             .map_err(|weak| Violation::new("new_password", weak.to_string()))

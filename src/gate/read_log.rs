@@ -333,9 +333,9 @@ impl Gate {
                     .await);
             }
         };
-        let only_department = match reviews(&rules, &admitted.person) {
+        let only_departments = match reviews(&rules, &admitted.person, now) {
             Reviews::Everything => None,
-            Reviews::Department => Some(admitted.person.department.clone()),
+            Reviews::Department => Some(admitted.person.departments.clone()),
             Reviews::Nothing => {
                 let error =
                     GateError::NotAuthorised("none of this person's roles reviews the access log");
@@ -349,7 +349,7 @@ impl Gate {
             .subject
             .as_ref()
             .map(|subject| self.keyring.pseudonyms.pseudonym(subject));
-        let sieve = Sieve::new(filter, subject, only_department);
+        let sieve = Sieve::new(filter, subject, only_departments);
         let mut entry = read_entry(peer, &caller, &admitted, call, &sieve, now);
         for (key, value) in what {
             if let Some(value) = value {

@@ -24,6 +24,7 @@ use crate::decision::rules::RuleSet;
 use crate::domain::access::TEXT_MAX_BYTES;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
+use crate::domain::person::id::canonical;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::keyring::Keyring;
 use crate::identity::password::{PasswordError, Passwords, Secret};
@@ -297,6 +298,8 @@ impl Gap {
         let now = self.clock.now();
         let mut entry = own_entry(EntryKind::Authentication, now);
         detail(&mut entry, "step", "declare-gap");
+        let canonical = canonical(id);
+        let id = &*canonical;
         let person = self.people.get(id).cloned();
         if let Some(person) = &person {
             acted_by(&mut entry, person);
@@ -340,7 +343,7 @@ impl Gap {
                 .refuse(entry, refused.unwrap_or_default(), GapError::NotGenuine)
                 .await);
         };
-        if !administers(&self.rules, &person) {
+        if !administers(&self.rules, &person, now) {
             let error = GapError::NotAdministrator(person.id.clone());
             return Err(self.refuse(entry, "no administrator", error).await);
         }
@@ -402,7 +405,7 @@ impl Gap {
         let now = self.clock.now();
         let mut count = 0_usize;
         for person in self.people.values() {
-            if unfit(person, now).is_some() || !administers(&self.rules, person) {
+            if unfit(person, now).is_some() || !administers(&self.rules, person, now) {
                 continue;
             }
             let credential = self.store.credential(&person.id).await?;
@@ -528,10 +531,10 @@ fn unfit(person: &Person, now: Timestamp) -> Option<&'static str> {
     if person.disabled {
         return Some("account disabled");
     }
-    person
-        .employment_end
-        .is_some_and(|end| now > end)
-        .then_some("employment ended")
+    if person.is_on_leave(now) {
+        return Some("on leave");
+    }
+    person.has_ended(now).then_some("employment ended")
 }
 
 #[cfg(test)]

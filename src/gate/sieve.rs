@@ -81,23 +81,23 @@ pub struct Sieve {
     pub(super) filter: EntryFilter,
     /// Of the filter's subject; a filter with a subject and no pseudonym fits nothing.
     pub(super) subject: Option<Pseudonym>,
-    /// Of a reader who may see no other's entries.
-    pub(super) only_department: Option<Name>,
+    /// Of a reader who may see no others' entries: theirs, at least one.
+    pub(super) only_departments: Option<Vec<Name>>,
 }
 
 impl Sieve {
-    /// For a filter whose subject, where it has one, has this pseudonym, and for readers of one department alone where that
-    /// is given.
+    /// For a filter whose subject, where it has one, has this pseudonym, and for readers of these departments alone where they
+    /// are given.
     #[must_use]
     pub fn new(
         filter: EntryFilter,
         subject: Option<Pseudonym>,
-        only_department: Option<Name>,
+        only_departments: Option<Vec<Name>>,
     ) -> Self {
         Self {
             filter,
             subject,
-            only_department,
+            only_departments,
         }
     }
 
@@ -125,7 +125,11 @@ impl Sieve {
             filter.reason.map(Condition::Reason),
             filter.recipient.as_deref().map(Condition::Recipient),
             filter.category.as_deref().map(Condition::Category),
-            self.only_department.as_deref().map(Condition::Department),
+            self.only_departments.as_deref().and_then(|own| match own {
+                [only] => Some(Condition::Department(only)),
+                // A query takes no alternatives: what fits is looked at below.
+                _ => None,
+            }),
             filter.department.as_deref().map(Condition::Department),
             filter.purpose.as_deref().map(Condition::Purpose),
             filter.caller.as_deref().map(Condition::Caller),
@@ -159,9 +163,16 @@ impl Sieve {
             has.strip_prefix(wanted)
                 .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
-        self.only_department
+        let of_department = |wanted: &Name| {
+            **wanted == *entry.department
+                || entry
+                    .further_departments
+                    .iter()
+                    .any(|has| **wanted == **has)
+        };
+        self.only_departments
             .as_ref()
-            .is_none_or(|own| **own == *entry.department)
+            .is_none_or(|own| own.iter().any(of_department))
             && (filter.subject.is_none() || self.subject.is_some())
             && filter.from.is_none_or(|from| time >= from)
             && filter.until.is_none_or(|until| time < until)
@@ -182,7 +193,7 @@ impl Sieve {
             && same(&filter.caller, &entry.caller)
             && same(&filter.system, &entry.system)
             && same(&filter.subject_kind, &entry.subject_kind)
-            && same(&filter.department, &entry.department)
+            && filter.department.as_ref().is_none_or(of_department)
             && same(&filter.recipient, &entry.recipient)
             && same(&filter.case_ref, &entry.case_ref)
             && filter

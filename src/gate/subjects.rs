@@ -161,7 +161,7 @@ impl Gate {
                     .await);
             }
         };
-        if !administers(&rules, &admitted.person) {
+        if !administers(&rules, &admitted.person, now) {
             let error = GateError::NotAuthorised("releasing a hold needs an administrator");
             let refused = admitted.refused(ReasonCode::ActionNotPermitted);
             return Err(self

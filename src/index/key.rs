@@ -108,6 +108,9 @@ pub(super) fn keys_of(entry: &StoredEntry, mut take: impl FnMut(Key)) {
     ] {
         take(condition.key());
     }
+    for department in &entry.further_departments {
+        take(Condition::Department(department).key());
+    }
     for category in &entry.categories {
         take(Condition::Category(category).key());
         for (dot, _) in category.match_indices('.') {

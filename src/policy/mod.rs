@@ -87,6 +87,7 @@ fn read(directory: &Path, faults: &Faults) -> Option<Pack> {
 
     let (mut pack, rows) = (pack?, rows?);
     let rules = resolve::resolve(&rows, &mut pack, faults);
+    people.check(&pack, faults.of(PackFile::People));
     if !faults.is_empty() {
         return None;
     }

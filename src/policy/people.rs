@@ -1,6 +1,6 @@
 //! people.csv: samples for trying a pack out, without passwords or secrets.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::csv::{self, Line};
 use super::errors::{FileFaults, shown};
@@ -8,8 +8,10 @@ use super::words;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
-use crate::domain::time::Timestamp;
+use crate::domain::person::form::{self, Form};
+use crate::domain::person::id;
 
+/// Those that every file has, in this order.
 const COLUMNS: [&str; 7] = [
     "id",
     "department",
@@ -20,6 +22,16 @@ const COLUMNS: [&str; 7] = [
     "second_factor",
 ];
 
+/// Those that may come after them, as an import has them.
+const FURTHER_COLUMNS: [&str; 6] = [
+    "display_name",
+    "employment_kind",
+    "employer",
+    "leave",
+    "network_exceptions",
+    "disabled",
+];
+
 /// The most people: samples, not a directory.
 const PEOPLE_MAX: usize = 10_000;
 
@@ -27,8 +39,24 @@ const PEOPLE_MAX: usize = 10_000;
 #[derive(Debug, Default)]
 pub(super) struct People {
     pub(super) all: Vec<Person>,
+    /// The line of each.
+    lines: Vec<u32>,
     /// Those who have enrolled no second factor yet.
     pub(super) without_second_factor: Vec<Name>,
+}
+
+impl People {
+    /// Checks what can be checked only once it is known which role inherits which.
+    pub(super) fn check(&self, pack: &RuleSet, faults: FileFaults<'_>) {
+        for (person, line) in self.all.iter().zip(&self.lines) {
+            if let Some((one, two, rule)) = pack.incompatible(&person.roles) {
+                faults.tell(*line, || {
+                    let (one, two) = (shown(&one.role), shown(&two.role));
+                    format!("roles: {one} and {two} are incompatible: {}", rule.why)
+                });
+            }
+        }
+    }
 }
 
 /// Reads the people. Their roles are looked up in `pack`, where that could be read. Complete only when no fault was told.
@@ -39,142 +67,123 @@ pub(super) fn read(text: &str, pack: Option<&RuleSet>, faults: FileFaults<'_>) -
         faults.tell(1, || "has no header".into());
         return people;
     };
-    if header.fields != COLUMNS {
-        faults.tell(header.number, || {
-            format!("expected the header {}", COLUMNS.join(","))
-        });
+    if !header_is_known(header, faults) {
         return people;
     }
     let mut seen = HashSet::new();
+    let mut looks: HashMap<String, Name> = HashMap::new();
     for line in lines {
-        let Ok(fields) = <[&str; 7]>::try_from(line.fields.as_slice()) else {
+        if line.fields.len() != header.fields.len() {
             faults.tell(line.number, || {
-                let (expected, found) = (COLUMNS.len(), line.fields.len());
+                let (expected, found) = (header.fields.len(), line.fields.len());
                 format!("expected {expected} columns, found {found}")
             });
             continue;
-        };
+        }
         if people.all.len() >= PEOPLE_MAX {
             faults.tell(line.number, || {
                 format!("is one more than the {PEOPLE_MAX} samples that a pack may have")
             });
             break;
         }
-        let Some((person, second_factor)) = person(line, fields, pack, faults) else {
+        let Some((person, second_factor)) = person(header, line, pack, faults) else {
             continue;
         };
         if !seen.insert(person.id.clone()) {
             faults.tell(line.number, || {
                 format!("{} is there already", shown(&person.id))
             });
+        } else if let Some(other) = looks.insert(id::look(&person.id), person.id.clone()) {
+            faults.tell(line.number, || {
+                let (id, other) = (shown(&person.id), shown(&other));
+                format!("id {id} looks like {other}")
+            });
         }
         if !second_factor {
             people.without_second_factor.push(person.id.clone());
         }
         people.all.push(person);
+        people.lines.push(line.number);
     }
     people
 }
 
+fn header_is_known(header: &Line<'_>, faults: FileFaults<'_>) -> bool {
+    let (first, further) = header
+        .fields
+        .split_at(COLUMNS.len().min(header.fields.len()));
+    if first != COLUMNS {
+        faults.tell(header.number, || {
+            format!("expected the header {}", COLUMNS.join(","))
+        });
+        return false;
+    }
+    let mut known = true;
+    for (position, column) in further.iter().enumerate() {
+        if !FURTHER_COLUMNS.contains(column) {
+            faults.unknown(
+                header.number,
+                "",
+                "column",
+                column,
+                FURTHER_COLUMNS.into_iter(),
+            );
+            known = false;
+        } else if further.iter().take(position).any(|other| other == column) {
+            faults.tell(header.number, || {
+                format!("column {} is there twice", shown(column))
+            });
+            known = false;
+        }
+    }
+    known
+}
+
+/// The person of a line, and whether they have enrolled; `None` only after a fault was told.
 fn person(
+    header: &Line<'_>,
     line: &Line<'_>,
-    [
-        id,
-        department,
-        roles,
-        employment_end,
-        trained_until,
-        pledge,
-        second_factor,
-    ]: [&str; 7],
     pack: Option<&RuleSet>,
     faults: FileFaults<'_>,
 ) -> Option<(Person, bool)> {
     let number = line.number;
+    let mut form = Form::new(pack.map_or(::time::UtcOffset::UTC, |pack| pack.utc_offset));
+    let mut second_factor = None;
+    let id = line.fields.first().copied().unwrap_or_default();
     if !words::is_id(id) {
         faults.tell(number, || format!("id {}: {}", shown(id), words::ID_FORM));
     }
-    let name = |column: &str, text: &str| match Name::parse(text) {
-        Ok(name) => Some(name),
-        Err(error) => {
-            faults.tell(number, || format!("{column} {error}"));
-            None
+    // Replaced by the columns: what is there before them is never seen.
+    let mut person = Person::new(Name::parse(id).ok()?, Name::parse("-").ok()?);
+    for (column, text) in header.fields.iter().zip(&line.fields) {
+        match *column {
+            "id" => {}
+            "second_factor" => second_factor = form.yes_or_no("second_factor", text),
+            "department" if text.is_empty() => form.wrong("department", "is missing"),
+            "roles" if text.is_empty() => {
+                form.wrong("roles", "expected roles with ; between them");
+            }
+            column => form::read_into(&mut form, &mut person, column, text),
         }
-    };
-    let id_name = Name::parse(id).ok();
-    let department = name("department", department);
-    let roles = roles_of(number, roles, pack, faults);
-    let employment_end = day(number, "employment_end", employment_end, pack, faults);
-    let trained_until = day(number, "trained_until", trained_until, pack, faults);
-    let pledge = yes_or_no(number, "pledge", pledge, faults);
-    let second_factor = yes_or_no(number, "second_factor", second_factor, faults);
-    let person = Person {
-        id: id_name?,
-        department: department?,
-        roles,
-        disabled: false,
-        employment_end: employment_end?,
-        trained_until: trained_until?,
-        pledge: pledge?,
-        epoch: 0,
-    };
-    Some((person, second_factor?))
-}
-
-fn roles_of(line: u32, text: &str, pack: Option<&RuleSet>, faults: FileFaults<'_>) -> Vec<Name> {
-    let mut roles: Vec<Name> = Vec::new();
-    for word in text.split(';').map(str::trim) {
-        let Ok(role) = Name::parse(word) else {
-            faults.tell(line, || "roles: expected roles with ; between them".into());
-            continue;
-        };
-        if roles.contains(&role) {
-            faults.tell(line, || format!("roles: {} is there twice", shown(word)));
-            continue;
-        }
+    }
+    for fault in form::faults_of(&person) {
+        form.wrong(fault.field, fault.what);
+    }
+    let told = form.finish();
+    for fault in &told {
+        faults.tell(number, || format!("{}: {}", fault.field, fault.what));
+    }
+    for role in &person.roles {
         if let Some(pack) = pack
-            && pack.roles.id(word).is_none()
+            && pack.roles.id(&role.role).is_none()
         {
             let known = pack.roles.iter().map(|(_, name, _)| name);
-            faults.unknown(line, "", "role", word, known);
+            faults.unknown(number, "", "role", &role.role, known);
         }
-        roles.push(role);
     }
-    roles
-}
-
-/// The last instant of a day, where the pack's clock is; an empty field is none. `None` when a fault was told.
-fn day(
-    line: u32,
-    column: &str,
-    text: &str,
-    pack: Option<&RuleSet>,
-    faults: FileFaults<'_>,
-) -> Option<Option<Timestamp>> {
-    if text.is_empty() {
-        return Some(None);
-    }
-    let Some(date) = words::date(text) else {
-        faults.tell(line, || {
-            format!(
-                "{column}: expected a day like 2099-12-31, found {}",
-                shown(text)
-            )
-        });
-        return None;
-    };
-    Some(pack.map(|pack| Timestamp::end_of(date, pack.utc_offset)))
-}
-
-fn yes_or_no(line: u32, column: &str, text: &str, faults: FileFaults<'_>) -> Option<bool> {
-    match text {
-        "yes" => Some(true),
-        "no" => Some(false),
-        _ => {
-            faults.tell(line, || {
-                format!("{column}: expected yes or no, found {}", shown(text))
-            });
-            None
-        }
+    if told.is_empty() {
+        Some((person, second_factor?))
+    } else {
+        None
     }
 }

@@ -33,6 +33,7 @@ pub(super) fn resolve(rows: &Rows<'_>, rules: &mut RuleSet, faults: &Faults) -> 
     categories_agree(&rows.covered_by, rules, faults);
     let of_file = faults.of(PackFile::Policy);
     inheritance(&rows.inherits, &mut rules.roles, of_file);
+    no_role_contradicts_itself(rules, faults.of(PackFile::Pack));
     rows.rules
         .iter()
         .filter_map(|row| rule(row, rules, of_file))
@@ -45,6 +46,18 @@ fn names_are_apart(rules: &RuleSet, faults: FileFaults<'_>) {
         if rules.categories.id(name).is_some() {
             faults.tell(role.line, || {
                 format!("role {}: there is a category of this id", shown(name))
+            });
+        }
+    }
+}
+
+/// A role that inherits two roles that nobody may have together could be given to nobody.
+fn no_role_contradicts_itself(rules: &RuleSet, faults: FileFaults<'_>) {
+    for rule in &rules.incompatible_roles {
+        if let Some(role) = rules.contradiction(rule) {
+            faults.tell(rule.line, || {
+                let role = shown(rules.roles.name(role));
+                format!("incompatible_roles: role {role} has two of them by itself")
             });
         }
     }

@@ -87,18 +87,6 @@ fn two_digits(text: &str) -> Option<i8> {
         .flatten()
 }
 
-/// Reads `2099-12-31`.
-pub(super) fn date(text: &str) -> Option<Date> {
-    let mut parts = text.split('-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    let digits =
-        |part: &str, length| part.len() == length && part.bytes().all(|byte| byte.is_ascii_digit());
-    if parts.next().is_some() || !digits(year, 4) || !digits(month, 2) || !digits(day, 2) {
-        return None;
-    }
-    calendar_date(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
-}
-
 /// The day of the calendar, where it exists.
 pub(super) fn calendar_date(year: u16, month: u8, day: u8) -> Option<Date> {
     Date::from_calendar_date(i32::from(year), Month::try_from(month).ok()?, day).ok()
@@ -107,7 +95,7 @@ pub(super) fn calendar_date(year: u16, month: u8, day: u8) -> Option<Date> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use time::macros::{date, offset};
+    use time::macros::offset;
 
     #[test]
     fn an_id_has_no_character_that_means_something_elsewhere() {
@@ -160,21 +148,6 @@ mod tests {
             "", "9", "+9:00", "09:00", "+0900", "+15:00", "+09:60", "Z", "−09:00",
         ] {
             assert_eq!(utc_offset(bad), None, "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_date_is_a_day_of_the_calendar() {
-        assert_eq!(date("2099-12-31"), Some(date!(2099 - 12 - 31)));
-        for bad in [
-            "",
-            "2099-2-1",
-            "2099-02-30",
-            "20990201",
-            "2099-02-01T00:00",
-            "+999-01-01",
-        ] {
-            assert_eq!(date(bad), None, "{bad:?}");
         }
     }
 

@@ -252,6 +252,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::authentication(&gate))
         .add_service(services::credentials(&gate))
         .add_service(services::subjects(&gate))
+        .add_service(services::directory(&gate))
         .add_service(services::access_log(&gate))
         .add_service(services::explanations(&gate));
     let mut until = stopping.clone();
@@ -351,6 +352,7 @@ mod services {
     use proto::access_service_server::AccessServiceServer;
     use proto::authentication_service_server::AuthenticationServiceServer;
     use proto::credential_service_server::CredentialServiceServer;
+    use proto::directory_service_server::DirectoryServiceServer;
     use proto::subject_service_server::SubjectServiceServer;
 
     use proto::explain_service_server::ExplainServiceServer;
@@ -381,6 +383,11 @@ mod services {
 
     pub(super) fn subjects(gate: &Arc<Gate>) -> SubjectServiceServer<api::Subjects> {
         SubjectServiceServer::new(api::Subjects::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn directory(gate: &Arc<Gate>) -> DirectoryServiceServer<api::Directory> {
+        DirectoryServiceServer::new(api::Directory::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

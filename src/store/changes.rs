@@ -3,7 +3,7 @@
 use super::engine::{Transaction, query};
 use super::error::StoreError;
 use super::news::Told;
-use super::{Store, disposals, from_stored, log_holds, staged, to_stored};
+use super::{Store, disposals, from_stored, log_holds, people, staged, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -15,6 +15,8 @@ struct Following<'a> {
     store: &'a Store,
     change: Transaction,
     log: i64,
+    /// Somebody was changed.
+    people: bool,
 }
 
 impl Store {
@@ -47,10 +49,15 @@ impl Store {
             store: self,
             change,
             log: self.log()?,
+            people: false,
         };
         for (index, stored) in changes.iter().filter(|(index, _)| index.0 >= mark) {
             let kind = stored.kind.as_ref().ok_or(StoreError::Change(*index))?;
             following.make(*index, kind).await?;
+        }
+        if following.people {
+            // Once, however many they are.
+            following.tell(Told::People).await?;
         }
         let Following { mut change, .. } = following;
         self.set_applied(&mut change, mark.max(applied)).await?;
@@ -133,6 +140,10 @@ impl Following<'_> {
             }
             Kind::Dispose(disposal) => {
                 disposals::begin(&mut self.change, self.log, index, disposal).await
+            }
+            Kind::PutPerson(person) => {
+                self.people = true;
+                people::put(&mut self.change, index, person).await
             }
             Kind::GapDeclared(gap) => self.declare_gap(index, gap).await,
             Kind::TakeUpCredential(taken) => {

@@ -42,6 +42,7 @@ pub use credentials::{Charge, Charging, Credential, RecoverySpent, SecondFactor,
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
 pub use news::News;
+pub use people::stored_person;
 pub use staged::{NewCredential, NewToken, StagedId};
 
 use engine::{Engine, Transaction};

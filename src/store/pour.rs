@@ -10,12 +10,12 @@ use super::{Store, StorePlace};
 /// Types of columns.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
+    Flag,
     Text,
     Bytes,
     Number,
     MaybeNumber,
     MaybeBytes,
-    Flag,
 }
 use Kind::{Bytes, Flag, MaybeBytes, MaybeNumber, Number, Text};
 
@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 17] = [
+const TABLES: [Table; 16] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -57,27 +57,15 @@ const TABLES: [Table; 17] = [
         ],
     },
     Table {
-        read: "SELECT id, department, disabled, employment_end, trained_until, pledge, epoch
-               FROM people",
+        read: "SELECT id, epoch, log_index, profile FROM people",
         of_log: false,
-        write: "INSERT INTO people
-                    (id, department, disabled, employment_end, trained_until, pledge, epoch)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        write: "INSERT INTO people (id, epoch, log_index, profile) VALUES ($1, $2, $3, $4)",
         columns: &[
             ("id", Text),
-            ("department", Text),
-            ("disabled", Flag),
-            ("employment_end", MaybeNumber),
-            ("trained_until", MaybeNumber),
-            ("pledge", Flag),
             ("epoch", Number),
+            ("log_index", Number),
+            ("profile", Bytes),
         ],
-    },
-    Table {
-        read: "SELECT person, position, role FROM person_roles",
-        of_log: false,
-        write: "INSERT INTO person_roles (person, position, role) VALUES ($1, $2, $3)",
-        columns: &[("person", Text), ("position", Number), ("role", Text)],
     },
     Table {
         read: "SELECT person, hash, must_change FROM passwords",
@@ -303,10 +291,10 @@ impl Table {
             write = write.bind(match kind {
                 Text => Value::Text(row.try_get(column)?),
                 Bytes => Value::Bytes(row.try_get(column)?),
+                Flag => Value::Flag(row.try_get(column)?),
                 Number => Value::Number(row.try_get(column)?),
                 MaybeNumber => Value::MaybeNumber(row.try_get(column)?),
                 MaybeBytes => Value::MaybeBytes(row.try_get(column)?),
-                Flag => Value::Flag(row.try_get(column)?),
             });
         }
         Ok(write)

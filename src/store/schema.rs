@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -163,6 +163,21 @@ CREATE TABLE gaps (
     log_index BIGINT NOT NULL,
     PRIMARY KEY (log, log_index)
 );
+",
+    // A person is kept whole, as the entry of their last change has them. Accounts of stores that were never released are
+    // given up.
+    "
+DELETE FROM second_factors;
+DELETE FROM passwords;
+DROP TABLE person_roles;
+DELETE FROM people;
+ALTER TABLE people DROP COLUMN department;
+ALTER TABLE people DROP COLUMN disabled;
+ALTER TABLE people DROP COLUMN employment_end;
+ALTER TABLE people DROP COLUMN trained_until;
+ALTER TABLE people DROP COLUMN pledge;
+ALTER TABLE people ADD COLUMN log_index BIGINT NOT NULL DEFAULT 0 CHECK (log_index >= 0);
+ALTER TABLE people ADD COLUMN profile BLOB NOT NULL DEFAULT '';
 ",
     // Until when a second factor waits after failures, one-time codes, hardware tokens that are nobody's yet, and what lies
     // ready for an entry of the log that `log` names to take it up.

@@ -12,7 +12,7 @@ use sekisho::domain::access::{
     AccessRequest, Action, Basis, Consent, Proof, Provision, SubjectRef, Subjects, TicketText,
 };
 use sekisho::domain::ids::{LogIndex, Name};
-use sekisho::domain::person::Person;
+use sekisho::domain::person::{Person, RoleAssignment};
 use sekisho::domain::reason::ReasonCode;
 use sekisho::domain::time::{Clock, Timestamp};
 use sekisho::files;
@@ -106,8 +106,8 @@ async fn make_template() -> Template {
     let mut seeds = HashMap::new();
     let administrators = ["administrator-1", "administrator-2"].map(|id| Person {
         id: name(id),
-        department: name("administration"),
-        roles: vec![name("administrator")],
+        departments: vec![name("administration")],
+        roles: vec![RoleAssignment::for_good(name("administrator"))],
         ..pack.people[0].clone()
     });
     for person in pack.people.iter().chain(&administrators) {

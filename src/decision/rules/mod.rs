@@ -3,6 +3,7 @@
 
 mod grants;
 mod log_retention;
+mod roles;
 mod table;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use time::UtcOffset;
 
 pub use grants::{GrantCondition, GrantKey, Grants};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
+pub use roles::IncompatibleRoles;
 pub use table::{Id, IdSet, Table, TableError};
 
 use crate::domain::access::{Action, LegalException};
@@ -374,6 +376,8 @@ pub struct RuleSet {
     pub networks: Table<Network>,
     /// Roles, the built-in `administrator` included.
     pub roles: Table<Role>,
+    /// Roles that one person may not have together.
+    pub incompatible_roles: Vec<IncompatibleRoles>,
     /// Kinds of person.
     pub kinds: Table<Kind>,
     /// Categories.

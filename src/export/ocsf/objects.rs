@@ -107,8 +107,9 @@ fn user(entry: &Entry) -> Value {
         .iter()
         .map(|role| json!({ "name": role, "type": "role" }))
         .collect();
-    if !entry.department.is_empty() {
-        groups.push(json!({ "name": entry.department, "type": "department" }));
+    let departments = std::iter::once(&entry.department).chain(&entry.further_departments);
+    for department in departments.filter(|name| !name.is_empty()) {
+        groups.push(json!({ "name": department, "type": "department" }));
     }
     let mut user = json!({ "uid": entry.person, "type": "User", "type_id": 1 });
     if let (Some(user), false) = (user.as_object_mut(), groups.is_empty()) {

@@ -91,7 +91,7 @@ fn some_sieve() -> impl Strategy<Value = Sieve> {
     );
     prop::collection::vec(condition, 0..4).prop_map(|conditions| {
         let mut filter = EntryFilter::default();
-        let (mut subject, mut only_department) = (None, None);
+        let (mut subject, mut only_departments) = (None, None);
         for (which, text, number, time, block) in conditions {
             let name = Some(Name::parse(&text).unwrap());
             match which {
@@ -111,14 +111,14 @@ fn some_sieve() -> impl Strategy<Value = Sieve> {
                 13 => filter.client_ip = Some(block.parse().unwrap()),
                 14 => filter.from = Some(Timestamp::from_micros(time)),
                 15 => filter.until = Some(Timestamp::from_micros(time)),
-                16 => only_department = name,
+                16 => only_departments = name.map(|name| vec![name]),
                 _ => {
                     filter.subject = Some(SubjectRef::new(&Name::parse("someone").unwrap()));
                     subject = Some(Pseudonym([u8::try_from(number).unwrap(); 32]));
                 }
             }
         }
-        Sieve::new(filter, subject, only_department)
+        Sieve::new(filter, subject, only_departments)
     })
 }
 

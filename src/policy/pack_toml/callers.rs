@@ -1,11 +1,12 @@
-//! Who calls and from where: `[[network]]`, `[[role]]`, `[[service]]`.
+//! Who calls and from where: `[[network]]`, `[[role]]`, `[[incompatible_roles]]`, `[[service]]`.
 
 use std::collections::HashMap;
 
 use ipnet::IpNet;
 
 use super::{ADMINISTRATOR, Declared, RESERVED_SERVICES, find, listed};
-use crate::decision::rules::{Id, Network, Reviews, Role, RuleSet, Service};
+use crate::decision::rules::{Id, IncompatibleRoles, Network, Reviews, Role, RuleSet, Service};
+use crate::domain::ids::Name;
 use crate::domain::network::parse_block;
 use crate::policy::entry::Entry;
 use crate::policy::errors::shown;
@@ -51,6 +52,30 @@ pub(super) fn roles(declared: &Declared<'_, Role>, rules: &mut RuleSet) {
     };
     // It is there already where the pack declares it, to say from where it may work.
     let _ = rules.roles.add(ADMINISTRATOR, administrator);
+}
+
+/// `[[incompatible_roles]]`; that no role has two of them by itself is seen once inheritance is known.
+pub(super) fn incompatible_roles(root: &Entry<'_>, rules: &mut RuleSet) {
+    for entry in root.sections("incompatible_roles") {
+        entry.require(&["roles", "why"]);
+        let named = entry.words("roles").len();
+        if entry.has("roles") && named == 1 {
+            entry.fault(entry.line, || "roles: names one role: it takes two".into());
+        }
+        let why = entry.text("why").map_or("", |why| {
+            if let Err(error) = Name::parse(why.value) {
+                entry.fault(why.line, || format!("why {error}"));
+            }
+            why.value
+        });
+        let rule = IncompatibleRoles {
+            roles: listed(&entry, "roles", "role", &rules.roles),
+            why: why.into(),
+            line: entry.line,
+        };
+        rules.incompatible_roles.push(rule);
+        entry.finish();
+    }
 }
 
 fn all_networks(rules: &RuleSet) -> Vec<Id<Network>> {

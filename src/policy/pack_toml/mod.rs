@@ -59,6 +59,7 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
 
     callers::networks(&networks, &mut rules);
     callers::roles(&roles, &mut rules);
+    callers::incompatible_roles(&root, &mut rules);
     callers::services(&services, &mut rules);
     callers::every_person_works_from_somewhere(&roles, &rules);
     data::kinds(&kinds, &mut rules);
@@ -92,6 +93,7 @@ fn blank() -> RuleSet {
         services: Table::default(),
         networks: Table::default(),
         roles: Table::default(),
+        incompatible_roles: Vec::new(),
         kinds: Table::default(),
         categories: Table::default(),
         purposes: Table::default(),

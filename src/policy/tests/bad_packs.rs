@@ -94,6 +94,11 @@ const SPOILT: &[Spoilt] = &[
     pack("id = \"reception\"\n", "id = \"reception\"\ninherits = [\"legal\"]\n", "inherits = ", "role \"reception\": unknown key \"inherits\""),
     pack("[[role]]\nid = \"legal\"", "[[role]]\nid = \"contact\"\nnetworks = [\"vpn\"]\n\n[[role]]\nid = \"legal\"", "[[role]]\nid = \"contact\"", "role \"contact\": there is a category of this id"),
     pack("[[role]]\nid = \"legal\"", "[[role]]\nid = \"administrator\"\nadministers = false\n\n[[role]]\nid = \"legal\"", "[[role]]\nid = \"administrator\"", "role \"administrator\": always administers"),
+    pack("roles = [\"administrator\", \"security-manager\"]", "roles = [\"administrator\"]", "[[incompatible_roles]]", "incompatible_roles: roles: names one role"),
+    pack("roles = [\"administrator\", \"security-manager\"]", "roles = [\"administrator\", \"security-manger\"]", "roles = [\"administrator\", \"security-manger\"]", "incompatible_roles: unknown role \"security-manger\" (did you mean \"security-manager\"?)"),
+    pack("why = \"who gives", "wy = \"who gives", "wy = ", "incompatible_roles: unknown key \"wy\""),
+    pack("why = \"who gives access does not review how it was used\"", "why = \" \"", "why = \" \"", "incompatible_roles: why is missing"),
+    pack("roles = [\"administrator\", \"security-manager\"]", "roles = [\"career-adviser\", \"reception\"]", "[[incompatible_roles]]", "incompatible_roles: role \"career-adviser\" has two of them by itself"),
     // Kinds, categories, purposes.
     pack("id = \"inquirer\"", "id = \"job-seeker\"", "id = \"job-seeker\"\n\n[[kind]]\nid = \"client-contact\"", "kind \"job-seeker\": \"job-seeker\" is there already"),
     pack("\"payment.invoice\"", "\"contact.invoice\"", "\"contact.invoice\"", "category \"payment\": item \"contact.invoice\" is not in the form \"payment.item\""),
@@ -157,9 +162,12 @@ const SPOILT: &[Spoilt] = &[
     people("career-adviser,,2099-12-31,yes,yes", "career-advisor,,2099-12-31,yes,yes", "adviser-1", "unknown role \"career-advisor\" (did you mean \"career-adviser\"?)"),
     people("adviser-2", "adviser-1", "adviser-1,career,career-adviser,,2099-12-31,yes,yes\nadviser-3", "\"adviser-1\" is there already"),
     people("2020-01-31", "2020-02-30", "adviser-3", "trained_until: expected a day like 2099-12-31, found \"2020-02-30\""),
-    people("2099-12-31,no,yes", "2099-12-31,maybe,yes", "adviser-5", "pledge: expected yes or no, found \"maybe\""),
-    people("reception-1,support,", "reception-1,,", "reception-1", "department is missing"),
+    people("2099-12-31,no,yes", "2099-12-31,maybe,yes", "adviser-5", "pledge: expected yes or no, or the day, found \"maybe\""),
+    people("reception-1,support,", "reception-1,,", "reception-1", "department: is missing"),
     people("legal-1,legal,legal,,", "legal-1,legal,legal,", "legal-1", "expected 7 columns, found 6"),
+    people("security-1,security,security-manager", "security-1,security,security-manager;administrator", "security-1", "roles: \"security-manager\" and \"administrator\" are incompatible: who gives access"),
+    people("security-2", "security-l", "security-l", "id \"security-l\" looks like \"security-1\""),
+    people("pledge,second_factor", "pledge,second_factor,wages", "id,", "unknown column \"wages\""),
     people("legal-1,legal,legal,", "legal-1,legal,,", "legal-1", "roles: expected roles with ; between them"),
 ];
 

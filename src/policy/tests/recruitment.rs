@@ -7,6 +7,7 @@ use time::macros::{date, offset};
 use super::*;
 use crate::decision::rules::{Category, GrantKey, IdSet, Reviews, Role, Route, Table};
 use crate::domain::access::{Action, LegalException};
+use crate::domain::person::Pledge;
 use crate::domain::time::Timestamp;
 
 fn names<T>(set: &IdSet<T>, table: &Table<T>) -> Vec<String> {
@@ -451,8 +452,8 @@ fn the_samples_are_thirteen_people_and_one_without_a_second_factor() {
         person("adviser-4").employment_end,
         day(date!(2021 - 03 - 31))
     );
-    assert!(!person("adviser-5").pledge);
-    assert_eq!(&*person("security-2").department, "security");
+    assert!(person("adviser-5").pledge == Pledge::NotGiven);
+    assert_eq!(person("security-2").department(), "security");
     assert!(
         pack.people
             .iter()

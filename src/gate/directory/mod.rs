@@ -1,0 +1,296 @@
+//! The directory: administrators change it, they and auditors read it. Every change is an entry first, with what was before
+//! and after; then it is what the next check sees.
+//!
+//! ```text
+//! wish ──► plan (pure: who, what is wrong, what differs) ──► entries ──► snapshot, store
+//! ```
+//! A plan is made against one snapshot of the people. Under the lock of changes it counts only while that snapshot is still
+//! the one in force; otherwise it is made anew. So two administrators never pass a rule together that either would break.
+
+mod administrators;
+mod check;
+mod import;
+mod plan;
+mod read;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub use import::{ImportFault, ImportOutcome, ImportRow, ImportedPerson};
+pub use plan::ChangedField;
+pub use read::{PeopleFilter, SeenPeople};
+
+use super::changes::StillWanted;
+use super::log_holds::Administrator;
+use super::peer::Peer;
+use super::{Credentials, Gate, GateError, Violation, entry};
+use crate::domain::access::SubjectRef;
+use crate::domain::ids::{LogIndex, Name};
+use crate::domain::person::Person;
+use crate::domain::person::form::FieldFault;
+use crate::domain::time::Timestamp;
+use crate::log::Receipts;
+use crate::proto::{EntryKind, StoredChange, StoredEntry, stored_change};
+use crate::store::stored_person;
+use plan::{Plan, Refusal};
+
+/// How often a plan is made anew because the people changed meanwhile.
+const TRIES: usize = 8;
+/// Below what the fields of a person are in a request.
+const PERSON: &str = "person.";
+
+/// Everybody, as of one moment.
+type People = HashMap<Name, Arc<Person>>;
+
+/// What is to be done with a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PersonSort {
+    /// They are new.
+    Create,
+    /// Fields are set.
+    Change {
+        /// The revision that was read, where it must still be that.
+        expected: Option<LogIndex>,
+    },
+    /// The account is disabled.
+    Disable,
+    /// It is enabled again.
+    Enable,
+    /// The employment ends: at an instant, or now.
+    EndEmployment(Option<Timestamp>),
+}
+
+impl PersonSort {
+    /// The call, as the log names it.
+    const fn call(self) -> &'static str {
+        match self {
+            Self::Create => "CreatePerson",
+            Self::Change { .. } => "ChangePerson",
+            Self::Disable => "DisablePerson",
+            Self::Enable => "EnablePerson",
+            Self::EndEmployment(_) => "EndEmployment",
+        }
+    }
+
+    /// What is done, as the entry of a change names it.
+    const fn change(self) -> &'static str {
+        match self {
+            Self::Create => "create-person",
+            Self::Change { .. } => "change-person",
+            Self::Disable => "disable-person",
+            Self::Enable => "enable-person",
+            Self::EndEmployment(_) => "end-employment",
+        }
+    }
+}
+
+/// A person to be changed.
+#[derive(Debug, Clone)]
+pub struct PersonWish {
+    /// What is to be done.
+    pub sort: PersonSort,
+    /// Who, and the values to set; of a new person all that are not set are as [`Person::new`] has them.
+    pub values: Person,
+    /// Which of them to set: some of [`crate::domain::person::form::FIELDS`].
+    pub fields: Vec<&'static str>,
+    /// Ids of the person's own data, where they are to be set; they become pseudonyms at once.
+    pub subject_refs: Option<Vec<SubjectRef>>,
+    /// The request or decision behind it.
+    pub reference: Option<Name>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct PersonChanged {
+    /// As they are now.
+    pub person: Arc<Person>,
+    /// The entry of the change; `None` when there was nothing to change.
+    pub index: Option<LogIndex>,
+    /// Whether every session of theirs was ended.
+    pub sessions_ended: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Gate {
+    /// Changes a person. What changes nothing writes no entry.
+    ///
+    /// # Errors
+    /// When nobody who administers asks, there is no such person, a field can't be taken, the person was changed since they
+    /// were read, or the entry can't be written.
+    pub async fn change_person(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        wish: PersonWish,
+    ) -> Result<PersonChanged, GateError> {
+        let call = wish.sort.call();
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let administrator = self
+            .administrator(&rules, peer, credentials, call, now)
+            .await?;
+        let actor = administrator.admitted.person.id.clone();
+        let wish = self.with_pseudonyms(wish);
+        for _ in 0..TRIES {
+            let people = self.newest_people().await?;
+            let planned = Plan::of(&rules, &people, &wish, &actor, now)
+                .and_then(|plan| plan.checked(&rules, &people, now));
+            let plan = match planned {
+                Ok(plan) => plan,
+                Err(refusal) => {
+                    let error = refusal.into_error(wish.sort);
+                    return Err(self.refused(peer, &administrator, call, error, now).await);
+                }
+            };
+            if plan.changes.is_empty() {
+                return Ok(PersonChanged {
+                    person: Arc::new(plan.after),
+                    index: None,
+                    sessions_ended: false,
+                    at: now,
+                });
+            }
+            let entry = self.entry_of_change(peer, &administrator, &plan, &wish, now);
+            let sessions_ended = plan.sessions_ended;
+            let id = plan.after.id.clone();
+            let receipts = match self.put_people(vec![plan.after], vec![entry], people).await {
+                Err(GateError::Conflict(_)) => continue,
+                other => other?,
+            };
+            let person = self.person(&id);
+            return Ok(PersonChanged {
+                person: person.ok_or(GateError::Internal("a changed person is gone"))?,
+                index: Some(receipts.first().index()),
+                sessions_ended,
+                at: now,
+            });
+        }
+        let error = GateError::Conflict("other changes came in between: try again");
+        Err(self.refused(peer, &administrator, call, error, now).await)
+    }
+
+    /// Everybody, as the store has them where others change it too.
+    async fn newest_people(&self) -> Result<Arc<People>, GateError> {
+        if self.store.has_others() {
+            self.follow_once().await?;
+        }
+        Ok(self.people.load_full())
+    }
+
+    fn with_pseudonyms(&self, mut wish: PersonWish) -> PersonWish {
+        if let Some(subjects) = wish.subject_refs.take() {
+            let pseudonym = |own| self.keyring.pseudonyms.pseudonym(own);
+            wish.values.subjects = subjects.iter().map(pseudonym).collect();
+            wish.values.subjects.sort_unstable();
+            wish.values.subjects.dedup();
+        }
+        wish
+    }
+
+    /// Writes entries, the first of them of these people in their order, and has everybody see them so.
+    async fn put_people(
+        self: &Arc<Self>,
+        changed: Vec<Person>,
+        entries: Vec<StoredEntry>,
+        planned_with: Arc<People>,
+    ) -> Result<Receipts, GateError> {
+        self.change_all(entries, StillThese(planned_with), move |gate, receipts| {
+            let changed: Vec<Arc<Person>> = changed
+                .into_iter()
+                .zip(receipts.iter())
+                .map(|(mut person, receipt)| {
+                    person.revision = receipt.index();
+                    Arc::new(person)
+                })
+                .collect();
+            gate.people.rcu(|people| {
+                let mut people = People::clone(people);
+                people.extend(
+                    changed
+                        .iter()
+                        .map(|person| (person.id.clone(), Arc::clone(person))),
+                );
+                people
+            });
+        })
+        .await
+    }
+
+    fn entry_of_change(
+        &self,
+        peer: &Peer,
+        administrator: &Administrator<'_>,
+        plan: &Plan,
+        wish: &PersonWish,
+        now: Timestamp,
+    ) -> StoredEntry {
+        let mut entry =
+            self.administrators_entry(EntryKind::Administration, peer, administrator, now);
+        entry::detail(&mut entry, "change", wish.sort.change());
+        plan.tell(&mut entry);
+        if let Some(reference) = &wish.reference {
+            entry::detail(&mut entry, "reference", &**reference);
+        }
+        entry.change = Some(StoredChange {
+            kind: Some(stored_change::Kind::PutPerson(stored_person(&plan.after))),
+        });
+        entry
+    }
+
+    /// Refuses what an administrator asked for, with an entry.
+    async fn refused(
+        &self,
+        peer: &Peer,
+        administrator: &Administrator<'_>,
+        call: &'static str,
+        error: GateError,
+        now: Timestamp,
+    ) -> GateError {
+        let mut entry = self.administrators_entry(EntryKind::RefusedCall, peer, administrator, now);
+        if let GateError::Malformed(violations) = &error
+            && let Some(first) = violations.first()
+        {
+            entry::detail(&mut entry, "why", first.description.as_str());
+        }
+        self.refuse(peer, &administrator.caller, entry, call, error)
+            .await
+    }
+}
+
+impl Refusal {
+    fn into_error(self, sort: PersonSort) -> GateError {
+        match self {
+            Self::Missing => GateError::NotFound("there is no such person"),
+            Self::Exists => GateError::AlreadyThere("there is a person of this id already"),
+            Self::Stale => GateError::Conflict("the person was changed since: read them again"),
+            Self::Faults(faults) => {
+                // Calls other than these two have the fields of a person at their top.
+                let below = match sort {
+                    PersonSort::Create | PersonSort::Change { .. } => PERSON,
+                    _ => "",
+                };
+                GateError::Malformed(violations(faults, below))
+            }
+        }
+    }
+}
+
+fn violations(faults: Vec<FieldFault>, below: &str) -> Vec<Violation> {
+    faults
+        .into_iter()
+        .map(|fault| Violation::new(format!("{below}{}", fault.field), fault.what))
+        .collect()
+}
+
+/// Nobody was changed since the plan was made.
+struct StillThese(Arc<People>);
+
+impl StillWanted for StillThese {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        if Arc::ptr_eq(&self.0, &gate.people.load_full()) && gate.knows_the_newest().await? {
+            return Ok(());
+        }
+        Err(GateError::Conflict("people were changed meanwhile"))
+    }
+}
