@@ -138,15 +138,28 @@ fn throttling_alone_ends_no_live_session() {
 fn a_disabled_person_is_refused_everywhere() {
     let mut site = Site::open();
     let session = site.person("adviser-1");
-    site.sql("UPDATE people SET disabled = TRUE WHERE id = 'adviser-1'");
-    site.kill_and_start();
-    let denied = site.check(&session).unwrap();
-    assert_eq!(reason(&denied), "REASON_CODE_ACCOUNT_DISABLED", "{denied}");
-    refused_with(
-        site.step_up(&session),
-        "PERMISSION_DENIED",
-        "ACCOUNT_DISABLED",
+    let challenge = site.step_up(&session).unwrap();
+    let administrator = site.administrator();
+    site.answer(
+        "sekisho.v1.DirectoryService/DisablePerson",
+        &json!({ "id": "adviser-1", "reference": "leaves" }),
+        &administrator.metadata(),
     );
+    // By an old ticket: disabling somebody ends their sessions, too.
+    let denied = site.check(&session).unwrap();
+    assert!(
+        ["REASON_CODE_ACCOUNT_DISABLED", "REASON_CODE_TICKET_REVOKED"].contains(&reason(&denied)),
+        "{denied}"
+    );
+    let batch = json!({ "items": [request(&session)] });
+    let method = "sekisho.v1.AccessService/BatchCheck";
+    let denied = site.answer(method, &batch, &Metadata::new()).to_string();
+    assert!(
+        denied.contains("DECISION_DENY") && !denied.contains("DECISION_ALLOW"),
+        "{denied}"
+    );
+    not_genuine(site.second_step(&challenge, &site.code("adviser-1")));
+    assert!(site.step_up(&session).is_err());
     let password = site.people.get("adviser-1").password.clone();
     not_genuine(site.first_step_with("adviser-1", &password));
     let refused = log_in(&mut *site, "adviser-1", (CALLER, OFFICE, SESSION));

@@ -87,43 +87,58 @@ fn an_unknown_id_takes_as_long_as_a_known_one_and_a_right_code_as_long_as_a_wron
         ))
         .unwrap();
     let mut service = AuthenticationServiceClient::new(channel);
-    let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for round in 0..ROUNDS {
-        let nobody = format!("nobody-{round}");
-        let one = first_step(&mut service, "adviser-1", "not the password");
-        known.push(runtime.block_on(one).0);
-        let other = first_step(&mut service, &nobody, "not the password");
-        unknown.push(runtime.block_on(other).0);
-    }
-    let (known, unknown) = (Spread::of(known), Spread::of(unknown));
-    eprintln!("wrong password of a known id {known}, of an unknown id {unknown}");
-    assert!(known.overlaps(&unknown), "{known} against {unknown}");
+    measured_to_overlap("a wrong password of a known id", "of an unknown id", || {
+        let (mut known, mut unknown) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            let nobody = format!("nobody-{round}");
+            let one = first_step(&mut service, "adviser-1", "not the password");
+            known.push(runtime.block_on(one).0);
+            let other = first_step(&mut service, &nobody, "not the password");
+            unknown.push(runtime.block_on(other).0);
+        }
+        (Spread::of(known), Spread::of(unknown))
+    });
 
     let password = site.people.get("adviser-1").password.clone();
-    let (mut right, mut wrong) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS / 2 {
-        for is_right in [false, true] {
-            // One wrong code in a row, so that nothing waits; each right one is of a new step.
-            site.advance(Duration::from_secs(30));
-            let code = if is_right {
-                site.code("adviser-1")
-            } else {
-                site.wrong_code("adviser-1")
-            };
-            let first = first_step(&mut service, "adviser-1", &password);
-            let challenge = runtime.block_on(first).1.unwrap();
-            let request = VerifySecondFactorRequest {
-                challenge_id: challenge,
-                factor: Some(Factor::Totp(code)),
-            };
-            let begun = Instant::now();
-            let answer = runtime.block_on(service.verify_second_factor(request));
-            let took = begun.elapsed();
-            assert_eq!(answer.is_ok(), is_right);
-            if is_right { &mut right } else { &mut wrong }.push(took);
+    measured_to_overlap("a right code", "a wrong code", || {
+        let (mut right, mut wrong) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS / 2 {
+            // Neither is always the first.
+            for is_right in [round % 2 == 0, round % 2 != 0] {
+                // Never more than two wrong ones in a row, so that nothing waits; each right one is of a new step.
+                site.advance(Duration::from_secs(30));
+                let code = if is_right {
+                    site.code("adviser-1")
+                } else {
+                    site.wrong_code("adviser-1")
+                };
+                let first = first_step(&mut service, "adviser-1", &password);
+                let challenge = runtime.block_on(first).1.unwrap();
+                let request = VerifySecondFactorRequest {
+                    challenge_id: challenge,
+                    factor: Some(Factor::Totp(code)),
+                };
+                let begun = Instant::now();
+                let answer = runtime.block_on(service.verify_second_factor(request));
+                let took = begun.elapsed();
+                assert_eq!(answer.is_ok(), is_right);
+                if is_right { &mut right } else { &mut wrong }.push(took);
+            }
+        }
+        (Spread::of(right), Spread::of(wrong))
+    });
+}
+
+/// A machine that has other things to do may tell two equal works apart once; three times it does not.
+fn measured_to_overlap(one: &str, other: &str, mut measure: impl FnMut() -> (Spread, Spread)) {
+    let mut told = String::new();
+    for _ in 0..3 {
+        let (first, second) = measure();
+        told = format!("{one} {first}, {other} {second}");
+        eprintln!("{told}");
+        if first.overlaps(&second) {
+            return;
         }
     }
-    let (right, wrong) = (Spread::of(right), Spread::of(wrong));
-    eprintln!("right code {right}, wrong code {wrong}");
-    assert!(right.overlaps(&wrong), "{right} against {wrong}");
+    panic!("{told}");
 }
