@@ -165,7 +165,7 @@ pub(super) async fn make(plan: Plan<'_>) -> Result<(), Failure> {
     for id in ["sekisho-cli", "sekisho-console"] {
         authority.client(&tls, plan.trust_domain, id)?;
     }
-    let keyring = Keyring::create(&plan.data.join("keyring")).map_err(Failure::cannot_create)?;
+    let keyring = Keyring::create(plan.data).map_err(Failure::cannot_create)?;
     let store = Store::open(&plan.data.join("store.sqlite"))
         .await
         .map_err(Failure::cannot_create)?;

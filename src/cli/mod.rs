@@ -10,6 +10,7 @@ mod dev;
 mod error;
 mod filter;
 mod init;
+mod keys;
 mod log;
 mod log_export;
 mod log_finding;
@@ -107,6 +108,9 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Write a backup into a new data directory; declare what was lost
     Restore(restore::RestoreArgs),
+    /// List and renew the keys that everything is sealed and signed with
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print the current one-time code of a person whom `dev` or `init` made (reads their people.json)
     Code(code::CodeArgs),
     /// Log in by both steps, for the commands that read the log
@@ -172,6 +176,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Restore(arguments) => restore::run(arguments).await,
         Command::Code(arguments) => code::run(&arguments),
+        Command::Keys(command) => keys::run(command),
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
         Command::Log(command) => log::log(command).await,

@@ -180,7 +180,7 @@ impl Restoration {
 fn open_data(data: &Path, config: Option<PathBuf>) -> Result<(Config, Keyring), Failure> {
     let mut config = serve::read(&config.unwrap_or_else(|| data.join("sekisho.toml")))?;
     config.data = data.to_owned();
-    let keyring = Keyring::open(&data.join("keyring")).map_err(ServeError::from)?;
+    let keyring = Keyring::open(data).map_err(ServeError::from)?;
     Ok((config, keyring))
 }
 

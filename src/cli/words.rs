@@ -285,6 +285,15 @@ words! {
     NotIndexed:
         "a segment has no index, so searches read all of it: {0}",
         "索引を作れないセグメントがあります。検索はその全体を読みます: {0}";
+    KeyInUse:
+        "in use",
+        "使用中";
+    KeyOlder:
+        "opens what was made before",
+        "以前に作ったものを開くだけ";
+    KeyRotated:
+        "the new key for {0} is {1}; a daemon takes it up at its next start",
+        "{0} の新しい鍵は {1} です。デーモンは次の起動から使います";
     ShowWhich:
         "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
         "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";

@@ -179,6 +179,13 @@ impl SealingKey {
         self.current.id
     }
 
+    /// Whether it has the key of this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        std::iter::once(&self.current)
+            .chain(&self.older)
+            .any(|sealer| sealer.id.as_str() == id)
+    }
+
     /// Seals `plain` for `context`: only the same context opens it again, so what is sealed for one person is worth nothing
     /// in the place of another's.
     ///

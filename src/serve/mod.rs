@@ -176,7 +176,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let settings = settings(&config)?;
     // Before anything is opened: a half restored log is none.
     let restored = Mark::read(&config.data)?;
-    let keyring = Keyring::open(&config.data.join("keyring"))?;
+    let keyring = Keyring::open(&config.data)?;
     let index_config = IndexConfig {
         directory: config.data.join("index"),
         spare_bytes: config.log_space.warn_below,

@@ -88,7 +88,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         let uri = format!("spiffe://{TRUST_DOMAIN}/service/{service}");
         signed_by_dev(data, &dev.join("services"), service, &[uri]);
     }
-    let keyring = Keyring::create(&data.join("keyring")).unwrap();
+    let keyring = Keyring::create(data).unwrap();
     let store = Store::open(&data.join("store.sqlite")).await.unwrap();
     let passwords = Passwords::new(keyring.pepper.clone(), 2, 64);
     let mut rows = Vec::new();
