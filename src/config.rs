@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::domain::ids::Name;
 use crate::log::SpaceTiers;
 use crate::sinks::{self, SinkConfig, SinkTable};
+use crate::store::{PostgresAddress, StorePlace};
 use crate::witness::{Section as WitnessSection, WitnessConfig};
 
 /// Everything `serve` needs to know. Paths are absolute or relative to the file's folder.
@@ -20,6 +21,10 @@ pub struct Config {
     pub data: PathBuf,
     /// The policy pack's folder.
     pub pack: PathBuf,
+    /// Where people, credentials, holds and dates are kept.
+    pub store: StorePlace,
+    /// How old what is known of a store that others change may be for anything to be decided by it; 500 ms to 60 s.
+    pub snapshot_max_age: Duration,
     /// Where gRPC listens.
     pub grpc_listen: SocketAddr,
     /// Where metrics and liveness are served, without TLS: keep it inside.
@@ -85,6 +90,8 @@ struct File {
     #[serde(default)]
     log: Log,
     #[serde(default)]
+    store: StoreSection,
+    #[serde(default)]
     bounds: Bounds,
     #[serde(default)]
     backup: Backup,
@@ -92,6 +99,42 @@ struct File {
     sink: Vec<SinkTable>,
     #[serde(default)]
     witness: WitnessSection,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct StoreSection {
+    url: Option<String>,
+    password_file: Option<PathBuf>,
+    shared: bool,
+    snapshot_max_age_ms: u64,
+}
+
+impl Default for StoreSection {
+    fn default() -> Self {
+        Self {
+            url: None,
+            password_file: None,
+            shared: false,
+            snapshot_max_age_ms: 2_000,
+        }
+    }
+}
+
+impl StoreSection {
+    /// Where the store is. The address is not repeated in a fault: it may hold a password.
+    fn place(self, data: &Path, folder: &Path) -> Result<StorePlace, String> {
+        let Some(url) = self.url else {
+            if self.password_file.is_some() || self.shared {
+                return Err("store: password_file and shared are for a store.url".to_owned());
+            }
+            return Ok(StorePlace::File(data.join("store.sqlite")));
+        };
+        let address = PostgresAddress::parse(&url, self.password_file.as_deref(), folder)
+            .map_err(|why| format!("store.url: {why}"))?;
+        let shared = self.shared;
+        Ok(StorePlace::Postgres { address, shared })
+    }
 }
 
 #[derive(Deserialize, Default)]
@@ -246,6 +289,12 @@ impl Config {
             1..=file.log.warn_free_mib.max(1),
         );
         within(
+            "store.snapshot_max_age_ms",
+            file.store.snapshot_max_age_ms,
+            500..=60_000,
+        );
+        let snapshot_max_age = Duration::from_millis(file.store.snapshot_max_age_ms);
+        within(
             "bounds.request_ids",
             count(file.bounds.request_ids),
             1..=50_000_000,
@@ -262,14 +311,22 @@ impl Config {
             ));
         }
         let data: PathBuf = folder.join(file.data).components().collect();
+        let store = file.store.place(&data, folder);
+        if let Err(why) = &store {
+            wrong(why.clone());
+        }
         let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
         let witness = file
             .witness
             .read(folder, &mut |what| faults.push(format!("{name}: {what}")));
-        match (grpc_listen, http_listen, trust_domain) {
-            (Some(grpc_listen), Some(http_listen), Some(trust_domain)) if faults.is_empty() => {
+        match (grpc_listen, http_listen, trust_domain, store) {
+            (Some(grpc_listen), Some(http_listen), Some(trust_domain), Ok(store))
+                if faults.is_empty() =>
+            {
                 Ok(Self {
                     data,
+                    store,
+                    snapshot_max_age,
                     pack: folder.join(file.pack),
                     grpc_listen,
                     http_listen,
@@ -374,6 +431,30 @@ trust_domain = "sekisho.test"
                 faults.iter().any(|fault| fault.contains(key)),
                 "{key}: {faults:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_store_is_embedded_unless_an_address_says_otherwise() {
+        let config = read(WHOLE).unwrap();
+        let embedded = Path::new("/etc/sekisho/data/store.sqlite");
+        assert!(matches!(config.store, StorePlace::File(path) if path == embedded));
+        let with = |section: &str| read(&format!("{WHOLE}[store]\n{section}\n"));
+        let config = with("url = \"postgres://u@127.0.0.1/d\"\nshared = true").unwrap();
+        assert!(matches!(
+            config.store,
+            StorePlace::Postgres { shared: true, .. }
+        ));
+        for refused in [
+            "shared = true",
+            "password_file = \"p\"",
+            "url = \"postgres://u:hidden@db.example/d\"",
+            "url = \"mysql://u:hidden@127.0.0.1/d\"",
+            "snapshot_max_age_ms = 0",
+        ] {
+            let faults = with(refused).unwrap_err().to_string();
+            assert!(faults.contains("store"), "{faults}");
+            assert!(!faults.contains("hidden"), "{faults}");
         }
     }
 }

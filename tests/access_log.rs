@@ -12,6 +12,10 @@
 
 #[path = "access_log/backup.rs"]
 mod backup;
+#[path = "access_log/backup_disposed.rs"]
+mod backup_disposed;
+#[path = "access_log/backup_witness.rs"]
+mod backup_witness;
 mod support;
 
 #[path = "access_log/proofs.rs"]

@@ -61,6 +61,7 @@ pub(super) fn status(error: GateError) -> Status {
             tracing::error!(%error, "a call was refused because the store can't be used");
             unavailable("the store can't be used", "STORE_UNAVAILABLE")
         }
+        GateError::Stale => unavailable(&message, "SNAPSHOT_STALE"),
         GateError::Internal(what) => {
             tracing::error!(what, "internal error");
             with_info(

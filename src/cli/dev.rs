@@ -30,6 +30,9 @@ pub(super) struct DevArgs {
     /// Where metrics are served: a loopback address; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7480")]
     http: SocketAddr,
+    /// Keep people and credentials in PostgreSQL instead of in the data directory, when that is made
+    #[arg(long, value_name = "URL")]
+    store_url: Option<String>,
 }
 
 pub(super) async fn run(arguments: DevArgs) -> Result<(), Failure> {
@@ -93,6 +96,11 @@ async fn make(arguments: &DevArgs, pack: &Pack, folder: &Path) -> Result<(), Fai
         http: arguments.http,
         allow_loopback_device: true,
         people,
+        store: arguments
+            .store_url
+            .clone()
+            .map(|url| init::absolute_files(url, None))
+            .transpose()?,
         people_file: folder.join("people.json"),
     })
     .await

@@ -18,7 +18,7 @@ use crate::identity::keyring::Keyring;
 use crate::identity::password::{Passwords, random_password};
 use crate::identity::totp::Seed;
 use crate::policy::{self, Pack};
-use crate::store::Store;
+use crate::store::{PostgresAddress, Store, StorePlace};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct InitArgs {
@@ -46,6 +46,18 @@ pub(super) struct InitArgs {
     /// Where metrics will be served
     #[arg(long, default_value = "127.0.0.1:7480")]
     http: SocketAddr,
+    /// Keep people and credentials in PostgreSQL: postgres://user@host/database?sslmode=verify-full&sslrootcert=FILE [default:
+    /// embedded, in the data directory]
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "SEKISHO_STORE_URL",
+        hide_env_values = true
+    )]
+    store_url: Option<String>,
+    /// The file with the password for it (0600)
+    #[arg(long, value_name = "FILE", requires = "store_url")]
+    store_password_file: Option<PathBuf>,
 }
 
 /// What to make.
@@ -61,6 +73,14 @@ pub(super) struct Plan<'a> {
     pub(super) people: Vec<(Person, bool)>,
     /// Where the first credentials go.
     pub(super) people_file: PathBuf,
+    /// Where PostgreSQL is and its password; `None` for the embedded store.
+    pub(super) store: Option<StoreWish>,
+}
+
+/// A store on a server, as it is to stand in the configuration.
+pub(super) struct StoreWish {
+    url: String,
+    password_file: Option<PathBuf>,
 }
 
 pub(super) async fn run(arguments: InitArgs) -> Result<(), Failure> {
@@ -85,6 +105,10 @@ pub(super) async fn run(arguments: InitArgs) -> Result<(), Failure> {
         allow_loopback_device: false,
         people,
         people_file: people_file.clone(),
+        store: arguments
+            .store_url
+            .map(|url| absolute_files(url, arguments.store_password_file))
+            .transpose()?,
     })
     .await?;
     let data = arguments.data.display();
@@ -166,9 +190,17 @@ pub(super) async fn make(plan: Plan<'_>) -> Result<(), Failure> {
         authority.client(&tls, plan.trust_domain, id)?;
     }
     let keyring = Keyring::create(plan.data).map_err(Failure::cannot_create)?;
-    let store = Store::open(&plan.data.join("store.sqlite"))
+    let place = store_place(&plan)?;
+    let store = Store::open_at(&place)
         .await
         .map_err(Failure::cannot_create)?;
+    // The new keyring opens none of their seeds. A file is as new as the directory.
+    let found = store.people().await.map_err(Failure::cannot_create)?;
+    if plan.store.is_some() && !found.is_empty() {
+        return Err(Failure::cannot_create(format!(
+            "{place}: has accounts already; a further daemon is made with the keyring of the first, not by init"
+        )));
+    }
     let mut first = Vec::with_capacity(plan.people.len());
     for (person, with_second_factor) in &plan.people {
         first.push(make_account(&store, &keyring, person, *with_second_factor).await?);
@@ -226,11 +258,53 @@ async fn make_account(
     })
 }
 
+/// The configuration takes relative paths from its own folder, the command line from where it is typed.
+pub(super) fn absolute_files(
+    url: String,
+    password_file: Option<PathBuf>,
+) -> Result<StoreWish, Failure> {
+    let password_file = password_file
+        .map(std::path::absolute)
+        .transpose()
+        .map_err(Failure::cannot_create)?;
+    Ok(StoreWish { url, password_file })
+}
+
+fn store_place(plan: &Plan<'_>) -> Result<StorePlace, Failure> {
+    let Some(StoreWish { url, password_file }) = &plan.store else {
+        return Ok(StorePlace::File(plan.data.join("store.sqlite")));
+    };
+    let address = PostgresAddress::parse(url, password_file.as_deref(), plan.data)
+        .map_err(|why| Failure::new(64, format!("--store-url {why}")))?;
+    let shared = false;
+    Ok(StorePlace::Postgres { address, shared })
+}
+
+fn store_section(plan: &Plan<'_>) -> Result<String, Failure> {
+    let Some(StoreWish { url, password_file }) = &plan.store else {
+        return Ok(
+            "# url = \"postgres://sekisho@db.example/sekisho?sslmode=verify-full&sslrootcert=tls/db-ca.pem\"\n# password_file = \"store.password\"".to_owned(),
+        );
+    };
+    let mut text = format!("url = {}", quoted(url)?);
+    if let Some(file) = password_file {
+        text.push_str(&format!(
+            "\npassword_file = {}",
+            quoted(&file.to_string_lossy())?
+        ));
+    }
+    Ok(text)
+}
+
+fn quoted(text: &str) -> Result<String, Failure> {
+    serde_json::to_string(text).map_err(Failure::cannot_create)
+}
+
 fn configuration_text(plan: &Plan<'_>) -> Result<String, Failure> {
     let pack = std::path::absolute(plan.pack).map_err(Failure::cannot_create)?;
-    let quoted = |text: &str| serde_json::to_string(text).map_err(Failure::cannot_create);
     let pack = quoted(&pack.to_string_lossy())?;
     let trust_domain = quoted(plan.trust_domain)?;
+    let store = store_section(plan)?;
     let mut text = String::new();
     write!(
         text,
@@ -286,7 +360,8 @@ dispose_needs_two = true
 # Name one inside of what is mounted: it is never made, so that a volume that is not mounted is noticed.
 # directories = ["/mnt/other/checkpoints"]
 # Whether a start needs every one of them (code 75 when one is not reached). While serving, nothing is refused for want of a
-# witness: /readyz warns.
+# witness: /readyz warns. A witness that holds a state from before a declared gap takes nothing: without `required` the start
+# goes on and /readyz warns, with it the start waits (code 75) until that witness was reset or taken out.
 # required = false
 # The least time between two checkpoints for each, and how long one may take to answer.
 # every_seconds = 10
@@ -299,6 +374,16 @@ dispose_needs_two = true
 # url = "https://witness.example"
 # key = "witness.example/1+00000000+BA..."
 # ca = "tls/witness-ca.pem"
+
+[store]
+# People, credentials, holds and dates: in store.sqlite in the data directory, or, with a url, in the schema `sekisho` of a
+# PostgreSQL database (13 or newer; the user must be allowed to make that schema). A server that is not on this machine is
+# spoken to by TLS with a certificate for its name only. The password can stand in the url; a file (0600) is better.
+{store}
+# Whether a daemon whose log the store doesn't know may join others that use it: turn it on for the first start of each.
+# shared = false
+# When what other daemons changed in the store was not heard of for so long, nothing is allowed (UNAVAILABLE).
+# snapshot_max_age_ms = 2000
 
 [bounds]
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.

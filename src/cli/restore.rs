@@ -12,17 +12,18 @@ use super::{Failure, serve};
 use crate::backup::{self, mark::Mark};
 use crate::config::Config;
 use crate::domain::ids::Name;
-use crate::domain::time::SystemClock;
-use crate::gate;
+use crate::domain::time::{Clock as _, SystemClock};
 use crate::gate::restore::{Backup, Gap, GapError, GapParts, Shown};
+use crate::gate::{self, StartError, lost};
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Secret;
 use crate::identity::recovery::RecoveryKey;
 use crate::identity::seals::Seals;
-use crate::log::{SignedNote, SigningKey};
+use crate::log::{AccessLog, Signed, SignedNote};
 use crate::policy;
 use crate::serve::{ServeError, open_log};
-use crate::store::Store;
+use crate::store::{Store, StorePlace};
+use crate::witness::{self, WitnessConfig};
 
 /// How often an administrator may try at a terminal.
 const TRIES: usize = 3;
@@ -42,13 +43,14 @@ pub(super) struct RestoreArgs {
     /// The private half of the recovery key that the backup's keys are sealed to
     #[arg(long, value_name = "FILE")]
     recovery_key: Option<PathBuf>,
-    /// The last checkpoint that was kept elsewhere (a signed note): after a clean stop it shows that nothing is missing
-    #[arg(long, value_name = "FILE", conflicts_with = "declare_gap")]
-    checkpoint: Option<PathBuf>,
+    /// A checkpoint that was kept elsewhere (a signed note), any number of times: it shows how much is lost at least; with
+    /// --declare-gap it is named as lost, so that a witness that saw it last doesn't refuse the start
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Vec<PathBuf>,
     /// Declare what was lost: two administrators pass both steps, then the daemon may start
     #[arg(long, requires = "reason")]
     declare_gap: bool,
-    /// What happened, for the log; no personal data
+    /// What happened, for the log, where it is sealed
     #[arg(long, value_name = "TEXT", requires = "declare_gap")]
     reason: Option<String>,
     /// Only one administrator there is: declared alone, the daemon serves 24 hours later
@@ -72,6 +74,7 @@ impl From<GapError> for Failure {
             | GapError::Twice(_)
             | GapError::TooFew(_)
             | GapError::NotAlone(_) => Self::new(77, error),
+            GapError::Reason(_) | GapError::TooMany(_) => Self::new(64, error),
         }
     }
 }
@@ -84,7 +87,7 @@ pub(super) async fn run(arguments: RestoreArgs) -> Result<(), Failure> {
                 source,
                 data: arguments.data,
                 key,
-                checkpoint: arguments.checkpoint,
+                checkpoints: arguments.checkpoint,
                 config: arguments.config,
                 language,
             };
@@ -96,6 +99,7 @@ pub(super) async fn run(arguments: RestoreArgs) -> Result<(), Failure> {
                 config: arguments.config,
                 alone: arguments.small_office,
                 reason,
+                checkpoints: arguments.checkpoint,
                 language,
             };
             declaration.make().await
@@ -111,7 +115,7 @@ struct Restoration {
     source: PathBuf,
     data: PathBuf,
     key: PathBuf,
-    checkpoint: Option<PathBuf>,
+    checkpoints: Vec<PathBuf>,
     config: Option<PathBuf>,
     language: Language,
 }
@@ -119,7 +123,7 @@ struct Restoration {
 impl Restoration {
     async fn make(self) -> Result<(), Failure> {
         let key = RecoveryKey::open(&self.key).map_err(key_failure)?;
-        let note = self.checkpoint.as_deref().map(read_note).transpose()?;
+        let notes = read_notes(&self.checkpoints)?;
         let restored = backup::restore(&self.source, &self.data, &key).await?;
         let values = [
             &*restored.log,
@@ -127,61 +131,82 @@ impl Restoration {
             &restored.backup_made_at,
         ];
         println!("{}", Word::RestoredFrom.fill(self.language, &values));
-        let shown = match &note {
-            Some(note) => self.compare(note).await?,
-            None => Shown::Open,
-        };
-        match shown {
-            Shown::Lost(count) => {
-                let count = count.to_string();
-                println!("{}", Word::AtLeastLost.fill(self.language, &[&count]));
+        if !notes.is_empty() {
+            match self.lost(&notes).await? {
+                0 => println!("{}", Word::ShowsNothing.text(self.language)),
+                count => {
+                    let count = count.to_string();
+                    println!("{}", Word::AtLeastLost.fill(self.language, &[&count]));
+                }
             }
-            Shown::Open if note.is_some() => {
-                println!("{}", Word::ShowsNothing.text(self.language));
-            }
-            Shown::Open | Shown::AnotherLog => {}
         }
         let data = self.data.to_string_lossy();
         println!("{}", Word::DeclareNext.fill(self.language, &[&data]));
         Ok(())
     }
 
-    async fn compare(&self, note: &SignedNote) -> Result<Shown, Failure> {
+    /// How many entries are lost at least, as what was kept shows. What contradicts the restored log condemns it.
+    async fn lost(&self, notes: &[(PathBuf, SignedNote)]) -> Result<u64, Failure> {
         let Some(mark) = Mark::read(&self.data)? else {
-            return Ok(Shown::Open);
+            return Ok(0);
         };
         let (config, keyring) = open_data(&self.data, self.config.clone())?;
-        let key = SigningKey::new(&mark.log, keyring.log_signing.expose());
-        let key = key.map_err(Failure::configuration)?;
         let log = open_log(&config, &keyring).await?.log;
-        let shown = match note.checkpoint(key.verifier_key()) {
-            Ok(checkpoint) => gate::restore::compare(&log, &checkpoint)
-                .await
-                .map_err(ServeError::from),
-            Err(_) => Ok(Shown::AnotherLog),
-        };
+        let store = open_store(&config).await?;
+        let lost = most_lost(&log, &store, mark.entries, notes).await;
+        store.close().await;
         tokio::task::spawn_blocking(move || log.close())
             .await
             .map_err(|error| Failure::new(70, error))?;
-        let shown = shown?;
-        match shown {
-            Shown::AnotherLog => {
+        match lost.map_err(ServeError::from)? {
+            Some(lost) => Ok(lost),
+            None => {
                 mark.condemn(&self.data)?;
                 let (fault, word) = (Fault::Refused, Word::AnotherLog);
-                return Err(CliError::new(fault, word, self.language, &[]).into());
+                Err(CliError::new(fault, word, self.language, &[]).into())
             }
-            Shown::Lost(_) | Shown::Open => {}
         }
-        Ok(shown)
     }
+}
+
+/// How many entries of the log are lost at least; `None` when something kept is not of this log.
+async fn most_lost(
+    log: &AccessLog,
+    store: &Store,
+    size: u64,
+    notes: &[(PathBuf, SignedNote)],
+) -> Result<Option<u64>, StartError> {
+    let named = lost::states(log, store, SystemClock.now()).await?;
+    let mut most = 0;
+    for (_, note) in notes {
+        match gate::restore::compare(log, &named, size, note).await? {
+            Shown::Lost(_, count) => most = most.max(count),
+            Shown::Named | Shown::Open => {}
+            Shown::AnotherLog => return Ok(None),
+        }
+    }
+    Ok(Some(most))
+}
+
+async fn open_store(config: &Config) -> Result<Store, Failure> {
+    let opened = Store::open_at(&config.store).await;
+    Ok(opened.map_err(ServeError::from)?)
 }
 
 /// The configuration of a restored directory, and its keys.
 fn open_data(data: &Path, config: Option<PathBuf>) -> Result<(Config, Keyring), Failure> {
     let mut config = serve::read(&config.unwrap_or_else(|| data.join("sekisho.toml")))?;
     config.data = data.to_owned();
+    if let StorePlace::File(path) = &mut config.store {
+        *path = data.join("store.sqlite");
+    }
     let keyring = Keyring::open(data).map_err(ServeError::from)?;
     Ok((config, keyring))
+}
+
+fn read_notes(paths: &[PathBuf]) -> Result<Vec<(PathBuf, SignedNote)>, Failure> {
+    let read = |path: &PathBuf| Ok((path.clone(), read_note(path)?));
+    paths.iter().map(read).collect()
 }
 
 fn read_note(path: &Path) -> Result<SignedNote, Failure> {
@@ -195,6 +220,8 @@ struct Declaration {
     config: Option<PathBuf>,
     alone: bool,
     reason: String,
+    /// What people kept of the lost part.
+    checkpoints: Vec<PathBuf>,
     language: Language,
 }
 
@@ -205,14 +232,14 @@ impl Declaration {
             let (fault, word) = (Fault::NotFound, Word::NotRestored);
             return Err(CliError::new(fault, word, self.language, &[&name]).into());
         };
+        gate::restore::check_reason(&self.reason)?;
+        let notes = read_notes(&self.checkpoints)?;
         let (config, keyring) = open_data(&self.data, self.config.clone())?;
         let rules = policy::load(&config.pack)
             .map_err(Failure::configuration)?
             .rules;
         let log = open_log(&config, &keyring).await?;
-        let store = Store::open(&self.data.join("store.sqlite"))
-            .await
-            .map_err(ServeError::from)?;
+        let store = open_store(&config).await?;
         let seals = Seals::open(self.data.join("seals"), keyring.log_text.clone())
             .map_err(ServeError::from)?;
         let mut gap = Gap::open(GapParts {
@@ -225,13 +252,79 @@ impl Declaration {
             size: mark.entries,
         })
         .await?;
-        let done = self.declare(&mut gap, &mark, &name).await;
+        let done = match self.find_lost(&gap, &config.witness, notes).await {
+            Ok(lost) => self.declare(&mut gap, &mark, &name, &lost).await,
+            Err(failure) => Err(failure),
+        };
         gap.close().await;
         done
     }
 
-    async fn declare(&self, gap: &mut Gap, mark: &Mark, name: &str) -> Result<(), Failure> {
-        if let Some(declared) = gap.declared()? {
+    /// The states of the lost part that were given, or lie in the directories of the configuration, and that no gap names yet.
+    async fn find_lost(
+        &self,
+        gap: &Gap,
+        witnesses: &WitnessConfig,
+        given: Vec<(PathBuf, SignedNote)>,
+    ) -> Result<Vec<Signed>, Failure> {
+        let mut found: Vec<(PathBuf, Shown)> = Vec::new();
+        for (path, note) in given {
+            let shown = gap.compare(&note).await?;
+            if shown == Shown::AnotherLog {
+                let path = path.to_string_lossy();
+                let (fault, word) = (Fault::Refused, Word::NotOfLostPart);
+                return Err(CliError::new(fault, word, self.language, &[&path]).into());
+            }
+            found.push((path, shown));
+        }
+        for (path, kept) in witness::kept(witnesses, gap.log()).await {
+            match kept {
+                Ok(Some(note)) => found.push((path, gap.compare(&note).await?)),
+                Ok(None) => {}
+                Err(what) => self.tell(Word::WitnessNotRead, &[&path.to_string_lossy(), &what]),
+            }
+        }
+        let mut lost: Vec<Signed> = Vec::new();
+        for (path, shown) in found {
+            let path = path.to_string_lossy();
+            match shown {
+                Shown::Lost(state, more) => {
+                    self.tell(Word::NamesLost, &[&path, &more.to_string()]);
+                    if !lost::holds(&lost, &state.checkpoint) {
+                        lost.push(*state);
+                    }
+                }
+                // The start will be refused, unless somebody mends it.
+                Shown::AnotherLog => self.tell(Word::NotOfLostPart, &[&path]),
+                Shown::Named | Shown::Open => self.tell(Word::NamesNothing, &[&path]),
+            }
+        }
+        if lost.len() > lost::LOST_MAX {
+            return Err(GapError::TooMany(lost.len()).into());
+        }
+        Ok(lost)
+    }
+
+    fn tell(&self, word: Word, values: &[&str]) {
+        let safe: Vec<String> = values
+            .iter()
+            .map(|value| super::table::neutralise(value))
+            .collect();
+        let safe: Vec<&str> = safe.iter().map(String::as_str).collect();
+        say(&word.fill(self.language, &safe));
+    }
+
+    async fn declare(
+        &self,
+        gap: &mut Gap,
+        mark: &Mark,
+        name: &str,
+        lost: &[Signed],
+    ) -> Result<(), Failure> {
+        // Once more only to name what it doesn't name yet.
+        if let Some(declared) = gap.declared()?
+            && lost.is_empty()
+        {
             let index = declared.index.to_string();
             println!("{}", Word::GapAlready.fill(self.language, &[&index]));
             return Ok(());
@@ -253,7 +346,7 @@ impl Declaration {
             made_at: &mark.backup_made_at,
             checkpoint: mark.checkpoint.as_deref(),
         };
-        let declared = gap.declare(self.alone, &self.reason, &backup).await?;
+        let declared = gap.declare(self.alone, &self.reason, &backup, lost).await?;
         let index = declared.index.to_string();
         let words = if self.alone {
             let values = [&*index, &declared.effective.to_string()];

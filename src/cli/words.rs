@@ -240,6 +240,18 @@ words! {
     GapIntroduction:
         "{0} was restored from a backup of {1} with {2} entries. To declare the gap ends every session and spends every code until now.\nEach administrator passes both steps; a code must be the one that is shown now.",
         "{0} は {1} のバックアップ({2} 件)から復元されました。欠落を申告すると、すべてのセッションが終わり、現在までのコードはすべて使用済みになります。\n管理者はそれぞれ二段階で確認します。コードは現在表示されているものに限ります。";
+    NotOfLostPart:
+        "{0}: is no checkpoint of this log, or contradicts what was restored: no gap can name it",
+        "{0}: このログのチェックポイントでないか、復元した内容と矛盾します。欠落として申告できません";
+    NamesLost:
+        "{0}: shows {1} entries more than the backup has; the declaration names it as lost",
+        "{0}: バックアップより {1} 件多い記録を示しています。失われたものとして申告します";
+    NamesNothing:
+        "{0}: the log contains it, or a gap names it already: nothing to declare of it",
+        "{0}: ログに含まれているか、すでに欠落として申告されています。これについて申告することはありません";
+    WitnessNotRead:
+        "{0}: can't be read, so the declaration doesn't name what it holds: {1}",
+        "{0}: 読めないため、その内容は申告に含まれません: {1}";
     AskAdministrator: "Administrator's ID: ", "管理者のID: ";
     PassedBothSteps:
         "{0} has passed both steps",

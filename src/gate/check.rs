@@ -92,7 +92,7 @@ impl Gate {
         let rules = self.rules.load();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
-        if request.request_id.is_some() || !caller.is_at_home() {
+        if request.request_id.is_some() || !caller.is_at_home() || !self.is_fresh() {
             return Quick::Slow(vec![request]);
         }
         let case = self.case(&rules, &caller, request, now);
@@ -163,6 +163,10 @@ impl Gate {
             1 => "Check",
             _ => "BatchCheck",
         };
+        if !self.is_fresh() {
+            let error = GateError::Stale;
+            return Err(self.refuse_call(peer, &caller, call, error, now).await);
+        }
         let mut pace = Pace::default();
         let mut cases = Vec::with_capacity(requests.len());
         for request in requests {

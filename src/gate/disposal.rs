@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use super::changes::StillWanted as _;
 pub(super) use super::due::DueDates;
 use super::due::Look;
 pub use super::due::{Disposable, Withheld, WithheldThing};
 use super::ledger::Ledger;
 use super::log_holds::{Administrator, DATES, by_whom};
 use super::peer::Peer;
-use super::pending::Wish;
+use super::pending::{StillPending, Wish};
 use super::upkeep::Task;
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
@@ -65,7 +66,7 @@ impl Gate {
         // What was begun comes first: what is found now would be told as if that were still there.
         self.carry_out_disposals().await?;
         let mut due = self.disposing.lock().await;
-        let (before, asked_by) = match self.wanted(&rules, &wish, &person, now) {
+        let (before, asked_by) = match self.wanted(&rules, &wish, &person, now).await? {
             Ok(wanted) => wanted,
             Err(violation) => {
                 return Err(self
@@ -98,13 +99,15 @@ impl Gate {
             entry.kind = EntryKind::Administration.into();
             entry::detail(&mut entry, "call", CALL);
             entry::detail(&mut entry, "outcome", what);
-            let receipt = self.log.append(std::slice::from_ref(&entry))?.await?;
-            let index = receipt.first().index();
-            let pending = (what == "request").then(|| {
+            let (index, pending) = if what == "request" {
                 let revision = rules.revision;
                 let wish = Wish::Dispose { before, revision };
-                (index, self.pending.add(index, wish, person, now))
-            });
+                let (index, until) = self.ask(entry, &wish, &person, None, now).await?;
+                (index, Some((index, until)))
+            } else {
+                let receipt = self.log.append(std::slice::from_ref(&entry))?.await?;
+                (receipt.first().index(), None)
+            };
             return Ok(DisposeOutcome {
                 found,
                 pending,
@@ -116,10 +119,13 @@ impl Gate {
         let rule = rule(&rules, before);
         entry::detail(&mut entry, "rule", rule.as_str());
         entry.change = Some(StoredChange {
-            kind: Some(stored_change::Kind::Dispose(found.stored(&rule))),
+            kind: Some(stored_change::Kind::Dispose(StoredDisposal {
+                settles: wish.approve.map(|request| request.0),
+                ..found.stored(&rule)
+            })),
         });
         let gate = Arc::clone(self);
-        let approved = wish.approve;
+        let approved = wish.approve.map(StillPending);
         // Runs to its end, whoever hangs up: what the entry says must come to be.
         let work = async move {
             let mut changes = gate.changes.lock().await;
@@ -130,11 +136,11 @@ impl Gate {
                     retry_after: std::time::Duration::from_secs(1),
                 });
             }
+            if let Some(still) = approved {
+                still.look(&gate).await?;
+            }
             let appending = gate.log.append(std::slice::from_ref(&entry))?;
             let index = appending.without_deadline().await?.first().index();
-            if let Some(id) = approved {
-                gate.pending.done(id);
-            }
             if let Some(change) = entry.change {
                 changes.waiting.push((index, change));
             }
@@ -155,39 +161,40 @@ impl Gate {
     }
 
     /// Up to when is to be disposed of, and who asked for it where another did.
-    fn wanted(
+    async fn wanted(
         &self,
         rules: &RuleSet,
         wish: &DisposeWish,
         person: &Name,
         now: Timestamp,
-    ) -> Result<(Timestamp, Option<Name>), Violation> {
+    ) -> Result<Result<(Timestamp, Option<Name>), Violation>, GateError> {
         let Some(id) = wish.approve else {
-            let before = wish
-                .before
-                .ok_or_else(|| Violation::new("before", "is missing"))?;
-            may_be_asked(rules, before, now)?;
-            return Ok((before, None));
+            let Some(before) = wish.before else {
+                return Ok(Err(Violation::new("before", "is missing")));
+            };
+            return Ok(may_be_asked(rules, before, now).map(|()| (before, None)));
         };
         if wish.before.is_some() {
             let what = "is told by the request that is approved: leave it out";
-            return Err(Violation::new("before", what));
+            return Ok(Err(Violation::new("before", what)));
         }
-        let pending = self.pending.to_approve(id, person, now)?;
-        match pending.wish {
+        let pending = match self.to_approve(id, person, now).await? {
+            Ok(pending) => pending,
+            Err(violation) => return Ok(Err(violation)),
+        };
+        Ok(match pending.wish {
             // The pack, or the clock, may have changed since.
             Wish::Dispose { revision, .. } if revision != rules.revision => {
                 let what = "was asked for under another policy pack: ask again";
                 Err(Violation::new("approve", what))
             }
             Wish::Dispose { before, .. } => {
-                may_be_asked(rules, before, now)?;
-                Ok((before, Some(pending.by)))
+                may_be_asked(rules, before, now).map(|()| (before, Some(pending.by)))
             }
-            Wish::ReleaseLogHold { .. } => {
+            Wish::ReleaseLogHold { .. } | Wish::ResetSecondFactor { .. } => {
                 Err(Violation::new("approve", "is no request for a disposal"))
             }
-        }
+        })
     }
 
     fn entry_of(
@@ -278,10 +285,8 @@ impl Ledger {
             let nameless = || format!("{}-{} names no key", key.class, key.month);
             let month = Month::parse(&key.month).ok_or_else(nameless)?;
             let name = SealName::new(&key.class, month).ok_or_else(nameless)?;
-            self.seals()
-                .destroy(&name, &disposal.rule, now)
-                .map_err(|error| error.to_string())?;
-            self.forget_sidecars(month.beginning(offset), month.end(offset))
+            let destroy = || self.seals().destroy(&name, &disposal.rule, now);
+            self.forgetting_sidecars(month.beginning(offset), month.end(offset), destroy)
                 .map_err(|error| error.to_string())?;
         }
         Ok(())
@@ -324,6 +329,7 @@ fn rule(rules: &RuleSet, before: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identity::keyring::SealingKey;
     use crate::policy;
     use std::path::Path;
 
@@ -350,5 +356,157 @@ mod tests {
                 refused.description
             );
         }
+    }
+
+    const ENTRIES: u64 = 1_500;
+
+    /// A log of at least three closed segments in which all of the first was sealed as a whole, under a key of July 2026.
+    async fn short_lived(home: &Path) -> (Ledger, SealingKey) {
+        use crate::decision::rules::{LogClass, LogRetention};
+        use crate::domain::calendar::Period;
+        use crate::identity::keyring::Keyring;
+        use crate::identity::seals::Seals;
+        use crate::log::{AccessLog, LogConfig, SigningSeed};
+
+        let pack = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/recruitment");
+        let mut rules = policy::load(&pack).unwrap().rules;
+        let medical = LogClass {
+            id: "medical".into(),
+            period: Period::parse("30d").unwrap(),
+            categories: Some(
+                [rules.categories.id("special.medical").unwrap()]
+                    .into_iter()
+                    .collect(),
+            ),
+            kinds: None,
+            entries: Vec::new(),
+            line: 1,
+        };
+        rules.log_retention = LogRetention::new(Period::years(3), vec![medical]);
+        let keyring = Keyring::ephemeral().unwrap();
+        let config = LogConfig {
+            segment_bytes: 128 << 10,
+            deadline: std::time::Duration::from_secs(60),
+            ..LogConfig::new(home.join("log"), SigningSeed::new(&[7; 32]))
+        };
+        let seals = Seals::open(home.join("seals"), keyring.log_text.clone()).unwrap();
+        let ledger = Ledger::new(
+            AccessLog::open(config, "log.example").unwrap().log,
+            Arc::new(arc_swap::ArcSwap::from_pointee(rules)),
+            Arc::new(seals),
+            keyring.log_text.clone(),
+        );
+        let july = Timestamp::parse("2026-07-10T12:00:00Z").unwrap();
+        ledger.prepare(&ledger.rules.load(), july).unwrap();
+        for start in (0..ENTRIES).step_by(100) {
+            let entries: Vec<_> = (start..start + 100)
+                .map(|number| StoredEntry {
+                    time_us: july.plus(std::time::Duration::from_secs(number)).micros(),
+                    kind: EntryKind::Decision.into(),
+                    person: format!("person-{}", number % 7),
+                    categories: vec!["special.medical".to_owned()],
+                    basis_reference: "x".repeat(200),
+                    ..StoredEntry::default()
+                })
+                .collect();
+            ledger.append(&entries).unwrap().await.unwrap();
+        }
+        assert!(ledger.reader().segments().len() > 3);
+        (ledger, keyring.log_text)
+    }
+
+    fn of_july() -> StoredDisposal {
+        StoredDisposal {
+            keys: vec![crate::proto::StoredKey {
+                class: "medical".to_owned(),
+                month: "2026-07".to_owned(),
+            }],
+            rule: "medical 30d".to_owned(),
+            ..StoredDisposal::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_class_of_another_pack_seals_once_its_keys_were_prepared_and_not_before() {
+        let home = tempfile::tempdir().unwrap();
+        let (ledger, _) = short_lived(home.path()).await;
+        let now = Timestamp::parse("2026-07-11T00:00:00Z").unwrap();
+        let mut next = RuleSet::clone(&ledger.rules.load());
+        let classes = next.log_retention.classes().iter().cloned();
+        let renamed = classes.map(|class| crate::decision::rules::LogClass {
+            id: "health".into(),
+            ..class
+        });
+        next.log_retention = crate::decision::rules::LogRetention::new(
+            next.log_retention.default,
+            renamed.collect(),
+        );
+        let (old, next) = (ledger.rules.load_full(), Arc::new(next));
+        let entry = StoredEntry {
+            time_us: now.micros(),
+            kind: EntryKind::Decision.into(),
+            categories: vec!["special.medical".to_owned()],
+            ..StoredEntry::default()
+        };
+        ledger.rules.store(Arc::clone(&next));
+        let refused = ledger.append(std::slice::from_ref(&entry)).unwrap_err();
+        assert!(
+            refused.to_string().contains("health-2026-07 is not ready"),
+            "{refused}"
+        );
+        // With the rules of the pack that is to be put in force, while the other is.
+        ledger.rules.store(Arc::clone(&old));
+        ledger.prepare(&next, now).unwrap();
+        for rules in [old, next] {
+            ledger.rules.store(rules);
+            let appending = ledger.append(std::slice::from_ref(&entry)).unwrap();
+            appending.await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn an_index_that_was_being_made_when_a_key_was_destroyed_tells_nothing_of_what_it_opened()
+    {
+        use crate::gate::Unsealer;
+        use crate::identity::seals::Seals;
+        use crate::index::{self, IndexConfig};
+        use crate::log::LogReader;
+
+        let home = tempfile::tempdir().unwrap();
+        let (ledger, log_text) = short_lived(home.path()).await;
+        let now = Timestamp::parse("2026-11-01T00:00:00Z").unwrap();
+        // As `sekisho log reindex` does beside the daemon that disposes.
+        let rebuild = |tell: &mut dyn FnMut(index::Progress)| {
+            let config = IndexConfig {
+                directory: home.path().join("index"),
+                spare_bytes: 0,
+            };
+            let seals = Seals::beside(home.path().join("seals"), log_text.clone());
+            let opener = Unsealer::new(Arc::new(seals), log_text.clone()).into_opener();
+            let reader = LogReader::open_directory(home.path().join("log")).unwrap();
+            let made = index::rebuild(config, &reader, &opener, tell).unwrap();
+            assert!(made.failed.is_empty(), "{made:?}");
+            let sidecars = reader.segments().into_iter().filter(|span| span.closed);
+            sidecars
+                .map(|span| {
+                    let name = format!("index/{:020}.index", span.first);
+                    std::fs::read(home.path().join(name)).unwrap()
+                })
+                .collect::<Vec<_>>()
+        };
+        let before = rebuild(&mut |_| {});
+        let mut disposed = false;
+        // The first segment has been read, and its sidecar is not yet in its place.
+        let during = rebuild(&mut |_| {
+            if !std::mem::replace(&mut disposed, true) {
+                ledger.carry_out(LogIndex(9), &of_july(), now).unwrap();
+            }
+        });
+        let after = rebuild(&mut |_| {});
+        assert_ne!(before, after, "what was sealed was found by what it says");
+        assert!(
+            during == after,
+            "something that was disposed of is found again"
+        );
     }
 }

@@ -81,6 +81,11 @@ pub enum GateError {
     /// Ours: the store can't be reached.
     #[error("the store can't be used: {0}")]
     Store(#[from] StoreError),
+    /// Ours, for now: what others changed in the store was not heard for too long. Nothing was allowed.
+    #[error(
+        "what is known of people, sessions and holds is older than it may be, so nothing is decided by it"
+    )]
+    Stale,
     /// Ours: what should not happen.
     #[error("internal error: {0}")]
     Internal(&'static str),

@@ -1,8 +1,10 @@
 //! The access log as the gate writes and reads it: what is to be readable for a time only is sealed on its way in, and opened
 //! here and nowhere else. No entry reaches the log but through [`Ledger::append`].
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use prost::Message as _;
@@ -11,11 +13,17 @@ use zeroize::Zeroizing;
 use crate::decision::rules::{LogRetention, LoggedKind, RuleSet};
 use crate::domain::calendar::{Month, Period};
 use crate::domain::time::Timestamp;
+use crate::files::FileError;
 use crate::identity::keyring::SealingKey;
 use crate::identity::seals::{SealName, Seals, SealsError, UnsealError};
-use crate::index::Opener;
+use crate::index::{Open, Opener};
 use crate::log::{AccessLog, AppendError, Appending, Kept, ReadError};
 use crate::proto::{EntryKind, StoredEntry, StoredSealed};
+
+/// How long before a month begins its keys are made ready.
+const AHEAD: Duration = Duration::from_hours(24);
+/// How long after a month its keys are held: a call that began in it may still be under way.
+const BEHIND: Duration = Duration::from_hours(1);
 
 /// What stands in the place of a text that can't be read any more.
 const UNREADABLE: &str = "(can't be opened: its key is not here)";
@@ -24,7 +32,7 @@ const UNREADABLE: &str = "(can't be opened: its key is not here)";
 #[derive(Debug, Clone)]
 pub struct Ledger {
     log: AccessLog,
-    rules: Arc<ArcSwap<RuleSet>>,
+    pub(super) rules: Arc<ArcSwap<RuleSet>>,
     unsealer: Unsealer,
 }
 
@@ -132,15 +140,10 @@ impl Unsealer {
         }
     }
 
-    /// Opens entries for the index, which finds an entry by what it could be opened to when it was indexed. One whose key is
-    /// missing, and not destroyed, may yet be readable to whoever searches: it is not opened.
+    /// Opens entries for the index.
     #[must_use]
     pub fn into_opener(self) -> Opener {
-        Arc::new(move |kept| {
-            let opened = self.open(kept).ok()?;
-            let may_come_back = |lost: &Lost| lost.whole && !lost.disposed_of;
-            (!opened.lost.as_ref().is_some_and(may_come_back)).then_some(opened.entry)
-        })
+        Arc::new(self)
     }
 
     fn unseal(
@@ -154,6 +157,20 @@ impl Unsealer {
         let context = context(outer, sealed.whole);
         self.seals
             .unseal(&name, &sealed.key_id, &context, &sealed.content)
+    }
+}
+
+/// The index finds an entry by what it could be opened to when it was indexed. One whose key is missing, and not destroyed, may
+/// yet be readable to whoever searches: it is not opened.
+impl Open for Unsealer {
+    fn open(&self, kept: &Kept) -> Option<StoredEntry> {
+        let opened = Self::open(self, kept).ok()?;
+        let may_come_back = |lost: &Lost| lost.whole && !lost.disposed_of;
+        (!opened.lost.as_ref().is_some_and(may_come_back)).then_some(opened.entry)
+    }
+
+    fn keys_destroyed(&self) -> Result<u64, FileError> {
+        self.seals.destroyed()
     }
 }
 
@@ -178,10 +195,10 @@ impl Ledger {
     }
 
     /// As [`AccessLog::append`]; free text, and all of what belongs to a class that is kept for less time than the default one,
-    /// is sealed first. Blocks on the disk where a key is to be made, which [`Self::prepare`] sees to before.
+    /// is sealed first, under keys that [`Self::prepare`] made ready before. Waits for no disk.
     ///
     /// # Errors
-    /// As for [`AccessLog::append`], and `Refused` where a seal can't be made: nothing is written in the clear.
+    /// As for [`AccessLog::append`], and `Refused` where a key is not ready: nothing is written in the clear.
     pub(super) fn append(&self, entries: &[StoredEntry]) -> Result<Appending, AppendError> {
         let rules = self.rules.load();
         let is_open = |entry: &StoredEntry| {
@@ -254,22 +271,27 @@ impl Ledger {
         self.unsealer.open(kept)
     }
 
-    /// Makes the keys that entries of `now` and of the next day will want, so that no call waits for them.
+    /// Makes ready the keys that entries of `now` and of the next day will want under `rules`, so that no call waits for them.
+    /// Another pack is put in force only after this was done with its rules: what its classes have to be sealed is refused
+    /// until then. Blocks on the disk.
     ///
     /// # Errors
-    /// The first that can't be made. Calls that want it are refused.
-    pub(super) fn prepare(&self, now: Timestamp) -> Result<(), SealsError> {
-        let rules = self.rules.load_full();
-        let tomorrow = now.plus(std::time::Duration::from_hours(24));
-        let months = [now, tomorrow].map(|at| Month::of(at, rules.utc_offset));
+    /// The first that can't be made ready. Calls that want it are refused.
+    pub(super) fn prepare(&self, rules: &RuleSet, now: Timestamp) -> Result<(), SealsError> {
+        let of = |at| Month::of(at, rules.utc_offset);
+        let (this, next) = (of(now), of(now.plus(AHEAD)));
+        let mut wanted = BTreeSet::new();
         for class in rules.log_retention.ids() {
-            for month in months.into_iter().flatten() {
-                if let Some(name) = SealName::new(class, month) {
-                    self.unsealer.seals.prepare(&name)?;
-                }
-            }
+            let months = this.into_iter().chain(next);
+            wanted.extend(months.filter_map(|month| SealName::new(class, month)));
         }
-        Ok(())
+        let wanted: Vec<SealName> = wanted.into_iter().collect();
+        let (Some(earliest), Some(latest)) = (of(now.minus(BEHIND)).or(this), next.or(this)) else {
+            return Ok(());
+        };
+        self.unsealer
+            .seals
+            .prepare_all(&wanted, &(earliest..=latest))
     }
 
     pub(super) fn seals(&self) -> Arc<Seals> {

@@ -52,6 +52,9 @@ impl Gate {
                 }
                 _ = second.tick() => {
                     if let Some((from, to)) = clocks.jump(self.now()) {
+                        // It may be another month now. Not waited for: the log may have more to say.
+                        let gate = Arc::clone(&self);
+                        tokio::spawn(async move { gate.prepare_keys().await });
                         self.tell_jump(from, to).await;
                     }
                     if due(kept, KEPT_EVERY) && checkpoints.has_changed().unwrap_or(false) {

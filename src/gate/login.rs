@@ -382,7 +382,7 @@ impl Gate {
             })),
         });
         self.change(entry, Always, move |gate| {
-            gate.sessions.revoke(ticket.session, ticket.expires, now);
+            gate.end_now(ticket.session, ticket.expires, now);
         })
         .await?;
         Ok(())

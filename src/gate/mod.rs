@@ -13,10 +13,13 @@ mod due;
 mod entry;
 mod error;
 mod evidence;
+mod follow;
+mod keys_ahead;
 mod ledger;
 mod log_holds;
 mod log_state;
 mod login;
+pub mod lost;
 mod outcome;
 mod peer;
 mod pending;
@@ -24,6 +27,7 @@ mod read_log;
 mod refusals;
 mod repeats;
 pub mod restore;
+mod sessions;
 mod sieve;
 mod start;
 mod strangers;
@@ -45,6 +49,7 @@ pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
 pub use read_log::{Found, Page, ReadEntry};
+pub use sessions::{Revocation, Revoked, SessionPage, SessionQuery};
 pub use sieve::{EntryFilter, Sieve};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
@@ -56,6 +61,7 @@ use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
+use crate::identity::live::LiveSessions;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
 use crate::index::{Index, IndexConfig};
@@ -77,6 +83,8 @@ pub struct Settings {
     pub allow_loopback_device: bool,
     /// Whether a disposal, and the release of a hold of the log, take two administrators.
     pub dispose_needs_two: bool,
+    /// How old what is known of a store that others change may be for anything to be decided by it.
+    pub snapshot_max_age: std::time::Duration,
     /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.
     pub request_ids_max: usize,
 }
@@ -96,19 +104,25 @@ pub struct Gate {
     /// Without it, searches read every entry.
     index: OnceLock<Arc<Index>>,
     store: Store,
+    /// How far what others changed in the store was followed.
+    followed: follow::Followed,
     counters: counters::Counters,
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
     /// How many of the store's writes for second factors are named by durable entries.
     named_factor_writes: std::sync::atomic::AtomicU64,
     changes: tokio::sync::Mutex<changes::Changes>,
-    /// What waits for a second administrator.
-    pending: pending::PendingRequests,
+    /// Who is logged in.
+    live: LiveSessions,
+    /// Until when the tickets of services were ended.
+    ended_services: ArcSwap<HashMap<Name, Timestamp>>,
     /// One disposal at a time; remembers until when segments have to be kept.
     disposing: tokio::sync::Mutex<disposal::DueDates>,
     /// Files and keys go for one disposal after the other.
     carrying_out: tokio::sync::Mutex<()>,
     upkeep: Arc<Upkeep>,
+    /// Held while keys are made ready: one that hangs is not begun again.
+    preparing: Arc<tokio::sync::Mutex<()>>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.

@@ -117,13 +117,12 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Caller<'a>, GateError> {
         let caller = self.caller(rules, peer, now);
-        match caller.stranger() {
-            None => Ok(caller),
-            Some(code) => {
-                let error = GateError::Refused(code);
-                Err(self.refuse_call(peer, &caller, call, error, now).await)
-            }
-        }
+        let error = match caller.stranger() {
+            Some(code) => GateError::Refused(code),
+            None if !self.is_fresh() => GateError::Stale,
+            None => return Ok(caller),
+        };
+        Err(self.refuse_call(peer, &caller, call, error, now).await)
     }
 
     /// A caller at home whose service `may`; anyone else is refused, `otherwise` telling why.

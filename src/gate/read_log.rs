@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::admission::{Admitted, reviews};
+use super::ledger::Ledger;
 use super::peer::{Caller, Peer};
 use super::sieve::{EntryFilter, Sieve};
 use super::{Credentials, Gate, GateError, entry};
@@ -241,7 +242,7 @@ impl Gate {
                     kept => kept.map_err(unreadable)?,
                 };
                 last = Some(kept.index);
-                found.extend(gate.sift(&sieve, kept)?);
+                found.extend(sift(&gate.log, &sieve, kept)?);
                 if found.len() >= TURN_FOUND {
                     break;
                 }
@@ -294,18 +295,22 @@ impl Gate {
         if !log.is_empty() && log != self.log.name() {
             return Err(missing);
         }
-        let reader = self.log.reader();
-        let kept = tokio::task::spawn_blocking(move || match by {
-            Ok(index) => reader.get(index),
-            Err(decision) => reader.find_decision(decision),
+        let ledger = self.log.clone();
+        // Opening it may read a key.
+        tokio::task::spawn_blocking(move || {
+            let reader = ledger.reader();
+            let kept = match by {
+                Ok(index) => reader.get(index),
+                Err(decision) => reader.find_decision(decision),
+            };
+            let sifted = kept
+                .map_err(unread)?
+                .map(|kept| sift(&ledger, &sieve, kept));
+            Ok::<_, GateError>(sifted.transpose()?.flatten())
         })
         .await
-        .map_err(|_| GateError::Internal("reading ended early"))?
-        .map_err(unread)?;
-        kept.map(|kept| self.sift(&sieve, kept))
-            .transpose()?
-            .flatten()
-            .ok_or(missing)
+        .map_err(|_| GateError::Internal("reading ended early"))??
+        .ok_or(missing)
     }
 
     async fn admit_reader<const N: usize>(
@@ -359,26 +364,6 @@ impl Gate {
             until: admitted.ticket.expires,
         };
         Ok((sieve, reader))
-    }
-
-    /// The entry as the reader may see it, where it fits.
-    fn sift(&self, sieve: &Sieve, kept: Kept) -> Result<Option<ReadEntry>, GateError> {
-        let opened = self.log.open(&kept).map_err(unreadable)?;
-        if !sieve.fits(&opened.entry) {
-            return Ok(None);
-        }
-        let mut entry = opened.entry;
-        if let Some(lost) = opened.lost.filter(|lost| lost.whole) {
-            entry::detail(&mut entry, "class", lost.class);
-            entry::detail(&mut entry, "disposed_of", lost.words);
-        }
-        Ok(Some(ReadEntry {
-            index: kept.index,
-            leaf_hash: kept.leaf_hash(),
-            stored: kept.bytes,
-            entry,
-            records_accessed: None,
-        }))
     }
 
     /// Adds what was reported of a decision since.
@@ -436,6 +421,26 @@ impl Gate {
             found => Ok(found.map(|(index, opened)| (index, opened.entry))),
         }
     }
+}
+
+/// The entry as the reader may see it, where it fits. Blocks on the disk when its key is not held.
+fn sift(ledger: &Ledger, sieve: &Sieve, kept: Kept) -> Result<Option<ReadEntry>, GateError> {
+    let opened = ledger.open(&kept).map_err(unreadable)?;
+    if !sieve.fits(&opened.entry) {
+        return Ok(None);
+    }
+    let mut entry = opened.entry;
+    if let Some(lost) = opened.lost.filter(|lost| lost.whole) {
+        entry::detail(&mut entry, "class", lost.class);
+        entry::detail(&mut entry, "disposed_of", lost.words);
+    }
+    Ok(Some(ReadEntry {
+        index: kept.index,
+        leaf_hash: kept.leaf_hash(),
+        stored: kept.bytes,
+        entry,
+        records_accessed: None,
+    }))
 }
 
 /// Hands a message over; false when the reader is gone or takes nothing.

@@ -4,7 +4,8 @@
 //!
 //! What was given out in the part that is lost may still be in somebody's hands: tickets, and codes that were used. So the entry
 //! raises every person's epoch and spends every second factor's steps up to now, in the store together with itself: when the
-//! process dies in between, the next start replays it.
+//! process dies in between, the next start replays it. It also names the states of the lost part that witnesses or people have
+//! kept ([`super::lost`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +17,10 @@ use super::StartError;
 use super::admission::administers;
 use super::entry::{acted_by, detail};
 use super::ledger::Ledger;
+use super::lost;
 use super::start::{Replay, own_entry, password_threads, people_of, torn_entry};
 use crate::decision::rules::RuleSet;
+use crate::domain::access::TEXT_MAX_BYTES;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
@@ -25,7 +28,7 @@ use crate::identity::keyring::Keyring;
 use crate::identity::password::{PasswordError, Passwords, Secret};
 use crate::identity::seals::Seals;
 use crate::identity::totp::{self, Code, Seed};
-use crate::log::{AccessLog, AppendError, Checkpoint, LogReader, Opened, ReadError};
+use crate::log::{AccessLog, AppendError, LogReader, Opened, ReadError, Signed, SignedNote};
 use crate::proto::{Decision, EntryKind, StoredChange, StoredEntry, StoredGap, stored_change};
 use crate::store::{SecondFactor, Store, StoreError};
 
@@ -58,6 +61,12 @@ pub enum GapError {
     /// Alone, where others could have been asked.
     #[error("the store knows {0} administrators who can pass both steps: two of them declare it")]
     NotAlone(usize),
+    /// The person's: the reason can't be taken.
+    #[error("reason: {0}")]
+    Reason(&'static str),
+    /// More lost states than a gap may name.
+    #[error("{0} different lost checkpoints are over {max}", max = lost::LOST_MAX)]
+    TooMany(usize),
     /// The operator's: a stored credential can't be read.
     #[error("a stored credential can't be used: {0}")]
     Credential(#[from] PasswordError),
@@ -90,24 +99,24 @@ pub struct DeclaredGap {
     pub effective: Timestamp,
 }
 
-/// The gap that was declared in a log restored from a backup of `size` entries; `None` while none was.
+/// The newest gap that was declared in a log restored from a backup of `size` entries; `None` while none was. Where it was
+/// declared again, to name more of what was lost, it is in force from the latest time that any of them says.
 ///
 /// # Errors
 /// When the log can't be read.
 pub fn declared(log: &LogReader, size: u64) -> Result<Option<DeclaredGap>, ReadError> {
+    let mut newest: Option<DeclaredGap> = None;
     for kept in log.forward(LogIndex(size)) {
         let kept = kept?;
-        if let Some(StoredChange {
-            kind: Some(stored_change::Kind::GapDeclared(gap)),
-        }) = kept.entry()?.change
-        {
-            return Ok(Some(DeclaredGap {
+        if let Some(gap) = lost::gap_of(&kept)? {
+            let effective = Timestamp::from_micros(gap.effective_us);
+            newest = Some(DeclaredGap {
                 index: kept.index,
-                effective: Timestamp::from_micros(gap.effective_us),
-            }));
+                effective: newest.map_or(effective, |gap| gap.effective.max(effective)),
+            });
         }
     }
-    Ok(None)
+    Ok(newest)
 }
 
 /// Whether a log that was restored from a backup of `size` entries may be served at `now`.
@@ -125,34 +134,48 @@ pub fn may_serve(log: &LogReader, size: u64, now: Timestamp) -> Result<(), Start
 }
 
 /// What a checkpoint that was kept elsewhere says of a restored log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Shown {
-    /// The log had more entries than it has: at least so many are lost.
-    Lost(u64),
+    /// A state of the part that is lost: the log had at least so many entries more than the backup.
+    Lost(Box<Signed>, u64),
+    /// A state that an earlier gap of this log names as lost.
+    Named,
     /// The log contains it. There may have been more: no file can show that nothing came after it.
     Open,
     /// The log is not the one that the checkpoint commits to.
     AnotherLog,
 }
 
-/// Holds a restored log against the last `checkpoint` that somebody kept, whose signature was verified.
+/// Holds a log that was restored from a backup of `size` entries, and whose gaps name these states, against a checkpoint that
+/// somebody kept.
 ///
 /// # Errors
 /// When the log can't be read.
-pub async fn compare(log: &AccessLog, checkpoint: &Checkpoint) -> Result<Shown, StartError> {
-    let (size, len) = (checkpoint.size, log.len());
-    if size > len {
-        return Ok(Shown::Lost(size.saturating_sub(len)));
+pub async fn compare(
+    log: &AccessLog,
+    named: &[Signed],
+    size: u64,
+    kept: &SignedNote,
+) -> Result<Shown, StartError> {
+    let Some(kept) = lost::genuine(kept, log.verifier_key()) else {
+        return Ok(Shown::AnotherLog);
+    };
+    if lost::holds(named, &kept.checkpoint) {
+        return Ok(Shown::Named);
     }
-    let reader = log.clone();
-    let root = tokio::task::spawn_blocking(move || reader.root_at(size))
+    let (reader, knows) = (log.clone(), kept.checkpoint.size);
+    let root = tokio::task::spawn_blocking(move || reader.root_at(knows))
         .await
         .map_err(|_| StartError::Interrupted)??;
-    if root != Some(checkpoint.root) {
-        return Ok(Shown::AnotherLog);
+    if root == Some(kept.checkpoint.root) {
+        // Also where the log ends with it: a checkpoint that comes with the backup says nothing of what came after that.
+        return Ok(Shown::Open);
     }
-    // Also where the log ends with it: a checkpoint that comes with the backup says nothing of what came after that.
-    Ok(Shown::Open)
+    // The log may have got entries since it was restored: tries to declare the gap.
+    Ok(match knows.checked_sub(size) {
+        Some(more) if more > 0 => Shown::Lost(Box::new(kept), more),
+        _ => Shown::AnotherLog,
+    })
 }
 
 /// What a declaration is made with.
@@ -179,10 +202,12 @@ pub struct Gap {
     rules: Arc<RuleSet>,
     keyring: Keyring,
     passwords: Passwords,
-    log: AccessLog,
+    log: Ledger,
     store: Store,
     people: HashMap<Name, Arc<Person>>,
     size: u64,
+    /// What gaps name already, also those of earlier restores.
+    named: Vec<Signed>,
     passed: Vec<Arc<Person>>,
 }
 
@@ -208,18 +233,23 @@ impl Gap {
             Arc::new(seals),
             keyring.log_text.clone(),
         );
+        if let Err(error) = ledger.prepare(&rules, clock.now()) {
+            tracing::error!(%error, "a key is not ready: what is to be sealed under it is refused");
+        }
         let applied = Replay::begin(&store, &log, &keyring).await?;
         let mut replay = Replay::default();
         for kept in log.reader().forward(LogIndex(applied)) {
             let kept = kept.map_err(StartError::from)?;
             let opened = ledger.open(&kept).map_err(StartError::from)?;
-            replay.take(&opened.entry, kept.index, applied);
+            replay.take_opened(&opened, kept.index, applied)?;
         }
         // Whether the store is a moment older is not asked here: it is, and the gap settles it.
         store.apply(&replay.changes, log.len()).await?;
         if let Some(torn) = &opened.torn_tail {
-            write(&log, torn_entry(torn, clock.now())).await?;
+            write(&ledger, torn_entry(torn, clock.now())).await?;
         }
+        // Whether they are in force yet doesn't matter here.
+        let named = lost::states(&log, &store, Timestamp::from_micros(i64::MAX)).await?;
         Ok(Self {
             passwords: Passwords::new(keyring.pepper.clone(), password_threads(), 1),
             people: people_of(store.people().await?),
@@ -227,10 +257,25 @@ impl Gap {
             clock,
             rules,
             keyring,
-            log,
+            log: ledger,
             store,
             size,
+            named,
         })
+    }
+
+    /// What a checkpoint that somebody kept says of the restored log.
+    ///
+    /// # Errors
+    /// When the log can't be read.
+    pub async fn compare(&self, kept: &SignedNote) -> Result<Shown, GapError> {
+        Ok(compare(&self.log, &self.named, self.size, kept).await?)
+    }
+
+    /// The access log, which nobody else has open.
+    #[must_use]
+    pub fn log(&self) -> &AccessLog {
+        &self.log
     }
 
     /// What the log declares already.
@@ -358,18 +403,23 @@ impl Gap {
         Ok(count)
     }
 
-    /// Declares the gap by those who passed: two, or with `alone` the only one there is. `reason` is what they say of it, free
-    /// of personal data; of the backup, `made_at` and its checkpoint go into the entry.
+    /// Declares the gap by those who passed: two, or with `alone` the only one there is. `reason` is what they say of it, which
+    /// is sealed; of the backup, `made_at` and its checkpoint go into the entry, and of `lost` every state.
     ///
     /// # Errors
-    /// [`GapError::TooFew`], [`GapError::NotAlone`]; when the entry can't be written, or the store not changed: the next start,
+    /// [`GapError::TooFew`], [`GapError::NotAlone`], [`GapError::Reason`], [`GapError::TooMany`]; when the entry can't be written, or the store not changed: the next start,
     /// or the next declaration, then replays it.
     pub async fn declare(
         &self,
         alone: bool,
         reason: &str,
         backup: &Backup<'_>,
+        lost: &[Signed],
     ) -> Result<DeclaredGap, GapError> {
+        check_reason(reason)?;
+        if lost.len() > lost::LOST_MAX {
+            return Err(GapError::TooMany(lost.len()));
+        }
         if alone {
             match self.administrators().await? {
                 0 | 1 => {}
@@ -386,13 +436,20 @@ impl Gap {
         acted_by(&mut entry, first);
         detail(&mut entry, "gap", "declared");
         detail(&mut entry, "size_before", self.size.to_string());
-        detail(&mut entry, "reason", reason);
+        reason.clone_into(&mut entry.free_text);
         detail(&mut entry, "backup_made_at", backup.made_at);
         if let Some(checkpoint) = backup.checkpoint {
             detail(&mut entry, "backup_checkpoint", checkpoint);
         }
         for other in self.passed.iter().skip(1) {
             detail(&mut entry, "together_with", &*other.id);
+        }
+        if !lost.is_empty() {
+            let sizes: Vec<String> = lost
+                .iter()
+                .map(|lost| lost.checkpoint.size.to_string())
+                .collect();
+            detail(&mut entry, "lost_checkpoints_of", sizes.join(", "));
         }
         if alone {
             detail(&mut entry, "alone", "true");
@@ -404,6 +461,7 @@ impl Gap {
                 epoch: u64::try_from(now.micros()).unwrap_or(0),
                 step: totp::newest_step_at(now),
                 effective_us: effective.micros(),
+                lost_checkpoints: lost.iter().map(|lost| lost.note.to_string()).collect(),
             })),
         };
         entry.change = Some(change.clone());
@@ -435,7 +493,21 @@ pub struct Backup<'a> {
     pub checkpoint: Option<&'a str>,
 }
 
-async fn write(log: &AccessLog, entry: StoredEntry) -> Result<LogIndex, AppendError> {
+/// Whether it can be the reason of a gap.
+///
+/// # Errors
+/// [`GapError::Reason`].
+pub fn check_reason(reason: &str) -> Result<(), GapError> {
+    if reason.trim().is_empty() {
+        Err(GapError::Reason("is missing"))
+    } else if reason.len() > TEXT_MAX_BYTES {
+        Err(GapError::Reason("is over 2,048 bytes"))
+    } else {
+        Ok(())
+    }
+}
+
+async fn write(log: &Ledger, entry: StoredEntry) -> Result<LogIndex, AppendError> {
     let appending = log.append(std::slice::from_ref(&entry))?;
     // However long the disk takes: what follows depends on whether it was written.
     Ok(appending.without_deadline().await?.first().index())
@@ -455,8 +527,11 @@ fn unfit(person: &Person, now: Timestamp) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::rules::{LogClass, LogRetention, LoggedKind};
+    use crate::domain::calendar::Period;
     use crate::domain::time::SystemClock;
     use crate::log::{LogConfig, SigningSeed};
+    use crate::proto::StoredOutcome;
     use std::path::Path;
     use uuid::Uuid;
 
@@ -497,6 +572,7 @@ mod tests {
             epoch: 1_000,
             step: 500,
             effective_us: effective.micros(),
+            ..StoredGap::default()
         };
         StoredEntry {
             change: Some(StoredChange {
@@ -523,7 +599,8 @@ mod tests {
             .unwrap();
         let effective = SystemClock.now().plus(ALONE_WAITS);
         for entry in [login(9), declaration(effective)] {
-            write(&first.log.log, entry).await.unwrap();
+            let written = first.log.log.append(&[entry]).unwrap();
+            written.await.unwrap();
         }
         first.log.log.close();
         first.store.close().await;
@@ -550,11 +627,68 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_change_sealed_under_a_key_that_is_missing_is_refused_as_a_start_refuses_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keyring");
+        let short = |mut parts: GapParts| {
+            let mut rules = RuleSet::clone(&parts.rules);
+            let class = LogClass {
+                id: "short".into(),
+                period: Period::parse("30d").unwrap(),
+                categories: None,
+                kinds: None,
+                entries: vec![LoggedKind::Outcome],
+                line: 1,
+            };
+            rules.log_retention = LogRetention::new(Period::years(3), vec![class]);
+            parts.rules = Arc::new(rules);
+            parts
+        };
+        let first = short(parts(folder.path(), Keyring::create(&path).unwrap()).await);
+        let ledger = Ledger::new(
+            first.log.log.clone(),
+            Arc::new(ArcSwap::new(Arc::clone(&first.rules))),
+            Arc::new(first.seals),
+            first.keyring.log_text.clone(),
+        );
+        ledger.prepare(&first.rules, SystemClock.now()).unwrap();
+        let entry = StoredEntry {
+            change: Some(StoredChange {
+                kind: Some(stored_change::Kind::Outcome(StoredOutcome {
+                    decision_id: vec![1; 16],
+                })),
+            }),
+            ..own_entry(EntryKind::Outcome, SystemClock.now())
+        };
+        write(&ledger, entry).await.unwrap();
+        first.log.log.close();
+        first.store.close().await;
+        drop((ledger, first.log));
+
+        std::fs::remove_dir_all(folder.path().join("seals")).unwrap();
+        let again = short(parts(folder.path(), Keyring::open(&path).unwrap()).await);
+        let refused = Gap::open(again).await.err().unwrap();
+        assert!(
+            matches!(refused, GapError::Start(StartError::Sealed(LogIndex(0)))),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn a_gap_is_not_declared_for_a_reason_that_is_none_or_too_long() {
+        assert!(check_reason(&"x".repeat(TEXT_MAX_BYTES)).is_ok());
+        for bad in [" ", &"x".repeat(TEXT_MAX_BYTES + 1)] {
+            assert!(matches!(check_reason(bad), Err(GapError::Reason(_))));
+        }
+    }
+
+    #[tokio::test]
     async fn what_the_store_of_a_backup_forgot_counts_until_the_gap_and_not_after() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("store.sqlite"))
             .await
             .unwrap();
+        store.bind_log("test/log").await.unwrap();
         let mut replay = Replay::default();
         replay.take(&login(9), LogIndex(0), 0);
         let refused = replay.check(&store).await.unwrap_err();

@@ -11,10 +11,10 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::changes::Changes;
 use super::counters::Counters;
-use super::ledger::{Ledger, Lost};
+use super::follow::Followed;
+use super::ledger::{Ledger, Lost, Opened as OpenedEntry};
 use super::log_state::JUMP;
 use super::outcome::recount;
-use super::pending::PendingRequests;
 use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
@@ -26,6 +26,7 @@ use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
 use crate::identity::keyring::Keyring;
+use crate::identity::live::LiveSessions;
 use crate::identity::password::Passwords;
 use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
@@ -182,6 +183,24 @@ impl Replay {
         Ok(applied)
     }
 
+    /// Takes in the entry at `index`, opened, where the store has followed up to `applied`.
+    ///
+    /// # Errors
+    /// [`StartError::Sealed`] when the store lacks what it changed, and nobody can tell what that was.
+    pub(super) fn take_opened(
+        &mut self,
+        opened: &OpenedEntry,
+        index: LogIndex,
+        applied: u64,
+    ) -> Result<(), StartError> {
+        let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
+        if index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
+            return Err(StartError::Sealed(index));
+        }
+        self.take(&opened.entry, index, applied);
+        Ok(())
+    }
+
     /// Takes in the entry at `index`, where the store has followed up to `applied`.
     pub(super) fn take(&mut self, entry: &StoredEntry, index: LogIndex, applied: u64) {
         if index.0 >= applied
@@ -238,6 +257,13 @@ impl Gate {
         let rules = Arc::new(ArcSwap::new(rules));
         let log = opened.log;
         let applied = Replay::begin(&store, &log, &keyring).await?;
+        let followed = if store.has_others() {
+            // Before anything is read of what others change.
+            let newest = store.newest_change().await?;
+            Followed::begin(newest, Some(settings.snapshot_max_age))
+        } else {
+            Followed::begin(0, None)
+        };
         let gate = Arc::new(Self {
             counters: Counters::new(),
             repeats: Repeats::new(settings.request_ids_max),
@@ -260,10 +286,12 @@ impl Gate {
             ),
             rules,
             changes: Mutex::new(Changes::default()),
-            pending: PendingRequests::default(),
+            live: LiveSessions::default(),
+            ended_services: ArcSwap::default(),
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
+            preparing: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
@@ -272,8 +300,11 @@ impl Gate {
             keyring,
             index: OnceLock::new(),
             store,
+            followed,
         });
-        let replay = gate.replay(applied, now)?;
+        let reading = Arc::clone(&gate);
+        let replay = tokio::task::spawn_blocking(move || reading.replay(applied, now)).await;
+        let replay = replay.map_err(|_| StartError::Interrupted)??;
         replay.check(&gate.store).await?;
         let known_writes = gate.store.factor_writes().await?;
         let named = gate.store.named_factor_writes().await?;
@@ -289,7 +320,8 @@ impl Gate {
         for (session, until) in gate.store.revoked_sessions(now).await? {
             gate.sessions.revoke(session, until, now);
         }
-        gate.prepare_seals().await;
+        gate.read_live(now).await?;
+        gate.prepare_keys().await;
         gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
         let mut entry = own_entry(EntryKind::DaemonStart, now);
@@ -326,12 +358,8 @@ impl Gate {
         for kept in reader.forward(LogIndex(applied).min(recent)) {
             let kept = kept?;
             let opened = self.log.open(&kept)?;
-            let missing = |lost: &Lost| lost.whole && !lost.disposed_of;
-            if kept.index.0 >= applied && opened.lost.as_ref().is_some_and(missing) {
-                return Err(StartError::Sealed(kept.index));
-            }
+            replay.take_opened(&opened, kept.index, applied)?;
             let entry = opened.entry;
-            replay.take(&entry, kept.index, applied);
             if Timestamp::from_micros(entry.time_us) >= since {
                 self.take_up(&rules, &entry, kept.index);
             }
@@ -439,15 +467,6 @@ impl Gate {
         self.store.close().await;
     }
 
-    /// Makes the keys of this month, so that no call waits for them. One that can't be made is told and tried again.
-    async fn prepare_seals(&self) {
-        let (ledger, now) = (self.log.clone(), self.now());
-        let prepared = tokio::task::spawn_blocking(move || ledger.prepare(now)).await;
-        if let Ok(Err(error)) = prepared {
-            tracing::error!(%error, "a key for this month can't be made: what is to be sealed under it is refused");
-        }
-    }
-
     /// Completes what was begun, where that is possible by now; what can't be removed holds nothing else up.
     async fn go_on_disposing(&self) {
         match self.carry_out_disposals().await {
@@ -458,9 +477,13 @@ impl Gate {
     }
 
     /// What has to be done from time to time: called every minute.
-    pub async fn tidy(&self) {
-        self.prepare_seals().await;
-        self.go_on_disposing().await;
+    pub async fn tidy(self: &Arc<Self>) {
+        self.try_to_prepare_keys().await;
+        // Not waited for, and not begun twice: a disk may hang.
+        if self.carrying_out.try_lock().is_ok() {
+            let gate = Arc::clone(self);
+            tokio::spawn(async move { gate.go_on_disposing().await });
+        }
         let longest = self
             .rules
             .load()
@@ -468,10 +491,14 @@ impl Gate {
             .iter()
             .map(|limit| limit.window)
             .max();
+        self.live.tidy(self.now());
         self.counters
             .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {
             tracing::warn!(%error, "the store can't be written");
+        }
+        if let Err(error) = self.store.forget_old_news().await {
+            tracing::warn!(%error, "the store can't be tidied");
         }
     }
 }

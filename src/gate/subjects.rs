@@ -52,6 +52,14 @@ impl Register {
         self.change(subject, |at| *at = state);
     }
 
+    /// Takes over what another holds, a part at a time.
+    pub(super) fn replace(&self, anew: Self) {
+        for (shard, anew) in self.shards.iter().zip(anew.shards) {
+            let anew = anew.into_inner().unwrap_or_else(PoisonError::into_inner);
+            *shard.write().unwrap_or_else(PoisonError::into_inner) = anew;
+        }
+    }
+
     fn change(&self, subject: Pseudonym, change: impl FnOnce(&mut SubjectState)) {
         if let Some(shard) = self.shard(&subject) {
             let mut states = shard.write().unwrap_or_else(PoisonError::into_inner);

@@ -99,6 +99,18 @@ impl LiveSessions {
         found.into_iter().take(at_most).cloned().collect()
     }
 
+    /// Takes these in place of all that are known.
+    pub fn replace(&self, sessions: Vec<LiveSession>) {
+        let mut anew: HashMap<Name, Vec<LiveSession>> = HashMap::new();
+        for one in sessions {
+            anew.entry(one.person.clone()).or_default().push(one);
+        }
+        for own in anew.values_mut() {
+            own.sort_by_key(|one| (one.began, one.session));
+        }
+        *self.lock() = anew;
+    }
+
     /// Forgets what has run out at `now`.
     pub fn tidy(&self, now: Timestamp) {
         self.lock().retain(|_, own| {
@@ -162,9 +174,15 @@ mod tests {
         assert_eq!(numbers(&page), [5, 4, 3, 2]);
         let last = page.last().map(|one| (one.began, one.session));
         assert_eq!(numbers(&live.list(at(10), |_| true, last, 4)), [1, 0]);
-        assert_eq!(numbers(&live.list(at(10), |one| &*one.person == "b", None, 9)), [4, 1]);
+        assert_eq!(
+            numbers(&live.list(at(10), |one| &*one.person == "b", None, 9)),
+            [4, 1]
+        );
 
-        assert_eq!(live.end(SessionId(Uuid::from_u128(0))).unwrap().began, at(0));
+        assert_eq!(
+            live.end(SessionId(Uuid::from_u128(0))).unwrap().began,
+            at(0)
+        );
         assert_eq!(live.end(SessionId(Uuid::from_u128(0))), None);
         assert_eq!(live.end_of_service("pay", at(10)), 2);
         assert_eq!(live.end_of_person("b", at(10)), 2);

@@ -12,6 +12,7 @@ pub mod certificate;
 pub mod challenge;
 pub mod keyring;
 mod keys;
+pub mod live;
 pub mod master;
 pub mod password;
 pub mod recovery;

@@ -8,15 +8,24 @@
 //!
 //! A key is durable before anything is sealed under it, and is never made again once it was destroyed. Both files are needed to
 //! read: whoever has the log and this directory has nothing without the keyring.
+//!
+//! Who seals never waits for a disk: keys are prepared before they are wanted, and one that is not ready is refused. Files are
+//! made and destroyed under a lock of their own, which nobody who seals or reads takes.
 
-use std::collections::VecDeque;
+mod held;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use zeroize::Zeroizing;
 
+use self::held::{Held, HeldKeys};
 use super::keys::{KEY_BYTES, Key, SealError, SealingKey};
 use crate::domain::calendar::Month;
 use crate::domain::ids::NAME_MAX_BYTES;
@@ -25,8 +34,6 @@ use crate::files::{self, FileError};
 
 /// What a data key is for; goes into its id.
 const PURPOSE: &str = "log-month";
-/// How many keys are held: about 300 bytes each.
-const HELD_MAX: usize = 32;
 /// A wrapped key: nonce, key, tag.
 const FILE_BYTES: u64 = 72;
 /// A note of a destruction.
@@ -92,6 +99,9 @@ pub enum SealsError {
     /// The key was destroyed already. The clock was set back, or forward and back.
     #[error("the key {0} was destroyed: what belongs to its month can't be sealed any more")]
     Destroyed(SealName),
+    /// The key was not prepared, or can't be: [`Seals::unready`] tells why. Nothing is read or made while somebody waits to seal.
+    #[error("the key {0} is not ready: what belongs to its month can't be sealed until it is")]
+    NotReady(SealName),
     /// The key's file is damaged, or belongs to another keyring.
     #[error("the key {0} does not open: its file is damaged, or the keyring is another")]
     NotGenuine(SealName),
@@ -119,14 +129,9 @@ pub enum UnsealError {
 pub struct Seals {
     directory: PathBuf,
     wrapping: SealingKey,
-    /// The most lately used last.
-    held: Mutex<VecDeque<(SealName, Held)>>,
-}
-
-#[derive(Debug, Clone)]
-enum Held {
-    Key(Arc<SealingKey>),
-    Destroyed,
+    held: HeldKeys,
+    /// Whoever makes or destroys a key's file. A disk that hangs holds up these, and nobody else.
+    making: Mutex<()>,
 }
 
 impl Seals {
@@ -155,33 +160,78 @@ impl Seals {
         Self {
             directory,
             wrapping,
-            held: Mutex::default(),
+            held: HeldKeys::default(),
+            making: Mutex::default(),
         }
     }
 
-    /// Seals for `context` under a key that is made, durably, where there is none yet. Blocks on the disk the first time.
+    /// Seals for `context` under a key that was prepared. Touches no disk.
     ///
     /// # Errors
-    /// When the key can't be made or read, or was destroyed. Nothing may be written without its seal.
+    /// When the key is not ready, or was destroyed. Nothing may be written without its seal.
     pub fn seal(
         &self,
         name: &SealName,
         context: &[u8],
         plain: &[u8],
     ) -> Result<(String, Vec<u8>), SealsError> {
-        let key = self.key_to_seal(name)?;
+        let Some(key) = self.held.ready(name) else {
+            return Err(match self.held.find(name) {
+                Ok(Held::Destroyed) => SealsError::Destroyed(name.clone()),
+                _ => SealsError::NotReady(name.clone()),
+            });
+        };
         Ok((key.id().to_string(), key.seal(context, plain)?))
     }
 
-    /// Makes sure that there is a key, so that no caller waits for it later.
+    /// Makes ready all that are `wanted`, and lets go of those whose month is not among `months`. Tries all of them, whatever
+    /// keeps one from being ready. Blocks on the disk.
     ///
     /// # Errors
-    /// As for [`Self::seal`].
-    pub fn prepare(&self, name: &SealName) -> Result<(), SealsError> {
-        self.key_to_seal(name).map(drop)
+    /// The first, as for [`Self::prepare`].
+    pub fn prepare_all(
+        &self,
+        wanted: &[SealName],
+        months: &RangeInclusive<Month>,
+    ) -> Result<(), SealsError> {
+        self.held.want(wanted, months);
+        let mut outcome = Ok(());
+        for name in wanted {
+            let prepared = self.prepare(name);
+            outcome = outcome.and(prepared);
+        }
+        outcome
     }
 
-    /// Opens what was sealed for the same context. Blocks on the disk when the key is not among the few last used.
+    /// Makes a key ready to seal with: makes it, durably, where there is none yet. Blocks on the disk.
+    ///
+    /// # Errors
+    /// When it can't be made or read, or was destroyed.
+    pub fn prepare(&self, name: &SealName) -> Result<(), SealsError> {
+        if self.held.ready(name).is_some() {
+            return Ok(());
+        }
+        let _making = self.making();
+        let key = self.take_up(name);
+        match key {
+            // Before the lock is given back: whoever destroys it comes before all of this, or after.
+            Ok(key) => self.held.make_ready(name, key),
+            Err(error) => {
+                self.held.note_failure(name, error.to_string());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys that are wanted and not ready, each with the reason, free of personal data. Touches no disk.
+    #[must_use]
+    pub fn unready(&self) -> Vec<(SealName, String)> {
+        self.held.unready()
+    }
+
+    /// Opens what was sealed for the same context. Blocks on the disk when the key is not among the few last used, so call it
+    /// where blocking is allowed; others who seal or read don't wait for it.
     ///
     /// # Errors
     /// When it can't be read any more.
@@ -192,16 +242,16 @@ impl Seals {
         context: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, UnsealError> {
-        let held = {
-            let mut all = self.lock();
-            match find(&mut all, name) {
-                Some(held) => held,
-                None => {
-                    let read = self.read(name).ok().flatten();
-                    let held = read.ok_or(UnsealError::Missing)?;
-                    hold(&mut all, name, held.clone());
-                    held
-                }
+        let held = loop {
+            let look = match self.held.find(name) {
+                Ok(held) => break held,
+                Err(look) => look,
+            };
+            let read = self.read(name).ok().flatten();
+            let read = read.ok_or(UnsealError::Missing)?;
+            // Once more for each key that is destroyed meanwhile.
+            if self.held.keep(name, read.clone(), look) {
+                break read;
             }
         };
         match held {
@@ -211,6 +261,23 @@ impl Seals {
                 .open(context, sealed)
                 .map_err(|_| UnsealError::NotGenuine),
         }
+    }
+
+    /// How many keys were destroyed, by whatever process: it rises, durably, before a key is gone. What was opened after one
+    /// call was opened by no key that was destroyed, as long as another call tells the same. Reads the directory.
+    ///
+    /// # Errors
+    /// When the directory can't be read.
+    pub fn destroyed(&self) -> Result<u64, FileError> {
+        let names = self.names()?.into_iter();
+        let noted: BTreeSet<SealName> = names
+            .filter_map(|found| match found {
+                Found::Destroyed(name) => Some(name),
+                Found::Key(_) | Found::HalfMade(_) => None,
+            })
+            .collect();
+        self.held.found_destroyed(&noted);
+        Ok(noted.len() as u64)
     }
 
     /// All keys that are there, in order.
@@ -230,13 +297,13 @@ impl Seals {
         Ok(keys)
     }
 
-    /// Destroys a key: first a note that says so, durably, then the key. Doing it again changes nothing.
+    /// Destroys a key: first a note that says so, durably, then the key. Doing it again changes nothing. Blocks on the disk.
     ///
     /// # Errors
     /// When the disk refuses. The next opening of the directory completes what the note says.
     pub fn destroy(&self, name: &SealName, rule: &str, at: Timestamp) -> Result<(), FileError> {
-        // Nobody seals or makes a key meanwhile.
-        let mut all = self.lock();
+        let _making = self.making();
+        self.held.withhold(name);
         let note = self.note_file(name);
         let mut text = format!("{at} {rule}\n");
         if text.len() > NOTE_MAX_BYTES {
@@ -251,31 +318,20 @@ impl Seals {
             Err(FileError::Exists { .. }) => files::sync_directory(&self.directory)?,
             Err(error) => return Err(error),
         }
-        hold(&mut all, name, Held::Destroyed);
+        self.held.destroyed(name);
         files::destroy_private(&self.key_file(name))
     }
 
-    fn key_to_seal(&self, name: &SealName) -> Result<Arc<SealingKey>, SealsError> {
-        let mut all = self.lock();
-        let held = match find(&mut all, name) {
-            Some(held) => held,
-            None => {
-                let held = match self.read(name)? {
-                    // Its name may not be durable yet, when whoever made it ended early.
-                    Some(Held::Key(key)) => {
-                        files::sync_directory(&self.directory)?;
-                        Held::Key(key)
-                    }
-                    Some(Held::Destroyed) => Held::Destroyed,
-                    None => Held::Key(self.make(name)?),
-                };
-                hold(&mut all, name, held.clone());
-                held
+    /// The key as it is on the disk for good, made where there was none. Only under the lock of those who make.
+    fn take_up(&self, name: &SealName) -> Result<Arc<SealingKey>, SealsError> {
+        match self.read(name)? {
+            // Its name may not be durable yet, when whoever made it ended early.
+            Some(Held::Key(key)) => {
+                files::sync_directory(&self.directory)?;
+                Ok(key)
             }
-        };
-        match held {
-            Held::Key(key) => Ok(key),
-            Held::Destroyed => Err(SealsError::Destroyed(name.clone())),
+            Some(Held::Destroyed) => Err(SealsError::Destroyed(name.clone())),
+            None => self.make(name),
         }
     }
 
@@ -289,20 +345,21 @@ impl Seals {
 
     /// `None` where there is neither a key nor a note.
     fn read(&self, name: &SealName) -> Result<Option<Held>, SealsError> {
-        let there = |path: &Path| match fs::symlink_metadata(path) {
-            Ok(_) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(FileError::System {
-                path: path.to_owned(),
-                doing: "look at",
-                source,
-            }),
-        };
-        if there(&self.note_file(name))? {
+        let note = self.note_file(name);
+        if is_there(&note)? {
             return Ok(Some(Held::Destroyed));
         }
+        match self.read_key(name) {
+            Ok(Some(key)) => Ok(Some(Held::Key(key))),
+            // It may be gone, or no key any more, since the look for a note.
+            _ if is_there(&note)? => Ok(Some(Held::Destroyed)),
+            other => other.map(|_| None),
+        }
+    }
+
+    fn read_key(&self, name: &SealName) -> Result<Option<Arc<SealingKey>>, SealsError> {
         let path = self.key_file(name);
-        if !there(&path)? {
+        if !is_there(&path)? {
             return Ok(None);
         }
         let wrapped = files::read_private(&path, FILE_BYTES)?;
@@ -313,7 +370,7 @@ impl Seals {
         let bytes = <[u8; KEY_BYTES]>::try_from(plain.as_slice())
             .map_err(|_| SealsError::NotGenuine(name.clone()))?;
         let key = Key::new(PURPOSE, Zeroizing::new(bytes));
-        Ok(Some(Held::Key(Arc::new(SealingKey::new(&key, &[])))))
+        Ok(Some(Arc::new(SealingKey::new(&key, &[]))))
     }
 
     fn names(&self) -> Result<Vec<Found>, FileError> {
@@ -346,8 +403,8 @@ impl Seals {
         self.directory.join(format!("{name}.destroyed"))
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(SealName, Held)>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn making(&self) -> MutexGuard<'_, ()> {
+        self.making.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -358,205 +415,14 @@ enum Found {
     HalfMade(PathBuf),
 }
 
-fn find(all: &mut VecDeque<(SealName, Held)>, name: &SealName) -> Option<Held> {
-    // Most often the last one used.
-    let at = all.iter().rposition(|(held, _)| held == name)?;
-    if at.saturating_add(1) < all.len()
-        && let Some(found) = all.remove(at)
-    {
-        all.push_back(found);
-    }
-    all.back().map(|(_, held)| held.clone())
-}
-
-fn hold(all: &mut VecDeque<(SealName, Held)>, name: &SealName, held: Held) {
-    all.retain(|(other, _)| other != name);
-    while all.len() >= HELD_MAX {
-        all.pop_front();
-    }
-    all.push_back((name.clone(), held));
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::identity::keyring::Keyring;
-
-    fn name(class: &str, month: &str) -> SealName {
-        SealName::new(class, Month::parse(month).unwrap()).unwrap()
-    }
-
-    fn at() -> Timestamp {
-        Timestamp::parse("2029-12-01T00:00:00Z").unwrap()
-    }
-
-    struct World {
-        folder: tempfile::TempDir,
-        keyring: Keyring,
-    }
-
-    impl World {
-        fn new() -> Self {
-            Self {
-                folder: tempfile::tempdir().unwrap(),
-                keyring: Keyring::ephemeral().unwrap(),
-            }
-        }
-
-        fn directory(&self) -> PathBuf {
-            self.folder.path().join("seals")
-        }
-
-        fn seals(&self) -> Seals {
-            Seals::open(self.directory(), self.keyring.log_text.clone()).unwrap()
-        }
-    }
-
-    #[test]
-    fn what_is_sealed_opens_after_a_restart_and_only_under_its_class_month_and_context() {
-        let world = World::new();
-        let november = name("default", "2026-11");
-        let (id, sealed) = world
-            .seals()
-            .seal(&november, b"entry 1", b"reason")
-            .unwrap();
-        let seals = world.seals();
-        let open = |name: &SealName, context: &[u8]| seals.unseal(name, &id, context, &sealed);
-        assert_eq!(&**open(&november, b"entry 1").unwrap(), b"reason");
-        assert_eq!(
-            open(&november, b"entry 2").unwrap_err(),
-            UnsealError::NotGenuine
-        );
-        for other in [name("default", "2026-12"), name("health", "2026-11")] {
-            assert_eq!(open(&other, b"entry 1").unwrap_err(), UnsealError::Missing);
-            seals.prepare(&other).unwrap();
-            assert_eq!(open(&other, b"entry 1").unwrap_err(), UnsealError::Missing);
-        }
-    }
-
-    #[test]
-    fn a_key_is_on_the_disk_before_anything_is_sealed_under_it_and_is_worth_nothing_elsewhere() {
-        let world = World::new();
-        let november = name("default", "2026-11");
-        let (id, sealed) = world.seals().seal(&november, b"", b"reason").unwrap();
-        let file = world.directory().join("default-2026-11.key");
-        assert_eq!(files::read_private(&file, 100).unwrap().len(), 72);
-        // Under another keyring, and as the key of another month.
-        let other = Seals::open(world.directory(), Keyring::ephemeral().unwrap().log_text).unwrap();
-        assert_eq!(
-            other.unseal(&november, &id, b"", &sealed).unwrap_err(),
-            UnsealError::Missing
-        );
-        assert!(matches!(
-            other.seal(&november, b"", b"x"),
-            Err(SealsError::NotGenuine(_))
-        ));
-        fs::copy(&file, world.directory().join("default-2026-12.key")).unwrap();
-        let december = name("default", "2026-12");
-        assert!(matches!(
-            world.seals().seal(&december, b"", b"x"),
-            Err(SealsError::NotGenuine(_))
-        ));
-    }
-
-    #[test]
-    fn a_destroyed_key_opens_nothing_seals_nothing_and_leaves_no_byte() {
-        let world = World::new();
-        let (old, young) = (name("default", "2026-11"), name("default", "2026-12"));
-        let seals = world.seals();
-        let (id, sealed) = seals.seal(&old, b"", b"reason").unwrap();
-        let (young_id, young_sealed) = seals.seal(&young, b"", b"reason").unwrap();
-        let file = world.directory().join("default-2026-11.key");
-        // A second name for the same bytes shows what became of them.
-        let witness = world.folder.path().join("witness");
-        fs::hard_link(&file, &witness).unwrap();
-        let before = fs::read(&file).unwrap();
-        seals.destroy(&old, "3y", at()).unwrap();
-        seals.destroy(&old, "3y", at()).unwrap();
-        assert!(!file.exists());
-        let after = fs::read(&witness).unwrap();
-        assert_eq!(after.len(), before.len());
-        assert_ne!(after, before);
-        for seals in [seals, world.seals()] {
-            assert_eq!(
-                seals.unseal(&old, &id, b"", &sealed).unwrap_err(),
-                UnsealError::Destroyed
-            );
-            assert!(matches!(
-                seals.seal(&old, b"", b"x"),
-                Err(SealsError::Destroyed(_))
-            ));
-            assert!(seals.unseal(&young, &young_id, b"", &young_sealed).is_ok());
-            assert_eq!(seals.keys().unwrap(), std::slice::from_ref(&young));
-        }
-    }
-
-    #[test]
-    fn a_destruction_that_was_cut_short_is_completed() {
-        let world = World::new();
-        let old = name("default", "2026-11");
-        world.seals().prepare(&old).unwrap();
-        let kept = fs::read(world.directory().join("default-2026-11.key")).unwrap();
-        world.seals().destroy(&old, "3y", at()).unwrap();
-        // As if the process had ended after the note.
-        files::create_private(&world.directory().join("default-2026-11.key"), &kept).unwrap();
-        files::create_private(
-            &world.directory().join(".default-2027-01.key.00.new"),
-            &kept,
-        )
-        .unwrap();
-        assert!(world.seals().keys().unwrap().is_empty());
-        let left: Vec<_> = fs::read_dir(world.directory()).unwrap().collect();
-        assert_eq!(left.len(), 1, "{left:?}");
-    }
-
-    #[test]
-    fn where_no_key_can_be_made_nothing_is_sealed() {
-        let world = World::new();
-        let seals = world.seals();
-        fs::remove_dir(world.directory()).unwrap();
-        assert!(matches!(
-            seals.seal(&name("default", "2026-11"), b"", b"x"),
-            Err(SealsError::File(_))
-        ));
-    }
-
-    #[test]
-    fn few_keys_are_held_and_all_are_found() {
-        let world = World::new();
-        let seals = world.seals();
-        let months: Vec<SealName> = (1..=9)
-            .flat_map(|year| {
-                (1..=12).map(move |month| name("default", &format!("200{year}-{month:02}")))
-            })
-            .collect();
-        let sealed: Vec<_> = months
-            .iter()
-            .map(|name| seals.seal(name, b"", b"x").unwrap())
-            .collect();
-        for (name, (id, sealed)) in months.iter().zip(&sealed) {
-            assert!(seals.unseal(name, id, b"", sealed).is_ok(), "{name}");
-            assert!(seals.lock().len() <= HELD_MAX);
-        }
-        assert_eq!(seals.keys().unwrap(), months);
-    }
-
-    #[test]
-    fn a_class_that_leads_elsewhere_is_no_name() {
-        let month = Month::parse("2026-11").unwrap();
-        for bad in ["", "../x", "a/b", "A", "a.b", "あ"] {
-            assert!(SealName::new(bad, month).is_none(), "{bad}");
-        }
-        assert_eq!(SealName::parse("a-b-2026-11"), SealName::new("a-b", month));
-        for bad in [
-            "",
-            "2026-11",
-            "-2026-11",
-            "a2026-11",
-            "a-2026-13",
-            "é-2026-11",
-        ] {
-            assert_eq!(SealName::parse(bad), None, "{bad}");
-        }
+fn is_there(path: &Path) -> Result<bool, FileError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(source) => Err(FileError::System {
+            path: path.to_owned(),
+            doing: "look at",
+            source,
+        }),
     }
 }

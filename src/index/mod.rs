@@ -52,20 +52,44 @@ pub use walk::{Order, Walk};
 
 use crate::domain::ids::LogIndex;
 use crate::files::FileError;
-use crate::log::{BlockTables, Kept, LogReader, ReadError};
+use crate::log::{BlockTables, Kept, LogReader, ReadError, SidecarLockError};
 use crate::proto::StoredEntry;
 use crate::vitals::{Metric, Vitals};
 use part::Part;
 use shelf::Shelf;
 use tailer::Tailer;
 
-/// Gives an entry in the clear, as those who search see it. An entry that it can't give is a candidate of every query.
-pub type Opener = Arc<dyn Fn(&Kept) -> Option<StoredEntry> + Send + Sync>;
+/// Gives entries in the clear, as those who search see them.
+pub trait Open: Send + Sync {
+    /// The entry; one that it can't give is a candidate of every query. Blocks on the disk.
+    fn open(&self, kept: &Kept) -> Option<StoredEntry>;
+
+    /// How many of the keys that entries are opened with were destroyed, by whatever process. MUST rise, durably, before a key
+    /// is gone; and what is opened after a call MUST NOT be opened by a key that was destroyed before it. Reads a directory.
+    ///
+    /// # Errors
+    /// When nobody can tell: then no sidecar is made.
+    fn keys_destroyed(&self) -> Result<u64, FileError>;
+}
+
+/// Opens entries, shared.
+pub type Opener = Arc<dyn Open>;
+
+/// Something that opens entries without keys.
+impl<F: Fn(&Kept) -> Option<StoredEntry> + Send + Sync> Open for F {
+    fn open(&self, kept: &Kept) -> Option<StoredEntry> {
+        self(kept)
+    }
+
+    fn keys_destroyed(&self) -> Result<u64, FileError> {
+        Ok(0)
+    }
+}
 
 /// Opens entries of which nothing is sealed as a whole.
 #[must_use]
 pub fn plain() -> Opener {
-    Arc::new(|kept| kept.entry().ok())
+    Arc::new(|kept: &Kept| kept.entry().ok())
 }
 
 /// Why a part of the index was not made or not used. The operator's to mend; searches are slower until then.
@@ -107,6 +131,16 @@ pub enum IndexError {
         /// The directory.
         path: PathBuf,
     },
+}
+
+impl From<SidecarLockError> for IndexError {
+    fn from(error: SidecarLockError) -> Self {
+        match error {
+            SidecarLockError::File(error) => Self::File(error),
+            SidecarLockError::Io { path, source } => Self::Io { path, source },
+            SidecarLockError::Busy { path } => Self::Busy { path },
+        }
+    }
 }
 
 impl IndexError {
@@ -186,15 +220,21 @@ impl Index {
 
     /// One that follows nothing: it knows what the sidecars know.
     fn still(config: IndexConfig, reader: LogReader) -> Self {
-        let first = reader.segments().last().map_or(0, |live| live.first);
+        let spans = reader.readable_segments();
+        let first = spans.last().map_or(0, |live| live.first);
+        // None is known to have a sidecar before that was looked at.
+        let closed = spans.iter().filter(|span| span.closed);
+        let missing = closed
+            .map(|span| span.next.saturating_sub(span.first))
+            .fold(0, u64::saturating_add);
         let shelf = Arc::new(Shelf::new(config, reader.clone()));
         let tables: Arc<dyn BlockTables> = Arc::clone(&shelf) as _;
         reader.ask_tables(Arc::downgrade(&tables));
         let shared = Arc::new(Shared {
             reader,
             shelf,
-            live: RwLock::new(Part::new(first)),
-            missing: AtomicU64::new(0),
+            live: RwLock::new(Part::new(first, None)),
+            missing: AtomicU64::new(missing),
             age: AtomicU64::new(0),
             stop: Mutex::new(false),
             stopped: Condvar::new(),
@@ -245,7 +285,8 @@ impl Index {
     }
 
     /// Reads anew what it is reading, and what it holds in memory: for whoever has destroyed a key, and has removed the
-    /// sidecars of the segments where that key sealed something. What was in the clear then is still in there as keys.
+    /// sidecars of the segments where that key sealed something. What was in the clear then is still in memory as keys; it gets
+    /// into no sidecar.
     pub fn begin_anew(&self) {
         self.shared.age.fetch_add(1, Ordering::SeqCst);
     }

@@ -56,6 +56,8 @@ impl Hasher for Place {
 #[derive(Debug)]
 pub(super) struct Part {
     first: u64,
+    /// How many keys were destroyed before the first of its entries was opened; `None` where nobody could tell.
+    keys_destroyed: Option<u64>,
     pub(super) lists: HashMap<Key, Postings, Places>,
     /// Entries that could not be read: candidates of every query.
     pub(super) unread: Option<Postings>,
@@ -66,9 +68,10 @@ pub(super) struct Part {
 }
 
 impl Part {
-    pub(super) fn new(first: u64) -> Self {
+    pub(super) fn new(first: u64, keys_destroyed: Option<u64>) -> Self {
         Self {
             first,
+            keys_destroyed,
             lists: HashMap::with_hasher(Places::drawn()),
             unread: None,
             addresses: HashMap::new(),
@@ -78,6 +81,11 @@ impl Part {
 
     pub(super) fn first(&self) -> u64 {
         self.first
+    }
+
+    /// Whether none of its entries was opened by a key that is among the `keys_destroyed` by now.
+    pub(super) fn is_of(&self, keys_destroyed: u64) -> bool {
+        self.keys_destroyed == Some(keys_destroyed)
     }
 
     /// The index after the last entry that it knows.

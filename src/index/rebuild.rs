@@ -1,10 +1,10 @@
 //! All sidecars anew, whether or not a daemon runs on the log.
 
 use super::part::Part;
-use super::shelf::Shelf;
+use super::shelf::{Put, Shelf};
 use super::tailer::{BATCH_ENTRIES, read};
 use super::{IndexConfig, IndexError, Opener};
-use crate::log::LogReader;
+use crate::log::{LogReader, ReadError, SegmentSpan};
 
 /// How far a rebuilding has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,34 +54,56 @@ pub fn rebuild(
     let mut rebuilt = Rebuilt::default();
     let mut before = 0_u64;
     for span in closed {
-        let mut part = Part::new(span.first);
-        let mut failed = None;
-        while part.next() < span.next {
-            let begin = part.next();
-            let range = begin..span.next;
-            if let Err(error) = read(reader, opener, range, BATCH_ENTRIES, |entry| {
-                part.add(entry.as_ref());
-            }) {
-                failed = Some(error);
-                break;
+        let told = |done| {
+            tell(Progress {
+                done: before.saturating_add(done),
+                all,
+            })
+        };
+        match rebuild_one(&shelf, reader, opener, span, told) {
+            Ok(Some(bytes)) => {
+                let entries = span.next.saturating_sub(span.first);
+                rebuilt.bytes = rebuilt.bytes.saturating_add(bytes);
+                rebuilt.segments = rebuilt.segments.saturating_add(1);
+                rebuilt.entries = rebuilt.entries.saturating_add(entries);
             }
             // Gone meanwhile.
-            if part.next() == begin {
-                break;
-            }
-            let done = before.saturating_add(u64::from(part.entries()));
-            tell(Progress { done, all });
+            Ok(None) | Err(IndexError::Read(ReadError::Disposed { .. })) => {}
+            Err(error @ IndexError::Read(_)) => rebuilt.failed.push(error),
+            Err(error) => return Err(error),
         }
         before = before.saturating_add(span.next.saturating_sub(span.first));
-        if part.next() == span.next {
-            shelf.check_writable()?;
-            let bytes = shelf.put(&part)?;
-            rebuilt.bytes = rebuilt.bytes.saturating_add(bytes);
-            rebuilt.segments = rebuilt.segments.saturating_add(1);
-            rebuilt.entries = rebuilt.entries.saturating_add(u64::from(part.entries()));
-        }
-        rebuilt.failed.extend(failed);
     }
     shelf.tidy()?;
     Ok(rebuilt)
+}
+
+/// Makes one sidecar anew; tells how many bytes it has, or `None` where the segment is gone.
+fn rebuild_one(
+    shelf: &Shelf,
+    reader: &LogReader,
+    opener: &Opener,
+    span: SegmentSpan,
+    mut tell: impl FnMut(u64),
+) -> Result<Option<u64>, IndexError> {
+    loop {
+        let mut part = Part::new(span.first, Some(opener.keys_destroyed()?));
+        while part.next() < span.next {
+            let begin = part.next();
+            read(reader, opener, begin..span.next, BATCH_ENTRIES, |entry| {
+                part.add(entry.as_ref());
+            })?;
+            if part.next() == begin {
+                return Ok(None);
+            }
+            tell(u64::from(part.entries()));
+        }
+        shelf.check_writable()?;
+        match shelf.put(&part, opener)? {
+            Put::Made(bytes) => return Ok(Some(bytes)),
+            Put::Gone => return Ok(None),
+            // Once more for each disposal that comes in between.
+            Put::Outdated => {}
+        }
+    }
 }

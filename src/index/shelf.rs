@@ -1,26 +1,20 @@
 //! The directory of sidecars: which there are, those in use, and how one is put there.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::key::Query;
 use super::part::Part;
 use super::postings::Set;
 use super::sidecar::{self, Identity, Sidecar};
-use super::{IndexConfig, IndexError};
+use super::{IndexConfig, IndexError, Opener};
 use crate::files;
-use crate::log::{BlockTables, LogReader, SegmentSpan};
+use crate::log::{BlockTables, LogReader, ReadError, SegmentSpan, SidecarLock};
 
 /// How much memory is taken by what is known of sidecars: a 2,000th of the log's size as long as it suffices.
 const KNOWN_BYTES: usize = 32 << 20;
-/// How often, and with what pauses, another process' writing is waited for: a sidecar takes less than a second.
-const LOCK_TRIES: u32 = 100;
-const LOCK_PAUSE: Duration = Duration::from_millis(100);
 const SUFFIX: &str = ".index";
 
 #[derive(Debug, Default)]
@@ -63,6 +57,17 @@ impl State {
         self.order.push_back(first);
         self.bytes = self.bytes.saturating_add(bytes);
     }
+}
+
+/// What became of a sidecar that was to be put in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Put {
+    /// It is there, with so many bytes.
+    Made(u64),
+    /// The segment is gone.
+    Gone,
+    /// A key was destroyed since its entries were opened: they are to be read anew.
+    Outdated,
 }
 
 /// The sidecars of a log.
@@ -179,24 +184,35 @@ impl Shelf {
         identity.is_some() && self.get(first).is_some()
     }
 
-    /// Makes the sidecar of a whole part, or replaces it. Blocks for as long as the disk takes.
+    /// Makes the sidecar of a whole part, or replaces it, unless what the part tells was disposed of meanwhile. Blocks for as
+    /// long as the disk takes.
     ///
     /// # Errors
-    /// When the log can't be read, the directory can't be written, or the space is left to the log.
-    pub(super) fn put(&self, part: &Part) -> Result<u64, IndexError> {
+    /// When the log can't be read, the directory can't be written, or nobody can tell which keys were destroyed.
+    pub(super) fn put(&self, part: &Part, opener: &Opener) -> Result<Put, IndexError> {
         let first = part.first();
-        let Some(mark) = self.reader.mark_of(first)? else {
-            return Ok(0);
+        // Before the lock: this may read the whole segment.
+        let table = match self.reader.table_of(first) {
+            Err(ReadError::Disposed { .. }) => return Ok(Put::Gone),
+            table => table?.unwrap_or_default(),
         };
-        let table = self.reader.table_of(first)?.unwrap_or_default();
-        let _lock = self.lock()?;
+        let _lock = SidecarLock::take(&self.directory)?;
+        // From here on nobody disposes of anything.
+        if !part.is_of(opener.keys_destroyed()?) {
+            return Ok(Put::Outdated);
+        }
+        let mark = match self.reader.mark_of(first) {
+            Ok(Some(mark)) => mark,
+            Ok(None) | Err(ReadError::Disposed { .. }) => return Ok(Put::Gone),
+            Err(error) => return Err(error.into()),
+        };
         let path = self.path_of(first);
         files::write_private_with(&path, |file| sidecar::write(part, &mark, &table, file))?;
         let about = std::fs::metadata(&path).map_err(|source| IndexError::io(&path, source))?;
         let mut state = self.state();
         state.let_go(first);
         state.unfit.remove(&first);
-        Ok(about.len())
+        Ok(Put::Made(about.len()))
     }
 
     /// Makes sure that sidecars can be written: the directory is there and ours, and has the space.
@@ -204,7 +220,7 @@ impl Shelf {
     /// # Errors
     /// When they can't.
     pub(super) fn check_writable(&self) -> Result<(), IndexError> {
-        drop(self.lock()?);
+        drop(SidecarLock::take(&self.directory)?);
         let failed = |error: rustix::io::Errno| IndexError::io(&self.directory, error.into());
         let about = rustix::fs::statvfs(&self.directory).map_err(failed)?;
         let free = about.f_bavail.saturating_mul(about.f_frsize);
@@ -217,29 +233,14 @@ impl Shelf {
         Ok(())
     }
 
-    /// Removes the sidecar of the segment that starts at `first`.
-    pub(super) fn remove(&self, first: u64) -> Result<(), IndexError> {
-        {
-            let mut state = self.state();
-            state.let_go(first);
-            state.unfit.remove(&first);
-        }
-        let path = self.path_of(first);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(IndexError::io(&path, error))
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Removes the sidecars of segments that are gone, and what a writer that was killed left behind.
     ///
     /// # Errors
     /// When the directory can't be read or written.
     pub(super) fn tidy(&self) -> Result<(), IndexError> {
         let failed = |source| IndexError::io(&self.directory, source);
-        let _lock = self.lock()?;
+        let _lock = SidecarLock::take(&self.directory)?;
+        let mut removed = false;
         let mut sidecars = Vec::new();
         for item in std::fs::read_dir(&self.directory).map_err(failed)? {
             let item = item.map_err(failed)?;
@@ -249,6 +250,7 @@ impl Shelf {
                 sidecars.push(first);
             } else if files::is_left_over(&name) {
                 std::fs::remove_file(item.path()).map_err(failed)?;
+                removed = true;
             }
         }
         // Asked for after the list was made: a segment that has closed meanwhile is among them.
@@ -256,34 +258,17 @@ impl Shelf {
         let firsts: HashSet<u64> = spans.iter().map(|span: &SegmentSpan| span.first).collect();
         for first in sidecars {
             if !firsts.contains(&first) {
-                self.remove(first)?;
+                std::fs::remove_file(self.path_of(first)).map_err(failed)?;
+                removed = true;
+                let mut state = self.state();
+                state.let_go(first);
+                state.unfit.remove(&first);
             }
+        }
+        if removed {
+            files::sync_directory(&self.directory)?;
         }
         Ok(())
-    }
-
-    /// The one writer of sidecars: daemon and `reindex` may be at it at the same time.
-    fn lock(&self) -> Result<File, IndexError> {
-        files::make_private_directory(&self.directory)?;
-        let path = self.directory.join("lock");
-        let failed = |source| IndexError::io(&path, source);
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        for _ in 0..LOCK_TRIES {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
-                Err(TryLockError::Error(source)) => return Err(failed(source)),
-            }
-        }
-        Err(IndexError::Busy {
-            path: self.directory.clone(),
-        })
     }
 
     /// Counts something that went wrong, and tells it once.

@@ -31,8 +31,8 @@ pub(super) struct Tailer {
     opener: Opener,
     /// Of a closed segment without a sidecar, as far as it has been read.
     building: Option<Part>,
-    /// Of what is in memory: `building`, and the live segment's part.
-    age: u64,
+    /// Of what is in memory: `building`, and the live segment's part. `None` before anything is.
+    age: Option<u64>,
     /// When the sidecars were looked at last, and which segments had none.
     checked: Option<Instant>,
     missing: Vec<SegmentSpan>,
@@ -48,7 +48,7 @@ impl Tailer {
             shared,
             opener,
             building: None,
-            age: 0,
+            age: None,
             checked: None,
             missing: Vec::new(),
             unreadable: HashMap::new(),
@@ -92,9 +92,9 @@ impl Tailer {
     fn step(&mut self) -> Result<bool, IndexError> {
         let spans = self.shared.reader.readable_segments();
         let age = self.shared.age.load(Ordering::SeqCst);
-        if age != self.age {
+        if Some(age) != self.age {
             self.begin(spans.last().map_or(0, |newest| newest.first));
-            (self.age, self.building, self.checked) = (age, None, None);
+            (self.age, self.building, self.checked) = (Some(age), None, None);
         }
         if self.follow(&spans)? {
             return Ok(true);
@@ -149,11 +149,19 @@ impl Tailer {
     }
 
     fn begin(&self, first: u64) {
+        let keys_destroyed = match self.opener.keys_destroyed() {
+            Ok(count) => Some(count),
+            // It is searched, and not kept: a sidecar is made of the segment later.
+            Err(error) => {
+                self.shared.shelf.trouble(&error.to_string());
+                None
+            }
+        };
         *self
             .shared
             .live
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = Part::new(first);
+            .unwrap_or_else(PoisonError::into_inner) = Part::new(first, keys_destroyed);
     }
 
     fn give_up(&mut self, first: u64) {
@@ -186,20 +194,11 @@ impl Tailer {
         }
     }
 
-    /// Makes a sidecar, unless what it would be made of is to be read anew.
+    /// Makes a sidecar, unless what it would be made of is gone or to be read anew: the next check finds out.
     fn put(&self, part: &Part) -> Result<(), IndexError> {
         let shelf = &self.shared.shelf;
-        let is_old = || self.shared.age.load(Ordering::SeqCst) != self.age;
         shelf.check_writable()?;
-        if is_old() {
-            return Ok(());
-        }
-        shelf.put(part)?;
-        // Whoever removed the sidecars may have been here just before this one was.
-        if is_old() {
-            shelf.remove(part.first())?;
-        }
-        Ok(())
+        shelf.put(part, &self.opener).map(drop)
     }
 
     fn tell_missing(&self) {
@@ -231,11 +230,19 @@ impl Tailer {
             let writable = self.shared.shelf.check_writable();
             writable.inspect_err(|_| self.unwritable = Some(Instant::now()))?;
         }
-        let mut part = self
+        let building = self
             .building
             .take()
-            .filter(|part| part.first() == span.first)
-            .unwrap_or_else(|| Part::new(span.first));
+            .filter(|part| part.first() == span.first);
+        let mut part = match building {
+            Some(part) => part,
+            None => {
+                let keys_destroyed = self.opener.keys_destroyed();
+                let keys_destroyed =
+                    keys_destroyed.inspect_err(|_| self.unwritable = Some(Instant::now()))?;
+                Part::new(span.first, Some(keys_destroyed))
+            }
+        };
         let begin = part.next();
         let (reader, opener) = (&self.shared.reader, &self.opener);
         read(reader, opener, begin..span.next, BATCH_ENTRIES, |entry| {
@@ -285,7 +292,7 @@ pub(super) fn read(
         if kept.index.0 != expected {
             break;
         }
-        take(opener(&kept));
+        take(opener.open(&kept));
     }
     Ok(())
 }

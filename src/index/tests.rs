@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::domain::ids::LogIndex;
-use crate::log::{AccessLog, LogConfig, Period, SigningSeed};
+use crate::domain::time::Timestamp;
+use crate::log::{AccessLog, Disposal, LogConfig, LogReader, Period, SegmentSpan, SigningSeed};
 
 /// Writes whatever a test does to a file.
 #[allow(clippy::disallowed_methods, reason = "damage needs no care")]
@@ -186,7 +187,7 @@ async fn a_sidecar_of_another_segment_or_of_another_log_is_not_used() {
 async fn an_entry_that_cannot_be_opened_is_a_candidate_of_every_query() {
     let home = tempfile::tempdir().unwrap();
     let log = some_log(home.path()).await;
-    let opener: Opener = Arc::new(|kept| {
+    let opener: Opener = Arc::new(|kept: &Kept| {
         kept.entry()
             .ok()
             .filter(|_| !kept.index.0.is_multiple_of(60))
@@ -273,7 +274,7 @@ async fn what_was_in_the_clear_when_it_was_read_is_forgotten_with_its_key() {
     let sealed = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let opener: Opener = {
         let sealed = Arc::clone(&sealed);
-        Arc::new(move |kept| {
+        Arc::new(move |kept: &Kept| {
             let entry = kept.entry().ok()?;
             Some(if sealed.load(Ordering::SeqCst) {
                 StoredEntry::default()
@@ -305,6 +306,44 @@ async fn what_was_in_the_clear_when_it_was_read_is_forgotten_with_its_key() {
     until(|| index.lag() == 0 && walked() == 0);
 }
 
+/// Opens entries until its one key is destroyed; then it gives empty ones.
+#[derive(Default)]
+struct OneKey(AtomicU64);
+
+impl Open for OneKey {
+    fn open(&self, kept: &Kept) -> Option<StoredEntry> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => kept.entry().ok(),
+            _ => Some(StoredEntry::default()),
+        }
+    }
+
+    fn keys_destroyed(&self) -> Result<u64, FileError> {
+        Ok(self.0.load(Ordering::SeqCst))
+    }
+}
+
+#[tokio::test]
+async fn a_segment_that_closes_after_its_key_was_destroyed_is_read_anew_for_its_sidecar() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let key = Arc::new(OneKey::default());
+    let opener = Arc::<OneKey>::clone(&key);
+    let index = Index::start(config(home.path()), log.reader(), opener);
+    until(|| index.lag() == 0);
+    let live = log.reader().segments().last().unwrap().first;
+    // Nobody tells the index: the process that destroyed the key may have ended just then.
+    key.0.store(1, Ordering::SeqCst);
+    while log.reader().segments().last().unwrap().first == live {
+        let entries: Vec<_> = (0..100).map(entry).collect();
+        log.append(&entries).unwrap().await.unwrap();
+    }
+    until(|| sidecar(home.path(), live).exists() && index.lag() == 0);
+    let query = Query::all().and(Condition::Person("person-3"));
+    let (found, known_until) = index.shared.shelf.candidates(live, &query).unwrap();
+    assert!(known_until > live && found.is_empty());
+}
+
 #[tokio::test]
 async fn two_writers_of_sidecars_do_each_other_no_harm() {
     let home = tempfile::tempdir().unwrap();
@@ -317,6 +356,86 @@ async fn two_writers_of_sidecars_do_each_other_no_harm() {
     }
     until(|| index.lag() == 0);
     assert_eq!(index.status().errors, 0);
+}
+
+/// Disposes of the second closed segment, once a checkpoint commits to it.
+async fn dispose_of_the_second(log: &AccessLog) -> SegmentSpan {
+    let second = log.reader().segments()[1];
+    for _ in 0..500 {
+        if log.is_committed(&second) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let disposal = Disposal {
+        entry: LogIndex(1_400),
+        at: Timestamp::from_seconds(1_800_000_000),
+        rule: "3y".to_owned(),
+    };
+    log.dispose(&[(second.first, second.next)], &disposal)
+        .unwrap();
+    second
+}
+
+#[tokio::test]
+async fn a_segment_before_one_that_was_disposed_of_is_indexed_like_any_other() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    make(home.path(), &log);
+    let gone = dispose_of_the_second(&log).await;
+    assert!(!sidecar(home.path(), gone.first).exists());
+    // Used: what tells it from others is read from what stands in the place of the next.
+    let closed = log.reader().readable_segments().len() - 1;
+    let narrowed = candidates(&still(home.path(), &log), &log, "made before");
+    let held = tempfile::tempdir().unwrap();
+    let all = candidates(&still(held.path(), &log), &log, "without sidecars");
+    assert!(narrowed < all / 2, "{narrowed} of {all}");
+    // Made anew, by the daemon's reader and by one that opens the directory afterwards.
+    let beside = LogReader::open_directory(home.path().join("log")).unwrap();
+    for reader in [log.reader(), beside] {
+        fs::remove_dir_all(home.path().join("index")).unwrap();
+        let made = rebuild(config(home.path()), &reader, &plain(), |_| {}).unwrap();
+        assert!(made.failed.is_empty(), "{made:?}");
+        assert_eq!(usize::try_from(made.segments).unwrap(), closed);
+        assert!(sidecar(home.path(), 0).exists() && !sidecar(home.path(), gone.first).exists());
+        let index = still(home.path(), &log);
+        assert_eq!(candidates(&index, &log, "made after"), narrowed);
+        assert_eq!(index.status().errors, 0);
+    }
+    let index = Index::start(config(home.path()), log.reader(), plain());
+    fs::remove_file(sidecar(home.path(), 0)).unwrap();
+    until(|| sidecar(home.path(), 0).exists() && index.lag() == 0);
+    assert_eq!(index.status().errors, 0);
+}
+
+#[tokio::test]
+async fn a_segment_that_is_disposed_of_while_it_is_read_gets_no_sidecar() {
+    let home = tempfile::tempdir().unwrap();
+    let log = some_log(home.path()).await;
+    let second = log.reader().segments()[1];
+    for _ in 0..500 {
+        if log.is_committed(&second) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // Opened before: it knows of no disposal.
+    let beside = LogReader::open_directory(home.path().join("log")).unwrap();
+    let disposal = Disposal {
+        entry: LogIndex(1_400),
+        at: Timestamp::from_seconds(1_800_000_000),
+        rule: "3y".to_owned(),
+    };
+    let made = rebuild(config(home.path()), &beside, &plain(), |at| {
+        if at.done == second.next {
+            log.dispose(&[(second.first, second.next)], &disposal)
+                .unwrap();
+        }
+    })
+    .unwrap();
+    assert!(!sidecar(home.path(), second.first).exists());
+    assert!(made.failed.is_empty(), "{made:?}");
+    assert!(made.segments > 1);
 }
 
 fn until(mut so: impl FnMut() -> bool) {

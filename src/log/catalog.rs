@@ -256,7 +256,9 @@ impl Catalog {
             found.ok().and_then(|at| state.closed.get(at).copied())
         };
         let mark = |closed: Closed| {
-            let own = open_segment(&self.directory, closed.first_index)?.1;
+            let own = open_segment(&self.directory, closed.first_index)
+                .map_err(|error| self.perhaps_disposed(closed, error))?
+                .1;
             let next = header_of(&self.directory, closed.next_first)?;
             Ok((closed, SegmentMark::new(&own, &next)))
         };
@@ -446,12 +448,18 @@ impl Catalog {
         closed: Closed,
         tables: Option<&dyn BlockTables>,
     ) -> Result<Segment, ReadError> {
-        read_closed(&self.directory, closed, tables).map_err(|error| match error {
+        read_closed(&self.directory, closed, tables)
+            .map_err(|error| self.perhaps_disposed(closed, error))
+    }
+
+    /// What is told where a segment can't be read.
+    fn perhaps_disposed(&self, closed: Closed, error: ReadError) -> ReadError {
+        match error {
             ReadError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 disposed(&self.directory, closed)
             }
             error => error,
-        })
+        }
     }
 
     fn load(&self, closed: Closed) -> Result<Arc<Segment>, ReadError> {

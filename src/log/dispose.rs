@@ -24,6 +24,7 @@ use super::durable::{self, Disk, DiskError, Step};
 use super::error::ReadError;
 use super::read::SegmentSpan;
 use super::segment::{self, HEADER_BYTES, Header};
+use super::sidecars::{SidecarLock, remove};
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
 
@@ -134,66 +135,62 @@ impl AccessLog {
             }
             going.push(*span);
         }
+        if going.is_empty() {
+            return Ok(());
+        }
         let directory = catalog.directory();
+        // Nobody puts a sidecar in place for what is going.
+        let lock = SidecarLock::of_log(directory)?;
         for span in going.iter().filter(|span| !span.disposed) {
             let path = segment::path_of(directory, span.first);
             let content = note_of(&path, span.next, disposal)?;
             durable::replace(disk, directory, &path_of(directory, span.first), &content)?;
             catalog.dispose(span.first);
         }
-        finish(disk, directory, going.iter().map(|span| span.first))?;
+        let firsts: Vec<u64> = going.iter().map(|span| span.first).collect();
+        finish(disk, directory, &lock, &firsts)?;
         Ok(())
     }
 
-    /// Removes what the index of the search derived from segments with entries of the time from `from` until `until`: a part
-    /// of them can't be read any more, and what was found in it must not stay in there. The index is made anew from what is
-    /// left. Blocks on the disk.
+    /// Has `destroy` destroy what entries of the time from `from` until `until` are opened with, and removes what the index of
+    /// the search derived from the segments that hold such entries: what was found in them must not stay in there. The index
+    /// is made anew from what is left. Nobody puts a sidecar in place in between, and no power failure brings one back. Blocks
+    /// on the disk; to be called again when it failed.
     ///
     /// # Errors
-    /// When the disk refuses.
-    pub fn forget_sidecars(&self, from: Timestamp, until: Timestamp) -> Result<(), DisposeError> {
+    /// What `destroy` says, or when the disk refuses, or somebody else keeps the sidecars' lock.
+    pub fn forgetting_sidecars<E: std::fmt::Display>(
+        &self,
+        from: Timestamp,
+        until: Timestamp,
+        destroy: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), DisposeError> {
         let catalog = &self.shared.catalog;
+        let lock = SidecarLock::of_log(catalog.directory())?;
+        destroy().map_err(|error| DisposeError::Disk(error.to_string()))?;
         let meets = |span: &SegmentSpan| {
             span.times
                 .is_some_and(|(earliest, latest)| earliest < until && from <= latest)
         };
-        for span in catalog.segments().into_iter().filter(meets) {
-            remove(
-                &*self.shared.disk,
-                &sidecar_of(catalog.directory(), span.first),
-            )?;
-        }
-        Ok(())
-    }
-}
-
-/// The index of the search is beside the log.
-fn sidecar_of(directory: &Path, first_index: u64) -> PathBuf {
-    directory
-        .with_file_name("index")
-        .join(format!("{first_index:020}.index"))
-}
-
-/// Removes a file; false when there was none.
-fn remove(disk: &dyn Disk, path: &Path) -> Result<bool, DiskError> {
-    match disk.remove(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(durable::at(Step::Remove, path)(error)),
+        let spans = catalog.segments().into_iter().filter(meets);
+        Ok(lock.remove(&*self.shared.disk, spans.map(|span| span.first))?)
     }
 }
 
 /// Removes what belonged to segments that were disposed of: their own files and what was derived from them. Doing it again
 /// changes nothing.
+///
+/// First the sidecars, for good: once its segment is gone, nothing leads to one that came back.
 fn finish(
     disk: &dyn Disk,
     directory: &Path,
-    first_indexes: impl Iterator<Item = u64>,
+    lock: &SidecarLock,
+    first_indexes: &[u64],
 ) -> Result<(), DiskError> {
+    lock.remove(disk, first_indexes.iter().copied())?;
     let mut removed = false;
     for first in first_indexes {
-        remove(disk, &sidecar_of(directory, first))?;
-        removed |= remove(disk, &segment::path_of(directory, first))?;
+        removed |= remove(disk, &segment::path_of(directory, *first))?;
     }
     if removed {
         disk.sync_directory(directory)

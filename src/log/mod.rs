@@ -27,6 +27,7 @@
 //! | `verify` | a log from its bytes alone |
 //! | `tiles` | a log as files for others' tools |
 //! | `dispose` | takes out what was kept long enough |
+//! | `sidecars` | has what the index tells of it go too |
 //! | `read` | by index, forward, backward, by time, by decision |
 //!
 //! What this room never does: give a receipt for an entry that was not synced; retry a sync that failed; change an entry or
@@ -49,6 +50,7 @@ mod queue;
 mod read;
 mod scan;
 mod segment;
+mod sidecars;
 mod snapshot;
 mod table;
 #[cfg(test)]
@@ -81,6 +83,7 @@ pub use note::{
 pub use proof::{InclusionProof, ProofError, verify_consistency, verify_inclusion};
 pub use queue::{Appending, Receipt, Receipts};
 pub use read::{Kept, LogReader, Period, SegmentMark, SegmentSpan};
+pub use sidecars::{SidecarLock, SidecarLockError};
 pub use snapshot::{CHECKPOINT, COSIGNED, Part, Snapshot, snapshot};
 pub use table::BlockTables;
 pub use tiles::{ExportError, export as export_tiles};

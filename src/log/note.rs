@@ -231,6 +231,16 @@ impl SignedNote {
         Ok(checkpoint)
     }
 
+    /// The same text with the one signature that the key made, when it made one: what others signed is let go.
+    #[must_use]
+    pub fn signed_by(&self, key: &VerifierKey) -> Option<Self> {
+        let made = self.signatures.iter().find(|one| key.made(one))?;
+        Some(Self {
+            text: self.text.clone(),
+            signatures: vec![made.clone()],
+        })
+    }
+
     /// Adds what a witness answered: of these signature lines, only those of its key, and only when they verify. A
     /// cosignature that it gave earlier is replaced.
     ///

@@ -185,7 +185,10 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     if let Some(mark) = &restored {
         gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
-    let witnesses = Witnesses::look(config.witness.clone(), &opened.log).await?;
+    let place = config.store.to_string();
+    let store = Store::open_at(&config.store).await?;
+    let lost = gate::lost::states(&opened.log, &store, clock.now()).await?;
+    let witnesses = Witnesses::look(config.witness.clone(), &opened.log, lost).await?;
     let reader = opened.log.reader();
     let (sink_configs, data, sink_clock) = (
         config.sinks.clone(),
@@ -193,7 +196,6 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::clone(&clock),
     );
     let sinks = blocking(move || Sinks::open(&sink_configs, &data, &reader, &sink_clock)).await??;
-    let store = Store::open(&config.data.join("store.sqlite")).await?;
     let seals = Seals::open(config.data.join("seals"), keyring.log_text.clone())?;
     let grpc_listener = listen(config.grpc_listen).await?;
     let http_listener = listen(config.http_listen).await?;
@@ -219,6 +221,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let metrics = Arc::new(Metrics::default());
     let parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
+        Arc::new(gate.ledger().clone()),
         Arc::<Metrics>::clone(&metrics),
         gate.upkeep(),
         handing.standing(),
@@ -267,17 +270,20 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let alarming = tokio::spawn(log_alarms(Arc::clone(&gate), alarmed, stopping.clone()));
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
+    let following = tokio::spawn(Arc::clone(&gate).follow_others(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
-    tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, "serving");
+    tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, store = %place, "serving");
     Ok(Running {
         grpc,
         http,
         gate,
         stop,
-        servers: [serving, pages, alarming, tidying, minding, watching]
-            .into_iter()
-            .chain(streaming)
-            .collect(),
+        servers: [
+            serving, pages, alarming, tidying, minding, following, watching,
+        ]
+        .into_iter()
+        .chain(streaming)
+        .collect(),
         handing,
     })
 }
@@ -445,6 +451,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
         dispose_needs_two: config.dispose_needs_two,
+        snapshot_max_age: config.snapshot_max_age,
         request_ids_max: config.request_ids_max,
     })
 }

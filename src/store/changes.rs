@@ -1,17 +1,21 @@
 //! Changes that come from entries of the log.
 
-use sqlx::{Row, Sqlite, Transaction};
-
+use super::engine::{Transaction, query};
 use super::error::StoreError;
-use super::marks::{mark, set_mark};
-use super::{Store, disposals, log_holds, to_stored};
+use super::news::Told;
+use super::{Store, disposals, from_stored, log_holds, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
 use crate::proto::stored_change::Kind;
 use crate::proto::{StoredChange, StoredDate, StoredGap, StoredHold, StoredSessionEnd};
 
-pub(super) type Change<'a> = &'a mut Transaction<'static, Sqlite>;
+/// A transaction, and whose entry it follows.
+pub(super) struct Following<'a> {
+    store: &'a Store,
+    pub(super) change: Transaction,
+    pub(super) log: i64,
+}
 
 impl Store {
     /// Applies the changes of entries in one transaction and moves the mark to `applied`; never backwards. A change below
@@ -34,32 +38,37 @@ impl Store {
             }
             next = index.0.saturating_add(1);
         }
-        let mut transaction = self.change().await?;
-        let mark = mark(&mut transaction, "applied").await?;
+        let mut change = self.change().await?;
+        if !changes.is_empty() {
+            self.take_turn(&mut change).await?;
+        }
+        let mark = self.take_applied(&mut change).await?;
+        let mut following = Following {
+            store: self,
+            change,
+            log: self.log()?,
+        };
         for (index, stored) in changes.iter().filter(|(index, _)| index.0 >= mark) {
             let kind = stored.kind.as_ref().ok_or(StoreError::Change(*index))?;
-            match kind {
-                Kind::RegisterHold(hold) => register_hold(&mut transaction, *index, hold).await?,
-                Kind::ReleaseHold(hold) => release_hold(&mut transaction, *index, hold).await?,
-                Kind::SetDate(date) => set_date(&mut transaction, *index, date).await?,
-                Kind::Outcome(outcome) => {
-                    report_outcome(&mut transaction, *index, &outcome.decision_id).await?;
-                }
-                Kind::EndSession(end) => end_session(&mut transaction, *index, end).await?,
-                Kind::PlaceLogHold(hold) => {
-                    log_holds::place(&mut transaction, *index, hold).await?;
-                }
-                Kind::ReleaseLogHold(release) => {
-                    log_holds::release(&mut transaction, release).await?;
-                }
-                Kind::Dispose(disposal) => {
-                    disposals::begin(&mut transaction, *index, disposal).await?;
-                }
-                Kind::GapDeclared(gap) => declare_gap(&mut transaction, *index, gap).await?,
-            }
+            following.make(*index, kind).await?;
         }
-        set_mark(&mut transaction, "applied", mark.max(applied)).await?;
-        Ok(transaction.commit().await?)
+        let Following { mut change, .. } = following;
+        self.set_applied(&mut change, mark.max(applied)).await?;
+        change.commit().await
+    }
+
+    /// Where the log declares a gap, as far as the store has followed it, in order.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn gaps(&self) -> Result<Vec<LogIndex>, StoreError> {
+        let rows = query("SELECT log_index FROM gaps WHERE log = $1 ORDER BY log_index")
+            .bind(self.log()?)
+            .fetch_all(&self.engine)
+            .await?;
+        rows.iter()
+            .map(|row| Ok(LogIndex(from_stored(row.try_get("log_index")?)?)))
+            .collect()
     }
 
     /// The ended sessions whose tickets might still be shown at `now`, each with the end of its last ticket. The others are
@@ -72,12 +81,12 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
         let mut change = self.change().await?;
-        sqlx::query("DELETE FROM ended_sessions WHERE ends_until < ?1")
+        query("DELETE FROM ended_sessions WHERE ends_until < $1")
             .bind(now.micros())
-            .execute(&mut *change)
+            .execute(&mut change)
             .await?;
-        let rows = sqlx::query("SELECT session, ends_until FROM ended_sessions")
-            .fetch_all(&mut *change)
+        let rows = query("SELECT session, ends_until FROM ended_sessions")
+            .fetch_all(&mut change)
             .await?;
         change.commit().await?;
         rows.iter()
@@ -94,121 +103,164 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn outcome_of(&self, decision: DecisionId) -> Result<Option<LogIndex>, StoreError> {
-        let found: Option<i64> =
-            sqlx::query_scalar("SELECT log_index FROM outcomes WHERE decision = ?1")
-                .bind(decision.to_bytes())
-                .fetch_optional(&self.readers)
-                .await?;
-        Ok(found
-            .and_then(|index| u64::try_from(index).ok())
+        let found = query("SELECT log_index FROM outcomes WHERE decision = $1 AND log = $2")
+            .bind(decision.to_bytes())
+            .bind(self.log()?)
+            .fetch_optional(&self.engine)
+            .await?;
+        let index = found.map(|row| row.try_get::<i64>("log_index"));
+        Ok(index
+            .transpose()?
+            .map(from_stored)
+            .transpose()?
             .map(LogIndex))
     }
 }
 
-async fn register_hold(
-    change: Change<'_>,
-    index: LogIndex,
-    hold: &StoredHold,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO holds (subject, hold, reference, log_index) VALUES (?1, ?2, ?3, ?4)
-         ON CONFLICT (subject, hold) DO UPDATE
-         SET reference = excluded.reference, log_index = excluded.log_index",
-    )
-    .bind(subject(index, &hold.subject)?)
-    .bind(name(index, &hold.hold)?)
-    .bind(&hold.reference)
-    .bind(to_stored(index.0)?)
-    .execute(&mut **change)
-    .await?;
-    Ok(())
-}
+impl Following<'_> {
+    async fn make(&mut self, index: LogIndex, kind: &Kind) -> Result<(), StoreError> {
+        match kind {
+            Kind::RegisterHold(hold) => self.register_hold(index, hold).await,
+            Kind::ReleaseHold(hold) => self.release_hold(index, hold).await,
+            Kind::SetDate(date) => self.set_date(index, date).await,
+            Kind::Outcome(outcome) => self.report_outcome(index, &outcome.decision_id).await,
+            Kind::EndSession(end) => self.end_session(index, end).await,
+            Kind::PlaceLogHold(hold) => {
+                log_holds::place(&mut self.change, self.log, index, hold).await
+            }
+            Kind::ReleaseLogHold(release) => {
+                self.settle(release.settles).await?;
+                log_holds::release(&mut self.change, self.log, release).await
+            }
+            Kind::Dispose(disposal) => {
+                self.settle(disposal.settles).await?;
+                disposals::begin(&mut self.change, self.log, index, disposal).await
+            }
+            Kind::GapDeclared(gap) => self.declare_gap(index, gap).await,
+            Kind::OpenSession(opened) => self.open_session(index, opened).await,
+            Kind::RaiseEpoch(epoch) => self.raise_epoch(index, &epoch.person, epoch.epoch).await,
+            Kind::EndService(end) => self.end_service(index, end).await,
+            Kind::Ask(request) => self.ask(index, request).await,
+            Kind::Decline(declined) => self.forget_request(declined.request).await,
+            Kind::ResetSecondFactor(reset) => self.reset_second_factor(index, reset).await,
+        }
+    }
 
-async fn release_hold(
-    change: Change<'_>,
-    index: LogIndex,
-    hold: &StoredHold,
-) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM holds WHERE subject = ?1 AND hold = ?2")
-        .bind(subject(index, &hold.subject)?)
+    async fn register_hold(
+        &mut self,
+        index: LogIndex,
+        hold: &StoredHold,
+    ) -> Result<(), StoreError> {
+        let subject = subject(index, &hold.subject)?;
+        query(
+            "INSERT INTO holds (subject, hold, reference, log_index, log)
+             VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT (subject, hold) DO UPDATE
+             SET reference = excluded.reference, log_index = excluded.log_index,
+                 log = excluded.log",
+        )
+        .bind(subject)
         .bind(name(index, &hold.hold)?)
-        .execute(&mut **change)
+        .bind(text(index, &hold.reference)?)
+        .bind(to_stored(index.0)?)
+        .bind(self.log)
+        .execute(&mut self.change)
         .await?;
-    Ok(())
-}
+        self.tell(Told::Subject(subject)).await
+    }
 
-async fn set_date(
-    change: Change<'_>,
-    index: LogIndex,
-    date: &StoredDate,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO dates (subject, date, value, reference, log_index) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (subject, date) DO UPDATE
-         SET value = excluded.value, reference = excluded.reference, log_index = excluded.log_index",
-    )
-    .bind(subject(index, &date.subject)?)
-    .bind(name(index, &date.date)?)
-    .bind(date.value_us)
-    .bind(&date.reference)
-    .bind(to_stored(index.0)?)
-    .execute(&mut **change)
-    .await?;
-    Ok(())
-}
+    async fn release_hold(&mut self, index: LogIndex, hold: &StoredHold) -> Result<(), StoreError> {
+        let subject = subject(index, &hold.subject)?;
+        query("DELETE FROM holds WHERE subject = $1 AND hold = $2")
+            .bind(subject)
+            .bind(name(index, &hold.hold)?)
+            .execute(&mut self.change)
+            .await?;
+        self.tell(Told::Subject(subject)).await
+    }
 
-async fn report_outcome(
-    change: Change<'_>,
-    index: LogIndex,
-    decision: &[u8],
-) -> Result<(), StoreError> {
-    let decision = DecisionId::from_bytes(decision).ok_or(StoreError::Change(index))?;
-    sqlx::query(
-        "INSERT INTO outcomes (decision, log_index) VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-    )
-    .bind(decision.to_bytes())
-    .bind(to_stored(index.0)?)
-    .execute(&mut **change)
-    .await?;
-    Ok(())
-}
-
-async fn end_session(
-    change: Change<'_>,
-    index: LogIndex,
-    end: &StoredSessionEnd,
-) -> Result<(), StoreError> {
-    let session = SessionId::from_bytes(&end.session).ok_or(StoreError::Change(index))?;
-    sqlx::query(
-        "INSERT INTO ended_sessions (session, ends_until, log_index) VALUES (?1, ?2, ?3)
-         ON CONFLICT (session) DO UPDATE SET ends_until = excluded.ends_until
-         WHERE excluded.ends_until > ended_sessions.ends_until",
-    )
-    .bind(session.to_bytes())
-    .bind(end.until_us)
-    .bind(to_stored(index.0)?)
-    .execute(&mut **change)
-    .await?;
-    Ok(())
-}
-
-/// Ends every session of everybody, and spends every code that may have been shown.
-async fn declare_gap(
-    change: Change<'_>,
-    index: LogIndex,
-    gap: &StoredGap,
-) -> Result<(), StoreError> {
-    let stored = |number| to_stored(number).map_err(|_| StoreError::Change(index));
-    // At least one more in any case: a clock that was set back must not leave an epoch as it was.
-    sqlx::query("UPDATE people SET epoch = max(epoch + 1, ?1)")
-        .bind(stored(gap.epoch)?)
-        .execute(&mut **change)
+    async fn set_date(&mut self, index: LogIndex, date: &StoredDate) -> Result<(), StoreError> {
+        let subject = subject(index, &date.subject)?;
+        query(
+            "INSERT INTO dates (subject, date, value, reference, log_index, log)
+             VALUES ($1, $2, $3, $4, $5, $6)
+             ON CONFLICT (subject, date) DO UPDATE
+             SET value = excluded.value, reference = excluded.reference,
+                 log_index = excluded.log_index, log = excluded.log",
+        )
+        .bind(subject)
+        .bind(name(index, &date.date)?)
+        .bind(date.value_us)
+        .bind(text(index, &date.reference)?)
+        .bind(to_stored(index.0)?)
+        .bind(self.log)
+        .execute(&mut self.change)
         .await?;
-    sqlx::query("UPDATE second_factors SET last_step = max(coalesce(last_step, 0), ?1)")
-        .bind(stored(gap.step)?)
-        .execute(&mut **change)
+        self.tell(Told::Subject(subject)).await
+    }
+
+    async fn report_outcome(&mut self, index: LogIndex, decision: &[u8]) -> Result<(), StoreError> {
+        let decision = DecisionId::from_bytes(decision).ok_or(StoreError::Change(index))?;
+        query(
+            "INSERT INTO outcomes (decision, log_index, log) VALUES ($1, $2, $3)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(decision.to_bytes())
+        .bind(to_stored(index.0)?)
+        .bind(self.log)
+        .execute(&mut self.change)
         .await?;
-    Ok(())
+        Ok(())
+    }
+
+    pub(super) async fn end_session(
+        &mut self,
+        index: LogIndex,
+        end: &StoredSessionEnd,
+    ) -> Result<(), StoreError> {
+        let session = SessionId::from_bytes(&end.session).ok_or(StoreError::Change(index))?;
+        query(
+            "INSERT INTO ended_sessions (session, ends_until, log_index, log)
+             VALUES ($1, $2, $3, $4)
+             ON CONFLICT (session) DO UPDATE SET ends_until = excluded.ends_until
+             WHERE excluded.ends_until > ended_sessions.ends_until",
+        )
+        .bind(session.to_bytes())
+        .bind(end.until_us)
+        .bind(to_stored(index.0)?)
+        .bind(self.log)
+        .execute(&mut self.change)
+        .await?;
+        query("DELETE FROM live_sessions WHERE session = $1")
+            .bind(session.to_bytes())
+            .execute(&mut self.change)
+            .await?;
+        self.tell(Told::Session(&end.session)).await
+    }
+
+    /// Ends every session of everybody, and spends every code that may have been shown.
+    async fn declare_gap(&mut self, index: LogIndex, gap: &StoredGap) -> Result<(), StoreError> {
+        let stored = |number| to_stored(number).map_err(|_| StoreError::Change(index));
+        query("INSERT INTO gaps (log, log_index) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(self.log)
+            .bind(to_stored(index.0)?)
+            .execute(&mut self.change)
+            .await?;
+        // At least one more in any case: a clock that was set back must not leave an epoch as it was.
+        query("UPDATE people SET epoch = CASE WHEN epoch + 1 > $1 THEN epoch + 1 ELSE $1 END")
+            .bind(stored(gap.epoch)?)
+            .execute(&mut self.change)
+            .await?;
+        query("UPDATE second_factors SET last_step = $1 WHERE last_step IS NULL OR last_step < $1")
+            .bind(stored(gap.step)?)
+            .execute(&mut self.change)
+            .await?;
+        self.tell(Told::People).await
+    }
+
+    pub(super) async fn tell(&mut self, told: Told<'_>) -> Result<(), StoreError> {
+        self.store.tell_others(&mut self.change, told).await
+    }
 }
 
 /// Checked here and not left to the tables, so that the entry can be named.
@@ -224,11 +276,19 @@ fn name(index: LogIndex, text: &str) -> Result<&str, StoreError> {
         .map_err(|_| StoreError::Change(index))
 }
 
+/// PostgreSQL keeps no text with a NUL in it.
+fn text(index: LogIndex, text: &str) -> Result<&str, StoreError> {
+    match text.contains('\0') {
+        true => Err(StoreError::Change(index)),
+        false => Ok(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::proto::StoredOutcome;
-    use crate::store::tests::{change, fresh, hold};
+    use crate::store::tests::{both, change, hold};
     use uuid::Uuid;
 
     fn session_end(session: u128, until: i64) -> StoredChange {
@@ -266,9 +326,9 @@ mod tests {
         all
     }
 
-    #[tokio::test]
-    async fn applying_again_does_nothing() {
-        let (_directory, path, store) = fresh().await;
+    both! {
+    async fn applying_again_does_nothing(home) {
+        let store = home.open().await;
         let changes = [
             register(3, 1, "stop"),
             release(5, 1, "stop"),
@@ -281,14 +341,15 @@ mod tests {
         assert_eq!(held(&store).await, [(2, "stop".to_owned())]);
         assert_eq!(store.applied().await.unwrap(), 8);
         store.close().await;
-        let store = Store::open(&path).await.unwrap();
+        let store = home.open().await;
         store.apply(&changes, 8).await.unwrap();
         assert_eq!(held(&store).await, [(2, "stop".to_owned())]);
     }
+    }
 
-    #[tokio::test]
-    async fn a_replay_takes_up_where_the_mark_is() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn a_replay_takes_up_where_the_mark_is(home) {
+        let store = home.open().await;
         store.apply(&[register(0, 1, "stop")], 1).await.unwrap();
         let replay = [
             register(0, 1, "stop"),
@@ -299,20 +360,22 @@ mod tests {
         assert_eq!(held(&store).await, [(1, "hold".to_owned())]);
         assert_eq!(store.applied().await.unwrap(), 3);
     }
+    }
 
-    #[tokio::test]
-    async fn the_mark_never_moves_back() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn the_mark_never_moves_back(home) {
+        let store = home.open().await;
         store.apply(&[], 10).await.unwrap();
         store.apply(&[], 7).await.unwrap();
         assert_eq!(store.applied().await.unwrap(), 10);
         store.apply(&[], 11).await.unwrap();
         assert_eq!(store.applied().await.unwrap(), 11);
     }
+    }
 
-    #[tokio::test]
-    async fn changes_out_of_order_or_beyond_the_mark_are_refused_whole() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn changes_out_of_order_or_beyond_the_mark_are_refused_whole(home) {
+        let store = home.open().await;
         for (changes, at) in [
             (vec![register(2, 1, "a"), register(1, 1, "b")], 1),
             (vec![register(2, 1, "a"), register(2, 1, "b")], 2),
@@ -324,10 +387,11 @@ mod tests {
         assert!(held(&store).await.is_empty());
         assert_eq!(store.applied().await.unwrap(), 0);
     }
+    }
 
-    #[tokio::test]
-    async fn one_change_that_is_not_understood_stops_all() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn one_change_that_is_not_understood_stops_all(home) {
+        let store = home.open().await;
         let mut short = hold(1, "a");
         short.subject.pop();
         for bad in [
@@ -349,10 +413,11 @@ mod tests {
         assert!(held(&store).await.is_empty());
         assert_eq!(store.applied().await.unwrap(), 0);
     }
+    }
 
-    #[tokio::test]
-    async fn a_declared_gap_raises_every_epoch_and_spends_every_step() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn a_declared_gap_raises_every_epoch_and_spends_every_step(home) {
+        let store = home.open().await;
         for (id, epoch) in [("p-1", 3), ("p-2", 900)] {
             let mut person = crate::store::people::tests::person(id, &["r"]);
             person.epoch = epoch;
@@ -373,7 +438,7 @@ mod tests {
                 size: 0,
                 epoch,
                 step,
-                effective_us: 0,
+                ..StoredGap::default()
             }))
         };
         let told = async || {
@@ -397,14 +462,16 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(told().await, [(501, Some(50)), (902, Some(77))]);
+        assert_eq!(store.gaps().await.unwrap(), [LogIndex(0), LogIndex(1)]);
         let bad = [(LogIndex(2), gap(u64::MAX, 0))];
         let refused = store.apply(&bad, 3).await.unwrap_err();
         assert!(matches!(refused, StoreError::Change(LogIndex(2))));
     }
+    }
 
-    #[tokio::test]
-    async fn a_reported_outcome_is_known() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn a_reported_outcome_is_known(home) {
+        let store = home.open().await;
         let decision = DecisionId(Uuid::from_u128(5));
         assert!(store.outcome_of(decision).await.unwrap().is_none());
         let outcome = StoredOutcome {
@@ -419,10 +486,11 @@ mod tests {
         let other = DecisionId(Uuid::from_u128(6));
         assert!(store.outcome_of(other).await.unwrap().is_none());
     }
+    }
 
-    #[tokio::test]
-    async fn an_ended_session_is_told_until_its_tickets_have_ended() {
-        let (_directory, path, store) = fresh().await;
+    both! {
+    async fn an_ended_session_is_told_until_its_tickets_have_ended(home) {
+        let store = home.open().await;
         let changes = [
             (LogIndex(0), session_end(1, 100)),
             (LogIndex(1), session_end(2, 200)),
@@ -430,7 +498,7 @@ mod tests {
         ];
         store.apply(&changes, 3).await.unwrap();
         store.close().await;
-        let store = Store::open(&path).await.unwrap();
+        let store = home.open().await;
         let (first, second) = (SessionId(Uuid::from_u128(1)), SessionId(Uuid::from_u128(2)));
         let at = Timestamp::from_seconds;
         let mut told = store.revoked_sessions(at(100)).await.unwrap();
@@ -441,5 +509,6 @@ mod tests {
             [(second, at(200))]
         );
         assert_eq!(store.revoked_sessions(at(201)).await.unwrap(), []);
+    }
     }
 }

@@ -6,7 +6,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 
 use super::error::StoreError;
-use super::{PATIENCE, Store, from_stored};
+use super::sqlite::PATIENCE;
+use super::{Store, from_stored};
 use crate::files;
 
 /// What ties a store to its log and its keyring, and how far it has come.
@@ -84,38 +85,38 @@ fn options(path: &Path) -> SqliteConnectOptions {
 }
 
 async fn read_marks(store: &mut SqliteConnection, path: &Path) -> Result<StoreMarks, StoreError> {
-    let tables: i64 = sqlx::query_scalar(
-        "SELECT count(*) FROM sqlite_master WHERE name IN ('marks', 'bindings')",
-    )
-    .fetch_one(&mut *store)
-    .await?;
-    if tables != 2 {
-        return Err(StoreError::NotAStore(path.to_owned()));
-    }
     let mut transaction = store.begin().await?;
-    let mut binding = async |what: &'static str| -> Result<Option<String>, StoreError> {
-        Ok(
-            sqlx::query_scalar("SELECT value FROM bindings WHERE what = ?1")
-                .bind(what)
-                .fetch_optional(&mut *transaction)
-                .await?,
-        )
-    };
-    let (log, pseudonym_key) = (binding("log").await?, binding("pseudonym key").await?);
-    let mut mark = async |what: &'static str| -> Result<u64, StoreError> {
-        let value = sqlx::query_scalar("SELECT value FROM marks WHERE what = ?1")
-            .bind(what)
+    let version: Option<i64> =
+        sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name = 'schema_version'")
             .fetch_one(&mut *transaction)
             .await?;
-        from_stored(value)
+    if version != Some(1) {
+        return Err(StoreError::NotAStore(path.display().to_string()));
+    }
+    let version: i64 = sqlx::query_scalar("SELECT version FROM schema_version")
+        .fetch_one(&mut *transaction)
+        .await?;
+    // Before it, a store had one log, and its marks were apart.
+    let marks = if version < 5 {
+        "SELECT (SELECT value FROM bindings WHERE what = 'log'),
+             (SELECT value FROM marks WHERE what = 'applied'),
+             (SELECT value FROM marks WHERE what = 'starts')"
+    } else {
+        "SELECT name, coalesce(applied, 0), coalesce(starts, 0)
+         FROM (SELECT 1) LEFT JOIN logs ON number = 1"
     };
-    let (applied, starts) = (mark("applied").await?, mark("starts").await?);
+    let (log, applied, starts): (Option<String>, i64, i64) =
+        sqlx::query_as(marks).fetch_one(&mut *transaction).await?;
+    let pseudonym_key =
+        sqlx::query_scalar("SELECT value FROM bindings WHERE what = 'pseudonym key'")
+            .fetch_optional(&mut *transaction)
+            .await?;
     transaction.rollback().await?;
     Ok(StoreMarks {
         log,
         pseudonym_key,
-        applied,
-        starts,
+        applied: from_stored(applied)?,
+        starts: from_stored(starts)?,
     })
 }
 

@@ -4,11 +4,10 @@
 use std::fmt;
 
 use sqlx::error::ErrorKind;
-use sqlx::{Row, Sqlite, Transaction};
 use uuid::Uuid;
 
+use super::engine::{Query, query};
 use super::error::StoreError;
-use super::marks::{mark, set_mark};
 use super::{Store, from_stored, to_stored};
 
 /// What a person proves themselves with. Prints nothing of it.
@@ -53,13 +52,13 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn credential(&self, person: &str) -> Result<Option<Credential>, StoreError> {
-        let row = sqlx::query(
+        let row = query(
             "SELECT hash, id, sealed_seed, last_step, failures
              FROM passwords LEFT JOIN second_factors ON second_factors.person = passwords.person
-             WHERE passwords.person = ?1",
+             WHERE passwords.person = $1",
         )
         .bind(person)
-        .fetch_optional(&self.readers)
+        .fetch_optional(&self.engine)
         .await?;
         let Some(row) = row else { return Ok(None) };
         let id: Option<&[u8]> = row.try_get("id")?;
@@ -70,7 +69,7 @@ impl Store {
                     .map_err(|_| StoreError::Damaged("a second factor's id".to_owned()))?,
                 sealed_seed: row.try_get("sealed_seed")?,
                 last_step: row
-                    .try_get::<Option<i64>, _>("last_step")?
+                    .try_get::<Option<i64>>("last_step")?
                     .map(from_stored)
                     .transpose()?,
                 failures: read_failures(row.try_get("failures")?)?,
@@ -87,16 +86,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::NoSuchPerson`].
     pub async fn put_password(&self, person: &str, hash: &str) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO passwords (person, hash) VALUES (?1, ?2)
+        let put = query(
+            "INSERT INTO passwords (person, hash) VALUES ($1, $2)
              ON CONFLICT (person) DO UPDATE SET hash = excluded.hash",
-        )
-        .bind(person)
-        .bind(hash)
-        .execute(&self.writer)
-        .await
-        .map_err(person_is_missing)?;
-        Ok(())
+        );
+        self.put(put.bind(person).bind(hash)).await
     }
 
     /// Gives a person a second factor in place of any other. Under the same id only its sealing is new, so its spent steps
@@ -110,20 +104,21 @@ impl Store {
         id: Uuid,
         sealed_seed: &[u8],
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO second_factors (id, person, sealed_seed) VALUES (?1, ?2, ?3)
+        let put = query(
+            "INSERT INTO second_factors (id, person, sealed_seed) VALUES ($1, $2, $3)
              ON CONFLICT (person) DO UPDATE
              SET last_step = CASE WHEN second_factors.id = excluded.id THEN second_factors.last_step END,
                  failures = CASE WHEN second_factors.id = excluded.id THEN second_factors.failures ELSE 0 END,
                  id = excluded.id, sealed_seed = excluded.sealed_seed",
-        )
-        .bind(id.as_bytes().as_slice())
-        .bind(person)
-        .bind(sealed_seed)
-        .execute(&self.writer)
-        .await
-        .map_err(person_is_missing)?;
-        Ok(())
+        );
+        let put = put.bind(id.as_bytes().as_slice()).bind(person);
+        self.put(put.bind(sealed_seed)).await
+    }
+
+    async fn put(&self, put: Query) -> Result<(), StoreError> {
+        let mut change = self.change().await?;
+        put.execute(&mut change).await.map_err(person_is_missing)?;
+        change.commit().await
     }
 
     /// Counts a try as a failure. Durable when it returns, so that whoever looks at the code afterwards can be killed without
@@ -135,23 +130,24 @@ impl Store {
         // A transaction and no `RETURNING`: of a statement that returns rows, sqlx hands over the first before the commit
         // is known to have succeeded.
         let mut change = self.change().await?;
-        let charged = sqlx::query(
+        let charged = query(
             "UPDATE second_factors
-             SET failures = CASE WHEN failures < ?2 THEN failures + 1 ELSE failures END
-             WHERE id = ?1",
+             SET failures = CASE WHEN failures < $2 THEN failures + 1 ELSE failures END
+             WHERE id = $1",
         )
         .bind(id.as_bytes().as_slice())
         .bind(i64::from(u32::MAX))
-        .execute(&mut *change)
+        .execute(&mut change)
         .await?;
-        if charged.rows_affected() == 0 {
+        if charged == 0 {
             return Err(StoreError::NoSuchSecondFactor);
         }
-        let failures = sqlx::query_scalar("SELECT failures FROM second_factors WHERE id = ?1")
+        let failures = query("SELECT failures FROM second_factors WHERE id = $1")
             .bind(id.as_bytes().as_slice())
-            .fetch_one(&mut *change)
-            .await?;
-        let writes = count_write(&mut change).await?;
+            .fetch_one(&mut change)
+            .await?
+            .try_get("failures")?;
+        let writes = self.count_factor_write(&mut change).await?;
         change.commit().await?;
         Ok(Charge {
             failures: read_failures(failures)?,
@@ -167,28 +163,21 @@ impl Store {
     /// When the store can't be written. The step may then be spent or not, and the code must count as wrong.
     pub async fn spend_step(&self, id: Uuid, step: u64) -> Result<Option<u64>, StoreError> {
         let mut change = self.change().await?;
-        let spent = sqlx::query(
-            "UPDATE second_factors SET last_step = ?2, failures = 0
-             WHERE id = ?1 AND (last_step IS NULL OR last_step < ?2)",
+        let spent = query(
+            "UPDATE second_factors SET last_step = $2, failures = 0
+             WHERE id = $1 AND (last_step IS NULL OR last_step < $2)",
         )
         .bind(id.as_bytes().as_slice())
         .bind(to_stored(step)?)
-        .execute(&mut *change)
+        .execute(&mut change)
         .await?;
-        if spent.rows_affected() != 1 {
+        if spent != 1 {
+            change.rollback().await?;
             return Ok(None);
         }
-        let writes = count_write(&mut change).await?;
+        let writes = self.count_factor_write(&mut change).await?;
         change.commit().await?;
         Ok(Some(writes))
-    }
-
-    /// How often second factors were charged or steps spent, of all people.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn factor_writes(&self) -> Result<u64, StoreError> {
-        self.read_mark(FACTOR_WRITES).await
     }
 }
 
@@ -197,27 +186,22 @@ impl Store {
 pub struct Charge {
     /// Failures in a row, this try included.
     pub failures: u32,
-    /// The number of this write, of all that the store made for second factors.
+    /// The number of this write, of all that this log's daemon made for second factors.
     pub writes: u64,
-}
-
-const FACTOR_WRITES: &str = "factor_writes";
-
-async fn count_write(change: &mut Transaction<'static, Sqlite>) -> Result<u64, StoreError> {
-    let writes = mark(change, FACTOR_WRITES).await?.saturating_add(1);
-    set_mark(change, FACTOR_WRITES, writes).await?;
-    Ok(writes)
 }
 
 fn read_failures(stored: i64) -> Result<u32, StoreError> {
     u32::try_from(stored).map_err(|_| StoreError::Damaged("a count of failures".to_owned()))
 }
 
-fn person_is_missing(error: sqlx::Error) -> StoreError {
-    let kind = error.as_database_error().map(|error| error.kind());
+fn person_is_missing(error: StoreError) -> StoreError {
+    let kind = match &error {
+        StoreError::Engine(told) => told.as_database_error().map(|told| told.kind()),
+        _ => None,
+    };
     match kind {
         Some(ErrorKind::ForeignKeyViolation) => StoreError::NoSuchPerson,
-        _ => error.into(),
+        _ => error,
     }
 }
 
@@ -225,22 +209,20 @@ fn person_is_missing(error: sqlx::Error) -> StoreError {
 mod tests {
     use super::*;
     use crate::store::people::tests::person;
-    use crate::store::tests::fresh;
-    use std::path::PathBuf;
-    use tempfile::TempDir;
+    use crate::store::tests::{Home, both};
     use tokio::task::JoinSet;
 
     const FACTOR: Uuid = Uuid::from_u128(1);
 
-    async fn enrolled() -> (TempDir, PathBuf, Store) {
-        let (directory, path, store) = fresh().await;
+    async fn enrolled(home: &Home) -> Store {
+        let store = home.open().await;
         store.put_person(&person("p", &[])).await.unwrap();
         store.put_password("p", "$argon2id$hash").await.unwrap();
         store
             .put_second_factor("p", FACTOR, b"sealed")
             .await
             .unwrap();
-        (directory, path, store)
+        store
     }
 
     async fn factor(store: &Store) -> SecondFactor {
@@ -248,9 +230,9 @@ mod tests {
         credential.second_factor.unwrap()
     }
 
-    #[tokio::test]
-    async fn a_credential_is_told_as_it_was_put() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn a_credential_is_told_as_it_was_put(home) {
+        let store = enrolled(&home).await;
         let credential = store.credential("p").await.unwrap().unwrap();
         let expected = SecondFactor {
             id: FACTOR,
@@ -265,10 +247,11 @@ mod tests {
         assert_eq!(credential.password_hash, "another");
         assert!(credential.second_factor.is_some());
     }
+    }
 
-    #[tokio::test]
-    async fn somebody_without_a_password_or_a_factor_is_told_apart() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn somebody_without_a_password_or_a_factor_is_told_apart(home) {
+        let store = home.open().await;
         assert_eq!(store.credential("p").await.unwrap(), None);
         assert!(matches!(
             store.put_password("p", "h").await,
@@ -289,10 +272,11 @@ mod tests {
         ));
         assert!(store.spend_step(FACTOR, 1).await.unwrap().is_none());
     }
+    }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn of_fifty_parallel_uses_of_one_step_one_wins_and_a_restart_forgets_nothing() {
-        let (_directory, path, store) = enrolled().await;
+    both! {
+    async fn of_fifty_parallel_uses_of_one_step_one_wins_and_a_restart_forgets_nothing(home) {
+        let store = enrolled(&home).await;
         let mut uses = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
@@ -301,16 +285,46 @@ mod tests {
         let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
         assert_eq!(wins, 1);
         // Read by another connection while the first store was never closed: nothing hangs on an orderly end.
-        let again = Store::open(&path).await.unwrap();
+        let again = home.open().await;
         assert!(again.spend_step(FACTOR, 1_000).await.unwrap().is_none());
         assert!(again.spend_step(FACTOR, 999).await.unwrap().is_none());
         assert_eq!(factor(&again).await.last_step, Some(1_000));
         assert!(again.spend_step(FACTOR, 1_001).await.unwrap().is_some());
     }
+    }
 
-    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-    async fn every_parallel_try_is_charged_and_a_restart_forgets_none() {
-        let (_directory, path, store) = enrolled().await;
+    both! {
+    async fn through_two_stores_at_once_of_fifty_uses_of_one_step_one_wins(home) {
+        enrolled(&home).await;
+        for step in 1..=5 {
+            let stores = [home.open().await, home.open().await];
+            let mut uses = JoinSet::new();
+            for store in stores.iter().cycle().take(50) {
+                let store = store.clone();
+                uses.spawn(async move { store.spend_step(FACTOR, step).await.unwrap().is_some() });
+            }
+            let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
+            assert_eq!(wins, 1);
+            let mut charges = JoinSet::new();
+            for store in stores.iter().cycle().take(50) {
+                let store = store.clone();
+                charges.spawn(async move { store.charge_second_factor(FACTOR).await.unwrap() });
+            }
+            let charges = charges.join_all().await;
+            let mut failures: Vec<u32> = charges.iter().map(|charge| charge.failures).collect();
+            failures.sort_unstable();
+            assert_eq!(failures, (1..=50).collect::<Vec<u32>>());
+            let mut writes: Vec<u64> = charges.iter().map(|charge| charge.writes).collect();
+            writes.sort_unstable();
+            writes.dedup();
+            assert_eq!(writes.len(), 50, "each write has its own number");
+        }
+    }
+    }
+
+    both! {
+    async fn every_parallel_try_is_charged_and_a_restart_forgets_none(home) {
+        let store = enrolled(&home).await;
         let mut tries = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
@@ -319,16 +333,17 @@ mod tests {
         let mut counts = tries.join_all().await;
         counts.sort_unstable();
         assert_eq!(counts, (1..=50).collect::<Vec<u32>>());
-        let again = Store::open(&path).await.unwrap();
+        let again = home.open().await;
         assert_eq!(
             again.charge_second_factor(FACTOR).await.unwrap().failures,
             51
         );
     }
+    }
 
-    #[tokio::test]
-    async fn a_try_that_is_given_up_leaves_the_store_usable() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn a_try_that_is_given_up_leaves_the_store_usable(home) {
+        let store = enrolled(&home).await;
         for micros in 0..200 {
             let patience = std::time::Duration::from_micros(micros * 20);
             drop(tokio::time::timeout(patience, store.charge_second_factor(FACTOR)).await);
@@ -339,10 +354,11 @@ mod tests {
             before + 1
         );
     }
+    }
 
-    #[tokio::test]
-    async fn only_a_spent_step_ends_a_row_of_failures() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn only_a_spent_step_ends_a_row_of_failures(home) {
+        let store = enrolled(&home).await;
         assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
         for expected in 1..=3 {
             assert_eq!(
@@ -355,10 +371,11 @@ mod tests {
         assert!(store.spend_step(FACTOR, 11).await.unwrap().is_some());
         assert_eq!(factor(&store).await.failures, 0);
     }
+    }
 
-    #[tokio::test]
-    async fn sealing_anew_forgets_neither_spent_steps_nor_failures() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn sealing_anew_forgets_neither_spent_steps_nor_failures(home) {
+        let store = enrolled(&home).await;
         assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
         store.charge_second_factor(FACTOR).await.unwrap();
         store.put_second_factor("p", FACTOR, b"anew").await.unwrap();
@@ -374,12 +391,14 @@ mod tests {
             "it is gone"
         );
     }
+    }
 
-    #[tokio::test]
-    async fn a_credential_prints_nothing_that_helps_to_guess_it() {
-        let (_directory, _, store) = enrolled().await;
+    both! {
+    async fn a_credential_prints_nothing_that_helps_to_guess_it(home) {
+        let store = enrolled(&home).await;
         let printed = format!("{:?}", store.credential("p").await.unwrap());
         assert!(!printed.contains("argon2id"), "{printed}");
         assert!(!printed.contains("115, 101"), "{printed}");
+    }
     }
 }

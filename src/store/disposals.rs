@@ -2,9 +2,8 @@
 //! and destroyed the keys says so.
 
 use prost::Message as _;
-use sqlx::Row;
 
-use super::changes::Change;
+use super::engine::{Transaction, query};
 use super::error::StoreError;
 use super::{Store, from_stored, to_stored};
 use crate::domain::ids::LogIndex;
@@ -16,13 +15,14 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn disposals(&self) -> Result<Vec<(LogIndex, StoredDisposal)>, StoreError> {
-        let rows = sqlx::query("SELECT log_index, what FROM disposals ORDER BY log_index")
-            .fetch_all(&self.readers)
+        let rows = query("SELECT log_index, what FROM disposals WHERE log = $1 ORDER BY log_index")
+            .bind(self.log()?)
+            .fetch_all(&self.engine)
             .await?;
         rows.iter()
             .map(|row| {
                 let index = LogIndex(from_stored(row.try_get("log_index")?)?);
-                let what = StoredDisposal::decode(row.try_get::<&[u8], _>("what")?)
+                let what = StoredDisposal::decode(row.try_get::<&[u8]>("what")?)
                     .map_err(|_| StoreError::Damaged("a disposal".to_owned()))?;
                 Ok((index, what))
             })
@@ -35,24 +35,29 @@ impl Store {
     /// When the store can't be written.
     pub async fn disposal_done(&self, index: LogIndex) -> Result<(), StoreError> {
         let mut change = self.change().await?;
-        sqlx::query("DELETE FROM disposals WHERE log_index = ?1")
+        query("DELETE FROM disposals WHERE log = $1 AND log_index = $2")
+            .bind(self.log()?)
             .bind(to_stored(index.0)?)
-            .execute(&mut *change)
+            .execute(&mut change)
             .await?;
-        Ok(change.commit().await?)
+        change.commit().await
     }
 }
 
 pub(super) async fn begin(
-    change: Change<'_>,
+    change: &mut Transaction,
+    log: i64,
     index: LogIndex,
     disposal: &StoredDisposal,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO disposals (log_index, what) VALUES (?1, ?2) ON CONFLICT DO NOTHING")
-        .bind(to_stored(index.0)?)
-        .bind(disposal.encode_to_vec())
-        .execute(&mut **change)
-        .await?;
+    query(
+        "INSERT INTO disposals (log, log_index, what) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+    )
+    .bind(log)
+    .bind(to_stored(index.0)?)
+    .bind(disposal.encode_to_vec())
+    .execute(change)
+    .await?;
     Ok(())
 }
 
@@ -60,11 +65,11 @@ pub(super) async fn begin(
 mod tests {
     use super::*;
     use crate::proto::stored_change::Kind;
-    use crate::store::tests::{change, fresh};
+    use crate::store::tests::{both, change};
 
-    #[tokio::test]
-    async fn a_disposal_survives_a_restart_until_it_is_done_and_does_not_come_back() {
-        let (_directory, path, store) = fresh().await;
+    both! {
+    async fn a_disposal_survives_a_restart_until_it_is_done_and_does_not_come_back(home) {
+        let store = home.open().await;
         let disposal = |rule: &str| StoredDisposal {
             rule: rule.to_owned(),
             ..StoredDisposal::default()
@@ -77,10 +82,11 @@ mod tests {
         store.disposal_done(LogIndex(3)).await.unwrap();
         store.apply(&changes, 6).await.unwrap();
         store.close().await;
-        let store = Store::open(&path).await.unwrap();
+        let store = home.open().await;
         assert_eq!(
             store.disposals().await.unwrap(),
             [(LogIndex(5), disposal("second"))]
         );
+    }
     }
 }

@@ -23,8 +23,8 @@ pub enum StoreError {
     #[error("store: {0}")]
     File(#[from] FileError),
     /// A database, but not one of ours.
-    #[error("store: {} is a database of another program", .0.display())]
-    NotAStore(PathBuf),
+    #[error("store: {0} is a database of another program")]
+    NotAStore(String),
     /// A newer version has changed the schema.
     #[error(
         "store: has schema {found}, this version knows {known}: run the version that wrote it, or a newer one"
@@ -45,6 +45,43 @@ pub enum StoreError {
         /// What it was opened with.
         given: String,
     },
+    /// It follows other logs, and nobody said that it may follow one more.
+    #[error(
+        "store: belongs to the log {bound}, not to {given}; if several daemons, each with its own log, are meant to share it, set store.shared = true"
+    )]
+    NotShared {
+        /// The one that it followed first.
+        bound: String,
+        /// What it was opened with.
+        given: String,
+    },
+    /// The database can't be reached, or did not answer in time. Whether a change that was under way was made is not known.
+    #[error("store: the database can't be reached: {0}")]
+    Unreachable(String),
+    /// The database refuses this user, password or what they ask for.
+    #[error("store: the database refuses: {0}")]
+    RefusedByServer(String),
+    /// The server runs without `fsync`: what it calls committed may be lost with the power.
+    #[error(
+        "store: the database server runs with fsync = off, which forgets what it has confirmed: turn it on"
+    )]
+    NotDurable,
+    /// The file with the password has none.
+    #[error("store: {}: holds no password", .0.display())]
+    PasswordFile(PathBuf),
+    /// It has fewer changes than it had: an older copy was put back while daemons were using it.
+    #[error(
+        "store: was put back to an older state: it knows {newest} changes, this daemon has seen {seen}; restart every daemon that uses it"
+    )]
+    PutBack {
+        /// Changes that were seen.
+        seen: u64,
+        /// Changes that it has.
+        newest: u64,
+    },
+    /// It was asked for what depends on a log before it was told which.
+    #[error("store: follows no log yet")]
+    NoLog,
     /// The file is damaged, or something was written into it that this program never writes.
     #[error("store: is damaged: {0}")]
     Damaged(String),
@@ -93,12 +130,18 @@ impl StoreError {
             | Self::NotAStore(_)
             | Self::Newer { .. }
             | Self::Bound { .. }
+            | Self::NotShared { .. }
+            | Self::RefusedByServer(_)
+            | Self::NotDurable
+            | Self::PutBack { .. }
+            | Self::PasswordFile(_)
             | Self::Damaged(_)
             | Self::Full
             | Self::System(_)
             | Self::Change(_) => Fault::Operator,
-            Self::Busy | Self::Closed => Fault::Load,
+            Self::Busy | Self::Closed | Self::Unreachable(_) => Fault::Load,
             Self::Order(_)
+            | Self::NoLog
             | Self::NoSuchPerson
             | Self::NoSuchSecondFactor
             | Self::EpochLowered
@@ -108,7 +151,7 @@ impl StoreError {
     }
 }
 
-/// By SQLite's primary result codes (<https://www.sqlite.org/rescode.html>).
+/// By SQLite's primary result codes (<https://www.sqlite.org/rescode.html>); those of PostgreSQL are read in its own file.
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         match &error {

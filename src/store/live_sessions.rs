@@ -11,7 +11,7 @@ use super::{Store, people, to_stored};
 use crate::domain::ids::{LogIndex, Name, SessionId};
 use crate::domain::time::Timestamp;
 use crate::identity::live::LiveSession;
-use crate::proto::{StoredEpoch, StoredServiceEnd, StoredSession};
+use crate::proto::{StoredServiceEnd, StoredSession, StoredSessionEnd};
 
 impl Store {
     /// Those that have not run out at `now`. The others are forgotten.
@@ -24,9 +24,10 @@ impl Store {
             .bind(now.micros())
             .execute(&mut change)
             .await?;
-        let rows = query("SELECT session, person, caller, device, began, expires FROM live_sessions")
-            .fetch_all(&mut change)
-            .await?;
+        let rows =
+            query("SELECT session, person, caller, device, began, expires FROM live_sessions")
+                .fetch_all(&mut change)
+                .await?;
         change.commit().await?;
         rows.iter()
             .map(|row| {
@@ -107,7 +108,7 @@ impl Following<'_> {
             self.forget_session(index, session, row.try_get("expires")?)
                 .await?;
         }
-        self.tell(Told::Live(&*person)).await
+        self.tell(Told::Live).await
     }
 
     /// It ended before it had run out.
@@ -117,7 +118,7 @@ impl Following<'_> {
         session: &[u8],
         until_us: i64,
     ) -> Result<(), StoreError> {
-        let ended = crate::proto::StoredSessionEnd {
+        let ended = StoredSessionEnd {
             session: session.to_vec(),
             until_us,
         };
@@ -141,15 +142,7 @@ impl Following<'_> {
             .execute(&mut self.change)
             .await?;
         self.tell(Told::People).await?;
-        self.tell(Told::Live(&*person)).await
-    }
-
-    pub(super) async fn end_sessions_of(
-        &mut self,
-        index: LogIndex,
-        epoch: &StoredEpoch,
-    ) -> Result<(), StoreError> {
-        self.raise_epoch(index, &epoch.person, epoch.epoch).await
+        self.tell(Told::Live).await
     }
 
     pub(super) async fn end_service(
@@ -171,6 +164,6 @@ impl Following<'_> {
             .bind(&*service)
             .execute(&mut self.change)
             .await?;
-        self.tell(Told::Services).await
+        self.tell(Told::Live).await
     }
 }

@@ -1,8 +1,7 @@
-//! Holds of the access log itself: for which times nothing is disposed of. They are changed by `apply` only.
+//! Holds of the access log itself: for which times nothing is disposed of. Each log has its own. They are changed by `apply`
+//! only.
 
-use sqlx::Row;
-
-use super::changes::Change;
+use super::engine::{Transaction, query};
 use super::error::StoreError;
 use super::{Store, from_stored, to_stored};
 use crate::domain::ids::LogIndex;
@@ -26,16 +25,18 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn log_holds(&self) -> Result<Vec<LogHold>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT log_index, held_from, held_until FROM log_holds ORDER BY log_index",
+        let rows = query(
+            "SELECT log_index, held_from, held_until FROM log_holds
+             WHERE log = $1 ORDER BY log_index",
         )
-        .fetch_all(&self.readers)
+        .bind(self.log()?)
+        .fetch_all(&self.engine)
         .await?;
         rows.iter()
             .map(|row| {
                 let time = |name: &str| -> Result<Option<Timestamp>, StoreError> {
                     Ok(row
-                        .try_get::<Option<i64>, _>(name)?
+                        .try_get::<Option<i64>>(name)?
                         .map(Timestamp::from_micros))
                 };
                 Ok(LogHold {
@@ -49,28 +50,33 @@ impl Store {
 }
 
 pub(super) async fn place(
-    change: Change<'_>,
+    change: &mut Transaction,
+    log: i64,
     index: LogIndex,
     hold: &StoredLogHold,
 ) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO log_holds (log_index, held_from, held_until) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    query(
+        "INSERT INTO log_holds (log, log_index, held_from, held_until) VALUES ($1, $2, $3, $4)
+         ON CONFLICT DO NOTHING",
     )
+    .bind(log)
     .bind(to_stored(index.0)?)
     .bind(hold.from_us)
     .bind(hold.until_us)
-    .execute(&mut **change)
+    .execute(change)
     .await?;
     Ok(())
 }
 
 pub(super) async fn release(
-    change: Change<'_>,
+    change: &mut Transaction,
+    log: i64,
     release: &StoredLogHoldRelease,
 ) -> Result<(), StoreError> {
-    sqlx::query("DELETE FROM log_holds WHERE log_index = ?1")
+    query("DELETE FROM log_holds WHERE log = $1 AND log_index = $2")
+        .bind(log)
         .bind(to_stored(release.hold)?)
-        .execute(&mut **change)
+        .execute(change)
         .await?;
     Ok(())
 }
@@ -79,11 +85,11 @@ pub(super) async fn release(
 mod tests {
     use super::*;
     use crate::proto::stored_change::Kind;
-    use crate::store::tests::{change, fresh};
+    use crate::store::tests::{both, change};
 
-    #[tokio::test]
-    async fn holds_of_the_log_survive_a_restart_until_they_are_released() {
-        let (_directory, path, store) = fresh().await;
+    both! {
+    async fn holds_of_the_log_survive_a_restart_until_they_are_released(home) {
+        let store = home.open().await;
         let place =
             |from_us, until_us| change(Kind::PlaceLogHold(StoredLogHold { from_us, until_us }));
         let changes = [
@@ -97,12 +103,13 @@ mod tests {
         store.apply(&changes, 7).await.unwrap();
         store.apply(&changes, 7).await.unwrap();
         store.close().await;
-        let store = Store::open(&path).await.unwrap();
+        let store = home.open().await;
         let left = LogHold {
             id: LogIndex(5),
             from: Some(Timestamp::from_micros(-1)),
             until: Some(Timestamp::from_micros(1)),
         };
         assert_eq!(store.log_holds().await.unwrap(), [left]);
+    }
     }
 }

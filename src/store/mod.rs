@@ -5,113 +5,130 @@
 //! how far it has followed the log, so that a start can replay what it lacks. Charged failures and spent steps of second
 //! factors are stored first, before anything is answered.
 //!
-//! The engine is SQLite in one private file; everything goes through [`Store`], so that another can take its place. This
-//! room never decides anything, never reads a clock, never holds a secret in the clear (seeds come sealed, passwords
-//! hashed), and never waits for the network. That no second process opens the same store is the log's lock to see to.
+//! There are two engines behind [`Store`], which ask the same statements of the same tables: SQLite in one private file, the
+//! default, and PostgreSQL, which several daemons can share. What is promised holds on both: a change is on the disk when its
+//! method returns, of many that spend one step one wins, and whatever doesn't answer is given up in bounded time
+//! ([`StoreError::Unreachable`]). A connection that was lost is made anew by the next call that needs one.
+//!
+//! This room never decides anything, never reads a clock, never holds a secret in the clear (seeds come sealed, passwords
+//! hashed). No check waits for it: what a check needs of it is in memory. That no second process opens the same file, or
+//! follows the same log, is the log's lock to see to.
 
+mod address;
 mod changes;
 mod copy;
 mod credentials;
 mod disposals;
+mod engine;
 mod error;
+mod live_sessions;
 mod log_holds;
 mod marks;
+mod news;
 mod people;
+mod postgres;
+mod requests;
 mod schema;
+mod sqlite;
 mod subjects;
 
-use std::path::Path;
-use std::time::Duration;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{ConnectOptions, Connection, Sqlite, Transaction};
-
+pub use address::PostgresAddress;
 pub use copy::StoreMarks;
 pub use credentials::{Charge, Credential, SecondFactor};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
+pub use news::News;
+pub use requests::KeptRequest;
 
-use crate::files;
+use engine::{Engine, Transaction};
 
-/// How long a statement waits for a lock that another program (a backup, a curious operator) holds on the file, and a
-/// caller for its turn.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Readers see the last commit and wait for no writer (WAL).
-const READERS: u32 = 4;
+/// Where a store is.
+#[derive(Debug, Clone)]
+pub enum StorePlace {
+    /// The embedded one, in this file.
+    File(PathBuf),
+    /// On a PostgreSQL server.
+    Postgres {
+        /// Where.
+        address: PostgresAddress,
+        /// Whether a log may join that the store doesn't know, when it knows others. Not by default: a log that was lost would
+        /// be begun anew and nobody would notice.
+        shared: bool,
+    },
+}
+
+impl fmt::Display for StorePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => fmt::Display::fmt(&path.display(), f),
+            Self::Postgres { address, .. } => fmt::Display::fmt(address, f),
+        }
+    }
+}
 
 /// The store. Clones are the same store.
 #[derive(Debug, Clone)]
 pub struct Store {
-    /// One connection: SQLite has one writer at a time, and queueing here is fair where its lock is not.
-    writer: SqlitePool,
-    readers: SqlitePool,
+    engine: Engine,
+    shared: bool,
+    /// The number of the log that it follows for this daemon, once it was told.
+    log: Arc<OnceLock<i64>>,
 }
 
 impl Store {
-    /// Opens the store at `path`, makes it where there is none (mode 0600), and brings its schema up to date.
+    /// Opens the store at `place`, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// When it can't be reached or used, is damaged or no store, or when a newer version wrote it.
+    pub async fn open_at(place: &StorePlace) -> Result<Self, StoreError> {
+        match place {
+            StorePlace::File(path) => Self::open(path).await,
+            StorePlace::Postgres { address, shared } => {
+                let engine = postgres::open(address).await?;
+                Self::of(engine, *shared, &place.to_string()).await
+            }
+        }
+    }
+
+    /// Opens the embedded store at `path`, makes it where there is none (mode 0600), and brings its schema up to date.
     ///
     /// # Errors
     /// When others may use the file, when it is damaged or no store, when a newer version wrote it, or when the system
     /// refuses.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
-        Self::open_with(path, PATIENCE).await
+        let engine = sqlite::open(path, sqlite::PATIENCE).await?;
+        Self::of(engine, false, &path.display().to_string()).await
     }
 
-    async fn open_with(path: &Path, patience: Duration) -> Result<Self, StoreError> {
-        // SQLite would make it readable for whoever the umask lets; its other two files take the mode of this one.
-        files::ensure_private(path)?;
-        let common = SqliteConnectOptions::new()
-            .filename(path)
-            .create_if_missing(false)
-            .busy_timeout(patience)
-            .foreign_keys(true)
-            .disable_statement_logging();
-        let writing = common
-            .clone()
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
-        let writer = pool(1, patience).connect_with(writing).await?;
-        schema::bring_up_to_date(&writer, path).await?;
-        let reading = common.pragma("query_only", "ON").row_buffer_size(1_000);
-        let readers = pool(READERS, patience).connect_with(reading).await?;
-        Ok(Self { writer, readers })
+    async fn of(engine: Engine, shared: bool, place: &str) -> Result<Self, StoreError> {
+        schema::bring_up_to_date(&engine, place).await?;
+        Ok(Self {
+            engine,
+            shared,
+            log: Arc::default(),
+        })
     }
 
     /// Waits for what is under way, and closes. Every later call fails with [`StoreError::Closed`].
     pub async fn close(&self) {
-        self.readers.close().await;
-        // Last, so that it can fold the write-ahead log into the file.
-        self.writer.close().await;
+        self.engine.close().await;
     }
 
-    /// Begins a change. The write lock is taken at once: a transaction that reads first and then wants to write would fail
-    /// when another program wrote in between.
-    async fn change(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    /// Begins a change.
+    async fn change(&self) -> Result<Transaction, StoreError> {
+        self.engine.change().await
+    }
+
+    fn log(&self) -> Result<i64, StoreError> {
+        self.log.get().copied().ok_or(StoreError::NoLog)
     }
 }
 
-fn pool(connections: u32, patience: Duration) -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(patience)
-        // Opening a file costs more than keeping it open, and testing a connection to a file tells nothing.
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .test_before_acquire(false)
-        .after_release(|connection, _| {
-            Box::pin(async move {
-                // The ping comes after any rollback that is still under way. When SQLite itself rolled back (a full disk),
-                // sqlx's own rollback fails and it believes for ever that a transaction is open: begin anew instead.
-                connection.ping().await?;
-                Ok(!connection.is_in_transaction())
-            })
-        })
-}
-
-/// SQLite's integers are signed.
+/// Both engines' integers are signed.
 fn to_stored(number: u64) -> Result<i64, StoreError> {
     i64::try_from(number).map_err(|_| StoreError::OutOfRange)
 }
@@ -121,20 +138,139 @@ fn from_stored(number: i64) -> Result<u64, StoreError> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/support/postgres.rs"]
+#[allow(unreachable_pub, dead_code, clippy::disallowed_methods)]
+mod private_postgres;
+
+#[cfg(test)]
 mod tests {
+    use super::engine::query;
+    use super::private_postgres::Postgres;
     use super::*;
     use crate::domain::ids::LogIndex;
+    use crate::files;
     use crate::proto::{StoredChange, StoredHold, stored_change::Kind};
+    use sqlx::sqlite::SqlitePool;
     use std::fs;
     use std::os::unix::fs::PermissionsExt;
-    use std::path::PathBuf;
+    use std::time::Duration;
     use tempfile::TempDir;
 
-    /// A store in a directory that goes with the test.
+    /// Where a test has its store, on one engine or the other; it can be opened as often as wanted.
+    #[derive(Debug, Clone)]
+    pub(super) struct Home {
+        place: StorePlace,
+        _directory: Option<Arc<TempDir>>,
+    }
+
+    impl Home {
+        pub(super) fn sqlite() -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            Self {
+                place: StorePlace::File(directory.path().join("store.sqlite")),
+                _directory: Some(Arc::new(directory)),
+            }
+        }
+
+        pub(super) fn postgres() -> Self {
+            Self::on(Postgres::shared())
+        }
+
+        pub(super) fn on(server: &Postgres) -> Self {
+            let address = PostgresAddress::parse(&server.database(), None, Path::new("/")).unwrap();
+            Self {
+                place: StorePlace::Postgres {
+                    address,
+                    shared: false,
+                },
+                _directory: None,
+            }
+        }
+
+        pub(super) fn path(&self) -> PathBuf {
+            match &self.place {
+                StorePlace::File(path) => path.clone(),
+                StorePlace::Postgres { .. } => panic!("has no file"),
+            }
+        }
+
+        /// Runs statements by the engine's own client.
+        pub(super) fn sql(&self, statements: &str) -> String {
+            match &self.place {
+                StorePlace::File(_) => panic!("has no client"),
+                StorePlace::Postgres { address, .. } => {
+                    Postgres::shared().sql(&address.database, statements)
+                }
+            }
+        }
+
+        pub(super) async fn try_open(&self) -> Result<Store, StoreError> {
+            let store = Store::open_at(&self.place).await?;
+            store.bind_log("log-a").await?;
+            Ok(store)
+        }
+
+        pub(super) async fn open(&self) -> Store {
+            self.try_open().await.unwrap()
+        }
+
+        pub(super) async fn open_unbound(&self) -> Store {
+            Store::open_at(&self.place).await.unwrap()
+        }
+
+        pub(super) async fn open_shared(&self, log: &str) -> Store {
+            let mut place = self.place.clone();
+            if let StorePlace::Postgres { shared, .. } = &mut place {
+                *shared = true;
+            }
+            let store = Store::open_at(&place).await.unwrap();
+            store.bind_log(log).await.unwrap();
+            store
+        }
+    }
+
+    /// The same test on both engines.
+    macro_rules! both {
+        (async fn $name:ident($home:ident) $body:block) => {
+            mod $name {
+                #[allow(unused_imports)]
+                use super::*;
+
+                async fn test($home: $crate::store::tests::Home) $body
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn on_sqlite() {
+                    Box::pin(test($crate::store::tests::Home::sqlite())).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+                async fn on_postgres() {
+                    Box::pin(test($crate::store::tests::Home::postgres())).await;
+                }
+            }
+        };
+    }
+    pub(super) use both;
+
+    pub(super) async fn execute(store: &Store, statement: &'static str) {
+        let mut change = store.change().await.unwrap();
+        query(statement).execute(&mut change).await.unwrap();
+        change.commit().await.unwrap();
+    }
+
+    fn sqlite(store: &Store) -> (&SqlitePool, &SqlitePool) {
+        match &store.engine {
+            Engine::Sqlite { writer, readers } => (writer, readers),
+            Engine::Postgres(_) => panic!("not embedded"),
+        }
+    }
+
+    /// An embedded store in a directory that goes with the test.
     pub(super) async fn fresh() -> (TempDir, PathBuf, Store) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("store.sqlite");
         let store = Store::open(&path).await.unwrap();
+        store.bind_log("log-a").await.unwrap();
         (directory, path, store)
     }
 
@@ -180,10 +316,11 @@ mod tests {
                 Err(_) => sqlx::query_scalar(name).fetch_one(pool).await.unwrap(),
             }
         };
-        assert_eq!(pragma(&store.writer, "PRAGMA journal_mode").await, "wal");
-        assert_eq!(pragma(&store.writer, "PRAGMA synchronous").await, "2");
-        assert_eq!(pragma(&store.writer, "PRAGMA foreign_keys").await, "1");
-        assert_eq!(pragma(&store.readers, "PRAGMA query_only").await, "1");
+        let (writer, readers) = sqlite(&store);
+        assert_eq!(pragma(writer, "PRAGMA journal_mode").await, "wal");
+        assert_eq!(pragma(writer, "PRAGMA synchronous").await, "2");
+        assert_eq!(pragma(writer, "PRAGMA foreign_keys").await, "1");
+        assert_eq!(pragma(readers, "PRAGMA query_only").await, "1");
     }
 
     #[tokio::test]
@@ -228,7 +365,7 @@ mod tests {
     async fn a_full_disk_is_told_and_once_there_is_room_writes_go_on() {
         let (_directory, _, store) = fresh().await;
         sqlx::query("PRAGMA max_page_count = 20")
-            .execute(&store.writer)
+            .execute(sqlite(&store).0)
             .await
             .unwrap();
         let mut large = hold(1, "h");
@@ -239,7 +376,7 @@ mod tests {
         assert_eq!(store.applied().await.unwrap(), 0);
         // The bound was the connection's; with a new one or the old one, the store works.
         sqlx::query("PRAGMA max_page_count = 100000")
-            .execute(&store.writer)
+            .execute(sqlite(&store).0)
             .await
             .unwrap();
         store.apply(&changes, 1).await.unwrap();
@@ -250,9 +387,11 @@ mod tests {
     async fn a_lock_that_somebody_else_holds_is_told_after_the_wait() {
         let (_directory, path, store) = fresh().await;
         store.close().await;
-        let store = Store::open_with(&path, Duration::from_millis(50))
+        let engine = sqlite::open(&path, Duration::from_millis(50))
             .await
             .unwrap();
+        let store = Store::of(engine, false, "it").await.unwrap();
+        store.bind_log("log-a").await.unwrap();
         let somebody = Store::open(&path).await.unwrap();
         let held = somebody.change().await.unwrap();
         let refused = store.count_start().await.unwrap_err();
@@ -263,11 +402,12 @@ mod tests {
         assert_eq!(store.count_start().await.unwrap(), 1);
     }
 
-    #[tokio::test]
-    async fn a_closed_store_says_so() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn a_closed_store_says_so(home) {
+        let store = home.open().await;
         store.close().await;
         assert!(matches!(store.count_start().await, Err(StoreError::Closed)));
         assert!(matches!(store.applied().await, Err(StoreError::Closed)));
+    }
     }
 }

@@ -1,9 +1,8 @@
 //! The directory: people who work with the data.
 
-use sqlx::Row;
-use sqlx::sqlite::SqliteRow;
-
+use super::engine::{Row, query};
 use super::error::StoreError;
+use super::news::Told;
 use super::{Store, from_stored, to_stored};
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
@@ -16,12 +15,12 @@ impl Store {
     /// When the store can't be read.
     pub async fn people(&self) -> Result<Vec<Person>, StoreError> {
         // One statement, so that all of it is as of one moment.
-        let rows = sqlx::query(
+        let rows = query(
             "SELECT people.id, department, disabled, employment_end, trained_until, pledge, epoch, role
              FROM people LEFT JOIN person_roles ON person_roles.person = people.id
              ORDER BY people.id, person_roles.position",
         )
-        .fetch_all(&self.readers)
+        .fetch_all(&self.engine)
         .await?;
         let mut people: Vec<Person> = Vec::new();
         for row in &rows {
@@ -43,10 +42,12 @@ impl Store {
     pub async fn put_person(&self, person: &Person) -> Result<(), StoreError> {
         let id = &*person.id;
         let mut change = self.change().await?;
-        let put = sqlx::query(
+        self.take_turn(&mut change).await?;
+        self.tell_others(&mut change, Told::People).await?;
+        let put = query(
             "INSERT INTO people
                  (id, department, disabled, employment_end, trained_until, pledge, epoch)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
              ON CONFLICT (id) DO UPDATE
              SET department = excluded.department, disabled = excluded.disabled,
                  employment_end = excluded.employment_end, trained_until = excluded.trained_until,
@@ -60,28 +61,28 @@ impl Store {
         .bind(person.trained_until.map(Timestamp::micros))
         .bind(person.pledge)
         .bind(to_stored(person.epoch)?)
-        .execute(&mut *change)
+        .execute(&mut change)
         .await?;
-        if put.rows_affected() == 0 {
+        if put == 0 {
             return Err(StoreError::EpochLowered);
         }
-        sqlx::query("DELETE FROM person_roles WHERE person = ?1")
+        query("DELETE FROM person_roles WHERE person = $1")
             .bind(id)
-            .execute(&mut *change)
+            .execute(&mut change)
             .await?;
         for (position, role) in (0_i64..).zip(&person.roles) {
-            sqlx::query("INSERT INTO person_roles (person, position, role) VALUES (?1, ?2, ?3)")
+            query("INSERT INTO person_roles (person, position, role) VALUES ($1, $2, $3)")
                 .bind(id)
                 .bind(position)
                 .bind(&**role)
-                .execute(&mut *change)
+                .execute(&mut change)
                 .await?;
         }
-        Ok(change.commit().await?)
+        change.commit().await
     }
 }
 
-fn read_person(row: &SqliteRow, role: Option<Name>) -> Result<Person, StoreError> {
+fn read_person(row: &Row, role: Option<Name>) -> Result<Person, StoreError> {
     let instant = |micros: Option<i64>| micros.map(Timestamp::from_micros);
     Ok(Person {
         id: read_name(row.try_get("id")?)?,
@@ -102,7 +103,7 @@ pub(super) fn read_name(text: &str) -> Result<Name, StoreError> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::store::tests::fresh;
+    use crate::store::tests::both;
 
     pub(in crate::store) fn person(id: &str, roles: &[&str]) -> Person {
         let name = |text: &str| Name::parse(text).unwrap();
@@ -118,9 +119,9 @@ pub(super) mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn people_are_told_as_they_were_put() {
-        let (_directory, path, store) = fresh().await;
+    both! {
+    async fn people_are_told_as_they_were_put(home) {
+        let store = home.open().await;
         let mut two = person("person-2", &["z", "a", "m"]);
         two.disabled = true;
         two.employment_end = None;
@@ -129,13 +130,14 @@ pub(super) mod tests {
         store.put_person(&two).await.unwrap();
         store.put_person(&one).await.unwrap();
         store.close().await;
-        let store = Store::open(&path).await.unwrap();
+        let store = home.open().await;
         assert_eq!(store.people().await.unwrap(), [one, two]);
     }
+    }
 
-    #[tokio::test]
-    async fn a_person_is_replaced_whole() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn a_person_is_replaced_whole(home) {
+        let store = home.open().await;
         store.put_person(&person("p", &["a", "b"])).await.unwrap();
         let mut changed = person("p", &["c"]);
         changed.epoch = 4;
@@ -143,15 +145,17 @@ pub(super) mod tests {
         store.put_person(&changed).await.unwrap();
         assert_eq!(store.people().await.unwrap(), [changed]);
     }
+    }
 
-    #[tokio::test]
-    async fn an_epoch_is_never_lowered() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn an_epoch_is_never_lowered(home) {
+        let store = home.open().await;
         store.put_person(&person("p", &["a"])).await.unwrap();
         let mut lowered = person("p", &["b"]);
         lowered.epoch = 2;
         let refused = store.put_person(&lowered).await.unwrap_err();
         assert!(matches!(refused, StoreError::EpochLowered), "{refused}");
         assert_eq!(store.people().await.unwrap(), [person("p", &["a"])]);
+    }
     }
 }

@@ -1,13 +1,10 @@
-//! The tables, as a list of steps that is only ever added to.
+//! The tables, as a list of steps that is only ever added to: one list for both engines.
 
-use std::path::Path;
-
-use sqlx::sqlite::SqlitePool;
-
+use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 5] = [
+const STEPS: [&str; 8] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -77,7 +74,7 @@ CREATE TABLE ended_sessions (
     "
 INSERT INTO marks (what, value) VALUES ('factor_writes', 0);
 CREATE TABLE checkpoint (
-    only BIGINT PRIMARY KEY CHECK (only = 1),
+    \"only\" BIGINT PRIMARY KEY CHECK (\"only\" = 1),
     size BIGINT NOT NULL CHECK (size >= 0),
     root BLOB NOT NULL CHECK (length(root) = 32)
 );
@@ -94,42 +91,154 @@ CREATE TABLE log_holds (
     "
 INSERT INTO marks (what, value) SELECT 'factor_writes_named', value FROM marks WHERE what = 'factor_writes';
 ",
+    // Several daemons, each with its own log, can use one store. What ties the store to a log is a log's own; the log of a
+    // store that had one is number 1. `log_index` is an index in the log that `log` names.
+    "
+CREATE TABLE logs (
+    number              BIGINT PRIMARY KEY CHECK (number >= 1),
+    name                TEXT NOT NULL UNIQUE,
+    applied             BIGINT NOT NULL DEFAULT 0 CHECK (applied >= 0),
+    starts              BIGINT NOT NULL DEFAULT 0 CHECK (starts >= 0),
+    factor_writes       BIGINT NOT NULL DEFAULT 0 CHECK (factor_writes >= 0),
+    factor_writes_named BIGINT NOT NULL DEFAULT 0 CHECK (factor_writes_named >= 0),
+    checkpoint_size     BIGINT CHECK (checkpoint_size >= 0),
+    checkpoint_root     BLOB CHECK (length(checkpoint_root) = 32)
+);
+INSERT INTO logs
+    (number, name, applied, starts, factor_writes, factor_writes_named, checkpoint_size, checkpoint_root)
+SELECT 1, bindings.value,
+    (SELECT value FROM marks WHERE what = 'applied'),
+    (SELECT value FROM marks WHERE what = 'starts'),
+    (SELECT value FROM marks WHERE what = 'factor_writes'),
+    (SELECT value FROM marks WHERE what = 'factor_writes_named'),
+    (SELECT size FROM checkpoint),
+    (SELECT root FROM checkpoint)
+FROM bindings WHERE what = 'log';
+DELETE FROM bindings WHERE what = 'log';
+DROP TABLE marks;
+DROP TABLE checkpoint;
+
+ALTER TABLE holds ADD COLUMN log BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE dates ADD COLUMN log BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE outcomes ADD COLUMN log BIGINT NOT NULL DEFAULT 1;
+ALTER TABLE ended_sessions ADD COLUMN log BIGINT NOT NULL DEFAULT 1;
+CREATE TABLE holds_of_logs (
+    log        BIGINT NOT NULL,
+    log_index  BIGINT NOT NULL,
+    held_from  BIGINT,
+    held_until BIGINT,
+    PRIMARY KEY (log, log_index)
+);
+INSERT INTO holds_of_logs (log, log_index, held_from, held_until)
+SELECT 1, log_index, held_from, held_until FROM log_holds;
+DROP TABLE log_holds;
+ALTER TABLE holds_of_logs RENAME TO log_holds;
+
+-- What changed that others keep in memory, where others share the store; see news.rs. The one row of `changes` is the number
+-- of the newest: whoever changes something takes it first, so that numbers appear in their order.
+CREATE TABLE changes (
+    newest BIGINT NOT NULL CHECK (newest >= 0)
+);
+INSERT INTO changes (newest) VALUES (0);
+CREATE TABLE news (
+    number  BIGINT PRIMARY KEY,
+    log     BIGINT NOT NULL,
+    what    BIGINT NOT NULL,
+    what_id BLOB
+);
+",
     // Disposals of the log whose files and keys may still be there: `what` as its entry has it.
     "
 CREATE TABLE disposals (
-    log_index BIGINT PRIMARY KEY,
-    what      BLOB NOT NULL
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    what      BLOB NOT NULL,
+    PRIMARY KEY (log, log_index)
+);
+",
+    // Where the log declares a gap; what it says of it is in its entry.
+    "
+CREATE TABLE gaps (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    PRIMARY KEY (log, log_index)
+);
+",
+    // Who is logged in; until when the tickets of services were ended; what waits for a second administrator, or for its time,
+    // or for a review: `what` as its entry has it.
+    "
+CREATE TABLE live_sessions (
+    session BLOB PRIMARY KEY CHECK (length(session) = 16),
+    person  TEXT NOT NULL,
+    caller  TEXT NOT NULL,
+    device  BLOB NOT NULL CHECK (length(device) = 16),
+    began   BIGINT NOT NULL,
+    expires BIGINT NOT NULL
+);
+CREATE INDEX live_sessions_of_person ON live_sessions (person);
+CREATE TABLE ended_services (
+    service     TEXT PRIMARY KEY,
+    ended_until BIGINT NOT NULL
+);
+CREATE TABLE requests (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    what      BLOB NOT NULL,
+    done      BOOLEAN NOT NULL,
+    ends      BIGINT,
+    PRIMARY KEY (log, log_index)
 );
 ",
 ];
 
-/// Brings the schema up to date, in one transaction: all missing steps or none.
+/// A newest schema that waits for another daemon's steps waits as long.
+const MIGRATION: &str = "SET LOCAL statement_timeout = 60000; SET LOCAL lock_timeout = 60000";
+/// Held while the schema is looked at and changed, so that of two daemons that start one waits. The number is any, and ours.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(4705412345067823105)";
+
+/// Brings the schema up to date, in one transaction: all missing steps or none. `place` is for the words of an error.
 ///
 /// # Errors
 /// When a newer version wrote the store, or it is another program's database: it is then left as it was.
-pub(super) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result<(), StoreError> {
-    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await?;
-    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_master")
-        .fetch_one(&mut *transaction)
-        .await?;
-    let ours: i64 =
-        sqlx::query_scalar("SELECT count(*) FROM sqlite_master WHERE name = 'schema_version'")
-            .fetch_one(&mut *transaction)
-            .await?;
+pub(super) async fn bring_up_to_date(engine: &Engine, place: &str) -> Result<(), StoreError> {
+    let mut transaction = engine.change().await?;
+    let looked = match &transaction {
+        Transaction::Sqlite(_) => query(
+            "SELECT count(*) AS tables,
+                 coalesce(sum(CASE WHEN name = 'schema_version' THEN 1 ELSE 0 END), 0) AS ours
+             FROM sqlite_master",
+        ),
+        Transaction::Postgres(_) => {
+            transaction.run(MIGRATION.to_owned()).await?;
+            transaction.run(LOCK.to_owned()).await?;
+            let there =
+                query("SELECT count(*) AS there FROM pg_namespace WHERE nspname = 'sekisho'")
+                    .fetch_one(&mut transaction)
+                    .await?;
+            if there.try_get::<i64>("there")? == 0 {
+                transaction.run("CREATE SCHEMA sekisho".to_owned()).await?;
+            }
+            query(
+                "SELECT count(*) AS tables,
+                     count(*) FILTER (WHERE relname = 'schema_version') AS ours
+                 FROM pg_class WHERE relnamespace = to_regnamespace('sekisho')",
+            )
+        }
+    };
+    let row = looked.fetch_one(&mut transaction).await?;
+    let (tables, ours): (i64, i64) = (row.try_get("tables")?, row.try_get("ours")?);
     if ours == 0 && tables > 0 {
-        return Err(StoreError::NotAStore(path.to_owned()));
+        return Err(StoreError::NotAStore(place.to_owned()));
     }
     if ours == 0 {
-        sqlx::raw_sql(
-            "CREATE TABLE schema_version (version BIGINT NOT NULL);
-             INSERT INTO schema_version (version) VALUES (0);",
-        )
-        .execute(&mut *transaction)
-        .await?;
+        let first = "CREATE TABLE schema_version (version BIGINT NOT NULL);
+             INSERT INTO schema_version (version) VALUES (0);";
+        transaction.run(first.to_owned()).await?;
     }
-    let found: i64 = sqlx::query_scalar("SELECT version FROM schema_version")
-        .fetch_one(&mut *transaction)
-        .await?;
+    let found: i64 = query("SELECT version FROM schema_version")
+        .fetch_one(&mut transaction)
+        .await?
+        .try_get("version")?;
     let known = i64::try_from(STEPS.len()).unwrap_or(i64::MAX);
     if found > known {
         return Err(StoreError::Newer { found, known });
@@ -137,41 +246,75 @@ pub(super) async fn bring_up_to_date(writer: &SqlitePool, path: &Path) -> Result
     let done = usize::try_from(found)
         .map_err(|_| StoreError::Damaged("a schema below zero".to_owned()))?;
     if found == known {
-        return Ok(transaction.rollback().await?);
+        return transaction.rollback().await;
     }
     for step in STEPS.into_iter().skip(done) {
-        sqlx::raw_sql(step).execute(&mut *transaction).await?;
+        let step = in_words_of(&transaction, step);
+        transaction.run(step).await?;
     }
-    sqlx::query("UPDATE schema_version SET version = ?1")
+    query("UPDATE schema_version SET version = $1")
         .bind(known)
-        .execute(&mut *transaction)
+        .execute(&mut transaction)
         .await?;
-    Ok(transaction.commit().await?)
+    transaction.commit().await
+}
+
+/// The steps are written in SQLite's words. PostgreSQL has another for bytes, compares text by the rules of a language unless
+/// told to compare its bytes, and has no tables that are an index.
+fn in_words_of(transaction: &Transaction, step: &str) -> String {
+    match transaction {
+        Transaction::Sqlite(_) => step.to_owned(),
+        Transaction::Postgres(_) => step
+            .replace("BLOB", "BYTEA")
+            .replace(" TEXT", " TEXT COLLATE \"C\"")
+            .replace(" WITHOUT ROWID", ""),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ids::{DecisionId, LogIndex};
     use crate::files;
     use crate::store::Store;
-    use crate::store::tests::fresh;
-    use sqlx::sqlite::SqliteConnectOptions;
+    use crate::store::tests::{Home, both, execute};
+    use sqlx::Connection;
+    use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+    use tokio::task::JoinSet;
+    use uuid::Uuid;
 
-    #[tokio::test]
-    async fn a_store_that_a_newer_version_wrote_is_refused() {
-        let (_directory, path, store) = fresh().await;
-        sqlx::query("UPDATE schema_version SET version = version + 1")
-            .execute(&store.writer)
-            .await
-            .unwrap();
+    both! {
+    async fn a_store_that_a_newer_version_wrote_is_refused(home) {
+        let store = home.open().await;
+        execute(&store, "UPDATE schema_version SET version = version + 1").await;
         store.close().await;
-        let before = std::fs::read(&path).unwrap();
-        let refused = Store::open(&path).await.unwrap_err();
+        let refused = home.try_open().await.unwrap_err();
         assert!(
             matches!(refused, StoreError::Newer { found, known } if found == known + 1),
             "{refused:?}"
         );
-        assert_eq!(std::fs::read(&path).unwrap(), before);
+    }
+    }
+
+    both! {
+    async fn a_store_opens_again_as_it_was(home) {
+        let store = home.open().await;
+        assert_eq!(store.count_start().await.unwrap(), 1);
+        store.close().await;
+        let store = home.open().await;
+        assert_eq!(store.starts().await.unwrap(), 1);
+    }
+    }
+
+    both! {
+    async fn of_daemons_that_start_at_once_one_makes_the_tables(home) {
+        let mut opening = JoinSet::new();
+        for _ in 0..6 {
+            let home = home.clone();
+            opening.spawn(async move { home.open().await.starts().await.unwrap() });
+        }
+        assert_eq!(opening.join_all().await, [0; 6]);
+    }
     }
 
     #[tokio::test]
@@ -191,14 +334,56 @@ mod tests {
             Store::open(&path).await,
             Err(StoreError::NotAStore(_))
         ));
+        // On a server, what is in other schemas of the database is others' and stays.
+        let home = Home::postgres();
+        home.sql("CREATE TABLE theirs (x INT); CREATE SCHEMA sekisho; CREATE TABLE sekisho.theirs (x INT)");
+        let refused = home.try_open().await.unwrap_err();
+        assert!(matches!(refused, StoreError::NotAStore(_)), "{refused}");
+        home.sql("DROP TABLE sekisho.theirs");
+        home.open().await;
+        assert_eq!(home.sql("SELECT count(*) FROM public.theirs"), "0");
     }
 
     #[tokio::test]
-    async fn a_store_opens_again_as_it_was() {
-        let (_directory, path, store) = fresh().await;
-        assert_eq!(store.count_start().await.unwrap(), 1);
-        store.close().await;
-        let store = Store::open(&path).await.unwrap();
-        assert_eq!(store.starts().await.unwrap(), 1);
+    async fn a_store_of_one_log_keeps_what_it_knew() {
+        let home = Home::sqlite();
+        let path = home.path();
+        files::ensure_private(&path).unwrap();
+        let options = SqliteConnectOptions::new().filename(&path);
+        let mut old = sqlx::SqliteConnection::connect_with(&options)
+            .await
+            .unwrap();
+        let mut text = "CREATE TABLE schema_version (version BIGINT NOT NULL);
+            INSERT INTO schema_version (version) VALUES (4);"
+            .to_owned();
+        text.extend(STEPS.into_iter().take(4));
+        text.push_str(
+            "INSERT INTO bindings VALUES ('log', 'log-a'), ('pseudonym key', '0a');
+             UPDATE marks SET value = 9 WHERE what = 'applied';
+             UPDATE marks SET value = 3 WHERE what = 'starts';
+             UPDATE marks SET value = 7 WHERE what = 'factor_writes';
+             UPDATE marks SET value = 6 WHERE what = 'factor_writes_named';
+             INSERT INTO checkpoint VALUES (1, 8, zeroblob(32));
+             INSERT INTO log_holds VALUES (2, NULL, 5);
+             INSERT INTO outcomes VALUES (zeroblob(16), 4);",
+        );
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+            .execute(&mut old)
+            .await
+            .unwrap();
+        old.close().await.unwrap();
+        let before = Store::check(&path).await.unwrap();
+        let store = home.open().await;
+        assert_eq!(store.applied().await.unwrap(), 9);
+        assert_eq!(store.starts().await.unwrap(), 3);
+        assert_eq!(store.factor_writes().await.unwrap(), 7);
+        assert_eq!(store.named_factor_writes().await.unwrap(), 6);
+        assert_eq!(store.kept_checkpoint().await.unwrap(), Some((8, [0; 32])));
+        assert_eq!(store.log_holds().await.unwrap().len(), 1);
+        let outcome = store.outcome_of(DecisionId(Uuid::nil())).await.unwrap();
+        assert_eq!(outcome, Some(LogIndex(4)));
+        store.bind_pseudonym_key("0a").await.unwrap();
+        assert_eq!(Store::check(&path).await.unwrap(), before);
+        assert_eq!((before.applied, before.log.as_deref()), (9, Some("log-a")));
     }
 }

@@ -1,9 +1,7 @@
 //! Holds and dates of the people whose data are guarded, by pseudonym. They are changed by `apply` only.
 
-use sqlx::Row;
-use tokio_stream::StreamExt;
-
 use super::Store;
+use super::engine::query;
 use super::error::StoreError;
 use super::people::read_name;
 use crate::domain::subject::{Pseudonym, SubjectState};
@@ -20,12 +18,13 @@ impl Store {
         mut each: impl FnMut(Pseudonym, SubjectState),
     ) -> Result<u64, StoreError> {
         // Both tables lie in this order on disk, so nothing is sorted.
-        let mut rows = sqlx::query(
+        let mut reading = self.engine.reading().await?;
+        let mut rows = query(
             "SELECT subject, hold AS name, NULL AS value FROM holds
              UNION ALL SELECT subject, date, value FROM dates
              ORDER BY 1, 2",
         )
-        .fetch(&self.readers);
+        .fetch(&mut reading);
         let mut count = 0_u64;
         let mut current: Option<(Pseudonym, SubjectState)> = None;
         while let Some(row) = rows.next().await {
@@ -50,6 +49,8 @@ impl Store {
             each(done, state);
             count = count.saturating_add(1);
         }
+        drop(rows);
+        reading.rollback().await?;
         Ok(count)
     }
 }
@@ -60,7 +61,7 @@ mod tests {
     use crate::domain::ids::LogIndex;
     use crate::proto::stored_change::Kind;
     use crate::proto::{StoredChange, StoredDate};
-    use crate::store::tests::{change, fresh, hold};
+    use crate::store::tests::{Home, both, change, hold};
     use std::collections::BTreeMap;
 
     fn date(subject: u8, date: &str, seconds: i64) -> StoredChange {
@@ -80,9 +81,9 @@ mod tests {
         all
     }
 
-    #[tokio::test]
-    async fn holds_and_dates_are_told_as_they_were_registered() {
-        let (_directory, path, store) = fresh().await;
+    both! {
+    async fn holds_and_dates_are_told_as_they_were_registered(home) {
+        let store = home.open().await;
         assert!(load(&store).await.is_empty());
         let changes: Vec<(LogIndex, StoredChange)> = (0..)
             .map(LogIndex)
@@ -100,7 +101,7 @@ mod tests {
             .collect();
         store.apply(&changes, 9).await.unwrap();
         store.close().await;
-        let store = Store::open(&path).await.unwrap();
+        let store = home.open().await;
         let all = load(&store).await;
         assert_eq!(all.keys().copied().collect::<Vec<u8>>(), [1, 3]);
         let one = &all[&1];
@@ -115,10 +116,11 @@ mod tests {
         );
         assert!(three.holds.is_empty());
     }
+    }
 
-    #[tokio::test]
-    async fn a_hold_and_a_date_of_one_name_are_told_apart() {
-        let (_directory, _, store) = fresh().await;
+    both! {
+    async fn a_hold_and_a_date_of_one_name_are_told_apart(home) {
+        let store = home.open().await;
         let changes = [
             (LogIndex(0), change(Kind::RegisterHold(hold(1, "same")))),
             (LogIndex(1), date(1, "same", 0)),
@@ -128,25 +130,22 @@ mod tests {
         assert!(all[&1].has_hold("same"));
         assert_eq!(all[&1].date("same"), Some(Timestamp::from_seconds(0)));
     }
+    }
 
     #[tokio::test]
     async fn subjects_come_without_a_sort() {
-        let (_directory, _, store) = fresh().await;
-        let plan: Vec<String> = sqlx::query(
+        let home = Home::sqlite();
+        let store = home.open().await;
+        let plan = query(
             "EXPLAIN QUERY PLAN
              SELECT subject, hold AS name, NULL AS value FROM holds
              UNION ALL SELECT subject, date, value FROM dates
              ORDER BY 1, 2",
-        )
-        .fetch_all(&store.readers)
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.get("detail"))
-        .collect();
-        assert!(
-            !plan.iter().any(|step| step.contains("TEMP B-TREE")),
-            "{plan:?}"
         );
+        let rows = plan.fetch_all(&store.engine).await.unwrap();
+        for row in &rows {
+            let step: &str = row.try_get("detail").unwrap();
+            assert!(!step.contains("TEMP B-TREE"), "{step}");
+        }
     }
 }

@@ -46,8 +46,30 @@ pub enum Contradiction {
 pub(super) enum Trouble {
     /// What it knows and the log don't go together.
     Contradiction(Contradiction),
+    /// What it knows is a state that a declared gap names as lost: it takes nothing of the log that goes on from the backup, until
+    /// its operator does what is said here.
+    BeforeGap(String),
     /// Anything else: told, and tried again.
     Fault(String),
+}
+
+impl Contradiction {
+    /// Up to where somebody knows the log, where that is told.
+    pub(super) const fn size(&self) -> Option<u64> {
+        match self {
+            Self::KnowsMore { size, .. } | Self::OtherHistory { size, .. } => Some(*size),
+            Self::NotOurs { .. } => None,
+        }
+    }
+}
+
+impl Trouble {
+    /// Somebody holds a state of `size` entries that a gap names; `then` is what is to be done.
+    pub(super) fn before_gap(size: u64, then: &str) -> Self {
+        Self::BeforeGap(format!(
+            "holds a state of {size} entries from before a declared gap, and takes no checkpoint: {then}"
+        ))
+    }
 }
 
 impl From<Contradiction> for Trouble {

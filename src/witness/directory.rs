@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::OFlags;
 use sha2::{Digest as _, Sha256};
@@ -22,13 +23,16 @@ const NAME_MAX_BYTES: usize = 200;
 pub(super) struct Directory {
     directory: PathBuf,
     file: PathBuf,
+    /// States that declared gaps name.
+    lost: Arc<[Signed]>,
 }
 
 impl Directory {
-    pub(super) fn new(directory: &Path, origin: &str) -> Self {
+    pub(super) fn new(directory: &Path, origin: &str, lost: &Arc<[Signed]>) -> Self {
         Self {
             directory: directory.to_owned(),
             file: directory.join(file_name(origin)),
+            lost: Arc::clone(lost),
         }
     }
 
@@ -55,24 +59,39 @@ impl Directory {
 
     /// What is kept, when it is a checkpoint of this log that the log contains.
     fn kept(&self, log: &AccessLog) -> Result<Option<Checkpoint>, Trouble> {
+        let not_ours = |what| Contradiction::NotOurs {
+            path: self.file.clone(),
+            what,
+        };
+        let Some(note) = self.note()? else {
+            return Ok(None);
+        };
+        let checkpoint = note
+            .checkpoint(log.verifier_key())
+            .map_err(|error| not_ours(error.to_string()))?;
+        match compare(log, &self.file.display().to_string(), &checkpoint)? {
+            None => Ok(Some(checkpoint)),
+            Some(_) if self.lost.iter().any(|lost| lost.checkpoint == checkpoint) => {
+                let then = format!("move {} aside, and keep it", self.file.display());
+                Err(Trouble::before_gap(checkpoint.size, &then))
+            }
+            Some(found) => Err(found.into()),
+        }
+    }
+
+    /// What is kept, whoever signed it.
+    pub(super) fn note(&self) -> Result<Option<SignedNote>, Trouble> {
         let Some(text) = self.read()? else {
             return Ok(None);
         };
-        let checkpoint = String::from_utf8(text)
+        let note = String::from_utf8(text)
             .map_err(|_| "it is not text".to_owned())
-            .and_then(|text| SignedNote::parse(&text).map_err(|error| error.to_string()))
-            .and_then(|note| {
-                note.checkpoint(log.verifier_key())
-                    .map_err(|error| error.to_string())
-            })
-            .map_err(|what| Contradiction::NotOurs {
-                path: self.file.clone(),
-                what,
-            })?;
-        match compare(log, &self.file.display().to_string(), &checkpoint)? {
-            Some(found) => Err(found.into()),
-            None => Ok(Some(checkpoint)),
-        }
+            .and_then(|text| SignedNote::parse(&text).map_err(|error| error.to_string()));
+        let not_ours = |what| Contradiction::NotOurs {
+            path: self.file.clone(),
+            what,
+        };
+        Ok(Some(note.map_err(not_ours)?))
     }
 
     /// The bytes of the file; `None` when there is none. A link is not followed: the directory may be others' too.

@@ -14,7 +14,9 @@ use http::{HeaderValue, StatusCode};
 use super::compare::{Contradiction, Trouble};
 use super::{EndpointConfig, WitnessError};
 use crate::http_client::{HttpAnswer, HttpClient};
-use crate::log::{AccessLog, CosignError, Signed, VerifierKey, decimal, verify_consistency};
+use crate::log::{
+    AccessLog, CosignError, NoteError, Signed, VerifierKey, decimal, verify_consistency,
+};
 use crate::tls_client::{TlsClient, TlsFiles};
 
 /// The most hashes that a witness has to take.
@@ -34,6 +36,8 @@ pub(super) struct Endpoint {
     client: HttpClient,
     /// The size of the checkpoint that it saw last, as far as we know.
     knows: u64,
+    /// States that declared gaps name.
+    lost: Arc<[Signed]>,
 }
 
 /// What came back, as the protocol means it.
@@ -51,7 +55,11 @@ enum Answer {
 }
 
 impl Endpoint {
-    pub(super) fn open(config: EndpointConfig, timeout: Duration) -> Result<Self, WitnessError> {
+    pub(super) fn open(
+        config: EndpointConfig,
+        timeout: Duration,
+        lost: &Arc<[Signed]>,
+    ) -> Result<Self, WitnessError> {
         let tls = match config.ca {
             Some(ca) => Some(TlsClient::open(&TlsFiles { ca, own: None })?),
             None => None,
@@ -61,6 +69,7 @@ impl Endpoint {
             key: config.key,
             client: HttpClient::new(config.url, tls, timeout, ANSWER_MAX_BYTES)?,
             knows: 0,
+            lost: Arc::clone(lost),
         })
     }
 
@@ -68,13 +77,45 @@ impl Endpoint {
         &self.name
     }
 
-    /// Sends a checkpoint of the log, and keeps the cosignature that comes back. Asks a second time when the witness has seen
-    /// another one last than we thought.
+    /// Sends a checkpoint of the log, and keeps the cosignature that comes back. A witness whose last word is a state that a
+    /// declared gap names doesn't contradict.
     pub(super) async fn hand(
         &mut self,
         log: &AccessLog,
         newest: &Arc<Signed>,
     ) -> Result<(), Trouble> {
+        let trouble = match self.hand_on(log, newest).await {
+            Err(Trouble::Contradiction(found)) => found,
+            other => return other,
+        };
+        let Some(size) = trouble.size() else {
+            return Err(trouble.into());
+        };
+        let lost = Arc::clone(&self.lost);
+        for state in lost.iter().filter(|lost| lost.checkpoint.size == size) {
+            if self.knows_exactly(state).await? {
+                let then = "have its operator reset what it holds of this log, or go on with a new log, whose origin is new to it";
+                return Err(Trouble::before_gap(size, then));
+            }
+        }
+        Err(trouble.into())
+    }
+
+    /// Whether the checkpoint that the witness saw last is this one. Its refusals tell a size and no root, so it is asked to sign
+    /// it once more: it does when size and root are those of its last word, and not otherwise. The cosignature is let go.
+    async fn knows_exactly(&mut self, state: &Signed) -> Result<bool, Trouble> {
+        match self.send(state.checkpoint.size, &[], state).await? {
+            Answer::Signed(lines) => match state.note.clone().add_cosignature(&lines, &self.key) {
+                Ok(_) => Ok(true),
+                Err(error) => Err(no_cosignature(&error)),
+            },
+            Answer::Knows(_) | Answer::NotConsistent => Ok(false),
+            Answer::Refused(what) => Err(Trouble::Fault(what)),
+        }
+    }
+
+    /// Asks a second time when the witness has seen another one last than we thought.
+    async fn hand_on(&mut self, log: &AccessLog, newest: &Arc<Signed>) -> Result<(), Trouble> {
         let size = newest.checkpoint.size;
         let mut old = self.knows.min(size);
         for _ in 0..2 {
@@ -141,7 +182,16 @@ impl Endpoint {
         let path =
             tokio::task::spawn_blocking(move || reader.consistency_path(old, size)).await??;
         let path = path.ok_or_else(|| Trouble::Fault("there is no proof".to_owned()))?;
-        let body = Bytes::from(request(old, &path, newest)?);
+        self.send(old, &path, newest).await
+    }
+
+    async fn send(
+        &mut self,
+        old: u64,
+        path: &[[u8; 32]],
+        newest: &Signed,
+    ) -> Result<Answer, Trouble> {
+        let body = Bytes::from(request(old, path, newest)?);
         let answer = self
             .client
             .post(&HeaderMap::new(), &body)
@@ -161,9 +211,7 @@ impl Endpoint {
             tokio::task::spawn_blocking(move || log.add_cosignature(&newest, &lines, &key)).await?;
         match kept {
             Ok(_) => Ok(()),
-            Err(CosignError::Note(error)) => Err(Trouble::Fault(format!(
-                "its answer is no cosignature that counts: {error}"
-            ))),
+            Err(CosignError::Note(error)) => Err(no_cosignature(&error)),
             Err(error) => Err(Trouble::Fault(error.to_string())),
         }
     }
@@ -198,6 +246,10 @@ impl Endpoint {
             "it says that the proof is wrong (422)".to_owned(),
         ))
     }
+}
+
+fn no_cosignature(error: &NoteError) -> Trouble {
+    Trouble::Fault(format!("its answer is no cosignature that counts: {error}"))
 }
 
 /// The body of `add-checkpoint`: the size that the proof starts from, the proof, an empty line, the checkpoint.

@@ -170,6 +170,7 @@ impl Task {
     fn tell(&self, trouble: Trouble) {
         match trouble {
             Trouble::Fault(what) => self.standing.failed(self.place, &what),
+            Trouble::BeforeGap(what) => self.standing.is_before_gap(self.place, &what),
             Trouble::Contradiction(found) => {
                 if self.standing.contradicts(self.place, &found) {
                     // There is room for one of each witness; what is told here is in the daemon's messages anyway.

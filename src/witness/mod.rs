@@ -11,7 +11,7 @@
 //! | `standing` | who has what, told to operators |
 //!
 //! At a start ([`Witnesses::look`]) everybody is asked before the first entry is written: whoever knows more than the log, or
-//! something else, ends the start. While serving, each has a task of its own that never is in a check's way.
+//! something else, ends the start; but not who knows exactly what a declared gap says is lost. While serving, each has a task of its own that never is in a check's way.
 //!
 //! What this room never does: change the log; replace a checkpoint that says more than the log; take an answer for a
 //! cosignature that the witness's key did not make; stop allowances, since a witness, unlike the log, is somebody else's.
@@ -23,6 +23,7 @@ mod endpoint;
 mod handing;
 mod standing;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,7 +35,7 @@ pub use handing::Handing;
 pub use standing::Standing;
 
 use crate::http_client::HttpError;
-use crate::log::{AccessLog, ReadError, Signed};
+use crate::log::{AccessLog, ReadError, Signed, SignedNote};
 use crate::tls_client::TlsFileError;
 use compare::{Trouble, compare};
 use directory::Directory;
@@ -130,27 +131,38 @@ impl Witnesses {
     /// directories, then the endpoints, which are handed the newest checkpoint. MUST be called before an entry is appended: an
     /// entry on top of an older copy would be another history.
     ///
+    /// `lost` are the states that gaps of this log name as lost: who knows exactly one of them doesn't contradict, takes nothing,
+    /// and is told of. The checkpoint beside the log has no such excuse: a restore brings one that the log contains.
+    ///
     /// # Errors
     /// [`WitnessError::Contradicted`]; with `required` also when one can't be reached. Without, whoever can't be reached is told
     /// by [`Standing`] and tried again.
-    pub async fn look(config: WitnessConfig, log: &AccessLog) -> Result<Self, WitnessError> {
+    pub async fn look(
+        config: WitnessConfig,
+        log: &AccessLog,
+        lost: Vec<Signed>,
+    ) -> Result<Self, WitnessError> {
+        let lost: Arc<[Signed]> = lost.into();
         let mut endpoints = Vec::new();
         for endpoint in config.endpoints {
-            endpoints.push(Endpoint::open(endpoint, config.timeout)?);
+            endpoints.push(Endpoint::open(endpoint, config.timeout, &lost)?);
         }
         let directories: Vec<Directory> = config
             .directories
             .iter()
-            .map(|path| Directory::new(path, log.name()))
+            .map(|path| Directory::new(path, log.name(), &lost))
             .collect();
-        let mut faults: Vec<Option<String>> = vec![None; directories.len()];
+        let mut faults: Vec<Option<Trouble>> = Vec::new();
         let mut contradictions: Vec<Contradiction> = cosigned(log).await?.into_iter().collect();
-        for (directory, fault) in directories.iter().zip(&mut faults) {
-            match look_at(directory, log, config.timeout).await {
-                Ok(()) => {}
-                Err(Trouble::Contradiction(found)) => contradictions.push(found),
-                Err(Trouble::Fault(what)) => *fault = Some(what),
-            }
+        for directory in &directories {
+            faults.push(match look_at(directory, log, config.timeout).await {
+                Ok(()) => None,
+                Err(Trouble::Contradiction(found)) => {
+                    contradictions.push(found);
+                    None
+                }
+                Err(other) => Some(other),
+            });
         }
         // Before a witness hears of it: what is wrong here already must not be signed by anybody.
         if !contradictions.is_empty() {
@@ -173,7 +185,7 @@ impl Witnesses {
         for (directory, fault) in directories.into_iter().zip(faults) {
             let mut witness = Witness::Directory(directory);
             let outcome = match fault {
-                Some(what) => Err(Trouble::Fault(what)),
+                Some(trouble) => Err(trouble),
                 None => within(config.timeout, witness.hand(log, &newest)).await,
             };
             witnesses.push((witness, outcome));
@@ -203,6 +215,11 @@ impl Witnesses {
                     standing.failed(place, &what);
                     missing = missing.or(Some((witness.name(), what)));
                 }
+                // It doesn't contradict; but it guards nothing of this log either.
+                Err(Trouble::BeforeGap(what)) => {
+                    standing.is_before_gap(place, &what);
+                    missing = missing.or(Some((witness.name(), what)));
+                }
             }
             looked.push((witness, standing.size_taken(place)));
         }
@@ -219,6 +236,25 @@ impl Witnesses {
             standing,
         })
     }
+}
+
+/// What the directories keep of a log, for the declaration of a gap: each with the note, or why it can't be read.
+pub async fn kept(
+    config: &WitnessConfig,
+    log: &AccessLog,
+) -> Vec<(PathBuf, Result<Option<SignedNote>, String>)> {
+    let mut all = Vec::new();
+    for path in &config.directories {
+        let directory = Directory::new(path, log.name(), &Arc::from([]));
+        let reading = tokio::task::spawn_blocking(move || directory.note());
+        let note = match within(config.timeout, async move { reading.await? }).await {
+            Ok(note) => Ok(note),
+            Err(Trouble::Contradiction(found)) => Err(found.to_string()),
+            Err(Trouble::Fault(what) | Trouble::BeforeGap(what)) => Err(what),
+        };
+        all.push((path.clone(), note));
+    }
+    all
 }
 
 /// What the cosigned checkpoint beside the log knows.
@@ -250,10 +286,10 @@ async fn look_at(
 }
 
 /// A file system of another machine can hang for ever.
-async fn within(
+async fn within<T>(
     patience: Duration,
-    work: impl Future<Output = Result<(), Trouble>>,
-) -> Result<(), Trouble> {
+    work: impl Future<Output = Result<T, Trouble>>,
+) -> Result<T, Trouble> {
     let done = tokio::time::timeout(patience, work).await;
     done.unwrap_or_else(|_| {
         Err(Trouble::Fault(format!(

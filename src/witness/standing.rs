@@ -31,6 +31,8 @@ struct Told {
     errors: u64,
     /// Why it has not got it.
     trouble: Option<String>,
+    /// That it holds a state from before a declared gap, and what is to be done.
+    before_gap: Option<String>,
     /// Kept until the process ends: what was once contradicted is to be looked into.
     alarm: Option<Contradiction>,
 }
@@ -62,7 +64,8 @@ impl Standing {
     /// It has a checkpoint of this size.
     pub(super) fn took(&self, place: usize, size: u64) {
         self.change(place, |name, told| {
-            if told.trouble.take().is_some() {
+            let settled = told.before_gap.take().is_some();
+            if told.trouble.take().is_some() || settled {
                 tracing::info!(witness = name, "the witness takes checkpoints again");
             }
             told.taken = told.taken.max(Some(size));
@@ -77,6 +80,17 @@ impl Standing {
             if told.trouble.as_deref() != Some(what) {
                 tracing::warn!(witness = name, %what, "a witness has not taken a checkpoint");
                 told.trouble = Some(what.to_owned());
+            }
+        });
+    }
+
+    /// It has not got one, and takes none before its operator did what is said.
+    pub(super) fn is_before_gap(&self, place: usize, what: &str) {
+        self.change(place, |name, told| {
+            told.trouble = None;
+            if told.before_gap.as_deref() != Some(what) {
+                tracing::warn!(witness = name, "the witness {what}");
+                told.before_gap = Some(what.to_owned());
             }
         });
     }
@@ -135,11 +149,14 @@ impl Vitals for Standing {
             if let Some(alarm) = &told.alarm {
                 warnings.push(format!("witness {name}: ALARM: {alarm}"));
             }
+            if let Some(what) = &told.before_gap {
+                warnings.push(format!("witness {name}: {what}"));
+            }
             if let Some(trouble) = &told.trouble {
                 warnings.push(format!(
                     "witness {name}: {behind} entries behind: {trouble}"
                 ));
-            } else if self.is_late(&told) {
+            } else if self.is_late(&told) && told.before_gap.is_none() {
                 warnings.push(format!("witness {name}: {behind} entries behind"));
             }
             all_late &= self.is_late(&told);
@@ -172,6 +189,11 @@ impl Vitals for Standing {
                     "sekisho_witness_alarm",
                     "1 when what the witness knows contradicted the log since the start.",
                     u64::from(told.alarm.is_some()),
+                ),
+                Metric::gauge(
+                    "sekisho_witness_before_gap",
+                    "1 while the witness holds a state from before a declared gap, and takes nothing.",
+                    u64::from(told.before_gap.is_some()),
                 ),
             ];
             metrics.extend(of_row.map(|metric| metric.of("witness", &*row.name)));

@@ -11,6 +11,9 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use sekisho::domain::ids::LogIndex;
+use sekisho::gate::Unsealer;
+use sekisho::identity::keyring::Keyring;
+use sekisho::identity::seals::Seals;
 use sekisho::log::{LogReader, SigningKey};
 use sekisho::proto::access_service_client::AccessServiceClient;
 use sekisho::proto::authentication_service_client::AuthenticationServiceClient;
@@ -30,25 +33,28 @@ use super::support::scenario::{CALLER, OFFICE};
 use super::support::{machine_now, pack, say};
 
 const SESSION: &str = "backup";
-const ADMINISTRATORS: [&str; 2] = ["administrator-1", "administrator-2"];
+pub(super) const ADMINISTRATORS: [&str; 2] = ["administrator-1", "administrator-2"];
+
+/// What is written of each gap.
+const REASON: &str = "the disk of the server failed";
 
 /// How a command ended, and what it said.
 #[derive(Debug)]
-struct Ended {
-    code: i32,
-    said: String,
+pub(super) struct Ended {
+    pub(super) code: i32,
+    pub(super) said: String,
 }
 
 impl Ended {
     #[track_caller]
-    fn with(&self, code: i32, words: &str) -> &Self {
+    pub(super) fn with(&self, code: i32, words: &str) -> &Self {
         assert_eq!(self.code, code, "{self:?}");
         assert!(self.said.contains(words), "no {words:?} in {self:?}");
         self
     }
 }
 
-fn command(arguments: &[&str], clock: Option<&MovedClock>) -> Command {
+pub(super) fn command(arguments: &[&str], clock: Option<&MovedClock>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
     command
         .args(arguments)
@@ -60,7 +66,7 @@ fn command(arguments: &[&str], clock: Option<&MovedClock>) -> Command {
     command
 }
 
-fn sekisho_at(clock: Option<&MovedClock>, arguments: &[&str], input: &str) -> Ended {
+pub(super) fn sekisho_at(clock: Option<&MovedClock>, arguments: &[&str], input: &str) -> Ended {
     let mut child = command(arguments, clock)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -77,17 +83,17 @@ fn sekisho_at(clock: Option<&MovedClock>, arguments: &[&str], input: &str) -> En
     }
 }
 
-fn sekisho(arguments: &[&str]) -> Ended {
+pub(super) fn sekisho(arguments: &[&str]) -> Ended {
     sekisho_at(None, arguments, "")
 }
 
 /// A folder with a recovery key.
-struct Office {
-    folder: tempfile::TempDir,
+pub(super) struct Office {
+    pub(super) folder: tempfile::TempDir,
 }
 
 impl Office {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let office = Self { folder };
         let (private, public) = (office.path("recovery.private"), office.path("recovery.pub"));
@@ -103,11 +109,11 @@ impl Office {
         office
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(super) fn at(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn path(&self, name: &str) -> String {
+    pub(super) fn path(&self, name: &str) -> String {
         self.at(name).to_str().unwrap().to_owned()
     }
 
@@ -124,7 +130,7 @@ impl Office {
         ]
     }
 
-    fn back_up(&self, data: &str, target: &str) -> Ended {
+    pub(super) fn back_up(&self, data: &str, target: &str) -> Ended {
         let arguments = self.back_up_arguments(data, target);
         sekisho(&arguments.each_ref().map(String::as_str))
     }
@@ -142,17 +148,23 @@ impl Office {
         ]
     }
 
-    fn restore(&self, source: &str, data: &str, more: &[&str]) -> Ended {
+    pub(super) fn restore(&self, source: &str, data: &str, more: &[&str]) -> Ended {
         let arguments = self.restore_arguments(source, data);
         let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         arguments.extend(more);
         sekisho(&arguments)
     }
 
-    fn declare(&self, clock: Option<&MovedClock>, data: &str, more: &[&str], input: &str) -> Ended {
+    pub(super) fn declare(
+        &self,
+        clock: Option<&MovedClock>,
+        data: &str,
+        more: &[&str],
+        input: &str,
+    ) -> Ended {
         let data = self.path(data);
         let mut arguments = vec!["restore", "--declare-gap", "--data", &data];
-        arguments.extend(["--reason", "the disk of the server failed"]);
+        arguments.extend(["--reason", REASON]);
         arguments.extend(more);
         sekisho_at(clock, &arguments, input)
     }
@@ -178,30 +190,30 @@ fn serving(data: &Path, clock: Option<&MovedClock>) -> Daemon {
     daemon
 }
 
-fn end(daemon: Daemon) {
+pub(super) fn end(daemon: Daemon) {
     let said = daemon.output();
     assert!(daemon.stop().success(), "{said}");
 }
 
 /// Gives a restored directory what no backup holds: the first passwords in clear, which `dev` prints lines with.
-fn hand_over(first: &[u8], data: &Path) {
+pub(super) fn hand_over(first: &[u8], data: &Path) {
     fs::create_dir_all(data.join("dev")).unwrap();
     let path = data.join("dev/people.json");
     sekisho::files::write_private(&path, first).unwrap();
 }
 
 /// What a person types: ID, password, code.
-fn typed(people: &People, id: &str, now: u64) -> String {
+pub(super) fn typed(people: &People, id: &str, now: u64) -> String {
     let person = people.get(id);
     format!("{id}\n{}\n{}\n", person.password, person.code(now))
 }
 
-fn both(people: &People, now: u64) -> String {
+pub(super) fn both(people: &People, now: u64) -> String {
     ADMINISTRATORS.map(|id| typed(people, id, now)).concat()
 }
 
 /// A code must be the one of now when it is looked at: not in the last seconds of its step.
-fn early_in_a_step(now: impl Fn() -> u64) -> u64 {
+pub(super) fn early_in_a_step(now: impl Fn() -> u64) -> u64 {
     while now() % 30 > 8 {
         sleep(Duration::from_millis(200));
     }
@@ -286,7 +298,7 @@ async fn fail_to_log_in(channel: Channel, people: Arc<People>, stop: Arc<AtomicB
     tried
 }
 
-fn entries(data: &Path) -> Vec<StoredEntry> {
+pub(super) fn entries(data: &Path) -> Vec<StoredEntry> {
     let reader = LogReader::open_directory(data.join("log")).unwrap();
     reader
         .forward(LogIndex(0))
@@ -294,9 +306,26 @@ fn entries(data: &Path) -> Vec<StoredEntry> {
         .collect()
 }
 
-fn detail<'a>(entry: &'a StoredEntry, key: &str) -> &'a str {
+pub(super) fn detail<'a>(entry: &'a StoredEntry, key: &str) -> &'a str {
     let found = entry.details.iter().find(|detail| detail.key == key);
     found.map_or("", |detail| detail.value.as_str())
+}
+
+/// The free text of an entry, as whoever has the keys reads it; in the files it is sealed.
+fn told_reason(data: &Path, index: u64) -> String {
+    for file in files(&data.join("log")) {
+        let bytes = fs::read(&file).unwrap();
+        let clear = bytes
+            .windows(REASON.len())
+            .any(|found| found == REASON.as_bytes());
+        assert!(!clear, "{}", file.display());
+    }
+    let keyring = Keyring::open(&data.join("keyring")).unwrap();
+    let seals = Seals::beside(data.join("seals"), keyring.log_text.clone());
+    let unsealer = Unsealer::new(Arc::new(seals), keyring.log_text);
+    let reader = LogReader::open_directory(data.join("log")).unwrap();
+    let kept = reader.get(LogIndex(index)).unwrap().unwrap();
+    unsealer.open(&kept).unwrap().entry.free_text
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -407,12 +436,17 @@ async fn after_a_lost_disk_two_administrators_declare_the_gap_and_nothing_given_
         assert_eq!(found.to_string(), *id, "entry {index}");
     }
     let rest = &entries[usize::try_from(restored).unwrap()..];
-    let gap = rest
-        .iter()
-        .find(|entry| entry.kind() == EntryKind::LogState && detail(entry, "gap") == "declared")
-        .unwrap();
+    let declares = |entry: &StoredEntry| {
+        entry.kind() == EntryKind::LogState && detail(entry, "gap") == "declared"
+    };
+    let at = rest.iter().position(declares).unwrap();
+    let gap = &rest[at];
     assert_eq!(detail(gap, "size_before"), restored.to_string());
-    assert_eq!(detail(gap, "reason"), "the disk of the server failed");
+    assert_eq!(detail(gap, "reason"), "");
+    assert_eq!(
+        told_reason(&data, u64::try_from(at).unwrap() + restored),
+        REASON
+    );
     assert_eq!(
         (&*gap.person, detail(gap, "together_with")),
         (ADMINISTRATORS[0], ADMINISTRATORS[1])
@@ -776,7 +810,7 @@ fn serve_for_a_moment(office: &Office, data: &str, clock: &MovedClock) {
     assert!(child.wait().unwrap().success(), "{}", told());
 }
 
-fn files(folder: &Path) -> Vec<PathBuf> {
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let Ok(items) = fs::read_dir(folder) else {
         return found;

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use sekisho::http_client::Endpoint;
 use sekisho::log::{
-    AccessLog, LogConfig, SignedNote, SigningKey, SigningSeed, VerifierKey, cosigned,
+    AccessLog, Checkpoint, LogConfig, Signed, SignedNote, SigningKey, SigningSeed, VerifierKey,
+    cosigned,
 };
 use sekisho::proto::{EntryKind, StoredEntry};
 use sekisho::vitals::{Vitals, prometheus};
@@ -89,13 +90,13 @@ fn config(witnesses: &[&Witness], directories: &[&Path]) -> WitnessConfig {
 /// Looks and hands out; alarms come out of the other end.
 async fn hand(config: WitnessConfig, log: &AccessLog) -> (Handing, mpsc::Receiver<String>) {
     let (alarms, alarmed) = mpsc::channel(8);
-    let looked = Witnesses::look(config, log).await.unwrap();
+    let looked = Witnesses::look(config, log, Vec::new()).await.unwrap();
     (looked.start(&alarms), alarmed)
 }
 
 async fn refused(config: WitnessConfig, log: &AccessLog) -> WitnessError {
     let before = log.len();
-    let error = Witnesses::look(config, log).await.unwrap_err();
+    let error = Witnesses::look(config, log, Vec::new()).await.unwrap_err();
     assert_eq!(log.len(), before, "an entry was written");
     error
 }
@@ -298,7 +299,7 @@ async fn a_log_that_was_rolled_back_is_refused_by_whoever_saw_more() {
     handing.finish().await;
     // Honest so far.
     let log = open(&home);
-    Witnesses::look(all(), &log).await.unwrap();
+    Witnesses::look(all(), &log, Vec::new()).await.unwrap();
     drop(log);
 
     let log = open(&older);
@@ -326,6 +327,106 @@ async fn a_log_that_was_rolled_back_is_refused_by_whoever_saw_more() {
     let found = contradictions(refused(all(), &log).await);
     assert_eq!(found.len(), 2);
     assert_eq!(kept_size(directory.path()), Some(39));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_state_that_a_gap_names_is_told_of_and_anything_else_still_contradicts() {
+    let home = tempfile::tempdir().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let witness = Witness::open("witness.example/1");
+    witness.trust(&key());
+    let log = open(&home);
+    write(&log, 9, 0).await;
+    log.close();
+    let restored = tempfile::tempdir().unwrap();
+    copy(&home.path().join("log"), &restored.path().join("log"));
+    let log = open(&home);
+    let all = || config(&[&witness], &[directory.path()]);
+    let (handing, _) = hand(all(), &log).await;
+    write(&log, 21, 100).await;
+    log.close();
+    handing.finish().await;
+    let lost = Signed::clone(&log.checkpoints().borrow());
+    assert_eq!(lost.checkpoint.size, 30);
+    let other = SigningKey::new(ORIGIN, &SEED).unwrap();
+    let named = |size: u64, root: [u8; 32]| {
+        let checkpoint = Checkpoint {
+            size,
+            root,
+            ..lost.checkpoint.clone()
+        };
+        Signed {
+            note: other.sign(&checkpoint).unwrap(),
+            checkpoint,
+        }
+    };
+    let file = std::fs::read(kept_file(directory.path())).unwrap();
+
+    // The log that goes on from the backup: shorter than the lost one, as long, longer.
+    for more in [1, 19, 35] {
+        let log = open(&restored);
+        write(&log, more, 1_000).await;
+        log.close();
+        let log = open(&restored);
+        for wrong in [named(30, [9; 32]), named(29, lost.checkpoint.root)] {
+            for config in [config(&[&witness], &[]), config(&[], &[directory.path()])] {
+                let looked = Witnesses::look(config, &log, vec![wrong.clone()]).await;
+                assert_eq!(contradictions(looked.unwrap_err()).len(), 1, "{more}");
+            }
+        }
+        let looked = Witnesses::look(all(), &log, vec![lost.clone()]).await;
+        let (alarms, mut alarmed) = mpsc::channel(8);
+        let handing = looked.unwrap().start(&alarms);
+        write(&log, 1, 2_000).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let standing = handing.standing();
+        let told = standing.warnings();
+        assert_eq!(told.len(), 2, "{told:?}");
+        for (told, then) in told
+            .iter()
+            .zip(["have its operator reset", "aside, and keep it"])
+        {
+            let before = "holds a state of 30 entries from before a declared gap";
+            assert!(told.contains(before) && told.contains(then), "{told}");
+        }
+        let text = prometheus(standing.metrics());
+        assert!(
+            !text.contains("sekisho_witness_alarm{witness=\"witness.example/1\"} 1")
+                && text.contains("sekisho_witness_before_gap{witness=\"witness.example/1\"} 1"),
+            "{text}"
+        );
+        assert!(alarmed.try_recv().is_err(), "{more}");
+        let required = WitnessConfig {
+            required: true,
+            ..all()
+        };
+        let refused = Witnesses::look(required, &log, vec![lost.clone()]).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.exit_code(), 75);
+        assert!(
+            refused.to_string().contains("before a declared gap"),
+            "{refused}"
+        );
+        log.close();
+        handing.finish().await;
+    }
+    assert_eq!(witness.saw(ORIGIN), Some(lost.checkpoint.clone()));
+    assert_eq!(std::fs::read(kept_file(directory.path())).unwrap(), file);
+    assert!(!restored.path().join("log/checkpoint.cosigned").exists());
+
+    // Their operators do what is said, while it serves.
+    let log = open(&restored);
+    let looked = Witnesses::look(all(), &log, vec![lost.clone()]).await;
+    let (alarms, _alarmed) = mpsc::channel(8);
+    let handing = looked.unwrap().start(&alarms);
+    witness.forget(ORIGIN);
+    std::fs::remove_file(kept_file(directory.path())).unwrap();
+    write(&log, 1, 3_000).await;
+    let standing = handing.standing();
+    until("all is well", || standing.warnings().is_empty()).await;
+    assert!(kept_size(directory.path()).unwrap() > 30);
+    log.close();
+    handing.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

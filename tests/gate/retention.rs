@@ -15,8 +15,11 @@ use sekisho::gate::{
     DisposeOutcome, DisposeWish, EntryFilter, GateError, LogHoldPlace, LogHoldRelease, Page,
     ReadEntry,
 };
-use sekisho::log::{LogReader, ReadError, SegmentSpan, VerifierKey, verify_consistency};
+use sekisho::log::{
+    AppendError, LogReader, ReadError, SegmentSpan, VerifierKey, verify_consistency,
+};
 use sekisho::proto::{EntryKind, StoredEntry};
+use sekisho::vitals::Vitals;
 
 use crate::world::*;
 
@@ -111,6 +114,8 @@ async fn a_day_and(world: &World, later: Duration) -> (StoredEntry, StoredEntry)
     world.log_in("adviser-1").await;
     committed(world).await;
     world.clock.advance(later);
+    // As every minute: it may be another month.
+    world.gate.tidy().await;
     ((*usual.entry).clone(), (*urgent.entry).clone())
 }
 
@@ -150,30 +155,67 @@ async fn a_reason_is_sealed_under_its_months_key_and_opens_for_reviewers_only() 
 #[tokio::test]
 async fn without_a_key_what_must_be_sealed_is_refused_and_the_rest_goes_on() {
     let world = World::new().await;
-    let adviser = world.log_in("adviser-1").await;
     let seals = world.folder().join("seals");
-    // Next year's keys were not made ahead.
+    // Next year's keys were not made ahead, and no call makes one.
     world.clock.advance(years(1));
-    let adviser_then = world.log_in("adviser-1").await;
-    assert_ne!(adviser.expose(), adviser_then.expose());
-    std::fs::remove_dir_all(&seals).unwrap();
-    let length = world.gate.log().len();
-    let refused = world
-        .gate
-        .check(&crm(), emergency(&adviser_then, "js-1"))
-        .await;
-    assert!(matches!(refused, Err(GateError::Log(_))), "{refused:?}");
-    assert_eq!(
-        world.gate.log().len(),
-        length,
-        "nothing was written in the clear"
-    );
-    assert!(
-        world
-            .check(read_of(&adviser_then, "js-1"))
-            .await
-            .is_allowed()
-    );
+    let adviser = world.log_in("adviser-1").await;
+    let moved = world.folder().join("moved");
+    let warnings = || world.gate.ledger().warnings();
+    assert_eq!(warnings(), Vec::<String>::new());
+    for disk_fails in [false, true] {
+        if disk_fails {
+            std::fs::rename(&seals, &moved).unwrap();
+            world.gate.tidy().await;
+            assert!(
+                warnings()[0].contains("default-2027-07 is refused: "),
+                "{:?}",
+                warnings()
+            );
+            assert_eq!(world.gate.ledger().metrics()[0].value, 1);
+        }
+        let length = world.gate.log().len();
+        let refused = world.gate.check(&crm(), emergency(&adviser, "js-1")).await;
+        let Err(GateError::Log(AppendError::Refused(why))) = refused else {
+            panic!("{refused:?}")
+        };
+        assert!(why.contains("default-2027-07 is not ready"), "{why}");
+        assert_eq!(
+            world.gate.log().len(),
+            length,
+            "nothing was written in the clear"
+        );
+        assert!(world.check(read_of(&adviser, "js-1")).await.is_allowed());
+    }
+    std::fs::rename(&moved, &seals).unwrap();
+    world.gate.tidy().await;
+    assert_eq!(warnings(), Vec::<String>::new());
+    assert!(world.check(emergency(&adviser, "js-1")).await.is_allowed());
+}
+
+#[tokio::test]
+async fn keys_are_ready_before_their_month_begins_and_for_what_began_in_the_last() {
+    let world = World::new().await;
+    let july = world.log_in("adviser-1").await;
+    assert!(world.check(emergency(&july, "js-1")).await.is_allowed());
+    let august = Timestamp::parse("2026-08-01T00:00:00+09:00").unwrap();
+    for (at, tidied, who) in [
+        (august.minus(minutes(60)), true, "adviser-1"),
+        (august.plus(minutes(1)), false, "adviser-1"),
+        (august.plus(minutes(2)), true, "adviser-1"),
+        // The clock is set back: the month before is this one again, and its key was not let go.
+        (august.minus(minutes(1)), false, "adviser-2"),
+    ] {
+        world.clock.set(at);
+        let adviser = world.log_in(who).await;
+        if tidied {
+            world.gate.tidy().await;
+        }
+        let answer = world.check(emergency(&adviser, "js-1")).await;
+        assert!(answer.is_allowed(), "{at}");
+        let stored = world.on_disk_from(answer.index.0).remove(0);
+        let month = if at < august { "2026-07" } else { "2026-08" };
+        assert_eq!(stored.sealed.unwrap().month, month, "{at}");
+    }
 }
 
 #[tokio::test]

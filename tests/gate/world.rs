@@ -386,6 +386,7 @@ async fn start(
             allow_loopback_device: false,
             change_deadline: Duration::from_secs(4),
             dispose_needs_two: options.dispose_needs_two,
+            snapshot_max_age: Duration::from_secs(2),
             request_ids_max: options.request_ids_max,
         },
         rules,

@@ -113,10 +113,20 @@ impl Daemon {
 
     /// The same with another pack.
     pub fn start_pack(pack: &Path, data: &Path, clock: Option<&MovedClock>) -> Self {
+        Self::start_with(pack, data, clock, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn start_with(
+        pack: &Path,
+        data: &Path,
+        clock: Option<&MovedClock>,
+        arguments: &[&str],
+    ) -> Self {
         let endpoints = data.join("dev/endpoints.json");
         // The last run's would be taken for this one's.
         let _ = fs::remove_file(&endpoints);
-        let mut child = spawn(pack, data, clock);
+        let mut child = spawn_into(pack, data, clock, "output.txt", arguments);
         let until = Instant::now() + START_WITHIN;
         loop {
             if let Some(status) = child.try_wait().expect("the state of the daemon") {
@@ -184,7 +194,7 @@ impl Drop for Daemon {
 
 /// What a start that must fail comes to: the exit code, and all that was said.
 pub fn refused_start(pack: &Path, data: &Path) -> (i32, String) {
-    let mut child = spawn_into(pack, data, None, "refused.txt");
+    let mut child = spawn_into(pack, data, None, "refused.txt", &[]);
     let said = || fs::read_to_string(data.with_extension("refused.txt")).unwrap_or_default();
     match wait(&mut child, START_WITHIN) {
         Some(status) => (status.code().unwrap_or(-1), said()),
@@ -196,11 +206,13 @@ pub fn refused_start(pack: &Path, data: &Path) -> (i32, String) {
     }
 }
 
-fn spawn(pack: &Path, data: &Path, clock: Option<&MovedClock>) -> Child {
-    spawn_into(pack, data, clock, "output.txt")
-}
-
-fn spawn_into(pack: &Path, data: &Path, clock: Option<&MovedClock>, output: &str) -> Child {
+fn spawn_into(
+    pack: &Path,
+    data: &Path,
+    clock: Option<&MovedClock>,
+    output: &str,
+    arguments: &[&str],
+) -> Child {
     let out = OpenOptions::new()
         .create(true)
         .append(true)
@@ -212,7 +224,8 @@ fn spawn_into(pack: &Path, data: &Path, clock: Option<&MovedClock>, output: &str
         .arg("--pack")
         .arg(pack)
         .arg("--data")
-        .arg(data);
+        .arg(data)
+        .args(arguments);
     command.args(["--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]);
     if let Some(clock) = clock {
         clock.set_for(&mut command);

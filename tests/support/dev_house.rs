@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use super::certificates::of_service;
 use super::daemon::{Daemon, MovedClock};
 use super::grpcurl::Grpcurl;
-use super::machine_now;
 use super::people::People;
 use super::play::{CallError, Door, Metadata, Session, log_in};
 use super::scenario::{CALLER, OFFICE, SESSION};
+use super::{machine_now, pack};
 
 /// The shipped binary, with nothing of the environment that it would heed.
 pub fn sekisho(home: &Path) -> Command {
@@ -87,19 +87,35 @@ pub struct House {
 impl House {
     /// A daemon that has just started, on the machine's clock.
     pub fn open() -> Self {
-        Self::start(None, tempfile::tempdir().unwrap())
+        Self::start(None, tempfile::tempdir().unwrap(), &[])
+    }
+
+    /// The same with its store in PostgreSQL.
+    pub fn with_store(url: &str) -> Self {
+        Self::start(None, tempfile::tempdir().unwrap(), &["--store-url", url])
+    }
+
+    /// A daemon on the directory `data` of a folder.
+    pub fn take_up(folder: TempDir) -> Self {
+        Self::start(None, folder, &[])
+    }
+
+    /// Ends the daemon and leaves what it made.
+    pub fn leave(self) -> TempDir {
+        assert!(self.daemon.stop().success());
+        self.folder
     }
 
     /// The same on a clock that the test moves.
     pub fn with_clock() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = MovedClock::new(folder.path()).unwrap();
-        Self::start(Some(clock), folder)
+        Self::start(Some(clock), folder, &[])
     }
 
-    fn start(clock: Option<MovedClock>, folder: TempDir) -> Self {
+    fn start(clock: Option<MovedClock>, folder: TempDir, arguments: &[&str]) -> Self {
         let data = folder.path().join("data");
-        let daemon = Daemon::start(&data, clock.as_ref());
+        let daemon = Daemon::start_with(&pack(), &data, clock.as_ref(), arguments);
         Self {
             grpcurl: Grpcurl::new(&data, &daemon.grpc),
             people: People::read(&data),

@@ -21,7 +21,7 @@ use sekisho::identity::totp::Seed;
 use sekisho::log::SpaceTiers;
 use sekisho::policy;
 use sekisho::serve::{self, Running};
-use sekisho::store::Store;
+use sekisho::store::{Store, StorePlace};
 use serde_json::{Value, json};
 use tonic::codec::{BufferSettings, Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::transport::Channel;
@@ -136,6 +136,8 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         dispose_needs_two: false,
         request_ids_max: 100_000,
         connections_max: 64,
+        store: StorePlace::File(data.join("store.sqlite")),
+        snapshot_max_age: Duration::from_secs(2),
         recovery_key: None,
         sinks: Vec::new(),
         witness: sekisho::witness::WitnessConfig::default(),

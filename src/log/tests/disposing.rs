@@ -248,3 +248,98 @@ async fn a_damaged_note_refuses_the_start_and_names_the_file() {
     let refused = AccessLog::open(config(home.path()), "log.example").unwrap_err();
     assert!(refused.to_string().contains("is missing"), "{refused}");
 }
+
+/// The calls of this thread that remove names or make that durable.
+fn record(disk: &TestDisk) -> Arc<Mutex<Vec<Call>>> {
+    let calls = Arc::<Mutex<Vec<Call>>>::default();
+    let (kept, me) = (Arc::clone(&calls), std::thread::current().id());
+    disk.fail(move |call| {
+        if std::thread::current().id() == me && matches!(call, Call::Remove | Call::SyncDirectory) {
+            kept.lock().unwrap().push(call);
+        }
+        None
+    });
+    calls
+}
+
+#[tokio::test]
+async fn no_power_failure_brings_back_what_the_index_knew_of_what_went() {
+    let home = tempfile::tempdir().unwrap();
+    let disk = TestDisk::new();
+    let (log, spans) = committed(&disk, home.path()).await;
+    let index = home.path().join("index");
+    std::fs::create_dir(&index).unwrap();
+    let sidecar = |first: u64| index.join(format!("{first:020}.index"));
+    for (first, _) in &spans {
+        std::fs::write(sidecar(*first), b"terms").unwrap();
+    }
+    // What a writer that was killed left behind.
+    let left_over = index.join(".00000000000000000000.index.00.new");
+    std::fs::write(&left_over, b"terms").unwrap();
+    let calls = record(&disk);
+    log.dispose(&spans[..1], &disposal()).unwrap();
+    use Call::{Remove, SyncDirectory};
+    assert!(!sidecar(spans[0].0).exists() && !left_over.exists());
+    // The note; the sidecar and what was left; only when these are gone for good, the segment.
+    let expected = [
+        SyncDirectory,
+        Remove,
+        Remove,
+        SyncDirectory,
+        Remove,
+        SyncDirectory,
+    ];
+    assert_eq!(*calls.lock().unwrap(), expected);
+    calls.lock().unwrap().clear();
+    let all = (
+        Timestamp::from_micros(i64::MIN),
+        Timestamp::from_micros(i64::MAX),
+    );
+    for _ in 0..2 {
+        // Again: whoever did it before may have ended before the removal was durable.
+        log.forgetting_sidecars(all.0, all.1, || Ok::<_, io::Error>(()))
+            .unwrap();
+        assert_eq!(calls.lock().unwrap().last(), Some(&SyncDirectory));
+        calls.lock().unwrap().clear();
+    }
+    assert!(spans.iter().all(|(first, _)| !sidecar(*first).exists()));
+}
+
+#[tokio::test]
+async fn nobody_puts_a_sidecar_in_place_between_the_end_of_a_key_and_of_what_it_opened() {
+    let home = tempfile::tempdir().unwrap();
+    let (log, spans) = committed(&TestDisk::new(), home.path()).await;
+    let index = home.path().join("index");
+    let sidecar = index.join("00000000000000000000.index");
+    let all = (
+        Timestamp::from_micros(i64::MIN),
+        Timestamp::from_micros(i64::MAX),
+    );
+    // As another process, or the daemon's own index, when it puts one in place.
+    let lock = SidecarLock::take(&index).unwrap();
+    let destroyed = Arc::new(AtomicBool::new(false));
+    let disposing = {
+        let (log, destroyed) = (log.clone(), Arc::clone(&destroyed));
+        std::thread::spawn(move || {
+            let destroy = || {
+                destroyed.store(true, Ordering::SeqCst);
+                Ok::<_, io::Error>(())
+            };
+            log.forgetting_sidecars(all.0, all.1, destroy)?;
+            log.dispose(&spans[..1], &disposal())
+        })
+    };
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(!destroyed.load(Ordering::SeqCst));
+    std::fs::write(&sidecar, b"terms").unwrap();
+    drop(lock);
+    disposing.join().unwrap().unwrap();
+    assert!(destroyed.load(Ordering::SeqCst) && !sidecar.exists());
+
+    let refused = log.forgetting_sidecars(all.0, all.1, || {
+        let lock = std::fs::File::open(index.join("lock")).unwrap();
+        assert!(lock.try_lock().is_err(), "held while it is destroyed");
+        Err(io::Error::other("no"))
+    });
+    assert!(refused.is_err());
+}

@@ -1,0 +1,168 @@
+//! Following what other daemons change in a store that several share: people, ended sessions, holds and dates are taken into
+//! memory a few times a second. When that was not possible for longer than the operator allows, nothing is decided by what is
+//! known: somebody may have been disabled, a session ended, use of somebody's data suspended.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::start::people_of;
+use super::subjects::Register;
+use super::{Gate, GateError};
+use crate::store::StoreError;
+
+/// How often others' changes are asked for.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// How far a store that others change was followed.
+#[derive(Debug)]
+pub(super) struct Followed {
+    /// The number of the newest change that is in memory.
+    seen: AtomicU64,
+    /// When that was so, in microseconds since `base`.
+    at: AtomicU64,
+    base: Instant,
+    /// `None` where nobody else changes the store.
+    max_age: Option<Duration>,
+}
+
+impl Followed {
+    /// What is read of the store after this is at least as new as `seen`.
+    pub(super) fn begin(seen: u64, max_age: Option<Duration>) -> Self {
+        Self {
+            seen: AtomicU64::new(seen),
+            at: AtomicU64::default(),
+            base: Instant::now(),
+            max_age,
+        }
+    }
+
+    /// Whether what is known is new enough to decide by. Takes no lock.
+    pub(super) fn is_fresh(&self) -> bool {
+        let Some(max_age) = self.max_age else {
+            return true;
+        };
+        let at = Duration::from_micros(self.at.load(Ordering::Acquire));
+        self.base.elapsed().saturating_sub(at) <= max_age
+    }
+
+    fn reached(&self, seen: u64, at: Instant) {
+        self.seen.store(seen, Ordering::Release);
+        let at = at.saturating_duration_since(self.base).as_micros();
+        self.at
+            .store(u64::try_from(at).unwrap_or(u64::MAX), Ordering::Release);
+    }
+}
+
+impl Gate {
+    /// Whether what is known of a store that others change is new enough to decide by.
+    #[must_use]
+    pub fn is_fresh(&self) -> bool {
+        self.followed.is_fresh()
+    }
+
+    /// Follows what others change until a stop is asked for; returns at once where there are no others.
+    pub async fn follow_others(self: Arc<Self>, mut stopping: watch::Receiver<bool>) {
+        if !self.store.has_others() {
+            return;
+        }
+        let mut tick = tokio::time::interval(EVERY);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut was_well = true;
+        loop {
+            tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => return,
+                _ = tick.tick() => {}
+            }
+            match self.follow_once().await {
+                Ok(()) if !was_well => {
+                    was_well = true;
+                    tracing::info!("the store is followed again");
+                }
+                Err(error) if was_well => {
+                    was_well = false;
+                    tracing::error!(%error, "the store can't be followed: before long nothing is allowed");
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+
+    async fn follow_once(&self) -> Result<(), GateError> {
+        loop {
+            // What was so when it was asked for may be otherwise when the answer is here.
+            let asked = Instant::now();
+            let seen = self.followed.seen.load(Ordering::Acquire);
+            if self.store.newest_change().await? == seen {
+                self.followed.reached(seen, asked);
+                return Ok(());
+            }
+            // A change of this daemon's own that is in memory and not in the store yet must not be undone by what is read.
+            let mut changes = self.changes.lock().await;
+            self.store_waiting(&mut changes).await?;
+            let asked = Instant::now();
+            let news = self.store.news_since(seen).await?;
+            if news.all {
+                self.read_all_anew().await?;
+            }
+            if news.people {
+                self.read_people().await?;
+            }
+            let now = self.now();
+            if news.live {
+                self.read_live(now).await?;
+            }
+            for (session, until) in news.sessions {
+                self.sessions.revoke(session, until, now);
+            }
+            for (subject, state) in news.subjects {
+                self.subjects.put(subject, state);
+            }
+            if news.more {
+                self.followed.seen.store(news.seen, Ordering::Release);
+            } else {
+                self.followed.reached(news.seen, asked);
+                return Ok(());
+            }
+        }
+    }
+
+    async fn read_people(&self) -> Result<(), StoreError> {
+        let people = people_of(self.store.people().await?);
+        self.people.store(Arc::new(people));
+        Ok(())
+    }
+
+    async fn read_all_anew(&self) -> Result<(), StoreError> {
+        self.read_people().await?;
+        let now = self.now();
+        self.read_live(now).await?;
+        for (session, until) in self.store.revoked_sessions(now).await? {
+            self.sessions.revoke(session, until, now);
+        }
+        let anew = Register::new();
+        self.store
+            .load_subjects(|subject, state| anew.put(subject, state))
+            .await?;
+        self.subjects.replace(anew);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_known_ages_until_it_was_looked_at_again() {
+        assert!(Followed::begin(0, None).is_fresh());
+        let followed = Followed::begin(0, Some(Duration::from_millis(40)));
+        assert!(followed.is_fresh());
+        std::thread::sleep(Duration::from_millis(60));
+        assert!(!followed.is_fresh());
+        followed.reached(1, Instant::now());
+        assert!(followed.is_fresh());
+    }
+}

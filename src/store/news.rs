@@ -1,0 +1,227 @@
+//! What other daemons changed in a store that several share, so that each can follow what it keeps in memory: people, ended
+//! sessions, holds and dates.
+//!
+//! Every change that others have to learn of gets a number in the transaction that makes it. Whoever makes one takes the row
+//! with the newest number first and keeps it until the commit: numbers therefore appear in their order, none is filled in
+//! later, and whoever has seen a number has seen all before it. Where nobody shares the store nothing is written.
+
+use super::engine::{Transaction, query};
+use super::error::StoreError;
+use super::people::read_name;
+use super::{Store, from_stored, to_stored};
+use crate::domain::ids::SessionId;
+use crate::domain::subject::{Pseudonym, SubjectState};
+use crate::domain::time::Timestamp;
+
+/// How many are kept: a daemon that was away for longer reads all anew.
+const KEPT: i64 = 100_000;
+/// How many are read at once.
+const AT_ONCE: i64 = 500;
+
+const PEOPLE: i64 = 1;
+const SESSION: i64 = 2;
+const SUBJECT: i64 = 3;
+const LIVE: i64 = 4;
+
+/// What others are told of.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Told<'a> {
+    /// Somebody's standing.
+    People,
+    /// A session was ended.
+    Session(&'a [u8]),
+    /// A hold or a date of a subject.
+    Subject(&'a [u8]),
+    /// Who is logged in, or which services' tickets were ended.
+    Live,
+}
+
+/// What others changed.
+#[derive(Debug, Default, Clone, PartialEq)]
+pub struct News {
+    /// The number up to which it was read: where to go on.
+    pub seen: u64,
+    /// Whether there is more to read at once.
+    pub more: bool,
+    /// Too much was missed: everything has to be read anew.
+    pub all: bool,
+    /// Somebody's standing changed: people have to be read anew.
+    pub people: bool,
+    /// Somebody logged in, or a service's tickets were ended: both have to be read anew.
+    pub live: bool,
+    /// Sessions that were ended, each with the end of its last ticket.
+    pub sessions: Vec<(SessionId, Timestamp)>,
+    /// What is registered now of the subjects of whom something changed; nothing where all was released.
+    pub subjects: Vec<(Pseudonym, SubjectState)>,
+}
+
+impl Store {
+    /// Whether other daemons may change what is in it.
+    #[must_use]
+    pub const fn has_others(&self) -> bool {
+        self.engine.is_shared()
+    }
+
+    /// The number of the newest change: what is read of the store afterwards holds it and all before it.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn newest_change(&self) -> Result<u64, StoreError> {
+        let row = query("SELECT newest FROM changes")
+            .fetch_one(&self.engine)
+            .await?;
+        from_stored(row.try_get("newest")?)
+    }
+
+    /// What others changed after the change numbered `seen`; a part of it where it is much.
+    ///
+    /// # Errors
+    /// When the store can't be read; [`StoreError::PutBack`] when it never had so many changes.
+    pub async fn news_since(&self, seen: u64) -> Result<News, StoreError> {
+        let newest = self.newest_change().await?;
+        let mut news = News {
+            seen: newest,
+            ..News::default()
+        };
+        if newest == seen {
+            return Ok(news);
+        }
+        if newest < seen {
+            return Err(StoreError::PutBack { seen, newest });
+        }
+        // Of each number there is a row, one's own as well: where they don't follow on, some were forgotten.
+        let rows = query(
+            "SELECT number, log, what, what_id FROM news WHERE number > $1 ORDER BY number LIMIT $2",
+        )
+        .bind(to_stored(seen)?)
+        .bind(AT_ONCE)
+        .fetch_all(&self.engine)
+        .await?;
+        let numbers = rows.iter().map(|row| row.try_get::<i64>("number"));
+        let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
+            news.all = true;
+            return Ok(news);
+        };
+        if from_stored(*first)? > seen.saturating_add(1) {
+            news.all = true;
+            return Ok(news);
+        }
+        // One that came after the newest was looked at is as good.
+        news.seen = from_stored(*last)?;
+        news.more = news.seen < newest;
+        let own = self.log.get().copied();
+        let mut subjects = Vec::new();
+        for row in &rows {
+            if own == Some(row.try_get("log")?) {
+                continue;
+            }
+            let id: Option<Vec<u8>> = row.try_get("what_id")?;
+            match (row.try_get("what")?, id) {
+                (PEOPLE, _) => news.people = true,
+                (LIVE, _) => news.live = true,
+                (SESSION, Some(id)) => news.sessions.extend(self.ended_session(id).await?),
+                (SUBJECT, Some(id)) => subjects.push(id),
+                _ => return Err(StoreError::Damaged("news of an unknown kind".to_owned())),
+            }
+        }
+        subjects.sort_unstable();
+        subjects.dedup();
+        for subject in subjects {
+            news.subjects.push(self.subject(subject).await?);
+        }
+        Ok(news)
+    }
+
+    /// Forgets what every daemon that is not far behind has read.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn forget_old_news(&self) -> Result<(), StoreError> {
+        if !self.has_others() {
+            return Ok(());
+        }
+        let mut change = self.change().await?;
+        query("DELETE FROM news WHERE number <= (SELECT newest FROM changes) - $1")
+            .bind(KEPT)
+            .execute(&mut change)
+            .await?;
+        change.commit().await
+    }
+
+    /// Takes the row of the newest number: before any other row, so that nobody waits for each other in a circle.
+    pub(super) async fn take_turn(&self, change: &mut Transaction) -> Result<(), StoreError> {
+        if self.has_others() {
+            query("UPDATE changes SET newest = newest")
+                .execute(change)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Lets others know, once the change is committed. The turn must have been taken.
+    pub(super) async fn tell_others(
+        &self,
+        change: &mut Transaction,
+        told: Told<'_>,
+    ) -> Result<(), StoreError> {
+        if !self.has_others() {
+            return Ok(());
+        }
+        let (what, id) = match told {
+            Told::People => (PEOPLE, None),
+            Told::Live => (LIVE, None),
+            Told::Session(id) => (SESSION, Some(id.to_vec())),
+            Told::Subject(id) => (SUBJECT, Some(id.to_vec())),
+        };
+        query("UPDATE changes SET newest = newest + 1")
+            .execute(change)
+            .await?;
+        // Changes from outside of a daemon have no log.
+        query(
+            "INSERT INTO news (number, log, what, what_id) SELECT newest, $1, $2, $3 FROM changes",
+        )
+        .bind(self.log.get().copied().unwrap_or(0))
+        .bind(what)
+        .bind(id)
+        .execute(change)
+        .await?;
+        Ok(())
+    }
+
+    async fn ended_session(
+        &self,
+        id: Vec<u8>,
+    ) -> Result<Option<(SessionId, Timestamp)>, StoreError> {
+        let session = SessionId::from_bytes(&id)
+            .ok_or_else(|| StoreError::Damaged("a session's id".to_owned()))?;
+        let row = query("SELECT ends_until FROM ended_sessions WHERE session = $1")
+            .bind(id)
+            .fetch_optional(&self.engine)
+            .await?;
+        // None: it was forgotten, since no ticket of it can be shown any more.
+        row.map(|row| Ok((session, Timestamp::from_micros(row.try_get("ends_until")?))))
+            .transpose()
+    }
+
+    async fn subject(&self, id: Vec<u8>) -> Result<(Pseudonym, SubjectState), StoreError> {
+        let subject = Pseudonym::from_bytes(&id)
+            .ok_or_else(|| StoreError::Damaged("a pseudonym".to_owned()))?;
+        let rows = query(
+            "SELECT hold AS name, NULL AS value FROM holds WHERE subject = $1
+             UNION ALL SELECT date, value FROM dates WHERE subject = $1",
+        )
+        .bind(id)
+        .fetch_all(&self.engine)
+        .await?;
+        let mut state = SubjectState::default();
+        for row in &rows {
+            let name = read_name(row.try_get("name")?)?;
+            match row.try_get::<Option<i64>>("value")? {
+                None => state.holds.push(name),
+                Some(micros) => state.dates.push((name, Timestamp::from_micros(micros))),
+            }
+        }
+        Ok((subject, state))
+    }
+}
