@@ -188,6 +188,44 @@ async fn bytes_inside_a_torn_entry_that_look_like_a_later_frame_are_not_believed
 }
 
 #[tokio::test]
+async fn a_torn_tail_is_told_once_also_when_nothing_is_written_after_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, ends) = small_log(home.path(), 2, 1).await;
+    edit(&path, &[1], ends[2] + 777);
+    let opened = AccessLog::open(config(home.path()), "").unwrap();
+    assert_eq!(opened.torn_tail.unwrap().bytes, 778);
+    opened.log.close();
+    let again = AccessLog::open(config(home.path()), "").unwrap();
+    assert!(again.torn_tail.is_none());
+    assert_eq!(again.log.len(), 2);
+}
+
+#[tokio::test]
+async fn a_whole_frame_in_another_ones_place_is_not_taken_for_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, ends) = small_log(home.path(), 3, 1).await;
+    let content = std::fs::read(&path).unwrap();
+    let [second, third] = [1, 2].map(|at| {
+        let [from, until] = [ends[at], ends[at + 1]].map(|end| usize::try_from(end).unwrap());
+        content[from..until].to_vec()
+    });
+    assert_eq!(second.len(), third.len());
+    edit(&path, &second, ends[2]);
+    forget_checkpoints(home.path());
+    let opened = AccessLog::open(config(home.path()), "").unwrap();
+    assert_eq!(opened.log.len(), 2);
+    assert_eq!(
+        std::fs::read(opened.torn_tail.unwrap().kept_in)
+            .unwrap()
+            .len(),
+        {
+            let zeros = second.iter().rev().take_while(|byte| **byte == 0).count();
+            second.len() - zeros
+        }
+    );
+}
+
+#[tokio::test]
 async fn segments_that_are_missing_or_swapped_are_refused() {
     let home = tempfile::tempdir().unwrap();
     let log = open(home.path());
