@@ -10,7 +10,9 @@ mod frames;
 mod limits;
 mod peer;
 mod read;
+mod reset;
 mod retention;
+mod sessions;
 mod subjects;
 mod write;
 
@@ -20,6 +22,8 @@ pub use authentication::Authentication;
 pub use explain::Explanations;
 pub use limits::SizeLimits;
 pub use peer::Connection;
+pub use reset::Resets;
+pub use sessions::Sessions;
 pub use subjects::Subjects;
 
 use tonic::{Request, Status};

@@ -22,10 +22,12 @@ mod moment;
 mod people;
 mod proof;
 mod reindex;
+mod reset;
 mod restore;
 mod retention;
 mod sample;
 mod serve;
+mod sessions;
 mod table;
 mod ticket_file;
 mod words;
@@ -108,6 +110,12 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Write a backup into a new data directory; declare what was lost
     Restore(restore::RestoreArgs),
+    /// See who is logged in, and end sessions
+    #[command(subcommand)]
+    Sessions(sessions::SessionsCommand),
+    /// Take second factors away: two administrators, neither the one it is for
+    #[command(subcommand)]
+    Reset(reset::ResetCommand),
     /// List and renew the keys that everything is sealed and signed with
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -180,6 +188,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
+        Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
+        Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

@@ -255,7 +255,9 @@ impl Gate {
                 }
             }
         }
-        self.upkeep.tell(Task::Disposal, failed.clone());
+        let told = failed.as_ref();
+        let told = told.map(|why| format!("not done yet, tried again every minute: {why}"));
+        self.upkeep.tell(Task::Disposal, told);
         failed.map_or(Ok(()), |why| Err(GateError::Unfinished(why)))
     }
 }

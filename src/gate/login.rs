@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::admission::{NotAdmitted, Opened};
 use super::changes::Always;
 use super::peer::{Caller, Peer};
+use super::sessions::changing;
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::TicketFacts;
 use crate::decision::rules::RuleSet;
@@ -25,6 +26,7 @@ use crate::identity::ticket::{Method, Ticket};
 use crate::identity::totp::{Code, Seed};
 use crate::proto::{
     Decision, EntryKind, StoredChange, StoredEntry, StoredSessionEnd, stored_change,
+    stored_change::Kind,
 };
 use crate::store::SecondFactor;
 
@@ -158,7 +160,7 @@ impl Gate {
     /// # Errors
     /// [`GateError::NotGenuine`] for a wrong, used or late code, an unknown or used-up challenge.
     pub async fn verify_second_factor(
-        &self,
+        self: &Arc<Self>,
         peer: &Peer,
         challenge_id: &str,
         code: &str,
@@ -253,7 +255,17 @@ impl Gate {
         entry::in_session(&mut entry, &ticket);
         self.sessions.used(ticket.session, now);
         entry.session_used = true;
-        self.step_passed(entry).await?;
+        if challenge.purpose == ChallengePurpose::Login {
+            let at_most = rules.session.max_concurrent;
+            entry.change = changing(Kind::OpenSession(Self::opened(&ticket, at_most)));
+            entry::detail(&mut entry, "outcome", "passed");
+            let (opened, writes) = (ticket.clone(), entry.store_writes);
+            let begin = move |gate: &Self| gate.open_now(&opened, at_most, now);
+            self.change(entry, Always, begin).await?;
+            self.note_factor_writes(writes);
+        } else {
+            self.step_passed(entry).await?;
+        }
         Ok(self.given(&ticket))
     }
 

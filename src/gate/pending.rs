@@ -13,7 +13,7 @@ use crate::proto::{StoredChange, StoredDisposeWish, StoredEntry, StoredRequest, 
 use crate::store::{KeptRequest, StoreError};
 
 /// How long an approval is waited for.
-const WAITS: Duration = Duration::from_hours(24);
+pub(super) const WAITS: Duration = Duration::from_hours(24);
 /// How many wait at once.
 const WAITING_MAX: usize = 100;
 

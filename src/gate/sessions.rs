@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::changes::StillWanted;
 use super::log_holds::reason_violations;
 use super::peer::Peer;
 use super::{Credentials, Gate, GateError, Violation, entry};
@@ -17,8 +16,7 @@ use crate::identity::live::LiveSession;
 use crate::identity::ticket::Ticket;
 use crate::proto::stored_change::Kind;
 use crate::proto::{
-    EntryKind, StoredChange, StoredEntry, StoredEpoch, StoredServiceEnd, StoredSession,
-    StoredSessionEnd,
+    EntryKind, StoredChange, StoredEpoch, StoredServiceEnd, StoredSession, StoredSessionEnd,
 };
 use crate::store::StoreError;
 

@@ -18,6 +18,7 @@ use super::outcome::recount;
 use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
+use super::reset::HostProofs;
 use super::subjects::Register;
 use super::{Gate, GateError, Settings, entry};
 use crate::decision::rules::{RuleSet, Service};
@@ -291,6 +292,8 @@ impl Gate {
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
+            hooks: OnceLock::new(),
+            host_proofs: HostProofs::default(),
             preparing: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
@@ -338,6 +341,7 @@ impl Gate {
         gate.log_start(entry, opened.torn_tail.as_ref(), now)
             .await?;
         gate.note_factor_writes(known_writes);
+        gate.carry_out_due_resets().await;
         Ok(gate)
     }
 
@@ -479,6 +483,7 @@ impl Gate {
     /// What has to be done from time to time: called every minute.
     pub async fn tidy(self: &Arc<Self>) {
         self.try_to_prepare_keys().await;
+        self.carry_out_due_resets().await;
         // Not waited for, and not begun twice: a disk may hang.
         if self.carrying_out.try_lock().is_ok() {
             let gate = Arc::clone(self);

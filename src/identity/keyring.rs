@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 pub use super::keys::{KeyId, LogSigningSeed, Pepper, PseudonymKey, SealError, SealingKey};
 pub use super::ticket::TicketKeys;
 
+use super::host_proof::HostProof;
 use super::keys::{KEY_BYTES, Key};
 use super::master::{MasterKey, MasterKeyError};
 use crate::files::{self, FileError};
@@ -62,6 +63,8 @@ pub struct Keyring {
     pub log_signing: LogSigningSeed,
     /// Goes into password hashes.
     pub pepper: Pepper,
+    /// Proves that somebody has this keyring.
+    pub host_proof: HostProof,
 }
 
 /// Why there is no keyring. All are the operator's to mend.
@@ -345,13 +348,15 @@ fn of(mut keys: Keys) -> Result<Keyring, KeyringError> {
         (key, others) if others.is_empty() => Ok(key),
         _ => Err(KeyringError::TooMany(purpose)),
     };
+    let pepper = Pepper::new(&only(PEPPER)?);
     Ok(Keyring {
+        host_proof: HostProof::new(&pepper),
         tickets: TicketKeys::new(&tickets, &older_tickets),
         pseudonyms: PseudonymKey::new(&only(PSEUDONYMS)?),
         seeds: SealingKey::new(&seeds, &older_seeds),
         log_text: SealingKey::new(&log_text, &older_log_text),
         log_signing: LogSigningSeed::new(&only(LOG_SIGNING)?),
-        pepper: Pepper::new(&only(PEPPER)?),
+        pepper,
     })
 }
 

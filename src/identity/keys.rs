@@ -80,13 +80,17 @@ impl Key {
 
     /// The keyed state, so that a use costs no key schedule.
     pub(super) fn hmac(&self) -> Hmac<Sha256> {
-        // A whole block, since for that length it can't fail; zeros behind a shorter key change nothing (RFC 2104).
-        let mut block = Zeroizing::new([0_u8; HMAC_BLOCK_BYTES]);
-        for (to, from) in block.iter_mut().zip(self.bytes.iter()) {
-            *to = *from;
-        }
-        <Hmac<Sha256> as KeyInit>::new((&*block).into())
+        keyed(&self.bytes)
     }
+}
+
+pub(super) fn keyed(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
+    // A whole block, since for that length it can't fail; zeros behind a shorter key change nothing (RFC 2104).
+    let mut block = Zeroizing::new([0_u8; HMAC_BLOCK_BYTES]);
+    for (to, from) in block.iter_mut().zip(key.iter()) {
+        *to = *from;
+    }
+    <Hmac<Sha256> as KeyInit>::new((&*block).into())
 }
 
 /// Turns the ids of subjects into pseudonyms.
@@ -304,6 +308,10 @@ impl Pepper {
 
     pub(super) fn expose(&self) -> &[u8] {
         &*self.bytes
+    }
+
+    pub(super) fn hmac(&self) -> Hmac<Sha256> {
+        keyed(&self.bytes)
     }
 }
 

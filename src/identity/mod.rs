@@ -10,6 +10,7 @@
 
 pub mod certificate;
 pub mod challenge;
+pub mod host_proof;
 pub mod keyring;
 mod keys;
 pub mod live;

@@ -219,7 +219,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let (alarms, alarmed) = mpsc::channel(ALARMS);
     let handing = witnesses.start(&alarms);
     let metrics = Arc::new(Metrics::default());
-    let parts: Vec<Arc<dyn Vitals>> = vec![
+    let hooks = config.hook.clone().map(|hook| gate.start_hooks(hook));
+    let mut parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
         Arc::new(gate.ledger().clone()),
         Arc::<Metrics>::clone(&metrics),
@@ -228,6 +229,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::new(sinks.states()),
         index,
     ];
+    if let Some(hooks) = hooks {
+        parts.push(Arc::new(hooks));
+    }
     let (stop, stopping) = watch::channel(false);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     report_health(&health_reporter, true).await;
@@ -252,6 +256,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::authentication(&gate))
         .add_service(services::subjects(&gate))
         .add_service(services::access_log(&gate))
+        .add_service(services::sessions(&gate))
+        .add_service(services::resets(&gate))
         .add_service(services::explanations(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
@@ -349,6 +355,8 @@ mod services {
     use proto::access_log_service_server::AccessLogServiceServer;
     use proto::access_service_server::AccessServiceServer;
     use proto::authentication_service_server::AuthenticationServiceServer;
+    use proto::reset_service_server::ResetServiceServer;
+    use proto::session_service_server::SessionServiceServer;
     use proto::subject_service_server::SubjectServiceServer;
 
     use proto::explain_service_server::ExplainServiceServer;
@@ -374,6 +382,16 @@ mod services {
 
     pub(super) fn subjects(gate: &Arc<Gate>) -> SubjectServiceServer<api::Subjects> {
         SubjectServiceServer::new(api::Subjects::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn sessions(gate: &Arc<Gate>) -> SessionServiceServer<api::Sessions> {
+        SessionServiceServer::new(api::Sessions::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn resets(gate: &Arc<Gate>) -> ResetServiceServer<api::Resets> {
+        ResetServiceServer::new(api::Resets::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
@@ -451,6 +469,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
         dispose_needs_two: config.dispose_needs_two,
+        small_office: config.small_office,
         snapshot_max_age: config.snapshot_max_age,
         request_ids_max: config.request_ids_max,
     })
