@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::daemon::refused_start;
-use support::dev_house::House;
+use support::dev_house::{House, done};
 use support::play::{CallError, Door, Metadata, Session, log_in};
 use support::postgres::Postgres;
 use support::scenario::{CALLER, OFFICE, SESSION};
@@ -233,4 +233,85 @@ fn two_daemons_on_one_store_follow_each_other_and_share_what_guards_second_facto
     for house in [first, second] {
         House::take_up(house.leave()).leave();
     }
+}
+
+#[test]
+fn a_backup_of_a_database_goes_back_into_an_empty_one() {
+    let server = Postgres::begin();
+    let url = server.database();
+    let mut house = House::with_store(&url);
+    house.log_in("adviser-1");
+    house
+        .call(CALLER, SET_DATE, &long_ago("seeker-1"), &Metadata::new())
+        .unwrap();
+    let home = house.home().to_owned();
+    let path = |name: &str| home.join(name).to_str().unwrap().to_owned();
+    let (data, backup) = (path("data"), path("backup"));
+    let (private, public) = (path("recovery.private"), path("recovery.public"));
+    let new_key = [
+        "backup",
+        "new-recovery-key",
+        "--private",
+        &private,
+        "--public",
+        &public,
+    ];
+    done(&home, "", &new_key);
+    done(
+        &home,
+        "",
+        &["backup", &backup, "--data", &data, "--to-key", &public],
+    );
+    let people = support::people::People::read(Path::new(&data));
+    let folder = house.leave();
+
+    fs::rename(&data, home.join("lost")).unwrap();
+    server.sql(&url, "DROP SCHEMA sekisho CASCADE");
+    done(
+        &home,
+        "",
+        &[
+            "restore",
+            &backup,
+            "--data",
+            &data,
+            "--recovery-key",
+            &private,
+        ],
+    );
+    // Shown now, and not about to be followed by another.
+    while support::machine_now() % 30 > 8 {
+        sleep(Duration::from_millis(200));
+    }
+    let now = support::machine_now();
+    let typed: String = ["administrator-1", "administrator-2"]
+        .map(|id| {
+            format!(
+                "{id}\n{}\n{}\n",
+                people.get(id).password,
+                people.get(id).code(now)
+            )
+        })
+        .concat();
+    let declare = [
+        "restore",
+        "--declare-gap",
+        "--data",
+        &data,
+        "--reason",
+        "both disks were lost",
+    ];
+    let said = done(&home, &typed, &declare);
+    assert!(said.contains("the database was empty"), "{said}");
+    // First passwords are in no backup.
+    fs::rename(home.join("lost/dev"), home.join("data/dev")).unwrap();
+    let mut house = House::take_up(folder);
+    // Every code until the declaration is spent.
+    while support::machine_now() / 30 <= now / 30 + 1 {
+        sleep(Duration::from_millis(200));
+    }
+    let session = house.log_in("adviser-2");
+    let answer = check(&house, &session, "seeker-1");
+    assert_eq!(first_reason(&answer), "REASON_CODE_RETENTION_EXPIRED");
+    assert!(is_allowed(&check(&house, &session, "seeker-2")));
 }

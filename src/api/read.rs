@@ -80,7 +80,7 @@ impl Fields {
         match Name::parse(text) {
             Ok(name) => Some(name),
             Err(NameError::Missing) => None,
-            Err(error @ NameError::TooLong) => {
+            Err(error @ (NameError::TooLong | NameError::Nul)) => {
                 self.wrong(field, error.to_string());
                 None
             }

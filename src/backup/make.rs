@@ -11,7 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::files;
 use crate::identity::recovery::RecoveryPublicKey;
 use crate::log::{self, LogReader, Snapshot};
-use crate::store::{Store, StoreMarks};
+use crate::store::{Store, StoreMarks, StorePlace};
 
 /// How often the log is looked at anew when something of it is disposed of while it is copied.
 const LOOKS: usize = 3;
@@ -54,20 +54,22 @@ pub struct Made {
     pub left_out: Vec<String>,
 }
 
-/// Copies the data directory `data` to `target`, whole and consistent, while a daemon may be running on it. When this returns
-/// the copy is durable.
+/// Copies the data directory `data`, and the store at `store` wherever that is, to `target`, whole and consistent, while a daemon
+/// may be running on it. When this returns the copy is durable.
 ///
 /// # Errors
 /// When `target` is not empty, something can't be read or written, or what was read doesn't go together. What was written by
 /// then has no manifest, and nobody takes it for a backup.
 pub async fn make(
     data: &Path,
+    store: &StorePlace,
     target: &Path,
     recovery: &RecoveryPublicKey,
     now: Timestamp,
 ) -> Result<Made, BackupError> {
     for missing in [KEYRING, STORE, LOG] {
-        if !data.join(missing).exists() {
+        let elsewhere = missing == STORE && matches!(store, StorePlace::Postgres { .. });
+        if !elsewhere && !data.join(missing).exists() {
             let path = data.to_owned();
             return Err(BackupError::NotData { path, missing });
         }
@@ -76,7 +78,8 @@ pub async fn make(
     super::take_empty(target)?;
     let keys = Keys::gather(data)?;
     // The store before the log: whatever it has applied by then is in what is copied of the log.
-    Store::copy(&data.join(STORE), &target.join(STORE)).await?;
+    let log_name = LogReader::open_directory(data.join(LOG))?.name().to_owned();
+    Store::copy_at(store, &log_name, &target.join(STORE)).await?;
     let (store, marks) = check_store(target).await?;
     // Before the log, too: from an older position something is sent twice, from a newer one something never.
     let mut listed = vec![Listed::new(Path::new(STORE), store)];

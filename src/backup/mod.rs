@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! <backup>/
-//!   store.sqlite    as of one moment
+//!   store.sqlite    as of one moment; what is in PostgreSQL is copied into such a file too
 //!   log/            segments up to a durable end, checkpoints, tree
 //!   seals/ sinks/   as they are
 //!   keys.sealed     keyring, certificates and their keys, configuration: sealed to the recovery key

@@ -9,6 +9,7 @@ use super::{Failure, serve};
 use crate::backup;
 use crate::domain::time::{Clock, SystemClock};
 use crate::identity::recovery::{RecoveryKey, RecoveryKeyError, RecoveryPublicKey};
+use crate::store::StorePlace;
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
@@ -61,12 +62,13 @@ pub(super) async fn run(arguments: BackupArgs) -> Result<(), Failure> {
     let (Some(target), Some(data)) = (arguments.target, arguments.data) else {
         return Err(Failure::new(64, "backup: TARGET and --data are needed"));
     };
+    let store = store_of(&data, arguments.config.as_deref())?;
     let key = match arguments.to_key {
         Some(key) => key,
         None => configured_key(&data, arguments.config, language)?,
     };
     let key = RecoveryPublicKey::open(&key).map_err(key_failure)?;
-    let made = backup::make(&data, &target, &key, SystemClock.now()).await?;
+    let made = backup::make(&data, &store, &target, &key, SystemClock.now()).await?;
     let values = [
         &*made.log,
         &made.entries.to_string(),
@@ -80,6 +82,17 @@ pub(super) async fn run(arguments: BackupArgs) -> Result<(), Failure> {
         eprintln!("{}", Word::NotCopied.fill(language, &[&name]));
     }
     Ok(())
+}
+
+/// Where the store is: on a server where the configuration says so, else in the data directory that is backed up.
+fn store_of(data: &Path, config: Option<&Path>) -> Result<StorePlace, Failure> {
+    let config = config.map_or_else(|| data.join("sekisho.toml"), Path::to_owned);
+    if config.exists()
+        && let place @ StorePlace::Postgres { .. } = serve::read(&config)?.store
+    {
+        return Ok(place);
+    }
+    Ok(StorePlace::File(data.join("store.sqlite")))
 }
 
 /// The key that the configuration names. A backup without one would hold the keys in clear, or none: it is refused.

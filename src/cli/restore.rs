@@ -152,7 +152,9 @@ impl Restoration {
         };
         let (config, keyring) = open_data(&self.data, self.config.clone())?;
         let log = open_log(&config, &keyring).await?.log;
-        let store = open_store(&config).await?;
+        // What was restored is judged by itself, wherever the daemon will have its store.
+        let restored = Store::open(&config.data.join("store.sqlite")).await;
+        let store = restored.map_err(ServeError::from)?;
         let lost = most_lost(&log, &store, mark.entries, notes).await;
         store.close().await;
         tokio::task::spawn_blocking(move || log.close())
@@ -188,9 +190,16 @@ async fn most_lost(
     Ok(Some(most))
 }
 
-async fn open_store(config: &Config) -> Result<Store, Failure> {
-    let opened = Store::open_at(&config.store).await;
-    Ok(opened.map_err(ServeError::from)?)
+/// The store that the configuration names. An empty database gets what the backup's copy holds; another is left as it is.
+async fn open_store(config: &Config, language: Language) -> Result<Store, ServeError> {
+    let store = Store::open_at(&config.store).await?;
+    if let StorePlace::Postgres { address, .. } = &config.store
+        && store.fill_from(&config.data.join("store.sqlite")).await?
+    {
+        let filled = Word::StoreFilled.fill(language, &[&address.to_string()]);
+        println!("{filled}");
+    }
+    Ok(store)
 }
 
 /// The configuration of a restored directory, and its keys.
@@ -239,7 +248,7 @@ impl Declaration {
             .map_err(Failure::configuration)?
             .rules;
         let log = open_log(&config, &keyring).await?;
-        let store = open_store(&config).await?;
+        let store = open_store(&config, self.language).await?;
         let seals = Seals::open(self.data.join("seals"), keyring.log_text.clone())
             .map_err(ServeError::from)?;
         let mut gap = Gap::open(GapParts {

@@ -231,6 +231,9 @@ words! {
     AnotherLog:
         "the checkpoint is not one of this log, or the log was rewritten: what was restored must not be used",
         "チェックポイントがこのログのものでないか、ログが書き換えられています。復元したものは使えません";
+    StoreFilled:
+        "the database was empty: {0} now holds what the backup's store held",
+        "データベースが空だったため、バックアップの内容を入れました: {0}";
     NotRestored:
         "{0}: was not restored, or the daemon has started on it since: there is no gap to declare",
         "{0}: 復元されたものではないか、復元後にすでに起動しています。申告する欠落はありません";

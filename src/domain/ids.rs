@@ -21,19 +21,25 @@ pub enum NameError {
     /// Over [`NAME_MAX_BYTES`].
     #[error("is over 128 bytes")]
     TooLong,
+    /// Has U+0000 in it, which not every store can keep.
+    #[error("holds the character U+0000")]
+    Nul,
 }
 
 impl Name {
     /// Takes `text` as it is: names are compared byte by byte.
     ///
     /// # Errors
-    /// When it is empty, white space or over 128 bytes.
+    /// When it is empty, white space, over 128 bytes, or has U+0000 in it.
     pub fn parse(text: &str) -> Result<Self, NameError> {
         if text.len() > NAME_MAX_BYTES {
             return Err(NameError::TooLong);
         }
         if text.trim().is_empty() {
             return Err(NameError::Missing);
+        }
+        if text.contains('\0') {
+            return Err(NameError::Nul);
         }
         Ok(Self(text.into()))
     }

@@ -80,6 +80,10 @@ impl Gate {
                 Ok(()) if !was_well => {
                     was_well = true;
                     tracing::info!("the store is followed again");
+                    // What it could not take meanwhile; others wait for it.
+                    if let Err(error) = self.mark_applied().await {
+                        tracing::warn!(%error, "the store can't be written");
+                    }
                 }
                 Err(error) if was_well => {
                     was_well = false;
@@ -91,6 +95,13 @@ impl Gate {
     }
 
     async fn follow_once(&self) -> Result<(), GateError> {
+        // Entries name them, so the store made them: one that made fewer is an older copy, in which used codes are not.
+        let named = self.named_factor_writes.load(Ordering::Acquire);
+        let made = self.store.factor_writes().await?;
+        if made < named {
+            let (seen, newest) = (named, made);
+            return Err(StoreError::PutBack { seen, newest }.into());
+        }
         loop {
             // What was so when it was asked for may be otherwise when the answer is here.
             let asked = Instant::now();

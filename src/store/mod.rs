@@ -27,6 +27,7 @@ mod marks;
 mod news;
 mod people;
 mod postgres;
+mod pour;
 mod requests;
 mod schema;
 mod sqlite;
@@ -185,6 +186,10 @@ mod tests {
                 },
                 _directory: None,
             }
+        }
+
+        pub(super) fn place(&self) -> StorePlace {
+            self.place.clone()
         }
 
         pub(super) fn path(&self) -> PathBuf {

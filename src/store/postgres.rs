@@ -267,6 +267,52 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_server_is_believed_by_its_certificate_only() {
+        let server = Postgres::begin();
+        let url = server.database();
+        let name = url.trim_start_matches("postgres:///").split('?').next();
+        let database = name.unwrap().to_owned();
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            crate::files::create_private(&folder.path().join(name), text.as_bytes()).unwrap();
+        };
+        write("ca.pem", &made.cert.pem());
+        let other = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+        write("other.pem", &other.cert.pem());
+        write("password", "right\n");
+        write("wrong", "wrong\n");
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let key = made.signing_key.serialize_pem();
+        server.speak_tls(&made.cert.pem(), &key, port, "right");
+        server.stop();
+        server.start();
+        let opened = async |parameters: &str, password: &str| {
+            let text = format!("postgres://sekisho@127.0.0.1:{port}/{database}{parameters}");
+            let file = Some(std::path::Path::new(password));
+            let address = PostgresAddress::parse(&text, file, folder.path()).unwrap();
+            open(&address).await
+        };
+        let verified = "?sslmode=verify-full&sslrootcert=ca.pem";
+        opened(verified, "password").await.unwrap();
+        let refused = opened(verified, "wrong").await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::RefusedByServer(_)),
+            "{refused:?}"
+        );
+        let other = "?sslmode=verify-full&sslrootcert=other.pem";
+        let refused = opened(other, "password").await.unwrap_err();
+        assert!(matches!(refused, StoreError::Unreachable(_)), "{refused:?}");
+        let refused = opened("", "password").await.unwrap_err();
+        assert!(
+            matches!(refused, StoreError::RefusedByServer(_)),
+            "{refused:?}"
+        );
+    }
+
+    #[tokio::test]
     async fn neither_store_nor_place_prints_a_password() {
         let home = Home::postgres();
         let store = home.open().await;

@@ -32,6 +32,7 @@ shared_buffers = '32MB'
 pub struct Postgres {
     programs: PathBuf,
     home: PathBuf,
+    port: Mutex<u16>,
     keeper: Mutex<Option<Child>>,
     databases: AtomicU64,
 }
@@ -74,6 +75,7 @@ impl Postgres {
         let server = Self {
             programs,
             home,
+            port: Mutex::new(5_432),
             keeper: Mutex::new(None),
             databases: AtomicU64::new(0),
         };
@@ -140,6 +142,36 @@ impl Postgres {
         )
     }
 
+    /// Has it speak TLS from its next start on, at a port of 127.0.0.1 and with a password, by this certificate and key (PEM).
+    pub fn speak_tls(&self, certificate: &str, key: &str, port: u16, password: &str) {
+        self.sql(
+            "postgres",
+            &format!("ALTER USER {USER} PASSWORD '{password}'"),
+        );
+        let data = self.home.join("data");
+        let write = |name: &str, text: &str| {
+            let path = data.join(name);
+            std::fs::write(&path, text).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            if is_root() {
+                let (user, group) = other_user();
+                std::os::unix::fs::chown(&path, Some(user), Some(group)).unwrap();
+            }
+        };
+        write("server.crt", certificate);
+        write("server.key", key);
+        write(
+            "pg_hba.conf",
+            "local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n",
+        );
+        let mut settings = std::fs::read_to_string(data.join("postgresql.conf")).unwrap();
+        settings.push_str(&format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nssl = on\n"
+        ));
+        write("postgresql.conf", &settings);
+        *self.port.lock().unwrap() = port;
+    }
+
     /// Runs statements in the database of an address or name; what they tell, a row a line.
     pub fn sql(&self, database: &str, statements: &str) -> String {
         let name = database.strip_prefix("postgres:///").unwrap_or(database);
@@ -160,6 +192,7 @@ impl Postgres {
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", USER])
             .arg("-h")
             .arg(&self.home)
+            .args(["-p", &self.port.lock().unwrap().to_string()])
             .args(["-d", database]);
         command
     }

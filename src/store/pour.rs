@@ -1,0 +1,456 @@
+//! A store's content into another, empty one, whatever engine each has: a backup's copy of a database, and back. What is one
+//! log's own goes with the log that is named, as the first log of the copy; that of other logs stays behind.
+
+use std::path::Path;
+
+use super::engine::{Query, Row, Transaction, Value, query};
+use super::error::StoreError;
+use super::{Store, StorePlace};
+
+/// Types of columns.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text,
+    Bytes,
+    Number,
+    MaybeNumber,
+    MaybeBytes,
+    Flag,
+}
+use Kind::{Bytes, Flag, MaybeBytes, MaybeNumber, Number, Text};
+
+/// How a table is read and written.
+struct Table {
+    /// Reads it; `$1` is the number of the log where `of_log`.
+    read: &'static str,
+    of_log: bool,
+    write: &'static str,
+    /// In the order of both.
+    columns: &'static [(&'static str, Kind)],
+}
+
+/// Whoever is referred to comes first.
+const TABLES: [Table; 16] = [
+    Table {
+        read: "SELECT what, value FROM bindings",
+        of_log: false,
+        write: "INSERT INTO bindings (what, value) VALUES ($1, $2)",
+        columns: &[("what", Text), ("value", Text)],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS number, name, applied, starts, factor_writes,
+                   factor_writes_named, checkpoint_size, checkpoint_root
+               FROM logs WHERE number = $1",
+        of_log: true,
+        write: "INSERT INTO logs (number, name, applied, starts, factor_writes,
+                    factor_writes_named, checkpoint_size, checkpoint_root)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        columns: &[
+            ("number", Number),
+            ("name", Text),
+            ("applied", Number),
+            ("starts", Number),
+            ("factor_writes", Number),
+            ("factor_writes_named", Number),
+            ("checkpoint_size", MaybeNumber),
+            ("checkpoint_root", MaybeBytes),
+        ],
+    },
+    Table {
+        read: "SELECT id, department, disabled, employment_end, trained_until, pledge, epoch
+               FROM people",
+        of_log: false,
+        write: "INSERT INTO people
+                    (id, department, disabled, employment_end, trained_until, pledge, epoch)
+                VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        columns: &[
+            ("id", Text),
+            ("department", Text),
+            ("disabled", Flag),
+            ("employment_end", MaybeNumber),
+            ("trained_until", MaybeNumber),
+            ("pledge", Flag),
+            ("epoch", Number),
+        ],
+    },
+    Table {
+        read: "SELECT person, position, role FROM person_roles",
+        of_log: false,
+        write: "INSERT INTO person_roles (person, position, role) VALUES ($1, $2, $3)",
+        columns: &[("person", Text), ("position", Number), ("role", Text)],
+    },
+    Table {
+        read: "SELECT person, hash FROM passwords",
+        of_log: false,
+        write: "INSERT INTO passwords (person, hash) VALUES ($1, $2)",
+        columns: &[("person", Text), ("hash", Text)],
+    },
+    Table {
+        read: "SELECT id, person, sealed_seed, last_step, failures FROM second_factors",
+        of_log: false,
+        write: "INSERT INTO second_factors (id, person, sealed_seed, last_step, failures)
+                VALUES ($1, $2, $3, $4, $5)",
+        columns: &[
+            ("id", Bytes),
+            ("person", Text),
+            ("sealed_seed", Bytes),
+            ("last_step", MaybeNumber),
+            ("failures", Number),
+        ],
+    },
+    Table {
+        read: "SELECT subject, hold, reference, log_index,
+                   CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log
+               FROM holds",
+        of_log: true,
+        write: "INSERT INTO holds (subject, hold, reference, log_index, log)
+                VALUES ($1, $2, $3, $4, $5)",
+        columns: &[
+            ("subject", Bytes),
+            ("hold", Text),
+            ("reference", Text),
+            ("log_index", Number),
+            ("log", Number),
+        ],
+    },
+    Table {
+        read: "SELECT subject, date, value, reference, log_index,
+                   CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log
+               FROM dates",
+        of_log: true,
+        write: "INSERT INTO dates (subject, date, value, reference, log_index, log)
+                VALUES ($1, $2, $3, $4, $5, $6)",
+        columns: &[
+            ("subject", Bytes),
+            ("date", Text),
+            ("value", Number),
+            ("reference", Text),
+            ("log_index", Number),
+            ("log", Number),
+        ],
+    },
+    Table {
+        read: "SELECT decision, log_index, CAST(1 AS BIGINT) AS log FROM outcomes WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO outcomes (decision, log_index, log) VALUES ($1, $2, $3)",
+        columns: &[("decision", Bytes), ("log_index", Number), ("log", Number)],
+    },
+    Table {
+        read: "SELECT session, ends_until, log_index,
+                   CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log
+               FROM ended_sessions",
+        of_log: true,
+        write: "INSERT INTO ended_sessions (session, ends_until, log_index, log)
+                VALUES ($1, $2, $3, $4)",
+        columns: &[
+            ("session", Bytes),
+            ("ends_until", Number),
+            ("log_index", Number),
+            ("log", Number),
+        ],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, held_from, held_until
+               FROM log_holds WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO log_holds (log, log_index, held_from, held_until)
+                VALUES ($1, $2, $3, $4)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("held_from", MaybeNumber),
+            ("held_until", MaybeNumber),
+        ],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, what FROM disposals WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO disposals (log, log_index, what) VALUES ($1, $2, $3)",
+        columns: &[("log", Number), ("log_index", Number), ("what", Bytes)],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index FROM gaps WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO gaps (log, log_index) VALUES ($1, $2)",
+        columns: &[("log", Number), ("log_index", Number)],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, what, done, ends
+               FROM requests WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO requests (log, log_index, what, done, ends) VALUES ($1, $2, $3, $4, $5)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("what", Bytes),
+            ("done", Flag),
+            ("ends", MaybeNumber),
+        ],
+    },
+    Table {
+        read: "SELECT session, person, caller, device, began, expires FROM live_sessions",
+        of_log: false,
+        write: "INSERT INTO live_sessions (session, person, caller, device, began, expires)
+                VALUES ($1, $2, $3, $4, $5, $6)",
+        columns: &[
+            ("session", Bytes),
+            ("person", Text),
+            ("caller", Text),
+            ("device", Bytes),
+            ("began", Number),
+            ("expires", Number),
+        ],
+    },
+    Table {
+        read: "SELECT service, ended_until FROM ended_services",
+        of_log: false,
+        write: "INSERT INTO ended_services (service, ended_until) VALUES ($1, $2)",
+        columns: &[("service", Text), ("ended_until", Number)],
+    },
+];
+
+impl Store {
+    /// Copies the store at `place`, which daemons may be using, as it is at one moment and with what it keeps of the log
+    /// `log_name`, into the new embedded store `to` (0600). Holds no daemon up. The caller syncs the copy.
+    ///
+    /// # Errors
+    /// When it can't be read, or the copy can't be written.
+    pub async fn copy_at(place: &StorePlace, log_name: &str, to: &Path) -> Result<(), StoreError> {
+        if let StorePlace::File(path) = place {
+            return Self::copy(path, to).await;
+        }
+        let source = Self::open_at(place).await?;
+        crate::files::create_private(to, &[])?;
+        let target = Self::open(to).await?;
+        let poured = source.pour_into(&target, log_name).await;
+        target.close().await;
+        source.close().await;
+        poured
+    }
+
+    /// Fills this store, when nothing was ever in it, with the copy at `from`, which has one log. Returns whether it did.
+    ///
+    /// # Errors
+    /// When the copy can't be read, or this store can't be written; then it is as empty as before.
+    pub async fn fill_from(&self, from: &Path) -> Result<bool, StoreError> {
+        let row = query(
+            "SELECT (SELECT count(*) FROM people) + (SELECT count(*) FROM logs)
+                 + (SELECT count(*) FROM bindings) AS known",
+        )
+        .fetch_one(&self.engine)
+        .await?;
+        if row.try_get::<i64>("known")? > 0 {
+            return Ok(false);
+        }
+        let source = Self::open(from).await?;
+        let poured = match query("SELECT name FROM logs WHERE number = 1")
+            .fetch_optional(&source.engine)
+            .await?
+        {
+            Some(row) => {
+                let name: String = row.try_get("name")?;
+                source.pour_into(self, &name).await
+            }
+            None => Err(StoreError::NoLog),
+        };
+        source.close().await;
+        poured.map(|()| true)
+    }
+
+    async fn pour_into(&self, target: &Self, log_name: &str) -> Result<(), StoreError> {
+        let mut reading = self.engine.reading().await?;
+        let mut change = target.change().await?;
+        let log: i64 = match query("SELECT number FROM logs WHERE name = $1")
+            .bind(log_name)
+            .fetch_optional(&mut reading)
+            .await?
+        {
+            Some(row) => row.try_get("number")?,
+            // No daemon has served yet.
+            None => 0,
+        };
+        for table in &TABLES {
+            table.pour(&mut reading, &mut change, log).await?;
+        }
+        change.commit().await?;
+        reading.rollback().await
+    }
+}
+
+impl Table {
+    async fn pour(
+        &self,
+        from: &mut Transaction,
+        to: &mut Transaction,
+        log: i64,
+    ) -> Result<(), StoreError> {
+        let mut read = query(self.read);
+        if self.of_log {
+            read = read.bind(log);
+        }
+        let mut rows = read.fetch(from);
+        while let Some(row) = rows.next().await {
+            self.written(&row?)?.execute(to).await?;
+        }
+        Ok(())
+    }
+
+    fn written(&self, row: &Row) -> Result<Query, StoreError> {
+        let mut write = query(self.write);
+        for (column, kind) in self.columns {
+            write = write.bind(match kind {
+                Text => Value::Text(row.try_get(column)?),
+                Bytes => Value::Bytes(row.try_get(column)?),
+                Number => Value::Number(row.try_get(column)?),
+                MaybeNumber => Value::MaybeNumber(row.try_get(column)?),
+                MaybeBytes => Value::MaybeBytes(row.try_get(column)?),
+                Flag => Value::Flag(row.try_get(column)?),
+            });
+        }
+        Ok(write)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{DecisionId, LogIndex};
+    use crate::domain::time::Timestamp;
+    use crate::proto::stored_change::Kind as ChangeKind;
+    use crate::proto::{
+        StoredDate, StoredDisposal, StoredGap, StoredLogHold, StoredOutcome, StoredSessionEnd,
+    };
+    use crate::store::people::tests::person;
+    use crate::store::tests::{Home, change, hold};
+    use uuid::Uuid;
+
+    async fn told(store: &Store) -> String {
+        let mut subjects = Vec::new();
+        let each = |subject, state| subjects.push((subject, state));
+        store.load_subjects(each).await.unwrap();
+        let credential = store.credential("p").await.unwrap().unwrap();
+        let factor = credential.second_factor.unwrap();
+        let ended = store.revoked_sessions(Timestamp::from_seconds(0)).await;
+        let outcome = store.outcome_of(DecisionId(Uuid::from_u128(5))).await;
+        format!(
+            "{:?} {:?} {:?} {:?} {:?} {subjects:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            store.people().await.unwrap(),
+            (
+                store.disposals().await.unwrap(),
+                store.gaps().await.unwrap()
+            ),
+            credential.password_hash,
+            (factor.id, factor.sealed_seed, factor.last_step),
+            factor.failures,
+            ended.unwrap(),
+            outcome.unwrap(),
+            store.log_holds().await.unwrap(),
+            store.applied().await.unwrap(),
+            store.starts().await.unwrap(),
+            (
+                store.factor_writes().await,
+                store.named_factor_writes().await
+            ),
+            store.kept_checkpoint().await.unwrap(),
+        )
+        .replace("Ok(", "(")
+    }
+
+    #[tokio::test]
+    async fn every_table_and_column_goes_along() {
+        let home = Home::sqlite();
+        let store = home.open().await;
+        let rows = query(
+            "SELECT tables.name || '.' || columns.name AS name
+             FROM sqlite_master AS tables JOIN pragma_table_info(tables.name) AS columns
+             WHERE tables.type = 'table' ORDER BY 1",
+        )
+        .fetch_all(&store.engine)
+        .await
+        .unwrap();
+        let names = rows
+            .iter()
+            .map(|row| row.try_get::<String>("name").unwrap());
+        // Its version is its own, and what others are to be told is not a copy's.
+        let left = ["schema_version.", "changes.", "news."];
+        let expected: Vec<String> = names
+            .filter(|name| !left.iter().any(|left| name.starts_with(left)))
+            .collect();
+        let mut poured = Vec::new();
+        for table in &TABLES {
+            let words: Vec<&str> = table.write.split_whitespace().collect();
+            for (column, _) in table.columns {
+                poured.push(format!("{}.{column}", words[2]));
+                assert!(table.write.contains(column));
+            }
+        }
+        poured.sort();
+        assert_eq!(poured, expected);
+    }
+
+    #[tokio::test]
+    async fn a_database_goes_into_a_backup_and_back_into_an_empty_one() {
+        let home = Home::postgres();
+        let other = home.open().await;
+        other.apply(&[], 77).await.unwrap();
+        // The second log, so that it gets another number in the copy.
+        let store = home.open_shared("log-b").await;
+        store.bind_pseudonym_key("0a").await.unwrap();
+        store.put_person(&person("p", &["a", "b"])).await.unwrap();
+        store.put_password("p", "hash").await.unwrap();
+        let factor = Uuid::from_u128(1);
+        store.put_second_factor("p", factor, b"seed").await.unwrap();
+        store.spend_step(factor, 9).await.unwrap();
+        store.charge_second_factor(factor).await.unwrap();
+        store.count_start().await.unwrap();
+        store.keep_checkpoint(4, &[4; 32]).await.unwrap();
+        store.note_named_factor_writes(1).await.unwrap();
+        let changes = [
+            ChangeKind::RegisterHold(hold(1, "h")),
+            ChangeKind::SetDate(StoredDate {
+                subject: vec![2; 32],
+                date: "d".to_owned(),
+                value_us: -5,
+                reference: String::new(),
+            }),
+            ChangeKind::EndSession(StoredSessionEnd {
+                session: vec![3; 16],
+                until_us: 1_000,
+            }),
+            ChangeKind::Outcome(StoredOutcome {
+                decision_id: DecisionId(Uuid::from_u128(5)).to_bytes(),
+            }),
+            ChangeKind::PlaceLogHold(StoredLogHold {
+                from_us: None,
+                until_us: Some(6),
+            }),
+            ChangeKind::Dispose(StoredDisposal::default()),
+            ChangeKind::GapDeclared(StoredGap::default()),
+        ];
+        let changes: Vec<_> = (0..).map(LogIndex).zip(changes.map(change)).collect();
+        store.apply(&changes, 8).await.unwrap();
+
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("store.sqlite");
+        Store::copy_at(&home.place(), "log-b", &copy).await.unwrap();
+        let marks = Store::check(&copy).await.unwrap();
+        assert_eq!((marks.log.as_deref(), marks.applied), (Some("log-b"), 8));
+        assert_eq!(marks.pseudonym_key.as_deref(), Some("0a"));
+        let embedded = Store::open(&copy).await.unwrap();
+        embedded.bind_log("log-b").await.unwrap();
+        let expected = told(&store).await;
+        assert_eq!(told(&embedded).await, expected);
+        embedded.close().await;
+
+        let empty = Home::postgres();
+        let filled = empty.open_unbound().await;
+        assert!(filled.fill_from(&copy).await.unwrap());
+        filled.bind_log("log-b").await.unwrap();
+        assert_eq!(told(&filled).await, expected);
+        assert!(
+            !filled.fill_from(&copy).await.unwrap(),
+            "never over another"
+        );
+        assert!(!store.fill_from(&copy).await.unwrap(), "never over another");
+    }
+}
