@@ -87,7 +87,7 @@ impl MasterKey {
         Self::read(&text, "the file".to_owned(), Some(path))
     }
 
-    /// One that is kept nowhere.
+    #[cfg(test)]
     pub(super) fn ephemeral() -> Result<Self, MasterKeyError> {
         Self::read(&draw()?, "nowhere".to_owned(), None)
     }

@@ -106,6 +106,12 @@ impl House {
         self.folder
     }
 
+    /// `kill -9`, and a start on what is there then.
+    pub fn kill_and_take_up(self) -> Self {
+        self.daemon.kill();
+        Self::start(self.clock, self.folder, &[])
+    }
+
     /// The same on a clock that the test moves.
     pub fn with_clock() -> Self {
         let folder = tempfile::tempdir().unwrap();
