@@ -45,6 +45,8 @@ pub struct Config {
     pub console_certificate: Option<PathBuf>,
     /// Whether the command line and the console admit a device at a loopback address.
     pub allow_loopback_device: bool,
+    /// What a person's enrolment takes.
+    pub login: LoginSettings,
     /// After how long a call whose entry is not durable is refused; 10 ms to 20 s, which is less than a call may take.
     pub log_deadline: Duration,
     /// The size of a log segment; 1 MiB to 1 GiB.
@@ -63,6 +65,15 @@ pub struct Config {
     pub sinks: Vec<SinkConfig>,
     /// Who is handed the log's checkpoints.
     pub witness: WitnessConfig,
+}
+
+/// What a person's enrolment takes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoginSettings {
+    /// A one-time code from an administrator, so that a first password that was stolen enrols nobody.
+    pub enrollment_code_required: bool,
+    /// That the person says to have read the notice of monitoring.
+    pub notice_acknowledgement_required: bool,
 }
 
 /// Everything that is wrong with a configuration.
@@ -87,6 +98,8 @@ struct File {
     grpc: Grpc,
     http: Http,
     tls: Tls,
+    #[serde(default)]
+    login: Login,
     #[serde(default)]
     log: Log,
     #[serde(default)]
@@ -188,6 +201,13 @@ impl Default for Log {
             read_only_free_mib: 128,
         }
     }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Login {
+    enrollment_code_required: bool,
+    notice_acknowledgement_required: bool,
 }
 
 #[derive(Deserialize)]
@@ -338,6 +358,10 @@ impl Config {
                     cli_certificate: file.tls.cli_certificate.map(|path| folder.join(path)),
                     console_certificate: file.tls.console_certificate.map(|path| folder.join(path)),
                     allow_loopback_device: file.allow_loopback_device,
+                    login: LoginSettings {
+                        enrollment_code_required: file.login.enrollment_code_required,
+                        notice_acknowledgement_required: file.login.notice_acknowledgement_required,
+                    },
                     log_deadline: Duration::from_millis(file.log.deadline_ms),
                     log_segment_bytes: file.log.segment_mib << 20,
                     log_space: SpaceTiers {

@@ -247,6 +247,7 @@ impl World<'_> {
             caller: CallerFacts { service, address },
             ticket,
             person: person.as_ref(),
+            locked: false,
             subjects: &subjects,
         };
         let who = person

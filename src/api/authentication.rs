@@ -6,21 +6,22 @@ use tonic::{Request, Response, Status};
 
 use super::read::Fields;
 use super::write;
-use super::{errors, not_supported_yet, peer, taken, to_its_end};
-use crate::gate::{ChallengeOpened, Credentials, Gate, LoginRequest, StepUpRequest, TicketGiven};
+use super::{errors, peer, taken, to_its_end};
+use crate::gate::{
+    Credentials, EnrollmentConfirmation, Gate, LoginRequest, PasswordChange, RecoveryCodes, Shown,
+    StepUpRequest, TicketGiven,
+};
 use crate::identity::password::Secret;
 use crate::proto::authentication_service_server::AuthenticationService;
+use crate::proto::change_password_request::Factor as ChangeFactor;
 use crate::proto::{
     BeginStepUpRequest, BeginStepUpResponse, ChangePasswordRequest, ChangePasswordResponse,
     ConfirmEnrollmentRequest, ConfirmEnrollmentResponse, EndSessionRequest, EndSessionResponse,
-    ExchangeTicketRequest, ExchangeTicketResponse, RegenerateRecoveryCodesRequest,
-    RegenerateRecoveryCodesResponse, StartEnrollmentRequest, StartEnrollmentResponse,
-    VerifyPasswordRequest, VerifyPasswordResponse, VerifySecondFactorRequest,
-    VerifySecondFactorResponse, verify_second_factor_request::Factor,
+    ExchangeTicketRequest, ExchangeTicketResponse, MonitoringNotice,
+    RegenerateRecoveryCodesRequest, RegenerateRecoveryCodesResponse, StartEnrollmentRequest,
+    StartEnrollmentResponse, VerifyPasswordRequest, VerifyPasswordResponse,
+    VerifySecondFactorRequest, VerifySecondFactorResponse, verify_second_factor_request::Factor,
 };
-
-/// The methods of the second step that there are.
-const METHODS: [&str; 1] = ["totp"];
 
 /// The two steps, on behalf of a person at a service's login page.
 #[derive(Debug, Clone)]
@@ -36,12 +37,8 @@ impl Authentication {
     }
 }
 
-fn methods(accepted: &ChallengeOpened) -> Vec<String> {
-    if accepted.enrollment_required {
-        Vec::new()
-    } else {
-        METHODS.map(str::to_owned).to_vec()
-    }
+fn owned(methods: &[&str]) -> Vec<String> {
+    methods.iter().map(|method| (*method).to_owned()).collect()
 }
 
 #[tonic::async_trait]
@@ -75,11 +72,11 @@ impl AuthenticationService for Authentication {
             .await
             .map_err(errors::status)?;
         Ok(Response::new(VerifyPasswordResponse {
-            methods: methods(&accepted),
+            methods: owned(&accepted.methods),
             challenge_id: accepted.challenge,
             expires_at: write::instant(accepted.expires.micros()),
             enrollment_required: accepted.enrollment_required,
-            password_change_required: false,
+            password_change_required: accepted.password_change_required,
         }))
     }
 
@@ -91,27 +88,24 @@ impl AuthenticationService for Authentication {
         let request = request.into_inner();
         let mut fields = Fields::default();
         let challenge = fields.required("challenge_id", &request.challenge_id);
-        let code = match request.factor {
-            Some(Factor::Totp(code)) => Some(zeroize::Zeroizing::new(code)),
-            Some(Factor::RecoveryCode(_)) => {
-                fields.wrong("recovery_code", "not supported yet");
-                None
-            }
+        let shown = match request.factor {
+            Some(Factor::Totp(code)) => Some(Shown::Code(code.into())),
+            Some(Factor::RecoveryCode(code)) => Some(Shown::RecoveryCode(code.into())),
             None => {
                 fields.wrong("totp", "is missing");
                 None
             }
         };
-        let (challenge, code) = taken(
+        let (challenge, shown) = taken(
             &self.gate,
             &peer,
             "VerifySecondFactor",
-            fields.finish(challenge.zip(code)),
+            fields.finish(challenge.zip(shown)),
         )
         .await?;
         let gate = Arc::clone(&self.gate);
         let given =
-            to_its_end(async move { gate.verify_second_factor(&peer, &challenge, &code).await })
+            to_its_end(async move { gate.verify_second_step(&peer, &challenge, &shown).await })
                 .await
                 .map_err(errors::status)?;
         let TicketGiven {
@@ -119,6 +113,7 @@ impl AuthenticationService for Authentication {
             authenticated_at,
             expires,
             methods,
+            recovery_codes_left,
         } = given;
         Ok(Response::new(VerifySecondFactorResponse {
             session_ticket: ticket.expose().to_owned(),
@@ -128,7 +123,7 @@ impl AuthenticationService for Authentication {
                 .iter()
                 .map(|method| method.amr().to_owned())
                 .collect(),
-            recovery_codes_left: 0,
+            recovery_codes_left: recovery_codes_left.unwrap_or(0),
         }))
     }
 
@@ -159,7 +154,7 @@ impl AuthenticationService for Authentication {
         .await
         .map_err(errors::status)?;
         Ok(Response::new(BeginStepUpResponse {
-            methods: methods(&accepted),
+            methods: owned(&accepted.methods),
             challenge_id: accepted.challenge,
             expires_at: write::instant(accepted.expires.micros()),
         }))
@@ -221,27 +216,118 @@ impl AuthenticationService for Authentication {
         &self,
         request: Request<ChangePasswordRequest>,
     ) -> Result<Response<ChangePasswordResponse>, Status> {
-        Err(not_supported_yet(&self.gate, &request, "ChangePassword").await)
+        const CALL: &str = "ChangePassword";
+        let peer = peer::of(&request)?;
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let challenge = fields.required("challenge_id", &request.challenge_id);
+        let typed = zeroize::Zeroizing::new(request.new_password);
+        let new_password = match Secret::parse(&typed) {
+            Ok(password) => Some(password),
+            Err(error) => {
+                fields.wrong("new_password", error.to_string());
+                None
+            }
+        };
+        let shown = request.factor.map(|factor| match factor {
+            ChangeFactor::Totp(code) => Shown::Code(code.into()),
+            ChangeFactor::RecoveryCode(code) => Shown::RecoveryCode(code.into()),
+        });
+        let change = challenge
+            .zip(new_password)
+            .map(|(challenge, new_password)| PasswordChange {
+                challenge,
+                new_password,
+                shown,
+            });
+        let change = taken(&self.gate, &peer, CALL, fields.finish(change)).await?;
+        let gate = Arc::clone(&self.gate);
+        let ticket = to_its_end(async move { gate.change_password(&peer, change).await })
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(ChangePasswordResponse {
+            session_ticket: ticket.map_or_else(String::new, |ticket| ticket.expose().to_owned()),
+        }))
     }
 
     async fn start_enrollment(
         &self,
         request: Request<StartEnrollmentRequest>,
     ) -> Result<Response<StartEnrollmentResponse>, Status> {
-        Err(not_supported_yet(&self.gate, &request, "StartEnrollment").await)
+        const CALL: &str = "StartEnrollment";
+        let peer = peer::of(&request)?;
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let challenge = fields.required("challenge_id", &request.challenge_id);
+        let challenge = taken(&self.gate, &peer, CALL, fields.finish(challenge)).await?;
+        let code = zeroize::Zeroizing::new(request.enrollment_code);
+        let gate = Arc::clone(&self.gate);
+        let begun =
+            to_its_end(async move { gate.start_enrollment(&peer, &challenge, &code).await })
+                .await
+                .map_err(errors::status)?;
+        Ok(Response::new(StartEnrollmentResponse {
+            enrollment_id: begun.id,
+            otpauth_uri: begun.otpauth_uri.to_string(),
+            qr_png: begun.qr_png.to_vec(),
+            expires_at: write::instant(begun.expires.micros()),
+            notice: Some(MonitoringNotice {
+                en: begun.notice.english,
+                ja: begun.notice.japanese,
+                digest: begun.notice.digest,
+            }),
+        }))
     }
 
     async fn confirm_enrollment(
         &self,
         request: Request<ConfirmEnrollmentRequest>,
     ) -> Result<Response<ConfirmEnrollmentResponse>, Status> {
-        Err(not_supported_yet(&self.gate, &request, "ConfirmEnrollment").await)
+        const CALL: &str = "ConfirmEnrollment";
+        let peer = peer::of(&request)?;
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let id = fields.required("enrollment_id", &request.enrollment_id);
+        let id = taken(&self.gate, &peer, CALL, fields.finish(id)).await?;
+        let confirmation = EnrollmentConfirmation {
+            id,
+            code: request.totp.into(),
+            acknowledged_notice: request.acknowledged_notice,
+        };
+        let gate = Arc::clone(&self.gate);
+        let codes = to_its_end(async move { gate.confirm_enrollment(&peer, confirmation).await })
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(ConfirmEnrollmentResponse {
+            recovery_codes: in_clear(&codes),
+        }))
     }
 
     async fn regenerate_recovery_codes(
         &self,
         request: Request<RegenerateRecoveryCodesRequest>,
     ) -> Result<Response<RegenerateRecoveryCodesResponse>, Status> {
-        Err(not_supported_yet(&self.gate, &request, "RegenerateRecoveryCodes").await)
+        const CALL: &str = "RegenerateRecoveryCodes";
+        let peer = peer::of(&request)?;
+        let request = request.into_inner();
+        let mut fields = Fields::default();
+        let challenge = fields.required("challenge_id", &request.challenge_id);
+        let challenge = taken(&self.gate, &peer, CALL, fields.finish(challenge)).await?;
+        let shown = (!request.totp.is_empty()).then(|| Shown::Code(request.totp.into()));
+        let gate = Arc::clone(&self.gate);
+        let codes = to_its_end(async move {
+            gate.regenerate_recovery_codes(&peer, &challenge, shown)
+                .await
+        })
+        .await
+        .map_err(errors::status)?;
+        Ok(Response::new(RegenerateRecoveryCodesResponse {
+            recovery_codes: in_clear(&codes),
+        }))
     }
+}
+
+/// For their owner, once.
+fn in_clear(codes: &RecoveryCodes) -> Vec<String> {
+    codes.iter().map(|code| code.to_string()).collect()
 }

@@ -27,6 +27,22 @@ pub(super) fn status(error: GateError) -> Status {
             message,
             "SECOND_FACTOR_NOT_ENROLLED",
         ),
+        GateError::Throttled { retry_after } => {
+            let mut details = info("THROTTLED");
+            details.set_retry_info(Some(retry_after));
+            Status::with_error_details(Code::ResourceExhausted, message, details)
+        }
+        GateError::PasswordChangeRequired => with_info(
+            Code::FailedPrecondition,
+            message,
+            "PASSWORD_CHANGE_REQUIRED",
+        ),
+        GateError::AlreadyEnrolled => {
+            with_info(Code::FailedPrecondition, message, "SECOND_FACTOR_ENROLLED")
+        }
+        GateError::SecondStepFirst => {
+            with_info(Code::FailedPrecondition, message, "SECOND_STEP_FIRST")
+        }
         GateError::AllowanceEnded => {
             with_info(Code::FailedPrecondition, message, "ALLOWANCE_ENDED")
         }

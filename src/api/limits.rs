@@ -28,13 +28,15 @@ const BATCH_MAX_BYTES: usize = 4 * 1024 * 1024;
 const LARGE_AT_ONCE: usize = 8;
 
 const BATCH_CHECK: &str = "/sekisho.v1.AccessService/BatchCheck";
+/// A file of five thousand hardware tokens.
+const IMPORT_TOKENS: &str = "/sekisho.v1.CredentialService/ImportTokens";
 const FILTER_SUBJECTS: &str = "/sekisho.v1.SubjectService/FilterSubjects";
 const IMPORT_PEOPLE: &str = "/sekisho.v1.DirectoryService/ImportPeople";
 
 fn frames_of(path: &str) -> Frames {
     match path {
         BATCH_CHECK => Frames::new(BATCH_MAX_BYTES, Some(MESSAGE_MAX_BYTES)),
-        FILTER_SUBJECTS | IMPORT_PEOPLE => Frames::new(BATCH_MAX_BYTES, None),
+        FILTER_SUBJECTS | IMPORT_PEOPLE | IMPORT_TOKENS => Frames::new(BATCH_MAX_BYTES, None),
         _ => Frames::new(MESSAGE_MAX_BYTES, None),
     }
 }

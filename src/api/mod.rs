@@ -4,6 +4,7 @@
 mod access;
 mod access_log;
 mod authentication;
+mod credentials;
 mod directory;
 mod errors;
 mod explain;
@@ -20,6 +21,7 @@ mod write;
 pub use access::Access;
 pub use access_log::Logs;
 pub use authentication::Authentication;
+pub use credentials::CredentialCalls;
 pub use directory::Directory;
 pub use explain::Explanations;
 pub use limits::SizeLimits;

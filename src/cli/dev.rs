@@ -95,6 +95,7 @@ async fn make(arguments: &DevArgs, pack: &Pack, folder: &Path) -> Result<(), Fai
         listen: arguments.listen,
         http: arguments.http,
         allow_loopback_device: true,
+        strict_enrollment: false,
         people,
         store: arguments
             .store_url

@@ -186,6 +186,10 @@ fn sentence(reason: &str, status: &Status, language: Language) -> String {
         "CHANGED_MEANWHILE" => Word::ChangedMeanwhile,
         "NOT_SUPPORTED_YET" => Word::NotSupportedYet,
         "SECOND_FACTOR_NOT_ENROLLED" => Word::NotEnrolled,
+        "SECOND_FACTOR_ENROLLED" => Word::AlreadyEnrolled,
+        "PASSWORD_CHANGE_REQUIRED" => Word::MustChangePassword,
+        "SECOND_STEP_FIRST" => Word::SecondStepFirst,
+        "THROTTLED" => Word::Throttled,
         _ => return plain(status),
     };
     match language {

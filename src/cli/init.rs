@@ -69,6 +69,8 @@ pub(super) struct Plan<'a> {
     pub(super) listen: SocketAddr,
     pub(super) http: SocketAddr,
     pub(super) allow_loopback_device: bool,
+    /// An enrolment takes a one-time code and the acknowledgement of the notice.
+    pub(super) strict_enrollment: bool,
     /// Accounts to make, with whether they get a second factor.
     pub(super) people: Vec<(Person, bool)>,
     /// Where the first credentials go.
@@ -103,6 +105,7 @@ pub(super) async fn run(arguments: InitArgs) -> Result<(), Failure> {
         listen: arguments.listen,
         http: arguments.http,
         allow_loopback_device: false,
+        strict_enrollment: true,
         people,
         people_file: people_file.clone(),
         store: arguments
@@ -319,6 +322,14 @@ pack = {pack}
 # Whether `sekisho login` is admitted from this machine itself, which is in no network of the policy.
 allow_loopback_device = {loopback}
 
+[login]
+# Whether a person's first second factor takes a one-time code from an administrator (`sekisho credentials enrollment-code ID`),
+# so that a first password that was stolen enrols nobody.
+enrollment_code_required = {strict}
+# Whether the enrolment takes the person's word that they have read the notice of monitoring: what is logged, why, who reads it.
+# The text is the pack's ([monitoring_notice] with en and ja), or one that says what this program does.
+notice_acknowledgement_required = {strict}
+
 [grpc]
 listen = "{listen}"
 
@@ -423,6 +434,7 @@ connections = 4096
 # token_file = "collector.token"               # a bearer token, 0600
 "#,
         loopback = plan.allow_loopback_device,
+        strict = plan.strict_enrollment,
         listen = plan.listen,
         http = plan.http,
     )

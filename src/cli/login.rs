@@ -72,11 +72,11 @@ pub(super) async fn login(args: LoginArgs) -> Result<(), CliError> {
         .into_inner();
     let refused =
         |word: Word, value: &str| Err(CliError::new(Fault::NotPermitted, word, language, &[value]));
-    if accepted.enrollment_required {
-        return refused(Word::EnrolmentRequired, &person);
-    }
     if accepted.password_change_required {
         return refused(Word::PasswordChangeRequired, &person);
+    }
+    if accepted.enrollment_required {
+        return refused(Word::EnrolmentRequired, &person);
     }
     if !accepted.methods.iter().any(|method| method == METHOD) {
         return refused(Word::NoMethod, &accepted.methods.join(", "));
@@ -163,7 +163,7 @@ fn instant(at: Option<&prost_types::Timestamp>) -> Timestamp {
 }
 
 /// A random UUID (v4): binds the ticket to this login.
-fn random_reference(language: Language) -> Result<String, CliError> {
+pub(super) fn random_reference(language: Language) -> Result<String, CliError> {
     let mut random = [0_u8; 16];
     getrandom::fill(&mut random).map_err(|error| {
         let values = [&*error.to_string()];

@@ -6,6 +6,7 @@ mod backup;
 mod certificates;
 mod client;
 mod code;
+mod credentials;
 mod dev;
 mod error;
 mod filter;
@@ -19,6 +20,7 @@ mod log_tiles;
 mod log_verify;
 mod login;
 mod moment;
+mod own;
 mod people;
 mod people_output;
 mod people_profile;
@@ -116,6 +118,15 @@ enum Command {
     Login(login::LoginArgs),
     /// End the session
     Logout(login::LogoutArgs),
+    /// Change your own password
+    Password(own::OwnArgs),
+    /// Enrol your second factor, or another one in its place
+    Enroll(own::EnrollArgs),
+    /// Draw new recovery codes of your own
+    RecoveryCodes(own::OwnArgs),
+    /// Passwords and second factors of other people
+    #[command(subcommand)]
+    Credentials(credentials::CredentialsCommand),
     /// Read the access log
     #[command(subcommand)]
     Log(log::LogCommand),
@@ -180,6 +191,14 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Code(arguments) => code::run(&arguments),
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
+        Command::Password(arguments) => own::password(arguments).await.map_err(Failure::from),
+        Command::Enroll(arguments) => own::enroll(arguments).await.map_err(Failure::from),
+        Command::RecoveryCodes(arguments) => {
+            own::recovery_codes(arguments).await.map_err(Failure::from)
+        }
+        Command::Credentials(command) => credentials::credentials(command)
+            .await
+            .map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
         Command::People(command) => people::people(command).await,
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),

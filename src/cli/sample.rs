@@ -61,6 +61,7 @@ fn find(pack: &Pack, now: Timestamp) -> Option<Sample<'_>> {
                             expires: now.plus(rules.session.absolute),
                         }),
                         person: Some(person),
+                        locked: false,
                         subjects: &[],
                     };
                     if decision::decide(rules, &facts, |_, _| LimitOutcome::Within).is_allowed() {

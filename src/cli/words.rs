@@ -160,6 +160,18 @@ words! {
     NotSupportedYet:
         "not supported yet",
         "まだ対応していません";
+    Throttled:
+        "too many wrong codes",
+        "確認コードの誤りが続いたため、しばらく受け付けません";
+    MustChangePassword:
+        "the password was set by an administrator and must be changed first: sekisho password",
+        "管理者が設定したパスワードです。先に変更してください: sekisho password";
+    AlreadyEnrolled:
+        "a second factor is enrolled already",
+        "二段階認証はすでに登録されています";
+    SecondStepFirst:
+        "this takes a fresh second step",
+        "新しい確認コードの入力が必要です";
     NotEnrolled:
         "no second factor is enrolled",
         "二段階認証が登録されていません";
@@ -178,11 +190,11 @@ words! {
         "a line of the input is over {0} bytes",
         "入力の行が {0} バイトを超えています";
     EnrolmentRequired:
-        "{0} has to enrol a second factor first; doing that here is not supported yet",
-        "{0} は先に二段階認証の登録が必要です。ここでの登録にはまだ対応していません";
+        "{0} has to enrol a second factor first: sekisho enroll",
+        "{0} は先に二段階認証の登録が必要です: sekisho enroll";
     PasswordChangeRequired:
-        "{0} has to change the password first; doing that here is not supported yet",
-        "{0} は先にパスワードの変更が必要です。ここでの変更にはまだ対応していません";
+        "{0} has to change the password first: sekisho password",
+        "{0} は先にパスワードの変更が必要です: sekisho password";
     NoMethod:
         "none of the second steps that the daemon offers is supported yet: {0}",
         "サーバーの求める二段階目の認証方法にはまだ対応していません: {0}";
@@ -206,6 +218,54 @@ words! {
         "{0}: is no login that was kept here; log in again: sekisho login",
         "{0}: 保存されたログインとして読めません。もう一度ログインしてください: sekisho login";
     NoRandom: "the system gives no random numbers: {0}", "乱数を得られません: {0}";
+
+    // One's own password and second factor.
+    AskNewPassword: "New password: ", "新しいパスワード: ";
+    AskNewPasswordAgain: "New password again: ", "新しいパスワード(もう一度): ";
+    PasswordsDiffer: "the two new passwords differ", "新しいパスワードが一致しません";
+    PasswordChanged:
+        "the password is changed; all other sessions have ended",
+        "パスワードを変更しました。ほかのセッションはすべて終了しました";
+    NextCode:
+        "a code is good once: wait for the next one for what follows",
+        "確認コードは一度しか使えません。このあとは次のコードを待って入力してください";
+    AskEnrollmentCode:
+        "Enrolment code from an administrator (empty if none was given): ",
+        "管理者から受け取った登録コード(なければ空のまま): ";
+    AskNoticeRead:
+        "Have you read the notice above? (yes/no): ",
+        "上の通知を読みましたか(はい/いいえ): ";
+    NoticeNotRead:
+        "{0} has not said to have read the notice: nothing was enrolled",
+        "{0} が通知を読んだことを確認できないため、登録しませんでした";
+    AskNewCode:
+        "Code that your new authenticator shows: ",
+        "新しい認証アプリに表示されたコード: ";
+    Enrolled:
+        "enrolled; the code was used by it, so log in with the next one",
+        "登録しました。いまのコードは使用済みです。ログインには次のコードを使ってください";
+    RecoveryCodes:
+        "recovery codes, each good once in place of a code; write them down, they are not shown again:",
+        "回復コード(確認コードの代わりに一度ずつ使えます。再表示されないので書き留めてください):";
+    PictureWritten:
+        "the QR code is in {0}; delete it when you have read it in",
+        "QR コードを {0} に書き込みました。読み取ったら削除してください";
+
+    // Other people's.
+    PasswordDrawn:
+        "password of {0}, to be changed at the first login, shown once: {1}",
+        "{0} のパスワード(最初のログインで変更が必要です。再表示されません): {1}";
+    EnrollmentCodeIssued:
+        "enrolment code of {0}, good once until {2}: {1}",
+        "{0} の登録コード({2} まで一度だけ使えます): {1}";
+    TokensImported: "{0} tokens imported:", "トークン {0} 個を取り込みました:";
+    TokensWouldBeImported:
+        "{0} tokens would be imported:",
+        "トークン {0} 個を取り込めます:";
+    AskTokenCode: "Code that the token shows: ", "トークンに表示されたコード: ";
+    TokenAssigned:
+        "token {0} is the second factor of {1}",
+        "トークン {0} を {1} の二段階認証に割り当てました";
 
     // Backup and restore.
     RecoveryKeyMade:

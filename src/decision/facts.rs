@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub ticket: TicketFacts,
     /// The person of a ticket that is genuine and not expired.
     pub person: Option<&'a Person>,
+    /// Their second factor is disabled after too many failures.
+    pub locked: bool,
     /// What is registered for the subjects, in the request's order; as many as it names.
     pub subjects: &'a [Arc<SubjectState>],
 }

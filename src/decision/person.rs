@@ -22,7 +22,7 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>) -> Outcome {
         let Some(person) = facts.person else {
             return Outcome::NotEvaluated;
         };
-        standing(rules, person, facts.now)
+        standing(rules, person, facts.locked, facts.now)
     };
     match failed {
         Some(code) => Outcome::Failed(Failure::of(Reason::new(code, ""))),
@@ -32,9 +32,16 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>) -> Outcome {
 
 /// What is wrong with the person's standing at `now`, by the numbers of the reason codes. A leave is told as a disabled
 /// account: that somebody is on leave is no business of the service that asks.
-pub(super) fn standing(rules: &RuleSet, person: &Person, now: Timestamp) -> Option<ReasonCode> {
+pub(super) fn standing(
+    rules: &RuleSet,
+    person: &Person,
+    locked: bool,
+    now: Timestamp,
+) -> Option<ReasonCode> {
     if person.disabled || person.is_on_leave(now) {
         Some(ReasonCode::AccountDisabled)
+    } else if locked {
+        Some(ReasonCode::AccountLocked)
     } else if person.has_ended(now) {
         Some(ReasonCode::EmploymentEnded)
     } else if rules.standing.training && person.trained_until.is_none_or(|until| now > until) {

@@ -36,6 +36,8 @@ pub(super) struct Opened {
     pub(super) ticket: Option<Ticket>,
     /// Where it is genuine and not expired.
     pub(super) person: Option<Arc<Person>>,
+    /// Their second factor is disabled.
+    pub(super) locked: bool,
 }
 
 /// A person who was not admitted, as far as they are known.
@@ -107,6 +109,7 @@ impl Gate {
             facts,
             ticket: None,
             person: None,
+            locked: false,
         };
         let Some(text) = text else {
             return closed(TicketFacts::Missing);
@@ -133,9 +136,11 @@ impl Gate {
                 },
                 ticket: Some(ticket),
                 person: None,
+                locked: false,
             };
         }
         Opened {
+            locked: self.is_locked_out(&ticket.person),
             facts: TicketFacts::Genuine(GenuineTicket {
                 revoked,
                 bound,
@@ -198,6 +203,7 @@ impl Gate {
             caller: caller.facts(),
             ticket: opened.facts,
             person: opened.person.as_deref(),
+            locked: opened.locked,
             subjects: &[],
         };
         let refused = decision::admit(rules, &facts, self.admits_loopback(caller)).err();

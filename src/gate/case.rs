@@ -29,6 +29,7 @@ impl Case {
             caller: caller.facts(),
             ticket: self.opened.facts,
             person: self.opened.person.as_deref(),
+            locked: self.opened.locked,
             subjects: &self.states,
         }
     }

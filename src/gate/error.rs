@@ -49,6 +49,21 @@ pub enum GateError {
     /// The person's: no second factor is enrolled.
     #[error("no second factor is enrolled")]
     NotEnrolled,
+    /// The person's: too many wrong codes. Not counted, and not looked at.
+    #[error("too many wrong codes; try again later")]
+    Throttled {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The person's: somebody else set their password, which they change first.
+    #[error("the password was set by an administrator and must be changed first")]
+    PasswordChangeRequired,
+    /// The person's: another second factor takes a fresh second step with the one they have.
+    #[error("a second factor is enrolled: another takes a fresh second step with it, or a reset")]
+    AlreadyEnrolled,
+    /// The caller's: the challenge's second step is still to be passed.
+    #[error("this takes a fresh second step: answer the challenge first, or send the code with it")]
+    SecondStepFirst,
     /// The caller's: a repeat after the allowance ended.
     #[error("the allowance that this request_id got has ended: ask anew with a new request_id")]
     AllowanceEnded,

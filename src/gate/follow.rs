@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::second_factor::THROTTLE;
 use super::start::people_of;
 use super::subjects::Register;
 use super::{Gate, GateError};
@@ -150,7 +151,20 @@ impl Gate {
     async fn read_people(&self) -> Result<(), StoreError> {
         let people = people_of(self.store.people().await?);
         self.people.store(Arc::new(people));
-        Ok(())
+        self.read_locked_out().await
+    }
+
+    /// Whose second factor is disabled, as the store has it; of one that is disabled meanwhile nothing is forgotten.
+    async fn read_locked_out(&self) -> Result<(), StoreError> {
+        loop {
+            let before = self.locked_out.load_full();
+            let locked = self.store.locked_people(&THROTTLE).await?;
+            let locked = Arc::new(locked.into_iter().collect());
+            let found = self.locked_out.compare_and_swap(&before, locked);
+            if Arc::ptr_eq(&before, &found) {
+                return Ok(());
+            }
+        }
     }
 
     async fn read_all_anew(&self) -> Result<(), StoreError> {

@@ -124,6 +124,21 @@ impl Gate {
             .await;
     }
 
+    /// Writes into the log that what the store has of a person's second factor is not what this daemon sealed for them.
+    pub(super) async fn tell_credential_alarm(&self, person: &str) {
+        tracing::error!(
+            person,
+            "a sealed seed does not open: somebody changed the store, or the keyring is another one"
+        );
+        let why = "the sealed seed of a second factor does not open for its person";
+        self.say(&[
+            ("alarm", "the store was changed"),
+            ("why", why),
+            ("of", person),
+        ])
+        .await;
+    }
+
     /// Writes an entry of the log's own, into what is kept back for it where there is no other room.
     async fn say(&self, details: &[(&'static str, &str)]) {
         let mut entry = own_entry(EntryKind::LogState, self.now());

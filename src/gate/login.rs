@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::admission::{NotAdmitted, Opened};
 use super::changes::Always;
 use super::peer::{Caller, Peer};
+use super::second_factor::{Attempt, FactorPassed, Shown};
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::TicketFacts;
 use crate::decision::rules::RuleSet;
@@ -23,11 +24,9 @@ use crate::domain::time::Timestamp;
 use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::password::{PasswordError, Secret};
 use crate::identity::ticket::{Method, Ticket};
-use crate::identity::totp::{Code, Seed};
 use crate::proto::{
     Decision, EntryKind, StoredChange, StoredEntry, StoredSessionEnd, stored_change,
 };
-use crate::store::SecondFactor;
 
 /// The first step.
 #[derive(Debug)]
@@ -49,8 +48,12 @@ pub struct ChallengeOpened {
     pub challenge: String,
     /// Until when.
     pub expires: Timestamp,
+    /// What answers it; empty until a second factor is enrolled.
+    pub methods: Vec<&'static str>,
     /// No second factor is enrolled: nothing answers the challenge until one is.
     pub enrollment_required: bool,
+    /// Somebody else set the password: the challenge is good for changing it, and for nothing else.
+    pub password_change_required: bool,
 }
 
 /// A ticket and what it says.
@@ -64,6 +67,8 @@ pub struct TicketGiven {
     pub expires: Timestamp,
     /// The methods (RFC 8176).
     pub methods: Vec<Method>,
+    /// How many recovery codes are left, where one was used.
+    pub recovery_codes_left: Option<u32>,
 }
 
 /// A fresh second step is wanted within a session.
@@ -73,6 +78,9 @@ pub struct StepUpRequest {
     pub credentials: Credentials,
 }
 
+/// What answers a challenge within a session.
+const METHOD_NAMES: [&str; 2] = ["totp", "recovery_code"];
+/// What a ticket says was passed. A recovery code is a one-time password, too (RFC 8176).
 const METHODS: [Method; 3] = [Method::Pwd, Method::Otp, Method::Mfa];
 
 impl Gate {
@@ -105,8 +113,12 @@ impl Gate {
             .as_ref()
             .filter(|_| person.is_some())
             .map(|credential| credential.password_hash.clone());
-        let right = match self.passwords.verify(login.password, stored).await {
-            Ok(right) => right,
+        let checked = self
+            .passwords
+            .verify_and_renew(login.password, stored.clone())
+            .await;
+        let (right, renewed) = match checked {
+            Ok(checked) => checked,
             Err(PasswordError::Busy) => {
                 let busy = busy("too many logins at once", 2);
                 return Err(self
@@ -132,6 +144,19 @@ impl Gate {
                 .step_refused(entry, refused.unwrap_or("no credential"))
                 .await);
         };
+        if let (Some(old), Some(new)) = (stored, renewed)
+            && let Err(error) = self.store.rehash_password(&person.id, &old, &new).await
+        {
+            // The old hash stays in force; another login tries again.
+            tracing::warn!(%error, "a password was not hashed anew");
+        }
+        let mut methods = Vec::new();
+        if let Some(factor) = &credential.second_factor {
+            methods.push("totp");
+            if self.store.recovery_codes_left(factor.id).await? > 0 {
+                methods.push("recovery_code");
+            }
+        }
         let challenge = Challenge {
             person: person.id.clone(),
             caller: Name::parse(caller.id)
@@ -141,6 +166,7 @@ impl Gate {
             session_ref: login.session_ref,
             purpose: ChallengePurpose::Login,
             opened: now,
+            epoch: person.epoch,
         };
         let Ok((challenge, expires)) = self.challenges.open(challenge, now) else {
             let busy = busy("too many challenges are open", 60);
@@ -152,25 +178,41 @@ impl Gate {
         Ok(ChallengeOpened {
             challenge: challenge.expose().to_owned(),
             expires,
+            methods,
             enrollment_required: credential.second_factor.is_none(),
+            password_change_required: credential.must_change,
         })
     }
 
     /// Second step: the code. Counted before it is looked at, spent before success is told.
     ///
     /// # Errors
-    /// [`GateError::NotGenuine`] for a wrong, used or late code, an unknown or used-up challenge.
+    /// [`GateError::NotGenuine`] for a wrong, used or late code, an unknown or used-up challenge; [`GateError::Throttled`] after
+    /// too many wrong ones.
     pub async fn verify_second_factor(
         &self,
         peer: &Peer,
         challenge_id: &str,
         code: &str,
     ) -> Result<TicketGiven, GateError> {
+        let shown = Shown::Code(code.to_owned().into());
+        self.verify_second_step(peer, challenge_id, &shown).await
+    }
+
+    /// Second step, by a code of the authenticator or a recovery code in its place.
+    ///
+    /// # Errors
+    /// As for [`Self::verify_second_factor`].
+    pub async fn verify_second_step(
+        &self,
+        peer: &Peer,
+        challenge_id: &str,
+        shown: &Shown,
+    ) -> Result<TicketGiven, GateError> {
+        const CALL: &str = "VerifySecondFactor";
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self
-            .people_service(&rules, peer, "VerifySecondFactor", now)
-            .await?;
+        let caller = self.people_service(&rules, peer, CALL, now).await?;
         let Some(challenge) = self.challenges.charge(challenge_id, caller.id, now) else {
             let mut entry = entry::event(EntryKind::Authentication, now, &caller, peer);
             entry::detail(&mut entry, "step", "second-factor");
@@ -183,49 +225,50 @@ impl Gate {
             ChallengePurpose::StepUp(_) => "step-up",
         };
         let mut entry = self.step_entry(peer, &caller, step, challenge.client_ip, now);
+        if matches!(shown, Shown::RecoveryCode(_)) {
+            entry::detail(&mut entry, "method", "recovery-code");
+        }
         let Some(person) = self.person(&challenge.person) else {
             return Err(self.step_refused(entry, "unknown id").await);
         };
         entry::acted_by(&mut entry, &person);
+        if person.epoch != challenge.epoch {
+            return Err(self
+                .step_refused(entry, "the challenge is of before a change of the account")
+                .await);
+        }
         let credential = self.store.credential(&person.id).await?;
+        let must_change = credential.as_ref().is_some_and(|it| it.must_change)
+            && challenge.purpose == ChallengePurpose::Login;
         let Some(factor) = credential.and_then(|credential| credential.second_factor) else {
-            return Err(self
-                .refuse(
-                    peer,
-                    &caller,
-                    entry,
-                    "VerifySecondFactor",
-                    GateError::NotEnrolled,
-                )
-                .await);
+            let error = GateError::NotEnrolled;
+            return Err(self.refuse(peer, &caller, entry, CALL, error).await);
         };
-        let charge = self.store.charge_second_factor(factor.id).await?;
-        entry.store_writes = charge.writes;
-        entry::detail(&mut entry, "attempt", charge.failures.to_string());
-        let Ok(code) = Code::parse(code) else {
-            let digits = Violation::new("totp", "must be exactly six ASCII digits");
-            let error = GateError::Malformed(vec![digits]);
-            return Err(self
-                .refuse(peer, &caller, entry, "VerifySecondFactor", error)
-                .await);
+        if must_change {
+            let error = GateError::PasswordChangeRequired;
+            return Err(self.refuse(peer, &caller, entry, CALL, error).await);
+        }
+        let attempt = Attempt {
+            rules: &rules,
+            peer,
+            caller: &caller,
+            call: CALL,
+            person: &person,
+            factor: &factor,
+            client_ip: challenge.client_ip,
+            shown,
+            now,
         };
-        if let Some(why) = why_not(self, &rules, &caller, &person, challenge.client_ip, now) {
-            return Err(self.step_refused(entry, why).await);
-        }
-        match self.spend_code(&person, &factor, &code, now).await? {
-            CodeOutcome::Wrong => return Err(self.step_refused(entry, "wrong code").await),
-            CodeOutcome::Used => return Err(self.step_refused(entry, "used code").await),
-            CodeOutcome::Unreadable => {
-                return Err(self
-                    .step_refused(entry, "the stored seed does not open")
-                    .await);
-            }
-            CodeOutcome::Spent { step, writes } => {
-                entry.store_writes = writes;
-                entry::detail(&mut entry, "time_step", step.to_string());
-            }
-        }
-        if !self.challenges.close(challenge_id) {
+        let FactorPassed {
+            mut entry,
+            recovery_codes_left,
+        } = self.pass_second_factor(attempt, entry).await?;
+        let first = match &challenge.purpose {
+            ChallengePurpose::Login => self.challenges.close(challenge_id),
+            // Within a session it is then good for a change of what the person proves themselves with.
+            ChallengePurpose::StepUp(_) => self.challenges.pass(challenge_id, now),
+        };
+        if !first {
             return Err(self
                 .step_refused(entry, "challenge used at the same time")
                 .await);
@@ -257,34 +300,10 @@ impl Gate {
         self.sessions.used(ticket.session, now);
         entry.session_used = true;
         self.step_passed(entry).await?;
-        Ok(self.given(&ticket))
-    }
-
-    async fn spend_code(
-        &self,
-        person: &Person,
-        factor: &SecondFactor,
-        code: &Code,
-        now: Timestamp,
-    ) -> Result<CodeOutcome, GateError> {
-        let Ok(seed) = Seed::open(
-            &self.keyring.seeds,
-            &person.id,
-            factor.id,
-            &factor.sealed_seed,
-        ) else {
-            return Ok(CodeOutcome::Unreadable);
-        };
-        let Some(step) = seed.matching_step(code, now) else {
-            return Ok(CodeOutcome::Wrong);
-        };
-        let spent = self.store.spend_step(factor.id, step).await?;
-        Ok(
-            spent.map_or(CodeOutcome::Used, |writes| CodeOutcome::Spent {
-                step,
-                writes,
-            }),
-        )
+        Ok(TicketGiven {
+            recovery_codes_left,
+            ..self.given(&ticket)
+        })
     }
 
     /// Opens a challenge for a fresh second step within a session, which may be idle but not past its end.
@@ -321,6 +340,7 @@ impl Gate {
             session_ref: admitted.ticket.session_ref.clone(),
             purpose: ChallengePurpose::StepUp(admitted.ticket.clone()),
             opened: now,
+            epoch: admitted.person.epoch,
         };
         let Ok((challenge, expires)) = self.challenges.open(challenge, now) else {
             let busy = busy("too many challenges are open", 60);
@@ -335,7 +355,9 @@ impl Gate {
         Ok(ChallengeOpened {
             challenge: challenge.expose().to_owned(),
             expires: expires.min(admitted.ticket.expires),
+            methods: METHOD_NAMES.to_vec(),
             enrollment_required: false,
+            password_change_required: false,
         })
     }
 
@@ -466,17 +488,18 @@ impl Gate {
         )
     }
 
-    fn given(&self, ticket: &Ticket) -> TicketGiven {
+    pub(super) fn given(&self, ticket: &Ticket) -> TicketGiven {
         TicketGiven {
             ticket: self.keyring.tickets.issue(ticket),
             authenticated_at: ticket.second_step,
             expires: ticket.expires,
             methods: ticket.methods.clone(),
+            recovery_codes_left: None,
         }
     }
 
     /// A service that may act for people, at home; anyone else is refused.
-    async fn people_service<'a>(
+    pub(super) async fn people_service<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -495,7 +518,7 @@ impl Gate {
         .await
     }
 
-    fn step_entry(
+    pub(super) fn step_entry(
         &self,
         peer: &Peer,
         caller: &Caller<'_>,
@@ -509,7 +532,7 @@ impl Gate {
         entry
     }
 
-    async fn step_passed(&self, mut entry: StoredEntry) -> Result<(), GateError> {
+    pub(super) async fn step_passed(&self, mut entry: StoredEntry) -> Result<(), GateError> {
         entry::detail(&mut entry, "outcome", "passed");
         self.log.append(std::slice::from_ref(&entry))?.await?;
         self.note_factor_writes(entry.store_writes);
@@ -521,7 +544,11 @@ impl Gate {
         self.named_factor_writes.fetch_max(writes, Ordering::AcqRel);
     }
 
-    async fn step_refused(&self, mut entry: StoredEntry, why: &'static str) -> GateError {
+    pub(super) async fn step_refused(
+        &self,
+        mut entry: StoredEntry,
+        why: &'static str,
+    ) -> GateError {
         entry.decision = Decision::Deny.into();
         entry::detail(&mut entry, "outcome", "refused");
         entry::detail(&mut entry, "why", why);
@@ -539,15 +566,8 @@ impl Gate {
     }
 }
 
-enum CodeOutcome {
-    Wrong,
-    Used,
-    Unreadable,
-    Spent { step: u64, writes: u64 },
-}
-
 /// Why this person may not log in now; the words are for the log alone.
-fn why_not(
+pub(super) fn why_not(
     gate: &Gate,
     rules: &RuleSet,
     caller: &Caller<'_>,
@@ -557,6 +577,9 @@ fn why_not(
 ) -> Option<&'static str> {
     if person.disabled {
         return Some("account disabled");
+    }
+    if gate.is_locked_out(&person.id) {
+        return Some("the second factor is disabled");
     }
     if person.has_ended(now) {
         return Some("employment ended");
@@ -585,6 +608,7 @@ fn take_up_again(gate: &Gate, opened: Opened) -> Opened {
         return opened;
     };
     Opened {
+        locked: gate.is_locked_out(&ticket.person),
         facts: TicketFacts::Genuine(crate::decision::GenuineTicket {
             revoked: false,
             bound: true, // else no step-up would take it up

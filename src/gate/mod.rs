@@ -8,9 +8,11 @@ mod changes;
 mod check;
 mod content;
 mod counters;
+mod credentials;
 mod directory;
 mod disposal;
 mod due;
+mod enrollment;
 mod entry;
 mod error;
 mod evidence;
@@ -21,13 +23,16 @@ mod log_holds;
 mod log_state;
 mod login;
 pub mod lost;
+mod notice;
 mod outcome;
+mod passwords;
 mod peer;
 mod pending;
 mod read_log;
 mod refusals;
 mod repeats;
 pub mod restore;
+mod second_factor;
 mod sieve;
 mod start;
 mod strangers;
@@ -41,28 +46,35 @@ use arc_swap::ArcSwap;
 
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
+pub use credentials::{CodeIssued, TokenFile, TokensImported};
 pub use directory::{
     ChangedField, ImportFault, ImportOutcome, ImportRow, ImportedPerson, PeopleFilter,
     PersonChanged, PersonSort, PersonWish, SeenPeople,
 };
 pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
+pub use enrollment::{EnrollmentBegun, EnrollmentConfirmation, RecoveryCodes};
 pub use error::{GateError, Violation};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
 pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
+pub use notice::Notice;
 pub use outcome::OutcomeReport;
+pub use passwords::{PasswordChange, PasswordSet};
 pub use peer::Peer;
 pub use read_log::{Found, Page, ReadEntry};
+pub use second_factor::Shown;
 pub use sieve::{EntryFilter, Sieve};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
 pub use upkeep::Upkeep;
 
+pub use crate::config::LoginSettings;
 use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
+use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
@@ -83,6 +95,8 @@ pub struct Settings {
     pub change_deadline: std::time::Duration,
     /// Whether the command line and the console admit a device at a loopback address.
     pub allow_loopback_device: bool,
+    /// What a person's enrolment takes.
+    pub login: LoginSettings,
     /// Whether a disposal, and the release of a hold of the log, take two administrators.
     pub dispose_needs_two: bool,
     /// How old what is known of a store that others change may be for anything to be decided by it.
@@ -100,6 +114,9 @@ pub struct Gate {
     subjects: subjects::Register,
     sessions: Sessions,
     challenges: Challenges,
+    enrollments: Enrollments,
+    /// Whose second factor is disabled.
+    locked_out: ArcSwap<HashSet<Name>>,
     passwords: Passwords,
     keyring: Keyring,
     log: Ledger,

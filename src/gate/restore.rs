@@ -18,6 +18,7 @@ use super::admission::administers;
 use super::entry::{acted_by, detail};
 use super::ledger::Ledger;
 use super::lost;
+use super::second_factor::THROTTLE;
 use super::start::{Replay, own_entry, password_threads, people_of, torn_entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::access::TEXT_MAX_BYTES;
@@ -31,7 +32,7 @@ use crate::identity::seals::Seals;
 use crate::identity::totp::{self, Code, Seed};
 use crate::log::{AccessLog, AppendError, LogReader, Opened, ReadError, Signed, SignedNote};
 use crate::proto::{Decision, EntryKind, StoredChange, StoredEntry, StoredGap, stored_change};
-use crate::store::{SecondFactor, Store, StoreError};
+use crate::store::{Charging, SecondFactor, Store, StoreError};
 
 /// How long what one person did alone waits.
 const ALONE_WAITS: Duration = Duration::from_hours(24);
@@ -315,16 +316,25 @@ impl Gap {
             _ if !right => Some("wrong password"),
             (_, None) => Some("no second factor is enrolled"),
             (Some(person), Some(factor)) => {
-                let charge = self.store.charge_second_factor(factor.id).await?;
-                entry.store_writes = charge.writes;
-                detail(&mut entry, "attempt", charge.failures.to_string());
-                match self.spend(person, &factor, code, now).await? {
-                    Ok((step, writes)) => {
-                        entry.store_writes = writes;
-                        detail(&mut entry, "time_step", step.to_string());
-                        unfit(person, now)
+                match self
+                    .store
+                    .charge_second_factor(factor.id, &THROTTLE, now)
+                    .await?
+                {
+                    Charging::Waits(_) => Some("after wrong codes, the next try waits"),
+                    Charging::Disabled => Some("the second factor is disabled"),
+                    Charging::Charged(charge) => {
+                        entry.store_writes = charge.writes;
+                        detail(&mut entry, "attempt", charge.failures.to_string());
+                        match self.spend(person, &factor, code, now).await? {
+                            Ok((step, writes)) => {
+                                entry.store_writes = writes;
+                                detail(&mut entry, "time_step", step.to_string());
+                                unfit(person, now)
+                            }
+                            Err(why) => Some(why),
+                        }
                     }
-                    Err(why) => Some(why),
                 }
             }
         };
@@ -370,7 +380,7 @@ impl Gap {
         let Some(step) = seed.matching_step(&code, now) else {
             return Ok(Err("wrong code"));
         };
-        if step < totp::step_at(now) {
+        if step < seed.step_at(now) {
             return Ok(Err("code of an earlier step"));
         }
         let writes = self.store.spend_step(factor.id, step).await?;

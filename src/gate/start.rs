@@ -19,6 +19,7 @@ use super::pending::PendingRequests;
 use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
+use super::second_factor::THROTTLE;
 use super::subjects::Register;
 use super::{Gate, GateError, Settings, entry};
 use crate::decision::rules::{RuleSet, Service};
@@ -26,6 +27,7 @@ use crate::domain::ids::{LogIndex, Name, SessionId};
 use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
+use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
 use crate::identity::password::Passwords;
 use crate::identity::seals::Seals;
@@ -270,6 +272,8 @@ impl Gate {
             refusals: Refusals::default(),
             named_factor_writes: AtomicU64::default(),
             challenges: Challenges::new(),
+            enrollments: Enrollments::default(),
+            locked_out: ArcSwap::default(),
             sessions: Sessions::new(SESSIONS_MAX),
             passwords: Passwords::new(
                 keyring.pepper.clone(),
@@ -312,6 +316,10 @@ impl Gate {
         // Only now: what was replayed may have raised an epoch.
         gate.people
             .store(Arc::new(people_of(gate.store.people().await?)));
+        let locked = gate.store.locked_people(&THROTTLE).await?;
+        gate.locked_out
+            .store(Arc::new(locked.into_iter().collect()));
+        let dropped_credentials = gate.store.drop_staged().await?;
         let subjects = &gate.subjects;
         gate.store
             .load_subjects(|subject, state| subjects.put(subject, state))
@@ -332,6 +340,12 @@ impl Gate {
         );
         // Charges and spent codes whose calls died before they had an entry, and so before they had an answer.
         entry::detail(&mut entry, "unlogged_factor_writes", unlogged.to_string());
+        // Credentials that no entry came to name, and that were therefore never in force.
+        entry::detail(
+            &mut entry,
+            "dropped_credentials",
+            dropped_credentials.to_string(),
+        );
         entry.store_writes = known_writes;
         gate.log_start(entry, opened.torn_tail.as_ref(), now)
             .await?;
@@ -482,6 +496,7 @@ impl Gate {
             let gate = Arc::clone(self);
             tokio::spawn(async move { gate.go_on_disposing().await });
         }
+        self.enrollments.drop_expired(self.now());
         let longest = self
             .rules
             .load()

@@ -55,6 +55,8 @@ pub struct Challenge {
     pub purpose: ChallengePurpose,
     /// When the first step was passed.
     pub opened: Timestamp,
+    /// The person's epoch then: raised since, the challenge is worth nothing.
+    pub epoch: u64,
 }
 
 /// The session reference may be a secret of the service, so it is left out.
@@ -117,6 +119,8 @@ struct Held {
     challenge: Challenge,
     expires: Timestamp,
     tries: u8,
+    /// When the second step within a session was passed with it: it is good for one change more, and for no ticket.
+    passed: Option<Timestamp>,
 }
 
 impl Challenges {
@@ -153,6 +157,7 @@ impl Challenges {
             challenge,
             expires,
             tries: 0,
+            passed: None,
         };
         open.by_id.insert(id, held);
         Ok((ChallengeId(BASE64URL_NOPAD.encode(&id).into()), expires))
@@ -162,6 +167,19 @@ impl Challenges {
     /// unknown, closed, expired, used up, or was opened for another service, whose tries don't count.
     #[must_use]
     pub fn charge(&self, id: &str, caller: &str, now: Timestamp) -> Option<Challenge> {
+        self.charge_any(id, caller, now)
+            .filter(|(_, passed)| passed.is_none())
+            .map(|(challenge, _)| challenge)
+    }
+
+    /// The same for what may be asked for after the second step, too: tells also when that was passed with the challenge.
+    #[must_use]
+    pub fn charge_any(
+        &self,
+        id: &str,
+        caller: &str,
+        now: Timestamp,
+    ) -> Option<(Challenge, Option<Timestamp>)> {
         let id = read_id(id)?;
         let mut open = self.lock();
         let held = open.by_id.get_mut(&id)?;
@@ -169,7 +187,22 @@ impl Challenges {
             return None;
         }
         held.tries = held.tries.saturating_add(1);
-        Some(held.challenge.clone())
+        Some((held.challenge.clone(), held.passed))
+    }
+
+    /// Notes that the second step was passed with a challenge. True for exactly one caller, who alone may make a ticket of it;
+    /// from then on it is good for one change of the person's credentials, with as many tries as a new one.
+    #[must_use]
+    pub fn pass(&self, id: &str, now: Timestamp) -> bool {
+        let Some(id) = read_id(id) else { return false };
+        let mut open = self.lock();
+        match open.by_id.get_mut(&id) {
+            Some(held) if held.passed.is_none() => {
+                (held.passed, held.tries) = (Some(now), 0);
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Closes a challenge. True for exactly one caller, who alone may make a ticket of it.
@@ -254,6 +287,7 @@ mod tests {
             session_ref: Some(Name::parse("cookie").unwrap()),
             purpose: ChallengePurpose::Login,
             opened: at(0),
+            epoch: 0,
         }
     }
 
@@ -329,6 +363,23 @@ mod tests {
             assert_eq!(challenges.charge(id.expose(), "crm", at(1)), None);
         }
         assert!(challenges.charge(id.expose(), "ats", at(1)).is_some());
+    }
+
+    #[test]
+    fn a_challenge_that_was_passed_makes_no_other_ticket_and_serves_one_change() {
+        let challenges = Challenges::new();
+        let id = open(&challenges, "p");
+        for _ in 0..5 {
+            assert!(challenges.charge(id.expose(), "ats", at(1)).is_some());
+        }
+        assert!(challenges.pass(id.expose(), at(2)));
+        assert!(!challenges.pass(id.expose(), at(2)));
+        assert_eq!(challenges.charge(id.expose(), "ats", at(3)), None);
+        let (_, passed) = challenges.charge_any(id.expose(), "ats", at(3)).unwrap();
+        assert_eq!(passed, Some(at(2)));
+        assert_eq!(challenges.charge_any(id.expose(), "crm", at(3)), None);
+        assert!(challenges.close(id.expose()) && !challenges.close(id.expose()));
+        assert!(!challenges.pass(id.expose(), at(4)));
     }
 
     #[test]

@@ -80,13 +80,17 @@ impl Key {
 
     /// The keyed state, so that a use costs no key schedule.
     pub(super) fn hmac(&self) -> Hmac<Sha256> {
-        // A whole block, since for that length it can't fail; zeros behind a shorter key change nothing (RFC 2104).
-        let mut block = Zeroizing::new([0_u8; HMAC_BLOCK_BYTES]);
-        for (to, from) in block.iter_mut().zip(self.bytes.iter()) {
-            *to = *from;
-        }
-        <Hmac<Sha256> as KeyInit>::new((&*block).into())
+        hmac_under(&self.bytes)
     }
+}
+
+fn hmac_under(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
+    // A whole block, since for that length it can't fail; zeros behind a shorter key change nothing (RFC 2104).
+    let mut block = Zeroizing::new([0_u8; HMAC_BLOCK_BYTES]);
+    for (to, from) in block.iter_mut().zip(key.iter()) {
+        *to = *from;
+    }
+    <Hmac<Sha256> as KeyInit>::new((&*block).into())
 }
 
 /// Turns the ids of subjects into pseudonyms.
@@ -297,6 +301,11 @@ impl Pepper {
 
     pub(super) fn expose(&self) -> &[u8] {
         &*self.bytes
+    }
+
+    /// Keyed with it, for codes of one use; what is hashed names what for.
+    pub(super) fn hmac(&self) -> Hmac<Sha256> {
+        hmac_under(&self.bytes)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The two steps: who a person is, and how that is proved again with each request.
 //!
-//! `password` is the first step and `totp` the second; `challenge` holds what lies between them, `ticket` is what comes of
+//! `password` is the first step (`password_rules` says which may be chosen) and `totp` the second, with `throttle` against
+//! guessing; `enrollments`, `qr` and `token_file` bring a second factor in, `one_time` stands in for one. `challenge` holds what
+//! lies between the steps, `ticket` is what comes of
 //! them, `sessions` is what is known of those in use, and `keyring` holds the keys behind all of it. `recovery` seals a copy of
 //! them to a key that is kept offline.
 //!
@@ -10,13 +12,19 @@
 
 pub mod certificate;
 pub mod challenge;
+pub mod enrollments;
 pub mod keyring;
 mod keys;
+pub mod one_time;
 pub mod password;
+pub mod password_rules;
+pub mod qr;
 pub mod recovery;
 pub mod seals;
 mod secret;
 pub mod sessions;
+pub mod throttle;
 pub mod ticket;
 mod ticket_keys;
+pub mod token_file;
 pub mod totp;

@@ -119,6 +119,32 @@ impl Passwords {
         .await
     }
 
+    /// As [`Self::verify`]; and where the password is right but its hash was made with other costs than a new one has, another
+    /// hash of it.
+    ///
+    /// # Errors
+    /// As for [`Self::verify`].
+    pub async fn verify_and_renew(
+        &self,
+        password: Secret,
+        stored: Option<String>,
+    ) -> Result<(bool, Option<String>), PasswordError> {
+        self.run(move |work| {
+            let known = stored.is_some();
+            let stored = stored.as_deref().unwrap_or(&work.decoy);
+            let right = work.verify(&password, stored)? & known;
+            let outdated = right
+                && PasswordHash::new(stored)
+                    .ok()
+                    .and_then(|hash| Params::try_from(&hash).ok())
+                    .is_some_and(|params| !work.has_costs_of_now(&params));
+            // It was right either way: a hash that can't be made now is made at another login.
+            let renewed = outdated.then(|| work.hash(&password).ok()).flatten();
+            Ok((right, renewed))
+        })
+        .await
+    }
+
     /// How many hashes were made, the decoy's included.
     #[must_use]
     pub fn hashes_done(&self) -> u64 {
@@ -163,6 +189,11 @@ impl Work {
             self.params.clone(),
         )
         .map_err(|_| PasswordError::Failed)
+    }
+
+    fn has_costs_of_now(&self, params: &Params) -> bool {
+        let costs = |params: &Params| (params.m_cost(), params.t_cost(), params.p_cost());
+        costs(params) == costs(&self.params)
     }
 
     fn hash(&self, password: &Secret) -> Result<String, PasswordError> {
@@ -361,6 +392,36 @@ mod tests {
         let relabelled = stored.replace(&argon2_keyid(&pepper(1)), &argon2_keyid(&pepper(2)));
         assert_ne!(relabelled, stored);
         assert_eq!(other.verify(secret("x"), Some(relabelled)).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn a_right_password_under_older_costs_is_hashed_anew() {
+        let passwords = Passwords::new(pepper(1), 1, 0);
+        let cheap = ParamsBuilder::new()
+            .m_cost(8 * 1_024)
+            .t_cost(1)
+            .keyid(HashKeyId::new(pepper(1).id().as_str().as_bytes()).unwrap())
+            .build()
+            .unwrap();
+        let bytes = pepper(1);
+        let older =
+            Argon2::new_with_secret(bytes.expose(), Algorithm::Argon2id, Version::V0x13, cheap)
+                .unwrap()
+                .hash_password_with_salt(b"right", &[7; SALT_BYTES])
+                .unwrap()
+                .to_string();
+        let look = async |text: &str, stored: &str| {
+            let stored = Some(stored.to_owned());
+            let looked = passwords.verify_and_renew(secret(text), stored).await;
+            looked.unwrap()
+        };
+        assert_eq!(look("wrong", &older).await, (false, None));
+        let (right, renewed) = look("right", &older).await;
+        let renewed = renewed.unwrap();
+        assert!(right && renewed.contains("m=19456,t=2,p=1"), "{renewed}");
+        assert_eq!(look("right", &renewed).await, (true, None));
+        let nobody = passwords.verify_and_renew(secret("right"), None).await;
+        assert_eq!(nobody, Ok((false, None)));
     }
 
     fn argon2_keyid(pepper: &Pepper) -> String {

@@ -1,5 +1,6 @@
-//! The second step: a one-time code by time (RFC 6238) with SHA-1, 6 digits and steps of 30 seconds, which is what every
-//! authenticator has.
+//! The second step: a one-time code by time (RFC 6238) with SHA-1, SHA-256 or SHA-512, of 6 or 8 digits, in steps of 30 or 60
+//! seconds. A factor that a person enrols has SHA-1, 6 digits and 30 seconds, which is what every authenticator has; hardware
+//! tokens come with their own.
 //!
 //! A code is right for its step, the one before and the one after. That it is used once only is not known here: `store`
 //! spends the step, and the code has not been accepted before that succeeded.
@@ -14,11 +15,12 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::keys::{SealError, SealingKey};
 use crate::domain::time::Timestamp;
 
-/// Seconds of a step.
-const STEP_SECONDS: u64 = 30;
+/// Steps are told in units of this many seconds, whatever the factor's own step: one order for all of them.
+const UNIT_SECONDS: u64 = 30;
 /// Steps before and after the current one whose code is right too (RFC 6238, 5.2).
 const DRIFT_STEPS: u16 = 1;
-const DIGITS: u8 = 6;
+/// The longest code.
+const DIGITS_MAX: usize = 8;
 /// RFC 4226, 4, R6: 160 bits are recommended.
 const SEED_BYTES: usize = 20;
 /// RFC 4226, 4, R6: at least 128 bits.
@@ -26,13 +28,99 @@ const SEED_MIN_BYTES: usize = 16;
 /// A longer seed is hashed by HMAC anyway.
 const SEED_MAX_BYTES: usize = 64;
 
-/// A code as a person typed it: exactly six ASCII digits. Wiped when dropped; never printed.
-#[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Code([u8; DIGITS as usize]);
+/// The hash of a factor (RFC 6238, 1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hash {
+    /// HMAC-SHA-1.
+    #[default]
+    Sha1,
+    /// HMAC-SHA-256.
+    Sha256,
+    /// HMAC-SHA-512.
+    Sha512,
+}
 
-/// Not exactly six ASCII digits: the person's or the calling service's mistake.
+/// How a factor makes its codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Parameters {
+    hash: Hash,
+    digits: u8,
+    step_seconds: u8,
+}
+
+impl Default for Parameters {
+    /// What every authenticator has: SHA-1, 6 digits, 30 seconds.
+    fn default() -> Self {
+        Self {
+            hash: Hash::Sha1,
+            digits: 6,
+            step_seconds: 30,
+        }
+    }
+}
+
+impl Parameters {
+    /// Takes 6 or 8 digits and steps of 30 or 60 seconds; `None` for anything else.
+    #[must_use]
+    pub const fn new(hash: Hash, digits: u8, step_seconds: u8) -> Option<Self> {
+        match (digits, step_seconds) {
+            (6 | 8, 30 | 60) => Some(Self {
+                hash,
+                digits,
+                step_seconds,
+            }),
+            _ => None,
+        }
+    }
+
+    /// How many digits a code has: 6 or 8.
+    #[must_use]
+    pub const fn digits(self) -> u8 {
+        self.digits
+    }
+
+    const fn algorithm(self) -> Algorithm {
+        match self.hash {
+            Hash::Sha1 => Algorithm::SHA1,
+            Hash::Sha256 => Algorithm::SHA256,
+            Hash::Sha512 => Algorithm::SHA512,
+        }
+    }
+
+    /// As they are sealed with the seed, so that neither can be changed without the other.
+    const fn to_bytes(self) -> [u8; PARAMETER_BYTES] {
+        let hash = match self.hash {
+            Hash::Sha1 => 1,
+            Hash::Sha256 => 2,
+            Hash::Sha512 => 3,
+        };
+        [hash, self.digits, self.step_seconds]
+    }
+
+    const fn from_bytes(bytes: [u8; PARAMETER_BYTES]) -> Option<Self> {
+        let [hash, digits, step_seconds] = bytes;
+        let hash = match hash {
+            1 => Hash::Sha1,
+            2 => Hash::Sha256,
+            3 => Hash::Sha512,
+            _ => return None,
+        };
+        Self::new(hash, digits, step_seconds)
+    }
+}
+
+const PARAMETER_BYTES: usize = 3;
+
+/// A code as a person typed it: exactly six or eight ASCII digits. Wiped when dropped; never printed.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Code {
+    bytes: [u8; DIGITS_MAX],
+    digits: usize,
+}
+
+/// Not exactly the digits: the person's or the calling service's mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("is not exactly 6 digits")]
+#[error("is not exactly 6 or 8 digits")]
 pub struct CodeError;
 
 impl Code {
@@ -41,16 +129,29 @@ impl Code {
     /// # Errors
     /// When it is anything else.
     pub fn parse(text: &str) -> Result<Self, CodeError> {
-        let digits: [u8; DIGITS as usize] = text.as_bytes().try_into().map_err(|_| CodeError)?;
-        if !digits.iter().all(u8::is_ascii_digit) {
+        let digits = text.len();
+        if !matches!(digits, 6 | DIGITS_MAX) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(CodeError);
         }
-        Ok(Self(digits))
+        let mut bytes = [0; DIGITS_MAX];
+        for (to, from) in bytes.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        Ok(Self { bytes, digits })
+    }
+
+    /// How many digits it has.
+    #[must_use]
+    pub const fn digits(&self) -> usize {
+        self.digits
     }
 
     fn expose(&self) -> &str {
         // Digits are ASCII; the empty text is no code.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        self.bytes
+            .get(..self.digits)
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .unwrap_or_default()
     }
 }
 
@@ -77,8 +178,32 @@ pub enum SeedError {
     Sealed(#[from] SealError),
 }
 
-/// The secret that a person's authenticator shares with the daemon. Wiped when dropped; never printed.
-pub struct Seed(Totp);
+/// The secret that a person's authenticator shares with the daemon, and how codes are made of it. Wiped when dropped; never
+/// printed.
+pub struct Seed {
+    totp: Totp,
+    parameters: Parameters,
+}
+
+/// Whose a seed is: sealed for one, it opens for no other.
+#[derive(Debug, Clone, Copy)]
+enum Owner<'a> {
+    Person(&'a str, Uuid),
+    /// A token that is nobody's yet, by its serial number.
+    Token(&'a str),
+}
+
+impl Owner<'_> {
+    /// The id has a fixed length and comes last, so that no two pairs of person and credential read alike.
+    fn context(self) -> Vec<u8> {
+        match self {
+            Self::Person(person, credential) => {
+                [b"totp seed\0", person.as_bytes(), credential.as_bytes()].concat()
+            }
+            Self::Token(serial) => [b"hardware token\0", serial.as_bytes()].concat(),
+        }
+    }
+}
 
 impl Seed {
     /// Draws 160 bits.
@@ -88,7 +213,7 @@ impl Seed {
     pub fn random() -> Result<Self, SeedError> {
         let mut bytes = Zeroizing::new([0_u8; SEED_BYTES]);
         getrandom::fill(&mut *bytes).map_err(|_| SeedError::Random)?;
-        Self::from_bytes(&*bytes)
+        Self::from_bytes(&*bytes, Parameters::default())
     }
 
     /// Reads base32 (RFC 4648, 6) in capitals without padding, as [`Self::to_base32`] writes it.
@@ -96,6 +221,14 @@ impl Seed {
     /// # Errors
     /// [`SeedError::Base32`], [`SeedError::Length`].
     pub fn from_base32(text: &str) -> Result<Self, SeedError> {
+        Self::from_base32_with(text, Parameters::default())
+    }
+
+    /// The same for a factor that makes its codes otherwise.
+    ///
+    /// # Errors
+    /// [`SeedError::Base32`], [`SeedError::Length`].
+    pub fn from_base32_with(text: &str, parameters: Parameters) -> Result<Self, SeedError> {
         // Bounded before it is decoded: 64 bytes are 103 characters.
         if text.len() > 103 {
             return Err(SeedError::Length);
@@ -104,13 +237,32 @@ impl Seed {
             .decode(text.as_bytes())
             .map(Zeroizing::new)
             .map_err(|_| SeedError::Base32)?;
-        Self::from_bytes(&bytes)
+        Self::from_bytes(&bytes, parameters)
     }
 
     /// For the person's authenticator, and for nothing else.
     #[must_use]
     pub fn to_base32(&self) -> Zeroizing<String> {
-        Zeroizing::new(BASE32_NOPAD.encode(self.0.secret().as_bytes()))
+        Zeroizing::new(BASE32_NOPAD.encode(self.totp.secret().as_bytes()))
+    }
+
+    /// How it makes its codes.
+    #[must_use]
+    pub const fn parameters(&self) -> Parameters {
+        self.parameters
+    }
+
+    /// The URI that authenticators read (Key URI Format): `issuer` and `account` are what they show. Never printed by itself.
+    #[must_use]
+    pub fn otpauth_uri(&self, issuer: &str, account: &str) -> Zeroizing<String> {
+        let (issuer, account) = (percent_encoded(issuer), percent_encoded(account));
+        Zeroizing::new(format!(
+            "otpauth://totp/{issuer}:{account}?secret={}&issuer={issuer}&algorithm={}&digits={}&period={}",
+            *self.to_base32(),
+            self.parameters.algorithm(),
+            self.parameters.digits,
+            self.parameters.step_seconds,
+        ))
     }
 
     /// Seals it for one credential of one person: in any other place it opens no more.
@@ -123,7 +275,7 @@ impl Seed {
         person: &str,
         credential: Uuid,
     ) -> Result<Vec<u8>, SeedError> {
-        Ok(key.seal(&context(person, credential), self.0.secret().as_bytes())?)
+        self.seal_for(key, Owner::Person(person, credential))
     }
 
     /// Opens what [`Self::seal`] made for the same credential of the same person.
@@ -136,48 +288,102 @@ impl Seed {
         credential: Uuid,
         sealed: &[u8],
     ) -> Result<Self, SeedError> {
-        Self::from_bytes(&key.open(&context(person, credential), sealed)?)
+        Self::open_of(key, Owner::Person(person, credential), sealed)
     }
 
-    /// The step whose code this is, of the three around `now`. It counts only once it is spent.
+    /// Seals it for a hardware token that is nobody's yet, by its serial number.
+    ///
+    /// # Errors
+    /// When the system gives no random numbers.
+    pub fn seal_token(&self, key: &SealingKey, serial: &str) -> Result<Vec<u8>, SeedError> {
+        self.seal_for(key, Owner::Token(serial))
+    }
+
+    /// Opens what [`Self::seal_token`] made for the same token.
+    ///
+    /// # Errors
+    /// As for [`Self::open`].
+    pub fn open_token(key: &SealingKey, serial: &str, sealed: &[u8]) -> Result<Self, SeedError> {
+        Self::open_of(key, Owner::Token(serial), sealed)
+    }
+
+    fn seal_for(&self, key: &SealingKey, owner: Owner<'_>) -> Result<Vec<u8>, SeedError> {
+        let seed = self.totp.secret().as_bytes();
+        let mut plain = Zeroizing::new(Vec::with_capacity(PARAMETER_BYTES + SEED_MAX_BYTES));
+        plain.extend_from_slice(&self.parameters.to_bytes());
+        plain.extend_from_slice(seed);
+        Ok(key.seal(&owner.context(), &plain)?)
+    }
+
+    fn open_of(key: &SealingKey, owner: Owner<'_>, sealed: &[u8]) -> Result<Self, SeedError> {
+        let plain = key.open(&owner.context(), sealed)?;
+        let (parameters, seed) = plain
+            .split_first_chunk::<PARAMETER_BYTES>()
+            .and_then(|(bytes, seed)| Some((Parameters::from_bytes(*bytes)?, seed)))
+            .ok_or(SealError::NotGenuine)?;
+        Self::from_bytes(seed, parameters)
+    }
+
+    /// The step whose code this is, of the three around `now`, in units of 30 seconds. It counts only once it is spent.
     #[must_use]
     pub fn matching_step(&self, code: &Code, now: Timestamp) -> Option<u64> {
-        self.0.check(code.expose(), seconds(now)?)
+        if code.digits != usize::from(self.parameters.digits) {
+            return None;
+        }
+        let step = self.totp.check(code.expose(), seconds(now)?)?;
+        Some(step.saturating_mul(self.units()))
+    }
+
+    /// The step of `now`, in units of 30 seconds. 0 before 1970.
+    #[must_use]
+    pub fn step_at(&self, now: Timestamp) -> u64 {
+        let step = seconds(now).unwrap_or(0) / u64::from(self.parameters.step_seconds);
+        step.saturating_mul(self.units())
     }
 
     /// The code for `now`, as an authenticator shows it. The daemon never asks; its command line does.
     #[must_use]
     pub fn code_at(&self, now: Timestamp) -> String {
-        self.0.generate(seconds(now).unwrap_or(0)).to_string()
+        self.totp.generate(seconds(now).unwrap_or(0)).to_string()
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, SeedError> {
+    /// Takes the bytes themselves.
+    ///
+    /// # Errors
+    /// [`SeedError::Length`].
+    pub fn from_bytes(bytes: &[u8], parameters: Parameters) -> Result<Self, SeedError> {
         if !(SEED_MIN_BYTES..=SEED_MAX_BYTES).contains(&bytes.len()) {
             return Err(SeedError::Length);
         }
         Builder::new()
-            .with_algorithm(Algorithm::SHA1)
-            .with_digits(DIGITS)
+            .with_algorithm(parameters.algorithm())
+            .with_digits(parameters.digits)
             .with_skew(DRIFT_STEPS)
-            .with_step_duration(STEP_SECONDS)
+            .with_step_duration(u64::from(parameters.step_seconds))
             .with_secret(Secret::new(bytes.into()))
             .build()
-            .map(Self)
+            .map(|totp| Self { totp, parameters })
             // The library's own errors are dropped: some of them print the seed.
             .map_err(|_| SeedError::Length)
     }
+
+    const fn units(&self) -> u64 {
+        match self.parameters.step_seconds {
+            60 => 2,
+            _ => 1,
+        }
+    }
 }
 
-/// The step of `now`; codes of this one, the one before and the one after are right. 0 before 1970.
-#[must_use]
-pub fn step_at(now: Timestamp) -> u64 {
-    seconds(now).unwrap_or(0) / STEP_SECONDS
-}
-
-/// The newest step whose code is right at `now`: with it, all that may have been shown by then are spent.
+/// The newest step whose code may be right at `now` on any factor: with it, all that may have been shown by then are spent.
 #[must_use]
 pub fn newest_step_at(now: Timestamp) -> u64 {
-    step_at(now).saturating_add(u64::from(DRIFT_STEPS))
+    let drift = u64::from(DRIFT_STEPS);
+    let newest = |units: u64| {
+        let step = seconds(now).unwrap_or(0) / UNIT_SECONDS / units;
+        step.saturating_add(drift).saturating_mul(units)
+    };
+    newest(1).max(newest(2))
 }
 
 impl fmt::Debug for Seed {
@@ -191,9 +397,21 @@ fn seconds(now: Timestamp) -> Option<u64> {
     u64::try_from(now.seconds()).ok()
 }
 
-/// The id has a fixed length and comes last, so that no two pairs of person and credential read alike.
-fn context(person: &str, credential: Uuid) -> Vec<u8> {
-    [b"totp seed\0", person.as_bytes(), credential.as_bytes()].concat()
+/// All but unreserved characters as percent and two hexadecimal digits (RFC 3986, 2.1).
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len().saturating_mul(3));
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            for nibble in [byte >> 4, byte & 0x0f] {
+                let digit = char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+                encoded.push(digit.to_ascii_uppercase());
+            }
+        }
+    }
+    encoded
 }
 
 #[cfg(test)]
@@ -268,12 +486,18 @@ mod tests {
     #[test]
     fn no_code_is_right_beyond_the_newest_step() {
         let (seed, now) = (appendix_seed(), 1_234_567_890);
-        let newest = newest_step_at(at(now));
-        assert_eq!(newest, step_at(at(now)) + 1);
-        let shown = |ahead: i64| code(&seed.code_at(at(now + 30 * ahead)));
-        assert_eq!(seed.matching_step(&shown(1), at(now)), Some(newest));
-        assert_eq!(seed.matching_step(&shown(2), at(now)), None);
-        assert_eq!(step_at(at(-1)), 0);
+        let slow = Parameters::new(Hash::Sha1, 6, 60).unwrap();
+        let slow = Seed::from_base32_with(&seed.to_base32(), slow).unwrap();
+        for now in [now, now + 30] {
+            let newest = newest_step_at(at(now));
+            for (seed, step) in [(&seed, 30), (&slow, 60)] {
+                let shown = |ahead: i64| code(&seed.code_at(at(now + step * ahead)));
+                assert!(seed.matching_step(&shown(1), at(now)).unwrap() <= newest);
+                assert!(seed.matching_step(&shown(1), at(now)).unwrap() + 2 > newest);
+                assert_eq!(seed.matching_step(&shown(2), at(now)), None);
+            }
+        }
+        assert_eq!(seed.step_at(at(-1)), 0);
     }
 
     #[test]
@@ -299,13 +523,17 @@ mod tests {
     }
 
     #[test]
-    fn a_code_is_exactly_six_ascii_digits() {
+    fn a_code_is_exactly_six_or_eight_ascii_digits() {
         assert!(Code::parse("012345").is_ok());
+        assert!(Code::parse("01234567").is_ok());
         for bad in [
             "",
             "12345",
             "1234567",
+            "123456789",
             " 12345",
+            " 1234567",
+            "１２\u{30}\u{30}",
             "12345 ",
             " 123456",
             "123456\n",
@@ -369,5 +597,87 @@ mod tests {
         assert_eq!(printed, "Seed(..) Code(..)");
         let error = Seed::from_base32("GEZDGNBV").unwrap_err();
         assert!(!format!("{error:?} {error}").contains("GEZ"));
+    }
+
+    #[test]
+    fn codes_are_those_of_rfc_6238_appendix_b_for_all_three_hashes() {
+        let seed = |length: usize| -> Vec<u8> {
+            b"1234567890".iter().copied().cycle().take(length).collect()
+        };
+        let of = |hash, length| {
+            let parameters = Parameters::new(hash, 8, 30).unwrap();
+            Seed::from_bytes(&seed(length), parameters).unwrap()
+        };
+        let seeds = [
+            of(Hash::Sha1, 20),
+            of(Hash::Sha256, 32),
+            of(Hash::Sha512, 64),
+        ];
+        for (seconds, codes) in [
+            (59, ["94287082", "46119246", "90693936"]),
+            (1_111_111_109, ["07081804", "68084774", "25091201"]),
+            (1_111_111_111, ["14050471", "67062674", "99943326"]),
+            (1_234_567_890, ["89005924", "91819424", "93441116"]),
+            (2_000_000_000, ["69279037", "90698825", "38618901"]),
+            (20_000_000_000, ["65353130", "77737706", "47863826"]),
+        ] {
+            for (seed, expected) in seeds.iter().zip(codes) {
+                assert_eq!(seed.code_at(at(seconds)), expected);
+                let step = seed.matching_step(&code(expected), at(seconds));
+                assert_eq!(step, Some(seconds as u64 / 30));
+            }
+        }
+    }
+
+    #[test]
+    fn a_step_of_sixty_seconds_is_told_in_the_units_of_all_steps() {
+        let slow = Parameters::new(Hash::Sha256, 8, 60).unwrap();
+        let seed = Seed::from_bytes(&[7; 32], slow).unwrap();
+        let now = 1_234_567_890; // the 30th second of its minute
+        let shown = code(&seed.code_at(at(now)));
+        let step = seed.matching_step(&shown, at(now)).unwrap();
+        assert_eq!(step, seed.step_at(at(now)));
+        assert_eq!(step, u64::try_from(now / 60).unwrap() * 2);
+        for (drift, expected) in [
+            (-120, None),
+            (-60, Some(step)),
+            (60, Some(step)),
+            (120, None),
+        ] {
+            assert_eq!(
+                seed.matching_step(&shown, at(now + drift)),
+                expected,
+                "{drift}"
+            );
+        }
+        // As many digits as the factor has, and no others.
+        let six = code(&appendix_seed().code_at(at(now)));
+        assert_eq!(seed.matching_step(&six, at(now)), None);
+        assert_eq!(appendix_seed().matching_step(&shown, at(now)), None);
+    }
+
+    #[test]
+    fn a_sealed_seed_keeps_how_its_codes_are_made() {
+        let key = Keyring::ephemeral().unwrap().seeds;
+        let parameters = Parameters::new(Hash::Sha512, 8, 60).unwrap();
+        let seed = Seed::from_bytes(&[9; 64], parameters).unwrap();
+        let sealed = seed.seal_token(&key, "T-1").unwrap();
+        let opened = Seed::open_token(&key, "T-1", &sealed).unwrap();
+        assert_eq!(opened.parameters(), parameters);
+        assert_eq!(opened.to_base32(), seed.to_base32());
+        assert!(Seed::open_token(&key, "T-2", &sealed).is_err());
+        assert!(Seed::open(&key, "T-1", Uuid::nil(), &sealed).is_err());
+        assert_eq!(Parameters::new(Hash::Sha1, 7, 30), None);
+        assert_eq!(Parameters::new(Hash::Sha1, 6, 20), None);
+    }
+
+    #[test]
+    fn an_authenticator_reads_the_uri_whatever_the_names() {
+        let uri = appendix_seed().otpauth_uri("人材 & Co.", "a:b/ç?");
+        assert_eq!(
+            *uri,
+            "otpauth://totp/%E4%BA%BA%E6%9D%90%20%26%20Co.:a%3Ab%2F%C3%A7%3F?secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ\
+             &issuer=%E4%BA%BA%E6%9D%90%20%26%20Co.&algorithm=SHA1&digits=6&period=30"
+        );
     }
 }

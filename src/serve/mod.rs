@@ -250,6 +250,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(reflection_v1alpha()?)
         .add_service(services::access(&gate))
         .add_service(services::authentication(&gate))
+        .add_service(services::credentials(&gate))
         .add_service(services::subjects(&gate))
         .add_service(services::directory(&gate))
         .add_service(services::access_log(&gate))
@@ -350,6 +351,7 @@ mod services {
     use proto::access_log_service_server::AccessLogServiceServer;
     use proto::access_service_server::AccessServiceServer;
     use proto::authentication_service_server::AuthenticationServiceServer;
+    use proto::credential_service_server::CredentialServiceServer;
     use proto::directory_service_server::DirectoryServiceServer;
     use proto::subject_service_server::SubjectServiceServer;
 
@@ -366,6 +368,11 @@ mod services {
         gate: &Arc<Gate>,
     ) -> AuthenticationServiceServer<api::Authentication> {
         AuthenticationServiceServer::new(api::Authentication::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn credentials(gate: &Arc<Gate>) -> CredentialServiceServer<api::CredentialCalls> {
+        CredentialServiceServer::new(api::CredentialCalls::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
@@ -457,6 +464,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         revoked_certificates: config.revoked_certificates.clone(),
         change_deadline: config.log_deadline * 2,
         allow_loopback_device: config.allow_loopback_device,
+        login: config.login,
         dispose_needs_two: config.dispose_needs_two,
         snapshot_max_age: config.snapshot_max_age,
         request_ids_max: config.request_ids_max,
@@ -542,6 +550,7 @@ async fn report_health(reporter: &tonic_health::server::HealthReporter, serving:
         "",
         "sekisho.v1.AccessService",
         "sekisho.v1.AuthenticationService",
+        "sekisho.v1.CredentialService",
         "sekisho.v1.SubjectService",
         "sekisho.v1.AccessLogService",
     ] {

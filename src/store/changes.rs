@@ -3,7 +3,7 @@
 use super::engine::{Transaction, query};
 use super::error::StoreError;
 use super::news::Told;
-use super::{Store, disposals, from_stored, log_holds, people, to_stored};
+use super::{Store, disposals, from_stored, log_holds, people, staged, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -146,6 +146,14 @@ impl Following<'_> {
                 people::put(&mut self.change, index, person).await
             }
             Kind::GapDeclared(gap) => self.declare_gap(index, gap).await,
+            Kind::TakeUpCredential(taken) => {
+                staged::take_up(&mut self.change, self.log, index, taken).await?;
+                self.tell(Told::People).await
+            }
+            Kind::RemoveCredential(removed) => {
+                staged::remove(&mut self.change, index, removed).await?;
+                self.tell(Told::People).await
+            }
         }
     }
 

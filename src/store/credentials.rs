@@ -2,19 +2,26 @@
 //! guessing and reuse.
 
 use std::fmt;
+use std::time::Duration;
 
 use sqlx::error::ErrorKind;
 use uuid::Uuid;
 
-use super::engine::{Query, query};
+use super::engine::{Query, Row, query};
 use super::error::StoreError;
+use super::news::Told;
+use super::people::read_name;
 use super::{Store, from_stored, to_stored};
+use crate::domain::ids::Name;
+use crate::domain::time::Timestamp;
 
 /// What a person proves themselves with. Prints nothing of it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credential {
     /// Argon2id, as a PHC string.
     pub password_hash: String,
+    /// Somebody else set the password: it has to be changed before anything else.
+    pub must_change: bool,
     /// `None` until one is enrolled.
     pub second_factor: Option<SecondFactor>,
 }
@@ -30,11 +37,14 @@ pub struct SecondFactor {
     pub last_step: Option<u64>,
     /// Failures in a row, the tries that are under way included.
     pub failures: u32,
+    /// No try is charged before.
+    pub waits_until: Timestamp,
 }
 
 impl fmt::Debug for Credential {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Credential")
+            .field("must_change", &self.must_change)
             .field("second_factor", &self.second_factor)
             .finish_non_exhaustive()
     }
@@ -53,7 +63,7 @@ impl Store {
     /// When the store can't be read.
     pub async fn credential(&self, person: &str) -> Result<Option<Credential>, StoreError> {
         let row = query(
-            "SELECT hash, id, sealed_seed, last_step, failures
+            "SELECT hash, must_change, id, sealed_seed, last_step, failures, waits_until
              FROM passwords LEFT JOIN second_factors ON second_factors.person = passwords.person
              WHERE passwords.person = $1",
         )
@@ -73,24 +83,49 @@ impl Store {
                     .map(from_stored)
                     .transpose()?,
                 failures: read_failures(row.try_get("failures")?)?,
+                waits_until: Timestamp::from_micros(row.try_get("waits_until")?),
             }),
         };
         Ok(Some(Credential {
             password_hash: row.try_get("hash")?,
+            must_change: row.try_get("must_change")?,
             second_factor,
         }))
     }
 
-    /// Sets a person's password. Durable when it returns.
+    /// Sets a person's password, before there is a log: what people change later is taken up by an entry. Durable when it
+    /// returns.
     ///
     /// # Errors
     /// [`StoreError::NoSuchPerson`].
     pub async fn put_password(&self, person: &str, hash: &str) -> Result<(), StoreError> {
         let put = query(
-            "INSERT INTO passwords (person, hash) VALUES ($1, $2)
-             ON CONFLICT (person) DO UPDATE SET hash = excluded.hash",
+            "INSERT INTO passwords (person, hash, must_change) VALUES ($1, $2, FALSE)
+             ON CONFLICT (person) DO UPDATE SET hash = excluded.hash, must_change = FALSE",
         );
         self.put(put.bind(person).bind(hash)).await
+    }
+
+    /// Puts another hash of the same password in the place of `old`, where that is still the one in force: the costs of a hash
+    /// rose, and nothing else changes. True when it did.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn rehash_password(
+        &self,
+        person: &str,
+        old: &str,
+        new: &str,
+    ) -> Result<bool, StoreError> {
+        let mut change = self.change().await?;
+        let put = query("UPDATE passwords SET hash = $3 WHERE person = $1 AND hash = $2")
+            .bind(person)
+            .bind(old)
+            .bind(new)
+            .execute(&mut change)
+            .await?;
+        change.commit().await?;
+        Ok(put == 1)
     }
 
     /// Gives a person a second factor in place of any other. Under the same id only its sealing is new, so its spent steps
@@ -121,38 +156,69 @@ impl Store {
         change.commit().await
     }
 
-    /// Counts a try as a failure. Durable when it returns, so that whoever looks at the code afterwards can be killed without
-    /// the try being forgotten; [`Self::spend_step`] takes it back.
+    /// Counts a try as a failure, unless the factor waits or is disabled: then nothing is counted, and the code must not be
+    /// looked at. Durable when it returns, so that whoever looks at the code afterwards can be killed without the try being
+    /// forgotten; [`Self::spend_step`] and [`Self::spend_recovery_code`] take it back.
     ///
     /// # Errors
     /// [`StoreError::NoSuchSecondFactor`]. On any error the code must not be looked at.
-    pub async fn charge_second_factor(&self, id: Uuid) -> Result<Charge, StoreError> {
+    pub async fn charge_second_factor(
+        &self,
+        id: Uuid,
+        throttle: &Throttle,
+        now: Timestamp,
+    ) -> Result<Charging, StoreError> {
+        const STANDING: &str = "SELECT failures, waits_until FROM second_factors WHERE id = $1";
+        let standing = |row: Option<Row>| -> Result<(u32, i64), StoreError> {
+            let row = row.ok_or(StoreError::NoSuchSecondFactor)?;
+            let failures = read_failures(row.try_get("failures")?)?;
+            Ok((failures, row.try_get("waits_until")?))
+        };
+        let id = id.as_bytes().as_slice();
         // A transaction and no `RETURNING`: of a statement that returns rows, sqlx hands over the first before the commit
         // is known to have succeeded.
         let mut change = self.change().await?;
+        let looked = query(STANDING).bind(id).fetch_optional(&mut change).await?;
+        // The one that disables it has to be told to others, who take their turns before any other row.
+        let last = standing(looked)?.0.saturating_add(1) >= throttle.disabled_at;
+        if last {
+            self.take_turn(&mut change).await?;
+        }
+        // Before the factor's row, as `apply` does: so that nobody waits for each other in a circle.
+        let writes = self.count_factor_write(&mut change).await?;
+        // Looks and counts in one: of parallel tries, those past the bound find it passed.
         let charged = query(
-            "UPDATE second_factors
-             SET failures = CASE WHEN failures < $2 THEN failures + 1 ELSE failures END
-             WHERE id = $1",
+            "UPDATE second_factors SET failures = failures + 1
+             WHERE id = $1 AND waits_until <= $2 AND failures < $3",
         )
-        .bind(id.as_bytes().as_slice())
-        .bind(i64::from(u32::MAX))
+        .bind(id)
+        .bind(now.micros())
+        .bind(i64::from(throttle.disabled_at))
         .execute(&mut change)
         .await?;
+        let looked = query(STANDING).bind(id).fetch_optional(&mut change).await?;
+        let (failures, waits_until) = standing(looked)?;
         if charged == 0 {
-            return Err(StoreError::NoSuchSecondFactor);
+            change.rollback().await?;
+            return Ok(if failures >= throttle.disabled_at {
+                Charging::Disabled
+            } else {
+                Charging::Waits(Timestamp::from_micros(waits_until))
+            });
         }
-        let failures = query("SELECT failures FROM second_factors WHERE id = $1")
-            .bind(id.as_bytes().as_slice())
-            .fetch_one(&mut change)
-            .await?
-            .try_get("failures")?;
-        let writes = self.count_factor_write(&mut change).await?;
+        let wait = (throttle.wait_after)(failures);
+        if !wait.is_zero() {
+            query("UPDATE second_factors SET waits_until = $2 WHERE id = $1")
+                .bind(id)
+                .bind(now.plus(wait).micros())
+                .execute(&mut change)
+                .await?;
+        }
+        if last {
+            self.tell_others(&mut change, Told::People).await?;
+        }
         change.commit().await?;
-        Ok(Charge {
-            failures: read_failures(failures)?,
-            writes,
-        })
+        Ok(Charging::Charged(Charge { failures, writes }))
     }
 
     /// Spends a step whose code was right, and sets the failures to none. `Some` only if the step is newer than every one
@@ -163,8 +229,9 @@ impl Store {
     /// When the store can't be written. The step may then be spent or not, and the code must count as wrong.
     pub async fn spend_step(&self, id: Uuid, step: u64) -> Result<Option<u64>, StoreError> {
         let mut change = self.change().await?;
+        let writes = self.count_factor_write(&mut change).await?;
         let spent = query(
-            "UPDATE second_factors SET last_step = $2, failures = 0
+            "UPDATE second_factors SET last_step = $2, failures = 0, waits_until = 0
              WHERE id = $1 AND (last_step IS NULL OR last_step < $2)",
         )
         .bind(id.as_bytes().as_slice())
@@ -175,10 +242,150 @@ impl Store {
             change.rollback().await?;
             return Ok(None);
         }
-        let writes = self.count_factor_write(&mut change).await?;
         change.commit().await?;
         Ok(Some(writes))
     }
+
+    /// Writes as much as [`Self::spend_step`] does and changes nothing but the count of writes: so that how long a wrong code takes
+    /// does not tell it from a right one. Returns the number of this write.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn spend_nothing(&self) -> Result<u64, StoreError> {
+        let mut change = self.change().await?;
+        let writes = self.count_factor_write(&mut change).await?;
+        change.commit().await?;
+        Ok(writes)
+    }
+
+    /// Spends a recovery code that hashes to `digest`, and sets the failures to none. `Some` for exactly one of many parallel
+    /// uses, and never again. Durable when it returns; only then may success be told.
+    ///
+    /// # Errors
+    /// When the store can't be written. The code may then be spent or not, and must count as wrong.
+    pub async fn spend_recovery_code(
+        &self,
+        factor: Uuid,
+        digest: &[u8; 32],
+    ) -> Result<Option<RecoverySpent>, StoreError> {
+        let id = factor.as_bytes().as_slice();
+        let mut change = self.change().await?;
+        let writes = self.count_factor_write(&mut change).await?;
+        let spent = query("DELETE FROM recovery_codes WHERE factor = $1 AND digest = $2")
+            .bind(id)
+            .bind(digest.as_slice())
+            .execute(&mut change)
+            .await?;
+        if spent != 1 {
+            change.rollback().await?;
+            return Ok(None);
+        }
+        query("UPDATE second_factors SET failures = 0, waits_until = 0 WHERE id = $1")
+            .bind(id)
+            .execute(&mut change)
+            .await?;
+        let left = query(CODES_LEFT)
+            .bind(id)
+            .fetch_one(&mut change)
+            .await?
+            .try_get("codes")?;
+        change.commit().await?;
+        Ok(Some(RecoverySpent {
+            left: read_failures(left)?,
+            writes,
+        }))
+    }
+
+    /// How many recovery codes a second factor has left.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn recovery_codes_left(&self, factor: Uuid) -> Result<u32, StoreError> {
+        let row = query(CODES_LEFT)
+            .bind(factor.as_bytes().as_slice())
+            .fetch_one(&self.engine)
+            .await?;
+        read_failures(row.try_get("codes")?)
+    }
+
+    /// Whose second factor had so many failures in a row that it is disabled.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn locked_people(&self, throttle: &Throttle) -> Result<Vec<Name>, StoreError> {
+        let rows = query("SELECT person FROM second_factors WHERE failures >= $1")
+            .bind(i64::from(throttle.disabled_at))
+            .fetch_all(&self.engine)
+            .await?;
+        rows.iter()
+            .map(|row| read_name(row.try_get("person")?))
+            .collect()
+    }
+
+    /// The hash of a person's one-time code for enrolment, and when it ends.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn enrollment_code(
+        &self,
+        person: &str,
+    ) -> Result<Option<([u8; 32], Timestamp)>, StoreError> {
+        let row = query("SELECT digest, ends FROM enrollment_codes WHERE person = $1")
+            .bind(person)
+            .fetch_optional(&self.engine)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let digest: Vec<u8> = row.try_get("digest")?;
+        let digest = digest
+            .try_into()
+            .map_err(|_| StoreError::Damaged("the hash of a code".to_owned()))?;
+        let ends = Timestamp::from_micros(row.try_get("ends")?);
+        Ok(Some((digest, ends)))
+    }
+
+    /// The sealed seed of a hardware token that is nobody's yet.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn hardware_token(&self, serial: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        query("SELECT sealed_seed FROM hardware_tokens WHERE serial = $1")
+            .bind(serial)
+            .fetch_optional(&self.engine)
+            .await?
+            .map(|row| row.try_get("sealed_seed"))
+            .transpose()
+    }
+}
+
+const CODES_LEFT: &str = "SELECT count(*) AS codes FROM recovery_codes WHERE factor = $1";
+
+/// When a second factor waits and when it is disabled: [`crate::identity::throttle`] says.
+#[derive(Debug, Clone, Copy)]
+pub struct Throttle {
+    /// From so many failures in a row on, no try is charged any more.
+    pub disabled_at: u32,
+    /// How long the next try waits after so many failures in a row.
+    pub wait_after: fn(u32) -> Duration,
+}
+
+/// What came of a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Charging {
+    /// It was counted: the code may be looked at.
+    Charged(Charge),
+    /// It was not counted: no try before this moment is.
+    Waits(Timestamp),
+    /// It was not counted: no try is any more.
+    Disabled,
+}
+
+/// A recovery code that was spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoverySpent {
+    /// How many are left.
+    pub left: u32,
+    /// The number of this write, of all that this log's daemon made for second factors.
+    pub writes: u64,
 }
 
 /// A try that was counted.
@@ -194,7 +401,7 @@ fn read_failures(stored: i64) -> Result<u32, StoreError> {
     u32::try_from(stored).map_err(|_| StoreError::Damaged("a count of failures".to_owned()))
 }
 
-fn person_is_missing(error: StoreError) -> StoreError {
+pub(super) fn person_is_missing(error: StoreError) -> StoreError {
     let kind = match &error {
         StoreError::Engine(told) => told.as_database_error().map(|told| told.kind()),
         _ => None,
@@ -213,6 +420,23 @@ mod tests {
     use tokio::task::JoinSet;
 
     const FACTOR: Uuid = Uuid::from_u128(1);
+    /// Nothing waits.
+    const LENIENT: Throttle = Throttle {
+        disabled_at: 1_000,
+        wait_after: |_| Duration::ZERO,
+    };
+
+    async fn charged(store: &Store, id: Uuid) -> Charge {
+        let charging = store.charge_second_factor(id, &LENIENT, at(0)).await;
+        match charging.unwrap() {
+            Charging::Charged(charge) => charge,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_seconds(seconds)
+    }
 
     async fn enrolled(home: &Home) -> Store {
         let store = home.open().await;
@@ -239,6 +463,7 @@ mod tests {
             sealed_seed: b"sealed".to_vec(),
             last_step: None,
             failures: 0,
+            waits_until: Timestamp::default(),
         };
         assert_eq!(credential.password_hash, "$argon2id$hash");
         assert_eq!(credential.second_factor, Some(expected));
@@ -267,7 +492,7 @@ mod tests {
         let credential = store.credential("p").await.unwrap().unwrap();
         assert_eq!(credential.second_factor, None);
         assert!(matches!(
-            store.charge_second_factor(FACTOR).await,
+            store.charge_second_factor(FACTOR, &LENIENT, at(0)).await,
             Err(StoreError::NoSuchSecondFactor)
         ));
         assert!(store.spend_step(FACTOR, 1).await.unwrap().is_none());
@@ -308,7 +533,7 @@ mod tests {
             let mut charges = JoinSet::new();
             for store in stores.iter().cycle().take(50) {
                 let store = store.clone();
-                charges.spawn(async move { store.charge_second_factor(FACTOR).await.unwrap() });
+                charges.spawn(async move { charged(&store, FACTOR).await });
             }
             let charges = charges.join_all().await;
             let mut failures: Vec<u32> = charges.iter().map(|charge| charge.failures).collect();
@@ -328,14 +553,14 @@ mod tests {
         let mut tries = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
-            tries.spawn(async move { store.charge_second_factor(FACTOR).await.unwrap().failures });
+            tries.spawn(async move { charged(&store, FACTOR).await.failures });
         }
         let mut counts = tries.join_all().await;
         counts.sort_unstable();
         assert_eq!(counts, (1..=50).collect::<Vec<u32>>());
         let again = home.open().await;
         assert_eq!(
-            again.charge_second_factor(FACTOR).await.unwrap().failures,
+            charged(&again, FACTOR).await.failures,
             51
         );
     }
@@ -346,11 +571,12 @@ mod tests {
         let store = enrolled(&home).await;
         for micros in 0..200 {
             let patience = std::time::Duration::from_micros(micros * 20);
-            drop(tokio::time::timeout(patience, store.charge_second_factor(FACTOR)).await);
+            let charging = store.charge_second_factor(FACTOR, &LENIENT, at(0));
+            drop(tokio::time::timeout(patience, charging).await);
         }
         let before = factor(&store).await.failures;
         assert_eq!(
-            store.charge_second_factor(FACTOR).await.unwrap().failures,
+            charged(&store, FACTOR).await.failures,
             before + 1
         );
     }
@@ -362,7 +588,7 @@ mod tests {
         assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
         for expected in 1..=3 {
             assert_eq!(
-                store.charge_second_factor(FACTOR).await.unwrap().failures,
+                charged(&store, FACTOR).await.failures,
                 expected
             );
         }
@@ -377,7 +603,7 @@ mod tests {
     async fn sealing_anew_forgets_neither_spent_steps_nor_failures(home) {
         let store = enrolled(&home).await;
         assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
-        store.charge_second_factor(FACTOR).await.unwrap();
+        charged(&store, FACTOR).await;
         store.put_second_factor("p", FACTOR, b"anew").await.unwrap();
         let kept = factor(&store).await;
         assert_eq!((kept.last_step, kept.failures), (Some(10), 1));
@@ -399,6 +625,85 @@ mod tests {
         let printed = format!("{:?}", store.credential("p").await.unwrap());
         assert!(!printed.contains("argon2id"), "{printed}");
         assert!(!printed.contains("115, 101"), "{printed}");
+    }
+    }
+
+    /// Two tries, then 30 s; disabled after four.
+    const STRICT: Throttle = Throttle {
+        disabled_at: 4,
+        wait_after: |failures| Duration::from_secs(if failures < 2 { 0 } else { 30 }),
+    };
+
+    both! {
+    async fn a_factor_that_waits_is_not_charged_and_a_restart_forgets_no_wait(home) {
+        let store = enrolled(&home).await;
+        let mut tries = JoinSet::new();
+        for _ in 0..20 {
+            let store = store.clone();
+            tries.spawn(async move {
+                store
+                    .charge_second_factor(FACTOR, &STRICT, at(100))
+                    .await
+                    .unwrap()
+            });
+        }
+        let tries = tries.join_all().await;
+        let charged = tries
+            .iter()
+            .filter(|charging| matches!(charging, Charging::Charged(_)))
+            .count();
+        assert_eq!(charged, 2);
+        assert!(tries.contains(&Charging::Waits(at(130))));
+        let again = home.open().await;
+        let charge = async |seconds| {
+            again
+                .charge_second_factor(FACTOR, &STRICT, at(seconds))
+                .await
+                .unwrap()
+        };
+        assert_eq!(charge(129).await, Charging::Waits(at(130)));
+        assert_eq!(factor(&again).await.failures, 2);
+        assert!(matches!(charge(130).await, Charging::Charged(it) if it.failures == 3));
+        // Right after all: neither waits nor failures are left.
+        assert!(again.spend_step(FACTOR, 5).await.unwrap().is_some());
+        assert!(matches!(charge(130).await, Charging::Charged(it) if it.failures == 1));
+    }
+    }
+
+    both! {
+    async fn after_so_many_failures_a_factor_is_disabled_for_good(home) {
+        let store = enrolled(&home).await;
+        let mut last = None;
+        for round in 0..4 {
+            let now = at(1_000 * round);
+            last = Some(
+                store
+                    .charge_second_factor(FACTOR, &STRICT, now)
+                    .await
+                    .unwrap(),
+            );
+        }
+        assert!(matches!(last, Some(Charging::Charged(it)) if it.failures == 4));
+        let again = home.open().await;
+        let years_later = at(1_000_000_000);
+        let charging = again
+            .charge_second_factor(FACTOR, &STRICT, years_later)
+            .await;
+        assert_eq!(charging.unwrap(), Charging::Disabled);
+        let locked = again.locked_people(&STRICT).await.unwrap();
+        assert_eq!(locked, [Name::parse("p").unwrap()]);
+        assert!(again.locked_people(&LENIENT).await.unwrap().is_empty());
+    }
+    }
+
+    both! {
+    async fn a_hash_with_other_costs_takes_the_place_of_its_own_password_only(home) {
+        let store = enrolled(&home).await;
+        assert!(!store.rehash_password("p", "another", "new").await.unwrap());
+        let old = "$argon2id$hash";
+        assert!(store.rehash_password("p", old, "new").await.unwrap());
+        let credential = store.credential("p").await.unwrap().unwrap();
+        assert_eq!(credential.password_hash, "new");
     }
     }
 }

@@ -29,6 +29,7 @@ mod postgres;
 mod pour;
 mod schema;
 mod sqlite;
+mod staged;
 mod subjects;
 
 use std::fmt;
@@ -37,11 +38,12 @@ use std::sync::{Arc, OnceLock};
 
 pub use address::PostgresAddress;
 pub use copy::StoreMarks;
-pub use credentials::{Charge, Credential, SecondFactor};
+pub use credentials::{Charge, Charging, Credential, RecoverySpent, SecondFactor, Throttle};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
 pub use news::News;
 pub use people::stored_person;
+pub use staged::{NewCredential, NewToken, StagedId};
 
 use engine::{Engine, Transaction};
 

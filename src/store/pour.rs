@@ -10,13 +10,14 @@ use super::{Store, StorePlace};
 /// Types of columns.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
+    Flag,
     Text,
     Bytes,
     Number,
     MaybeNumber,
     MaybeBytes,
 }
-use Kind::{Bytes, MaybeBytes, MaybeNumber, Number, Text};
+use Kind::{Bytes, Flag, MaybeBytes, MaybeNumber, Number, Text};
 
 /// How a table is read and written.
 struct Table {
@@ -29,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 12] = [
+const TABLES: [Table; 16] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -67,22 +68,57 @@ const TABLES: [Table; 12] = [
         ],
     },
     Table {
-        read: "SELECT person, hash FROM passwords",
+        read: "SELECT person, hash, must_change FROM passwords",
         of_log: false,
-        write: "INSERT INTO passwords (person, hash) VALUES ($1, $2)",
-        columns: &[("person", Text), ("hash", Text)],
+        write: "INSERT INTO passwords (person, hash, must_change) VALUES ($1, $2, $3)",
+        columns: &[("person", Text), ("hash", Text), ("must_change", Flag)],
     },
     Table {
-        read: "SELECT id, person, sealed_seed, last_step, failures FROM second_factors",
+        read: "SELECT id, person, sealed_seed, last_step, failures, waits_until
+               FROM second_factors",
         of_log: false,
-        write: "INSERT INTO second_factors (id, person, sealed_seed, last_step, failures)
-                VALUES ($1, $2, $3, $4, $5)",
+        write: "INSERT INTO second_factors
+                    (id, person, sealed_seed, last_step, failures, waits_until)
+                VALUES ($1, $2, $3, $4, $5, $6)",
         columns: &[
             ("id", Bytes),
             ("person", Text),
             ("sealed_seed", Bytes),
             ("last_step", MaybeNumber),
             ("failures", Number),
+            ("waits_until", Number),
+        ],
+    },
+    Table {
+        read: "SELECT factor, digest FROM recovery_codes",
+        of_log: false,
+        write: "INSERT INTO recovery_codes (factor, digest) VALUES ($1, $2)",
+        columns: &[("factor", Bytes), ("digest", Bytes)],
+    },
+    Table {
+        read: "SELECT person, digest, ends FROM enrollment_codes",
+        of_log: false,
+        write: "INSERT INTO enrollment_codes (person, digest, ends) VALUES ($1, $2, $3)",
+        columns: &[("person", Text), ("digest", Bytes), ("ends", Number)],
+    },
+    Table {
+        read: "SELECT serial, sealed_seed FROM hardware_tokens",
+        of_log: false,
+        write: "INSERT INTO hardware_tokens (serial, sealed_seed) VALUES ($1, $2)",
+        columns: &[("serial", Text), ("sealed_seed", Bytes)],
+    },
+    Table {
+        // An entry that names one may be in the log already, and not yet followed.
+        read: "SELECT id, CAST(1 AS BIGINT) AS log, person, content, made_us
+               FROM staged WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO staged (id, log, person, content, made_us) VALUES ($1, $2, $3, $4, $5)",
+        columns: &[
+            ("id", Bytes),
+            ("log", Number),
+            ("person", Text),
+            ("content", Bytes),
+            ("made_us", Number),
         ],
     },
     Table {
@@ -255,6 +291,7 @@ impl Table {
             write = write.bind(match kind {
                 Text => Value::Text(row.try_get(column)?),
                 Bytes => Value::Bytes(row.try_get(column)?),
+                Flag => Value::Flag(row.try_get(column)?),
                 Number => Value::Number(row.try_get(column)?),
                 MaybeNumber => Value::MaybeNumber(row.try_get(column)?),
                 MaybeBytes => Value::MaybeBytes(row.try_get(column)?),
@@ -294,7 +331,7 @@ mod tests {
             ),
             credential.password_hash,
             (factor.id, factor.sealed_seed, factor.last_step),
-            factor.failures,
+            (factor.failures, factor.waits_until),
             ended.unwrap(),
             outcome.unwrap(),
             store.log_holds().await.unwrap(),
@@ -354,7 +391,13 @@ mod tests {
         let factor = Uuid::from_u128(1);
         store.put_second_factor("p", factor, b"seed").await.unwrap();
         store.spend_step(factor, 9).await.unwrap();
-        store.charge_second_factor(factor).await.unwrap();
+        let throttle = crate::store::Throttle {
+            disabled_at: 50,
+            wait_after: |_| std::time::Duration::from_secs(30),
+        };
+        let now = Timestamp::from_seconds(5);
+        let charging = store.charge_second_factor(factor, &throttle, now).await;
+        charging.unwrap();
         store.count_start().await.unwrap();
         store.keep_checkpoint(4, &[4; 32]).await.unwrap();
         store.note_named_factor_writes(1).await.unwrap();

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -178,6 +178,33 @@ ALTER TABLE people DROP COLUMN trained_until;
 ALTER TABLE people DROP COLUMN pledge;
 ALTER TABLE people ADD COLUMN log_index BIGINT NOT NULL DEFAULT 0 CHECK (log_index >= 0);
 ALTER TABLE people ADD COLUMN profile BLOB NOT NULL DEFAULT '';
+",
+    // Until when a second factor waits after failures, one-time codes, hardware tokens that are nobody's yet, and what lies
+    // ready for an entry of the log that `log` names to take it up.
+    "
+ALTER TABLE passwords ADD COLUMN must_change BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE second_factors ADD COLUMN waits_until BIGINT NOT NULL DEFAULT 0;
+CREATE TABLE recovery_codes (
+    factor BLOB NOT NULL CHECK (length(factor) = 16),
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    PRIMARY KEY (factor, digest)
+);
+CREATE TABLE enrollment_codes (
+    person TEXT PRIMARY KEY REFERENCES people (id),
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    ends   BIGINT NOT NULL
+);
+CREATE TABLE hardware_tokens (
+    serial      TEXT PRIMARY KEY,
+    sealed_seed BLOB NOT NULL
+);
+CREATE TABLE staged (
+    id      BLOB PRIMARY KEY CHECK (length(id) = 16),
+    log     BIGINT NOT NULL,
+    person  TEXT NOT NULL,
+    content BLOB NOT NULL,
+    made_us BIGINT NOT NULL
+);
 ",
 ];
 

@@ -235,6 +235,7 @@ impl Model {
             },
             ticket,
             person: person.as_ref(),
+            locked: false,
             subjects: &states,
         };
         decision::decide(rules, &facts, |demand, passed| {

@@ -381,6 +381,7 @@ async fn start(
             built_in: HashMap::new(),
             revoked_certificates: [certificate("career-crm", REVOKED).fingerprint].into(),
             allow_loopback_device: false,
+            login: sekisho::gate::LoginSettings::default(),
             change_deadline: Duration::from_secs(4),
             dispose_needs_two: options.dispose_needs_two,
             snapshot_max_age: Duration::from_secs(2),

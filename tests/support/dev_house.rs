@@ -113,6 +113,30 @@ impl House {
         Self::start(Some(clock), folder, &[])
     }
 
+    /// On a clock that the test moves, with more arguments for the daemon.
+    pub fn with_clock_and(arguments: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = MovedClock::new(folder.path()).unwrap();
+        Self::start(Some(clock), folder, arguments)
+    }
+
+    /// `kill -9`, then a start on what is left, on the same clock.
+    pub fn kill_and_start(self, arguments: &[&str]) -> Self {
+        let Self {
+            folder,
+            daemon,
+            clock,
+            ..
+        } = self;
+        daemon.kill();
+        Self::start(clock, folder, arguments)
+    }
+
+    /// Moves the clock back, as far as it was moved ahead.
+    pub fn set_back(&mut self, by: Duration) {
+        self.clock.as_mut().expect("a moved clock").set_back(by);
+    }
+
     fn start(clock: Option<MovedClock>, folder: TempDir, arguments: &[&str]) -> Self {
         let data = folder.path().join("data");
         let daemon = Daemon::start_with(&pack(), &data, clock.as_ref(), arguments);

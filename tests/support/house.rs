@@ -127,6 +127,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         cli_certificate: None,
         console_certificate: None,
         allow_loopback_device: false,
+        login: sekisho::gate::LoginSettings::default(),
         log_deadline: Duration::from_secs(10),
         log_segment_bytes: 64 << 20,
         log_space: SpaceTiers {

@@ -194,6 +194,18 @@ pub struct ExceptionRule {
     pub instead_of_special_care_consent: Exceptions,
 }
 
+/// What a pack says to people.
+#[derive(Debug, Clone, Default)]
+pub struct PackWords {
+    /// What it is called, in English: the issuer that authenticators show.
+    pub title: Box<str>,
+    /// What it is called, in Japanese.
+    pub title_ja: Box<str>,
+    /// The notice of monitoring that people read before they enrol, in English and in Japanese; `None` where the pack has none of
+    /// its own.
+    pub monitoring_notice: Option<(Box<str>, Box<str>)>,
+}
+
 /// How long a login lasts.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionRule {
@@ -350,6 +362,8 @@ pub struct RuleSet {
     pub revision: [u8; 32],
     /// Where the pack's dates begin and end.
     pub utc_offset: UtcOffset,
+    /// What it says to people.
+    pub words: PackWords,
     /// How long a login lasts.
     pub session: SessionRule,
     /// What is asked of a person's standing.

@@ -196,6 +196,38 @@ async fn what_the_disk_holds_otherwise_than_written_is_not_signed_and_stops_the_
 }
 
 #[tokio::test]
+async fn another_entry_of_the_right_form_in_the_place_of_one_that_was_written_is_not_signed() {
+    let home = tempfile::tempdir().unwrap();
+    let log = open(home.path());
+    write_batches(&log, 3, 1).await;
+    signed(&log, 3).await;
+    let path = segments(home.path()).pop().unwrap();
+    let offset = log.shared.catalog.live().blocks(catalog::Blocks::end);
+    log.append(&[entry(3)]).unwrap().await.unwrap();
+    // Whoever can write to the disk knows the format and the log's id.
+    let header = segment::Header::decode(&std::fs::read(&path).unwrap()).unwrap();
+    let mut forged = Vec::new();
+    let bytes = entry(7).encode_to_vec();
+    segment::start_frame(&mut forged, u16::try_from(bytes.len()).unwrap());
+    forged.extend(bytes);
+    segment::seal(&mut forged, header.seed(), 3, 3, true);
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&forged, offset).unwrap();
+    let mut watch = log.watch();
+    let waiting = watch.wait_for(|state| matches!(state.health, LogHealth::Damaged(_)));
+    let state = tokio::time::timeout(Duration::from_secs(5), waiting)
+        .await
+        .unwrap()
+        .unwrap();
+    let LogHealth::Damaged(why) = &state.health else {
+        unreachable!()
+    };
+    assert!(why.contains("not what was written"), "{why}");
+    drop(state);
+    assert_eq!(on_disk(home.path()).size, 3);
+}
+
+#[tokio::test]
 async fn the_newest_checkpoint_gathers_cosignatures_and_an_older_one_never_takes_its_place() {
     use crate::log::note::tests::witness;
     let home = tempfile::tempdir().unwrap();

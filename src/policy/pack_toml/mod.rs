@@ -15,14 +15,16 @@ use super::entry::{At, Choice, Document, Entry};
 use super::errors::{FileFaults, shown};
 use super::words;
 use crate::decision::rules::{
-    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, RuleSet, SessionRule,
-    StandingRule, Table, TableError,
+    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, RuleSet,
+    SessionRule, StandingRule, Table, TableError,
 };
 use crate::domain::access::{Action, LegalException};
 use crate::domain::ids::Name;
 
 /// The role that every pack has: it administers people, holds and packs.
 pub(super) const ADMINISTRATOR: &str = "administrator";
+/// The longest notice of monitoring, in each language.
+const NOTICE_MAX_BYTES: usize = 8 * 1_024;
 /// Ids of services that the program itself is; no pack may claim them.
 const RESERVED_SERVICES: &str = "sekisho-";
 
@@ -80,6 +82,7 @@ fn blank() -> RuleSet {
     RuleSet {
         pack: "".into(),
         revision: [0; 32],
+        words: PackWords::default(),
         utc_offset: UtcOffset::UTC,
         session: SessionRule {
             absolute: Duration::ZERO,
@@ -115,11 +118,17 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
             rules.pack = id.value.into();
         }
         for key in ["title", "title_ja"] {
-            if let Some(title) = pack.text(key)
-                && let Err(error) = Name::parse(title.value)
-            {
+            let Some(title) = pack.text(key) else {
+                continue;
+            };
+            if let Err(error) = Name::parse(title.value) {
                 pack.fault(title.line, || format!("{key} {error}"));
             }
+            let kept = match key {
+                "title" => &mut rules.words.title,
+                _ => &mut rules.words.title_ja,
+            };
+            *kept = title.value.into();
         }
         if let Some(offset) = pack.text("utc_offset") {
             match words::utc_offset(offset.value) {
@@ -131,6 +140,22 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
             }
         }
         pack.finish();
+    }
+    if let Some(notice) = root.section("monitoring_notice") {
+        notice.require(&["en", "ja"]);
+        let text = |key| {
+            let text = notice.text(key)?;
+            if text.value.trim().is_empty() || text.value.len() > NOTICE_MAX_BYTES {
+                notice.fault(text.line, || {
+                    format!("{key} is not of 1 to {NOTICE_MAX_BYTES} bytes")
+                });
+            }
+            Some(text.value)
+        };
+        if let (Some(en), Some(ja)) = (text("en"), text("ja")) {
+            rules.words.monitoring_notice = Some((en.into(), ja.into()));
+        }
+        notice.finish();
     }
     if let Some(session) = root.section("session") {
         session.require(&["absolute", "idle"]);

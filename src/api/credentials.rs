@@ -1,0 +1,137 @@
+//! `CredentialService`: what administrators do for other people's passwords and second factors.
+
+use std::sync::Arc;
+
+use tonic::{Request, Response, Status};
+use zeroize::Zeroizing;
+
+use super::read::Fields;
+use super::{errors, peer, taken, to_its_end, write};
+use crate::gate::{Gate, TokenFile};
+use crate::proto::credential_service_server::CredentialService;
+use crate::proto::import_tokens_request::File;
+use crate::proto::{
+    AssignTokenRequest, AssignTokenResponse, ImportTokensRequest, ImportTokensResponse,
+    IssueEnrollmentCodeRequest, IssueEnrollmentCodeResponse, SetPasswordRequest,
+    SetPasswordResponse,
+};
+
+/// What people prove themselves with, as administrators see to it.
+#[derive(Debug, Clone)]
+pub struct CredentialCalls {
+    gate: Arc<Gate>,
+}
+
+impl CredentialCalls {
+    /// Asks `gate`.
+    #[must_use]
+    pub const fn new(gate: Arc<Gate>) -> Self {
+        Self { gate }
+    }
+}
+
+#[tonic::async_trait]
+impl CredentialService for CredentialCalls {
+    async fn set_password(
+        &self,
+        request: Request<SetPasswordRequest>,
+    ) -> Result<Response<SetPasswordResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
+        let person = fields.required("person", &request.person);
+        let person = taken(&self.gate, &peer, "SetPassword", fields.finish(person)).await?;
+        let gate = Arc::clone(&self.gate);
+        let set = to_its_end(async move { gate.set_password(&peer, &credentials, &person).await })
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(SetPasswordResponse {
+            password: set.password.expose().to_owned(),
+            log_index: set.index.0,
+        }))
+    }
+
+    async fn issue_enrollment_code(
+        &self,
+        request: Request<IssueEnrollmentCodeRequest>,
+    ) -> Result<Response<IssueEnrollmentCodeResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
+        let person = fields.required("person", &request.person);
+        let person = taken(
+            &self.gate,
+            &peer,
+            "IssueEnrollmentCode",
+            fields.finish(person),
+        )
+        .await?;
+        let gate = Arc::clone(&self.gate);
+        let issued = to_its_end(async move {
+            gate.issue_enrollment_code(&peer, &credentials, &person, request.valid_days)
+                .await
+        })
+        .await
+        .map_err(errors::status)?;
+        Ok(Response::new(IssueEnrollmentCodeResponse {
+            enrollment_code: issued.code.to_string(),
+            expires_at: write::instant(issued.ends.micros()),
+            log_index: issued.index.0,
+        }))
+    }
+
+    async fn import_tokens(
+        &self,
+        request: Request<ImportTokensRequest>,
+    ) -> Result<Response<ImportTokensResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
+        let file = match request.file {
+            Some(File::Csv(text)) => Some(TokenFile::Csv(Zeroizing::new(text))),
+            Some(File::Pskc(text)) => Some(TokenFile::Pskc(Zeroizing::new(text))),
+            None => {
+                fields.wrong("csv", "is missing, and so is pskc");
+                None
+            }
+        };
+        let file = taken(&self.gate, &peer, "ImportTokens", fields.finish(file)).await?;
+        let gate = Arc::clone(&self.gate);
+        let imported = to_its_end(async move {
+            gate.import_tokens(&peer, &credentials, file, request.dry_run)
+                .await
+        })
+        .await
+        .map_err(errors::status)?;
+        Ok(Response::new(ImportTokensResponse {
+            serials: imported.serials,
+            log_index: imported.index.map_or(0, |index| index.0),
+        }))
+    }
+
+    async fn assign_token(
+        &self,
+        request: Request<AssignTokenRequest>,
+    ) -> Result<Response<AssignTokenResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
+        let person = fields.required("person", &request.person);
+        let serial = fields.required("serial", &request.serial);
+        let both = person.zip(serial);
+        let (person, serial) = taken(&self.gate, &peer, "AssignToken", fields.finish(both)).await?;
+        let code = Zeroizing::new(request.totp);
+        let gate = Arc::clone(&self.gate);
+        let index = to_its_end(async move {
+            gate.assign_token(&peer, &credentials, &person, &serial, &code)
+                .await
+        })
+        .await
+        .map_err(errors::status)?;
+        Ok(Response::new(AssignTokenResponse { log_index: index.0 }))
+    }
+}

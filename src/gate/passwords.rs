@@ -1,0 +1,369 @@
+//! Passwords: changed by the person, or drawn for them by an administrator. Either way every session of the person ends, but the
+//! one that the change was made in.
+
+use std::sync::Arc;
+
+use super::changes::StillWanted;
+use super::peer::Peer;
+use super::second_factor::{Attempt, FactorPassed, Shown};
+use super::{Credentials, Gate, GateError, Violation, entry};
+use crate::decision::rules::RuleSet;
+use crate::domain::access::TicketText;
+use crate::domain::ids::{LogIndex, Name};
+use crate::domain::person::Person;
+use crate::domain::time::Timestamp;
+use crate::identity::challenge::{Challenge, ChallengePurpose};
+use crate::identity::password::{PasswordError, Secret, random_password};
+use crate::identity::password_rules;
+use crate::identity::ticket::Ticket;
+use crate::proto::{EntryKind, StoredChange, StoredEntry, StoredTakeUp, stored_change};
+use crate::store::{NewCredential, StagedId};
+
+/// A password that a person chose.
+#[derive(Debug)]
+pub struct PasswordChange {
+    /// Of the first step where the password has to be changed, or of a step-up.
+    pub challenge: Name,
+    /// The password.
+    pub new_password: Secret,
+    /// The second step, where the challenge was not answered yet.
+    pub shown: Option<Shown>,
+}
+
+/// A password that was drawn.
+#[derive(Debug)]
+pub struct PasswordSet {
+    /// Told once.
+    pub password: Secret,
+    /// The entry.
+    pub index: LogIndex,
+}
+
+impl Gate {
+    /// Changes a person's own password. The second step comes first wherever a second factor is enrolled, also when the password
+    /// has to be changed.
+    ///
+    /// Gives the ticket that the session goes on with, where it was changed within one.
+    ///
+    /// # Errors
+    /// [`GateError::NotGenuine`] for an unknown challenge or a wrong code, [`GateError::Malformed`] for a password that can't be
+    /// chosen.
+    pub async fn change_password(
+        self: &Arc<Self>,
+        peer: &Peer,
+        change: PasswordChange,
+    ) -> Result<Option<TicketText>, GateError> {
+        const CALL: &str = "ChangePassword";
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let caller = self.people_service(&rules, peer, CALL, now).await?;
+        let id = &change.challenge;
+        let Some((challenge, passed)) = self.challenges.charge_any(id, caller.id, now) else {
+            let mut entry = entry::event(EntryKind::Authentication, now, &caller, peer);
+            entry::detail(&mut entry, "step", "change-password");
+            return Err(self
+                .step_refused(entry, "unknown, ended or used-up challenge")
+                .await);
+        };
+        let mut entry = self.step_entry(peer, &caller, "change-password", challenge.client_ip, now);
+        let person = match self.challenged(&rules, &caller, &challenge, now) {
+            Ok(person) => person,
+            Err(why) => return Err(self.step_refused(entry, why).await),
+        };
+        entry::acted_by(&mut entry, &person);
+        if let ChallengePurpose::StepUp(ticket) = &challenge.purpose {
+            entry::in_session(&mut entry, ticket);
+        }
+        let Some(credential) = self.store.credential(&person.id).await? else {
+            return Err(self.step_refused(entry, "no credential").await);
+        };
+        if challenge.purpose == ChallengePurpose::Login && !credential.must_change {
+            let error = GateError::SecondStepFirst;
+            return Err(self.refuse(peer, &caller, entry, CALL, error).await);
+        }
+        // Before the second step is asked for: a code is not spent for a password that can't be chosen anyway.
+        if let Err(violation) = self.may_choose(&rules, &person, &change.new_password) {
+            let error = GateError::Malformed(vec![violation]);
+            return Err(self.refuse(peer, &caller, entry, CALL, error).await);
+        }
+        let mut second_step = passed;
+        if let (None, Some(factor)) = (passed, &credential.second_factor) {
+            let Some(shown) = &change.shown else {
+                let error = GateError::SecondStepFirst;
+                return Err(self.refuse(peer, &caller, entry, CALL, error).await);
+            };
+            let attempt = Attempt {
+                rules: &rules,
+                peer,
+                caller: &caller,
+                call: CALL,
+                person: &person,
+                factor,
+                client_ip: challenge.client_ip,
+                shown,
+                now,
+            };
+            let FactorPassed { entry: passed, .. } =
+                self.pass_second_factor(attempt, entry).await?;
+            entry = passed;
+            if !self.challenges.pass(id, now) {
+                return Err(self
+                    .step_refused(entry, "challenge used at the same time")
+                    .await);
+            }
+            second_step = Some(now);
+        }
+        let writes = entry.store_writes;
+        let hashes = self
+            .hash_another(change.new_password, &credential.password_hash)
+            .await;
+        let hash = match hashes {
+            Ok(Some(hash)) => hash,
+            Ok(None) => {
+                let same = Violation::new("new_password", "is the password that is in force");
+                let error = GateError::Malformed(vec![same]);
+                return Err(self.refuse(peer, &caller, entry, CALL, error).await);
+            }
+            Err(error) => return Err(self.refuse(peer, &caller, entry, CALL, error).await),
+        };
+        if !self.challenges.close(id) {
+            return Err(self
+                .step_refused(entry, "challenge used at the same time")
+                .await);
+        }
+        entry::detail(&mut entry, "change", "change-password");
+        entry::detail(&mut entry, "outcome", "passed");
+        let must_change = if credential.must_change {
+            "to be changed"
+        } else {
+            "in force"
+        };
+        entry::detail(&mut entry, "before", must_change);
+        entry::detail(&mut entry, "after", "in force");
+        let epoch = person.epoch.saturating_add(1);
+        let new = NewCredential::Password {
+            hash,
+            must_change: false,
+        };
+        self.put_password(entry, &person, &new, epoch, now).await?;
+        self.note_factor_writes(writes);
+        let ChallengePurpose::StepUp(ticket) = challenge.purpose else {
+            return Ok(None);
+        };
+        let ticket = Ticket {
+            epoch,
+            second_step: second_step.unwrap_or(ticket.second_step),
+            issued: now,
+            ..ticket
+        };
+        self.sessions.used(ticket.session, now);
+        Ok(Some(self.keyring.tickets.issue(&ticket)))
+    }
+
+    /// An administrator has a new password drawn for somebody else, who must change it first.
+    ///
+    /// # Errors
+    /// When nobody who administers asks, or for themselves, or for nobody who is known.
+    pub async fn set_password(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        person: &Name,
+    ) -> Result<PasswordSet, GateError> {
+        const CALL: &str = "SetPassword";
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let administrator = self
+            .administrator(&rules, peer, credentials, CALL, now)
+            .await?;
+        let person = match self.somebody_else(&administrator, person) {
+            Ok(person) => person,
+            Err(violation) => {
+                return Err(self
+                    .refuse_administrator(peer, &administrator, CALL, vec![violation], now)
+                    .await);
+            }
+        };
+        let before = match self.store.credential(&person.id).await? {
+            None => "none",
+            Some(credential) if credential.must_change => "to be changed",
+            Some(_) => "in force",
+        };
+        let password = random_password();
+        let told = Secret::parse(password.expose())
+            .map_err(|_| GateError::Internal("a drawn password"))?;
+        let hash = self.passwords.hash(password).await.map_err(hashing)?;
+        let mut entry =
+            self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
+        entry::detail(&mut entry, "change", "set-password");
+        entry::detail(&mut entry, "of", &*person.id);
+        entry::detail(&mut entry, "before", before);
+        entry::detail(&mut entry, "after", "to be changed");
+        let new = NewCredential::Password {
+            hash,
+            must_change: true,
+        };
+        let epoch = person.epoch.saturating_add(1);
+        let index = self.put_password(entry, &person, &new, epoch, now).await?;
+        Ok(PasswordSet {
+            password: told,
+            index,
+        })
+    }
+
+    /// The person of a challenge, where it is still worth something.
+    pub(super) fn challenged(
+        &self,
+        rules: &RuleSet,
+        caller: &super::peer::Caller<'_>,
+        challenge: &Challenge,
+        now: Timestamp,
+    ) -> Result<Arc<Person>, &'static str> {
+        let person = self.person(&challenge.person).ok_or("unknown id")?;
+        if person.epoch != challenge.epoch {
+            return Err("the challenge is of before a change of the account");
+        }
+        if let ChallengePurpose::StepUp(ticket) = &challenge.purpose
+            && self.sessions.is_revoked(ticket.session)
+        {
+            return Err("the session was ended");
+        }
+        match super::login::why_not(self, rules, caller, &person, challenge.client_ip, now) {
+            Some(why) => Err(why),
+            None => Ok(person),
+        }
+    }
+
+    /// The hash of a new password; `None` when it is the one that `stored` was made from.
+    async fn hash_another(&self, new: Secret, stored: &str) -> Result<Option<String>, GateError> {
+        let copy = Secret::parse(new.expose()).map_err(|_| GateError::Internal("a password"))?;
+        let same = self.passwords.verify(copy, Some(stored.to_owned())).await;
+        if same.map_err(hashing)? {
+            return Ok(None);
+        }
+        Ok(Some(self.passwords.hash(new).await.map_err(hashing)?))
+    }
+
+    fn may_choose(
+        &self,
+        rules: &RuleSet,
+        person: &Person,
+        password: &Secret,
+    ) -> Result<(), Violation> {
+        let mut surroundings: Vec<&str> = vec![
+            "sekisho",
+            &person.id,
+            &rules.pack,
+            &rules.words.title,
+            &rules.words.title_ja,
+            &self.settings.trust_domain,
+        ];
+        surroundings.extend(person.departments.iter().map(|department| &**department));
+        surroundings.extend(rules.services.iter().map(|(_, service, _)| service));
+        password_rules::check(password, &surroundings)
+            .map_err(|weak| Violation::new("new_password", weak.to_string()))
+    }
+
+    /// Lays a credential ready, writes the entry that takes it up, and makes it in memory. `epoch` is the person's from then on;
+    /// where it is not theirs by now, somebody else was faster, and nothing is done.
+    pub(super) async fn put_password(
+        self: &Arc<Self>,
+        entry: StoredEntry,
+        person: &Arc<Person>,
+        new: &NewCredential,
+        epoch: u64,
+        now: Timestamp,
+    ) -> Result<LogIndex, GateError> {
+        let still = SamePerson(Arc::clone(person));
+        let raised = Arc::clone(person);
+        self.take_up_if(
+            entry,
+            &person.id,
+            new,
+            (epoch, ""),
+            still,
+            now,
+            move |gate| {
+                gate.raise_epoch(&raised.id, epoch);
+            },
+        )
+        .await
+    }
+
+    /// The same with another last look. `also` is the epoch to raise to (0 for none) and the serial number of a token that is
+    /// used up (empty for none).
+    #[allow(clippy::too_many_arguments)] // what an entry and its last look need
+    pub(super) async fn take_up_if(
+        self: &Arc<Self>,
+        mut entry: StoredEntry,
+        person: &str,
+        new: &NewCredential,
+        also: (u64, &str),
+        still: impl StillWanted,
+        now: Timestamp,
+        apply: impl FnOnce(&Self) + Send + 'static,
+    ) -> Result<LogIndex, GateError> {
+        let staged: StagedId = self.store.stage(person, new, now).await?;
+        entry.change = Some(StoredChange {
+            kind: Some(stored_change::Kind::TakeUpCredential(StoredTakeUp {
+                staged: staged.as_bytes().to_vec(),
+                person: person.to_owned(),
+                kind: new.kind().into(),
+                epoch: also.0,
+                serial: also.1.to_owned(),
+            })),
+        });
+        match self.change(entry, still, apply).await {
+            Ok(receipt) => Ok(receipt.index()),
+            Err(error) => {
+                // Only where it is certain that no entry names it; else the next start sees to it.
+                if matches!(
+                    error,
+                    GateError::Busy { .. } | GateError::NotGenuine | GateError::AlreadyEnrolled
+                ) && let Err(error) = self.store.unstage(staged).await
+                {
+                    tracing::warn!(%error, "what is not wanted any more stays in the store until the next start");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// From now on, tickets of older epochs are worth nothing.
+    fn raise_epoch(&self, person: &str, epoch: u64) {
+        self.people.rcu(|people| {
+            let mut people = std::collections::HashMap::clone(people);
+            if let Some(known) = people.get_mut(person)
+                && known.epoch < epoch
+            {
+                Arc::make_mut(known).epoch = epoch;
+            }
+            people
+        });
+    }
+}
+
+/// Nothing of the person was changed meanwhile.
+struct SamePerson(Arc<Person>);
+
+impl StillWanted for SamePerson {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        match gate.person(&self.0.id) {
+            Some(person) if person.epoch == self.0.epoch => Ok(()),
+            _ => Err(GateError::Busy {
+                what: "somebody else is changing this person",
+                retry_after: std::time::Duration::from_secs(1),
+            }),
+        }
+    }
+}
+
+fn hashing(error: PasswordError) -> GateError {
+    match error {
+        PasswordError::Busy => GateError::Busy {
+            what: "too many logins at once",
+            retry_after: std::time::Duration::from_secs(2),
+        },
+        _ => GateError::Internal("a password can't be hashed"),
+    }
+}
