@@ -137,7 +137,7 @@ impl Gate {
         })
     }
 
-    /// Takes a seed file, whole or not at all. A token that is there already, or somebody's, is refused.
+    /// Takes a seed file, whole or not at all. A token that is there already is refused; one that was somebody's may come back.
     ///
     /// # Errors
     /// When nobody who administers asks, or something in the file can't be taken: every line is named.

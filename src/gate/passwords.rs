@@ -319,7 +319,10 @@ impl Gate {
                 // Only where it is certain that no entry names it; else the next start sees to it.
                 if matches!(
                     error,
-                    GateError::Busy { .. } | GateError::NotGenuine | GateError::AlreadyEnrolled
+                    GateError::Busy { .. }
+                        | GateError::NotGenuine
+                        | GateError::AlreadyEnrolled
+                        | GateError::NotFound(_)
                 ) && let Err(error) = self.store.unstage(staged).await
                 {
                     tracing::warn!(%error, "what is not wanted any more stays in the store until the next start");
