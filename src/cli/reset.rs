@@ -120,10 +120,7 @@ async fn on_host(args: FactorArgs, data: PathBuf) -> Result<(), CliError> {
             nanos: i32::try_from(now.micros().rem_euclid(1_000_000) * 1_000).unwrap_or(0),
         }),
     };
-    let target = args
-        .connection
-        .target(None, language)
-        .map_err(|error| error)?;
+    let target = args.connection.target(None, language)?;
     let mut service = ResetServiceClient::new(target.connect().await?);
     let answer = target.answer(service.reset_on_host(request)).await?;
     say(&told(&args.person, &answer.into_inner(), language));

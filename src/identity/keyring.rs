@@ -479,7 +479,7 @@ mod tests {
         assert_ne!(was.id(), id);
         let after = Keyring::open(data).unwrap();
         assert_eq!(after.pepper.expose(), before.pepper.expose());
-        fs::write(data.join("master.key"), old).unwrap();
+        files::write_private(&data.join("master.key"), &old).unwrap();
         let refused = Keyring::open(data).unwrap_err();
         assert!(
             matches!(refused, KeyringError::OtherMaster { .. }),

@@ -380,6 +380,7 @@ async fn start(
     Gate::start(Parts {
         clock: Arc::<HeldClock>::clone(clock),
         settings: Settings {
+            small_office: false,
             trust_domain: name(TRUST_DOMAIN),
             built_in: HashMap::new(),
             revoked_certificates: [certificate("career-crm", REVOKED).fingerprint].into(),
