@@ -2,11 +2,13 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 7] = [
+const PROTOS: [&str; 9] = [
     "sekisho/v1/access.proto",
     "sekisho/v1/access_log.proto",
     "sekisho/v1/authentication.proto",
     "sekisho/v1/credentials.proto",
+    "sekisho/v1/reset.proto",
+    "sekisho/v1/sessions.proto",
     "sekisho/v1/subjects.proto",
     "sekisho/v1/directory.proto",
     "sekisho/v1/entry.proto",

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::domain::ids::Name;
+use crate::hooks::HookConfig;
 use crate::log::SpaceTiers;
 use crate::sinks::{self, SinkConfig, SinkTable};
 use crate::store::{PostgresAddress, StorePlace};
@@ -57,6 +58,10 @@ pub struct Config {
     pub dispose_needs_two: bool,
     /// How many request ids of one service are remembered for ten minutes; up to 50 million, each about 100 bytes.
     pub request_ids_max: usize,
+    /// Whether there is one administrator only.
+    pub small_office: bool,
+    /// The operator's command for what people should be told of.
+    pub hook: Option<HookConfig>,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
     /// The public half of the recovery key that backups seal the keys to.
@@ -106,6 +111,9 @@ struct File {
     store: StoreSection,
     #[serde(default)]
     bounds: Bounds,
+    #[serde(default)]
+    accounts: Accounts,
+    hook: Option<Hook>,
     #[serde(default)]
     backup: Backup,
     #[serde(default)]
@@ -210,6 +218,24 @@ struct Login {
     notice_acknowledgement_required: bool,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Accounts {
+    small_office: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Hook {
+    command: Vec<String>,
+    #[serde(default = "hook_seconds")]
+    timeout_seconds: u64,
+}
+
+const fn hook_seconds() -> u64 {
+    10
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Bounds {
@@ -301,6 +327,9 @@ impl Config {
         };
         let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
         within("log.deadline_ms", file.log.deadline_ms, 10..=20_000);
+        if let Some(hook) = &file.hook {
+            within("hook.timeout_seconds", hook.timeout_seconds, 1..=300);
+        }
         within("log.segment_mib", file.log.segment_mib, 1..=1_024);
         within("log.warn_free_mib", file.log.warn_free_mib, 1..=1 << 30);
         within(
@@ -324,6 +353,13 @@ impl Config {
             count(file.bounds.connections),
             1..=100_000,
         );
+        if file.hook.as_ref().is_some_and(|hook| {
+            hook.command
+                .first()
+                .is_none_or(|program| program.trim().is_empty())
+        }) {
+            wrong("hook.command: is empty: expected a program and its arguments".to_owned());
+        }
         if file.log.read_only_free_mib < file.log.segment_mib {
             wrong(format!(
                 "log.read_only_free_mib: {} is less than log.segment_mib ({}), which the next segment takes at once",
@@ -369,6 +405,12 @@ impl Config {
                         refuse_below: file.log.read_only_free_mib << 20,
                     },
                     dispose_needs_two: file.log.dispose_needs_two,
+                    small_office: file.accounts.small_office,
+                    hook: file.hook.map(|hook| HookConfig {
+                        command: hook.command,
+                        timeout: Duration::from_secs(hook.timeout_seconds),
+                        directory: folder.to_owned(),
+                    }),
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
                     recovery_key: file.backup.recovery_key.map(|path| folder.join(path)),

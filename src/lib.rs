@@ -72,6 +72,7 @@ pub mod domain;
 pub mod export;
 pub mod files;
 pub mod gate;
+pub mod hooks;
 pub mod http_client;
 pub mod identity;
 pub mod index;

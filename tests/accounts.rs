@@ -18,3 +18,7 @@ mod people;
 mod people_files;
 #[path = "accounts/people_terminal.rs"]
 mod people_terminal;
+#[path = "accounts/reset.rs"]
+mod reset;
+#[path = "accounts/sessions.rs"]
+mod sessions;

@@ -14,7 +14,9 @@ mod peer;
 mod people;
 mod people_csv;
 mod read;
+mod reset;
 mod retention;
+mod sessions;
 mod subjects;
 mod write;
 
@@ -26,6 +28,8 @@ pub use directory::Directory;
 pub use explain::Explanations;
 pub use limits::SizeLimits;
 pub use peer::Connection;
+pub use reset::Resets;
+pub use sessions::Sessions;
 pub use subjects::Subjects;
 
 use tonic::{Request, Status};

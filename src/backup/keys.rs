@@ -11,6 +11,8 @@ use zeroize::Zeroizing;
 
 use super::{BackupError, KEYRING};
 use crate::files::{self, FileError};
+use crate::identity::keyring::KeyringError;
+use crate::identity::master::MasterKey;
 
 /// More than any key, certificate or configuration.
 const FILE_MAX_BYTES: u64 = 1 << 20;
@@ -19,13 +21,15 @@ const ALL_MAX_BYTES: u64 = 16 << 20;
 const CONFIGURATION: &str = "sekisho.toml";
 const RECOVERY: &str = "recovery.pub";
 const TLS: &str = "tls";
+/// Where a restored directory has it, wherever it came from.
+const MASTER: &str = "master.key";
 
 /// Files with their content.
 #[derive(Default)]
 pub(super) struct Keys(Vec<(PathBuf, Zeroizing<Vec<u8>>)>);
 
 impl Keys {
-    /// Reads them from a data directory. There must be a keyring; the others may be kept elsewhere.
+    /// Reads them from a data directory. There must be a keyring with its master key; the others may be kept elsewhere.
     pub(super) fn gather(data: &Path) -> Result<Self, BackupError> {
         let mut paths = vec![PathBuf::from(KEYRING)];
         for name in [CONFIGURATION, RECOVERY] {
@@ -40,6 +44,9 @@ impl Keys {
             let content = files::read_guarded(&data.join(&path), FILE_MAX_BYTES)?;
             keys.0.push((path, content));
         }
+        let master = MasterKey::find(data).map_err(KeyringError::from)?;
+        let text = Zeroizing::new(master.expose().as_bytes().to_vec());
+        keys.0.push((MASTER.into(), text));
         Ok(keys)
     }
 
@@ -117,7 +124,7 @@ fn is_ours(path: &str) -> bool {
     match path.split_once('/') {
         Some((TLS, name)) => file(name),
         Some(_) => false,
-        None => [KEYRING, CONFIGURATION, RECOVERY].contains(&path),
+        None => [MASTER, KEYRING, CONFIGURATION, RECOVERY].contains(&path),
     }
 }
 
@@ -142,6 +149,10 @@ mod tests {
         files::make_private_directory(&data.join("tls")).unwrap();
         for (name, content) in [
             ("keyring", "k"),
+            (
+                "master.key",
+                "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\n",
+            ),
             ("sekisho.toml", ""),
             ("tls/server.key", "secret"),
             ("people.json", "never"),
@@ -160,6 +171,7 @@ mod tests {
         decoded.write(to.path()).unwrap();
         let read = |name: &str| std::fs::read(to.path().join(name)).ok();
         assert_eq!(read("keyring").unwrap(), b"k");
+        assert_eq!(read("master.key").unwrap().len(), 44);
         assert_eq!(read("sekisho.toml").unwrap(), b"");
         assert_eq!(read("tls/server.key").unwrap(), b"secret");
         assert_eq!(read("people.json"), None);
@@ -189,6 +201,6 @@ mod tests {
         let ends: Vec<usize> = (0..whole.len())
             .filter(|end| Keys::decode(&whole[..*end]).is_ok())
             .collect();
-        assert_eq!(ends.len(), 3, "cut between files only: {ends:?}");
+        assert_eq!(ends.len(), 4, "cut between files only: {ends:?}");
     }
 }

@@ -6,7 +6,7 @@ use super::keys::Keys;
 use super::make::check_together;
 use super::manifest::{Listed, Manifest};
 use super::mark::Mark;
-use super::{BackupError, KEYRING, LOG, SEALED_KEYS, STORE, copying};
+use super::{BackupError, LOG, SEALED_KEYS, STORE, copying};
 use crate::files;
 use crate::identity::keyring::Keyring;
 use crate::identity::recovery::RecoveryKey;
@@ -70,7 +70,7 @@ pub async fn restore(
         copy(source, data, file)?;
     }
     keys.write(data)?;
-    let keyring = Keyring::open(&data.join(KEYRING))?;
+    let keyring = Keyring::open(data)?;
     let marks = Store::check(&data.join(STORE)).await?;
     let log = verified(data, &keyring).await?;
     if (&log.name, log.entries) != (&mark.log, mark.entries) {

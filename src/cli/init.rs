@@ -190,7 +190,7 @@ pub(super) async fn make(plan: Plan<'_>) -> Result<(), Failure> {
     for id in ["sekisho-cli", "sekisho-console"] {
         authority.client(&tls, plan.trust_domain, id)?;
     }
-    let keyring = Keyring::create(&plan.data.join("keyring")).map_err(Failure::cannot_create)?;
+    let keyring = Keyring::create(plan.data).map_err(Failure::cannot_create)?;
     let place = store_place(&plan)?;
     let store = Store::open_at(&place)
         .await
@@ -393,6 +393,17 @@ dispose_needs_two = true
 # shared = false
 # When what other daemons changed in the store was not heard of for so long, nothing is allowed (UNAVAILABLE).
 # snapshot_max_age_ms = 2000
+
+[accounts]
+# Where there is one administrator only: true lets that one ask on this host (`sekisho reset second-factor --on-host`) for what
+# else takes two. It is carried out 24 hours later, and marked until somebody reviewed it.
+small_office = false
+
+# A program, run without a shell, that gets one JSON object on its standard input when people should be told of something: a
+# reset of a second factor that was asked for or done. It sends the message to them and to the security managers.
+# [hook]
+# command = ["/usr/local/bin/tell-people"]
+# timeout_seconds = 10
 
 [bounds]
 # Request ids of one service that are remembered for ten minutes, about 100 bytes each.

@@ -12,6 +12,7 @@ mod error;
 mod filter;
 mod first_credentials;
 mod init;
+mod keys;
 mod log;
 mod log_export;
 mod log_finding;
@@ -26,10 +27,12 @@ mod people_output;
 mod people_profile;
 mod proof;
 mod reindex;
+mod reset;
 mod restore;
 mod retention;
 mod sample;
 mod serve;
+mod sessions;
 mod table;
 mod ticket_file;
 mod words;
@@ -112,6 +115,15 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Write a backup into a new data directory; declare what was lost
     Restore(restore::RestoreArgs),
+    /// See who is logged in, and end sessions
+    #[command(subcommand)]
+    Sessions(sessions::SessionsCommand),
+    /// Take second factors away: two administrators, neither the one it is for
+    #[command(subcommand)]
+    Reset(reset::ResetCommand),
+    /// List and renew the keys that everything is sealed and signed with
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print the current one-time code of a person whom `dev` or `init` made (reads their people.json)
     Code(code::CodeArgs),
     /// Log in by both steps, for the commands that read the log
@@ -189,6 +201,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Backup(arguments) => backup::run(arguments).await,
         Command::Restore(arguments) => restore::run(arguments).await,
         Command::Code(arguments) => code::run(&arguments),
+        Command::Keys(command) => keys::run(command),
         Command::Login(arguments) => login::login(arguments).await.map_err(Failure::from),
         Command::Logout(arguments) => login::logout(arguments).await.map_err(Failure::from),
         Command::Password(arguments) => own::password(arguments).await.map_err(Failure::from),
@@ -201,6 +214,8 @@ async fn run(command: Command) -> Result<(), Failure> {
             .map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
         Command::People(command) => people::people(command).await,
+        Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
+        Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }
 }

@@ -66,7 +66,7 @@ fn reindex(args: &ReindexArgs, language: Language) -> Result<(), Failure> {
 
 /// Opens what is sealed, as the daemon does: what it can't find by the index it would not find at all.
 fn opener(data: &Path) -> Result<index::Opener, Failure> {
-    let keyring = Keyring::open(&data.join("keyring")).map_err(Failure::configuration)?;
+    let keyring = Keyring::open(data).map_err(Failure::configuration)?;
     let seals = Seals::beside(data.join("seals"), keyring.log_text.clone());
     Ok(Unsealer::new(Arc::new(seals), keyring.log_text).into_opener())
 }

@@ -209,7 +209,7 @@ fn open_data(data: &Path, config: Option<PathBuf>) -> Result<(Config, Keyring), 
     if let StorePlace::File(path) = &mut config.store {
         *path = data.join("store.sqlite");
     }
-    let keyring = Keyring::open(&data.join("keyring")).map_err(ServeError::from)?;
+    let keyring = Keyring::open(data).map_err(ServeError::from)?;
     Ok((config, keyring))
 }
 

@@ -364,6 +364,48 @@ words! {
     NotIndexed:
         "a segment has no index, so searches read all of it: {0}",
         "索引を作れないセグメントがあります。検索はその全体を読みます: {0}";
+    NoSessions:
+        "nobody is logged in",
+        "ログイン中の人はいません";
+    SessionsRevoked:
+        "ended {0} sessions (entry {1}); their tickets are refused from now on",
+        "セッション {0} 件を終了しました(記録 {1})。以後その券は拒否されます";
+    KeyringUnusable:
+        "the keyring can't be used: {0}",
+        "鍵束を使えません: {0}";
+    ResetAsked:
+        "asked for the reset of {0}'s second factor; another administrator must approve it until {2}: sekisho reset second-factor {0} --approve {1} --reason ...",
+        "{0} の第二要素のリセットを申請しました。{2} までに別の管理者の承認が必要です: sekisho reset second-factor {0} --approve {1} --reason ...";
+    ResetDone:
+        "{0} has no second factor and no session any more (entry {1}); the person enrols anew",
+        "{0} の第二要素とセッションをすべて取り消しました(記録 {1})。本人が登録し直します";
+    ResetLater:
+        "asked for by one person alone (entry {1}): {0}'s second factor is reset at {2}; until it was reviewed it stays marked",
+        "一人による申請です(記録 {1})。{0} の第二要素は {2} にリセットされ、確認されるまで印が残ります";
+    ResetDeclined:
+        "declined request {0} (entry {1})",
+        "申請 {0} を取り下げました(記録 {1})";
+    NoResets:
+        "no reset waits",
+        "待っているリセットはありません";
+    ResetSeenWaits:
+        "{0}: {1}, asked for by {2}, to be approved until {3}",
+        "{0}: {1}、申請者 {2}、承認期限 {3}";
+    ResetSeenAlone:
+        "{0}: {1}, asked for by {2} ALONE, carried out at {3}",
+        "{0}: {1}、申請者 {2}(一人による)、{3} に実行";
+    ResetSeenAloneDone:
+        "{0}: {1}, asked for by {2} ALONE, carried out at {3}, NOT REVIEWED",
+        "{0}: {1}、申請者 {2}(一人による)、{3} に実行済み、未確認";
+    KeyInUse:
+        "in use",
+        "使用中";
+    KeyOlder:
+        "opens what was made before",
+        "以前に作ったものを開くだけ";
+    KeyRotated:
+        "the new key for {0} is {1}; a daemon takes it up at its next start",
+        "{0} の新しい鍵は {1} です。デーモンは次の起動から使います";
     ShowWhich:
         "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
         "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";

@@ -123,6 +123,7 @@ impl Gate {
             .map_or(ticket.issued, |last| last.max(ticket.issued));
         let person = self.person(&ticket.person);
         let revoked = self.sessions.is_revoked(ticket.session)
+            || self.service_ended(&ticket)
             || person
                 .as_ref()
                 .is_none_or(|person| ticket.epoch < person.epoch);

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Gate, GateError};
-use crate::domain::ids::LogIndex;
+use crate::domain::ids::{LogIndex, Name};
 use crate::log::{AppendError, Receipt, Receipts};
+use crate::proto::stored_change::Kind;
 use crate::proto::{StoredChange, StoredEntry};
 
 /// What the store lacks.
@@ -67,6 +68,38 @@ impl Gate {
         }
     }
 
+    /// As [`Self::change`], for what raises a person's epoch: by one more than it is with nobody else changing anything.
+    pub(super) async fn change_epoch(
+        self: &Arc<Self>,
+        mut entry: StoredEntry,
+        what: impl PersonChange,
+        apply: impl FnOnce(&Self, u64) + Send + 'static,
+    ) -> Result<Receipt, GateError> {
+        let gate = Arc::clone(self);
+        let work = tokio::spawn(async move {
+            let mut changes = gate.changes.lock().await;
+            gate.store_waiting(&mut changes).await?;
+            what.look(&gate).await?;
+            let person = gate.person(what.of());
+            let epoch = person.map_or(1, |person| person.epoch.saturating_add(1));
+            let change = StoredChange {
+                kind: Some(what.change(epoch)),
+            };
+            entry.change = Some(change.clone());
+            let appending = gate.log.append(std::slice::from_ref(&entry))?;
+            let receipt = appending.without_deadline().await?.first();
+            apply(&gate, epoch);
+            changes.waiting.push((receipt.index(), change));
+            gate.store_waiting(&mut changes).await?;
+            Ok(receipt)
+        });
+        match tokio::time::timeout(self.settings.change_deadline, work).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(_)) => Err(GateError::Internal("a change ended early")),
+            Err(_) => Err(AppendError::Deadline.into()),
+        }
+    }
+
     pub(super) async fn store_waiting(&self, changes: &mut Changes) -> Result<(), GateError> {
         let Some((last, _)) = changes.waiting.last() else {
             return Ok(());
@@ -96,6 +129,18 @@ impl Gate {
 pub(super) trait StillWanted: Send + 'static {
     /// Says why it is not wanted any more.
     fn look(self, gate: &Gate) -> impl Future<Output = Result<(), GateError>> + Send;
+}
+
+/// A change that raises a person's epoch.
+pub(super) trait PersonChange: Send + 'static {
+    /// Whose.
+    fn of(&self) -> &Name;
+    /// What is changed, with the epoch it is raised to.
+    fn change(&self, epoch: u64) -> Kind;
+    /// A last look with nobody else changing anything: says why it is not wanted any more.
+    fn look(&self, _: &Gate) -> impl Future<Output = Result<(), GateError>> + Send {
+        async { Ok(()) }
+    }
 }
 
 /// Wanted whatever happened meanwhile.

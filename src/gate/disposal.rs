@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
+use super::changes::StillWanted as _;
 pub(super) use super::due::DueDates;
 use super::due::Look;
 pub use super::due::{Disposable, Withheld, WithheldThing};
 use super::ledger::Ledger;
 use super::log_holds::{Administrator, DATES, by_whom};
 use super::peer::Peer;
-use super::pending::Wish;
+use super::pending::{StillPending, Wish};
 use super::upkeep::Task;
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
@@ -65,7 +66,7 @@ impl Gate {
         // What was begun comes first: what is found now would be told as if that were still there.
         self.carry_out_disposals().await?;
         let mut due = self.disposing.lock().await;
-        let (before, asked_by) = match self.wanted(&rules, &wish, &person, now) {
+        let (before, asked_by) = match self.wanted(&rules, &wish, &person, now).await? {
             Ok(wanted) => wanted,
             Err(violation) => {
                 return Err(self
@@ -98,13 +99,15 @@ impl Gate {
             entry.kind = EntryKind::Administration.into();
             entry::detail(&mut entry, "call", CALL);
             entry::detail(&mut entry, "outcome", what);
-            let receipt = self.log.append(std::slice::from_ref(&entry))?.await?;
-            let index = receipt.first().index();
-            let pending = (what == "request").then(|| {
+            let (index, pending) = if what == "request" {
                 let revision = rules.revision;
                 let wish = Wish::Dispose { before, revision };
-                (index, self.pending.add(index, wish, person, now))
-            });
+                let (index, until) = self.ask(entry, &wish, &person, None, now).await?;
+                (index, Some((index, until)))
+            } else {
+                let receipt = self.log.append(std::slice::from_ref(&entry))?.await?;
+                (receipt.first().index(), None)
+            };
             return Ok(DisposeOutcome {
                 found,
                 pending,
@@ -116,10 +119,13 @@ impl Gate {
         let rule = rule(&rules, before);
         entry::detail(&mut entry, "rule", rule.as_str());
         entry.change = Some(StoredChange {
-            kind: Some(stored_change::Kind::Dispose(found.stored(&rule))),
+            kind: Some(stored_change::Kind::Dispose(StoredDisposal {
+                settles: wish.approve.map(|request| request.0),
+                ..found.stored(&rule)
+            })),
         });
         let gate = Arc::clone(self);
-        let approved = wish.approve;
+        let approved = wish.approve.map(StillPending);
         // Runs to its end, whoever hangs up: what the entry says must come to be.
         let work = async move {
             let mut changes = gate.changes.lock().await;
@@ -130,11 +136,11 @@ impl Gate {
                     retry_after: std::time::Duration::from_secs(1),
                 });
             }
+            if let Some(still) = approved {
+                still.look(&gate).await?;
+            }
             let appending = gate.log.append(std::slice::from_ref(&entry))?;
             let index = appending.without_deadline().await?.first().index();
-            if let Some(id) = approved {
-                gate.pending.done(id);
-            }
             if let Some(change) = entry.change {
                 changes.waiting.push((index, change));
             }
@@ -155,39 +161,40 @@ impl Gate {
     }
 
     /// Up to when is to be disposed of, and who asked for it where another did.
-    fn wanted(
+    async fn wanted(
         &self,
         rules: &RuleSet,
         wish: &DisposeWish,
         person: &Name,
         now: Timestamp,
-    ) -> Result<(Timestamp, Option<Name>), Violation> {
+    ) -> Result<Result<(Timestamp, Option<Name>), Violation>, GateError> {
         let Some(id) = wish.approve else {
-            let before = wish
-                .before
-                .ok_or_else(|| Violation::new("before", "is missing"))?;
-            may_be_asked(rules, before, now)?;
-            return Ok((before, None));
+            let Some(before) = wish.before else {
+                return Ok(Err(Violation::new("before", "is missing")));
+            };
+            return Ok(may_be_asked(rules, before, now).map(|()| (before, None)));
         };
         if wish.before.is_some() {
             let what = "is told by the request that is approved: leave it out";
-            return Err(Violation::new("before", what));
+            return Ok(Err(Violation::new("before", what)));
         }
-        let pending = self.pending.to_approve(id, person, now)?;
-        match pending.wish {
+        let pending = match self.to_approve(id, person, now).await? {
+            Ok(pending) => pending,
+            Err(violation) => return Ok(Err(violation)),
+        };
+        Ok(match pending.wish {
             // The pack, or the clock, may have changed since.
             Wish::Dispose { revision, .. } if revision != rules.revision => {
                 let what = "was asked for under another policy pack: ask again";
                 Err(Violation::new("approve", what))
             }
             Wish::Dispose { before, .. } => {
-                may_be_asked(rules, before, now)?;
-                Ok((before, Some(pending.by)))
+                may_be_asked(rules, before, now).map(|()| (before, Some(pending.by)))
             }
-            Wish::ReleaseLogHold { .. } => {
+            Wish::ReleaseLogHold { .. } | Wish::ResetSecondFactor { .. } => {
                 Err(Violation::new("approve", "is no request for a disposal"))
             }
-        }
+        })
     }
 
     fn entry_of(
@@ -248,7 +255,9 @@ impl Gate {
                 }
             }
         }
-        self.upkeep.tell(Task::Disposal, failed.clone());
+        let told = failed.as_ref();
+        let told = told.map(|why| format!("not done yet, tried again every minute: {why}"));
+        self.upkeep.tell(Task::Disposal, told);
         failed.map_or(Ok(()), |why| Err(GateError::Unfinished(why)))
     }
 }

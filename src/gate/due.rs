@@ -76,6 +76,7 @@ impl Disposable {
     /// As its entry says it.
     pub(super) fn stored(&self, rule: &str) -> StoredDisposal {
         StoredDisposal {
+            settles: None,
             segments: self
                 .segments
                 .iter()

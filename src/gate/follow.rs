@@ -133,6 +133,9 @@ impl Gate {
                 self.read_people().await?;
             }
             let now = self.now();
+            if news.live {
+                self.read_live(now).await?;
+            }
             for (session, until) in news.sessions {
                 self.sessions.revoke(session, until, now);
             }
@@ -170,6 +173,7 @@ impl Gate {
     async fn read_all_anew(&self) -> Result<(), StoreError> {
         self.read_people().await?;
         let now = self.now();
+        self.read_live(now).await?;
         for (session, until) in self.store.revoked_sessions(now).await? {
             self.sessions.revoke(session, until, now);
         }

@@ -221,7 +221,7 @@ impl Gate {
         let wish = Wish::ReleaseLogHold { hold: release.hold };
         let mut asked_by = None;
         if let Some(id) = release.approve {
-            match self.pending.to_approve(id, &person, now) {
+            match self.to_approve(id, &person, now).await? {
                 Ok(pending) if pending.wish == wish => asked_by = Some(pending.by),
                 Ok(_) => {
                     let what = "is a request for something else than the release of this hold";
@@ -241,9 +241,7 @@ impl Gate {
         entry.free_text = release.reason;
         if self.settings.dispose_needs_two && asked_by.is_none() {
             entry::detail(&mut entry, "request", "release-log-hold");
-            let receipt = self.log.append(std::slice::from_ref(&entry))?.await?;
-            let index = receipt.first().index();
-            let until = self.pending.add(index, wish, person, now);
+            let (index, until) = self.ask(entry, &wish, &person, None, now).await?;
             return Ok(LogHoldReleased {
                 index,
                 pending_until: Some(until),
@@ -254,17 +252,11 @@ impl Gate {
         entry.change = Some(StoredChange {
             kind: Some(stored_change::Kind::ReleaseLogHold(StoredLogHoldRelease {
                 hold: release.hold.0,
+                settles: release.approve.map(|request| request.0),
             })),
         });
         let still = StillHeld(release.hold);
-        let approved = release.approve;
-        let receipt = self
-            .change(entry, still, move |gate| {
-                if let Some(id) = approved {
-                    gate.pending.done(id);
-                }
-            })
-            .await?;
+        let receipt = self.change(entry, still, |_| ()).await?;
         Ok(LogHoldReleased {
             index: receipt.index(),
             pending_until: None,
@@ -324,7 +316,7 @@ pub(super) fn by_whom(
     }
 }
 
-fn reason_violations(reason: &str) -> Vec<Violation> {
+pub(super) fn reason_violations(reason: &str) -> Vec<Violation> {
     let what = if reason.trim().is_empty() {
         "is missing"
     } else if reason.len() > TEXT_MAX_BYTES {

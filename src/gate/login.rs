@@ -11,6 +11,7 @@ use super::admission::{NotAdmitted, Opened};
 use super::changes::Always;
 use super::peer::{Caller, Peer};
 use super::second_factor::{Attempt, FactorPassed, Shown};
+use super::sessions::changing;
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::TicketFacts;
 use crate::decision::rules::RuleSet;
@@ -26,6 +27,7 @@ use crate::identity::password::{PasswordError, Secret};
 use crate::identity::ticket::{Method, Ticket};
 use crate::proto::{
     Decision, EntryKind, StoredChange, StoredEntry, StoredSessionEnd, stored_change,
+    stored_change::Kind,
 };
 
 /// The first step.
@@ -190,7 +192,7 @@ impl Gate {
     /// [`GateError::NotGenuine`] for a wrong, used or late code, an unknown or used-up challenge; [`GateError::Throttled`] after
     /// too many wrong ones.
     pub async fn verify_second_factor(
-        &self,
+        self: &Arc<Self>,
         peer: &Peer,
         challenge_id: &str,
         code: &str,
@@ -204,7 +206,7 @@ impl Gate {
     /// # Errors
     /// As for [`Self::verify_second_factor`].
     pub async fn verify_second_step(
-        &self,
+        self: &Arc<Self>,
         peer: &Peer,
         challenge_id: &str,
         shown: &Shown,
@@ -299,7 +301,17 @@ impl Gate {
         entry::in_session(&mut entry, &ticket);
         self.sessions.used(ticket.session, now);
         entry.session_used = true;
-        self.step_passed(entry).await?;
+        if challenge.purpose == ChallengePurpose::Login {
+            let at_most = rules.session.max_concurrent;
+            entry.change = changing(Kind::OpenSession(Self::opened(&ticket, at_most)));
+            entry::detail(&mut entry, "outcome", "passed");
+            let (opened, writes) = (ticket.clone(), entry.store_writes);
+            let begin = move |gate: &Self| gate.open_now(&opened, at_most, now);
+            self.change(entry, Always, begin).await?;
+            self.note_factor_writes(writes);
+        } else {
+            self.step_passed(entry).await?;
+        }
         Ok(TicketGiven {
             recovery_codes_left,
             ..self.given(&ticket)
@@ -407,7 +419,7 @@ impl Gate {
             })),
         });
         self.change(entry, Always, move |gate| {
-            gate.sessions.revoke(ticket.session, ticket.expires, now);
+            gate.end_now(ticket.session, ticket.expires, now);
         })
         .await?;
         Ok(())

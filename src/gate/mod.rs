@@ -31,8 +31,10 @@ mod pending;
 mod read_log;
 mod refusals;
 mod repeats;
+mod reset;
 pub mod restore;
 mod second_factor;
+mod sessions;
 mod sieve;
 mod start;
 mod strangers;
@@ -62,7 +64,9 @@ pub use outcome::OutcomeReport;
 pub use passwords::{PasswordChange, PasswordSet};
 pub use peer::Peer;
 pub use read_log::{Found, Page, ReadEntry};
+pub use reset::{HostResetWish, ResetOutcome, ResetSeen, ResetWish};
 pub use second_factor::Shown;
+pub use sessions::{Revocation, Revoked, SessionPage, SessionQuery};
 pub use sieve::{EntryFilter, Sieve};
 pub use start::{Parts, StartError};
 pub use subjects::{DateSet, HoldChange};
@@ -73,9 +77,11 @@ use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
+use crate::hooks::{HookConfig, Hooks};
 use crate::identity::challenge::Challenges;
 use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
+use crate::identity::live::LiveSessions;
 use crate::identity::password::Passwords;
 use crate::identity::sessions::Sessions;
 use crate::index::{Index, IndexConfig};
@@ -101,6 +107,8 @@ pub struct Settings {
     pub dispose_needs_two: bool,
     /// How old what is known of a store that others change may be for anything to be decided by it.
     pub snapshot_max_age: std::time::Duration,
+    /// Whether there is one administrator only, who may then do alone, on the host and after a wait, what else takes two.
+    pub small_office: bool,
     /// How many request ids of one service are remembered for ten minutes; past it its calls that carry one are refused.
     pub request_ids_max: usize,
 }
@@ -131,13 +139,18 @@ pub struct Gate {
     /// How many of the store's writes for second factors are named by durable entries.
     named_factor_writes: std::sync::atomic::AtomicU64,
     changes: tokio::sync::Mutex<changes::Changes>,
-    /// What waits for a second administrator.
-    pending: pending::PendingRequests,
+    /// Who is logged in.
+    live: LiveSessions,
+    /// Until when the tickets of services were ended.
+    ended_services: ArcSwap<HashMap<Name, Timestamp>>,
     /// One disposal at a time; remembers until when segments have to be kept.
     disposing: tokio::sync::Mutex<disposal::DueDates>,
     /// Files and keys go for one disposal after the other.
     carrying_out: tokio::sync::Mutex<()>,
     upkeep: Arc<Upkeep>,
+    /// The operator's command, where there is one.
+    hooks: OnceLock<Hooks>,
+    host_proofs: reset::HostProofs,
     /// Held while keys are made ready: one that hangs is not begun again.
     preparing: Arc<tokio::sync::Mutex<()>>,
     /// Places for scans of the log.
@@ -186,6 +199,11 @@ impl Gate {
     #[must_use]
     pub fn index(&self) -> Option<&Index> {
         self.index.get().map(Arc::as_ref)
+    }
+
+    /// Has the operator's command told of what people should know. A second call changes nothing.
+    pub fn start_hooks(&self, config: HookConfig) -> Hooks {
+        self.hooks.get_or_init(|| Hooks::start(config)).clone()
     }
 
     /// What operators should know of how the gate is kept in order.

@@ -284,7 +284,7 @@ impl Gate {
             still,
             now,
             move |gate| {
-                gate.raise_epoch(&raised.id, epoch);
+                gate.raise_epoch(&raised.id, epoch, now);
             },
         )
         .await
@@ -330,19 +330,6 @@ impl Gate {
                 Err(error)
             }
         }
-    }
-
-    /// From now on, tickets of older epochs are worth nothing.
-    fn raise_epoch(&self, person: &str, epoch: u64) {
-        self.people.rcu(|people| {
-            let mut people = std::collections::HashMap::clone(people);
-            if let Some(known) = people.get_mut(person)
-                && known.epoch < epoch
-            {
-                Arc::make_mut(known).epoch = epoch;
-            }
-            people
-        });
     }
 }
 

@@ -1,16 +1,20 @@
-//! What one administrator asked for and another has yet to approve. Kept in memory: a restart forgets it, and it is asked for
-//! again.
+//! What one administrator asked for and another has yet to approve. The entry that asks is durable, and the store keeps what it
+//! asks for: a restart forgets nothing.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::Violation;
+use super::changes::StillWanted;
+use super::{Gate, GateError, Violation};
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::time::Timestamp;
+use crate::proto::stored_request::What;
+use crate::proto::{StoredChange, StoredDisposeWish, StoredEntry, StoredRequest, stored_change};
+use crate::store::{KeptRequest, StoreError};
 
 /// How long an approval is waited for.
-const WAITS: Duration = Duration::from_hours(24);
-/// How many wait at once; the oldest gives way.
+pub(super) const WAITS: Duration = Duration::from_hours(24);
+/// How many wait at once.
 const WAITING_MAX: usize = 100;
 
 /// What is to be approved.
@@ -24,71 +28,170 @@ pub(super) enum Wish {
     ReleaseLogHold {
         hold: LogIndex,
     },
+    ResetSecondFactor {
+        person: Name,
+    },
 }
 
 /// A request.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pending {
     /// Its entry.
     pub(super) id: LogIndex,
     pub(super) wish: Wish,
     pub(super) by: Name,
+    /// When it can't be approved any more.
     pub(super) until: Timestamp,
+    /// By one person alone: when it is carried out, or was.
+    pub(super) effective: Option<Timestamp>,
+    /// By one person alone: carried out, and not reviewed yet.
+    pub(super) done: bool,
 }
 
-/// All that wait.
-#[derive(Debug, Default)]
-pub(super) struct PendingRequests(Mutex<Vec<Pending>>);
-
-impl PendingRequests {
-    /// Keeps a request whose entry is durable; tells until when.
-    pub(super) fn add(&self, id: LogIndex, wish: Wish, by: Name, now: Timestamp) -> Timestamp {
-        let until = now.plus(WAITS);
-        let mut all = self.lock();
-        if all.len() >= WAITING_MAX {
-            all.remove(0);
+impl Wish {
+    fn stored(&self) -> What {
+        match self {
+            Self::Dispose { before, revision } => What::Dispose(StoredDisposeWish {
+                before_us: before.micros(),
+                revision: revision.to_vec(),
+            }),
+            Self::ReleaseLogHold { hold } => What::ReleaseLogHold(hold.0),
+            Self::ResetSecondFactor { person } => What::ResetSecondFactor(person.to_string()),
         }
-        all.push(Pending {
-            id,
-            wish,
-            by,
-            until,
-        });
-        until
     }
 
-    /// The request `id`, for `person` to approve now.
-    ///
-    /// # Errors
-    /// Why not, for the field `approve`.
-    pub(super) fn to_approve(
+    fn read(what: What) -> Option<Self> {
+        Some(match what {
+            What::Dispose(wish) => Self::Dispose {
+                before: Timestamp::from_micros(wish.before_us),
+                revision: wish.revision.try_into().ok()?,
+            },
+            What::ReleaseLogHold(hold) => Self::ReleaseLogHold {
+                hold: LogIndex(hold),
+            },
+            What::ResetSecondFactor(person) => Self::ResetSecondFactor {
+                person: Name::parse(&person).ok()?,
+            },
+        })
+    }
+}
+
+impl Pending {
+    fn read(kept: KeptRequest) -> Result<Self, GateError> {
+        let read = |kept: KeptRequest| {
+            Some(Self {
+                id: kept.index,
+                wish: Wish::read(kept.what.what?)?,
+                by: Name::parse(&kept.what.by).ok()?,
+                until: Timestamp::from_micros(kept.what.until_us),
+                effective: kept.what.effective_us.map(Timestamp::from_micros),
+                done: kept.done,
+            })
+        };
+        read(kept).ok_or_else(|| StoreError::Damaged("a request".to_owned()).into())
+    }
+
+    /// Whether it can be approved at `now`, or is yet to be carried out.
+    pub(super) fn waits(&self, now: Timestamp) -> bool {
+        !self.done && (self.effective.is_some() || now <= self.until)
+    }
+}
+
+/// Whether `person` may approve the request `id` among `all` at `now`.
+///
+/// # Errors
+/// Why not, for the field `approve`.
+fn approvable(
+    all: Vec<Pending>,
+    id: LogIndex,
+    person: &Name,
+    now: Timestamp,
+) -> Result<Pending, Violation> {
+    let wrong = |what: String| Err(Violation::new("approve", what));
+    let found = all
+        .into_iter()
+        .find(|one| one.id == id && one.effective.is_none());
+    let Some(found) = found else {
+        return wrong(format!(
+            "no request {id} is pending; it may have been approved or declined"
+        ));
+    };
+    if now > found.until {
+        return wrong(format!("the request expired at {}: ask anew", found.until));
+    }
+    if found.by == *person {
+        return wrong("is your own request: another administrator approves it".to_owned());
+    }
+    Ok(found)
+}
+
+impl Gate {
+    /// Asks another administrator for `wish`; the entry and the end of the wait. With `effective`, nobody is asked: it is
+    /// carried out then.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        mut entry: StoredEntry,
+        wish: &Wish,
+        by: &Name,
+        effective: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<(LogIndex, Timestamp), GateError> {
+        let until = now.plus(WAITS);
+        entry.change = Some(StoredChange {
+            kind: Some(stored_change::Kind::Ask(StoredRequest {
+                by: by.to_string(),
+                until_us: until.micros(),
+                effective_us: effective.map(Timestamp::micros),
+                what: Some(wish.stored()),
+            })),
+        });
+        let receipt = self.change(entry, RoomForOne(now), |_| ()).await?;
+        Ok((receipt.index(), until))
+    }
+
+    /// All that are kept.
+    pub(super) async fn requests(&self) -> Result<Vec<Pending>, GateError> {
+        let kept = self.store.requests().await?;
+        kept.into_iter().map(Pending::read).collect()
+    }
+
+    /// The request `id`, for `person` to approve now; or why not, for the field `approve`.
+    pub(super) async fn to_approve(
         &self,
         id: LogIndex,
         person: &Name,
         now: Timestamp,
-    ) -> Result<Pending, Violation> {
-        let wrong = |what: String| Err(Violation::new("approve", what));
-        let Some(found) = self.lock().iter().find(|one| one.id == id).cloned() else {
-            return wrong(format!(
-                "no request {id} is pending; it may have been approved, or made before the last start"
-            ));
-        };
-        if now > found.until {
-            return wrong(format!("the request expired at {}: ask anew", found.until));
-        }
-        if found.by == *person {
-            return wrong("is your own request: another administrator approves it".to_owned());
-        }
-        Ok(found)
+    ) -> Result<Result<Pending, Violation>, GateError> {
+        Ok(approvable(self.requests().await?, id, person, now))
     }
+}
 
-    /// It was approved, and its entry is durable.
-    pub(super) fn done(&self, id: LogIndex) {
-        self.lock().retain(|one| one.id != id);
+/// There is room for one request more.
+struct RoomForOne(Timestamp);
+
+impl StillWanted for RoomForOne {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        gate.store.forget_expired_requests(self.0).await?;
+        let waiting = gate.requests().await?;
+        if waiting.iter().filter(|one| one.waits(self.0)).count() < WAITING_MAX {
+            return Ok(());
+        }
+        Err(GateError::TooLarge(format!(
+            "{WAITING_MAX} requests wait for an approval: approve or decline one first"
+        )))
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Pending>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+/// The request has not been settled meanwhile.
+pub(super) struct StillPending(pub(super) LogIndex);
+
+impl StillWanted for StillPending {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        let waiting = gate.requests().await?;
+        if waiting.iter().any(|one| one.id == self.0 && !one.done) {
+            return Ok(());
+        }
+        Err(GateError::NotFound("the request was settled meanwhile"))
     }
 }
 
@@ -97,44 +200,46 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_approves_within_a_day_and_once() {
-        let all = PendingRequests::default();
+    fn another_approves_within_a_day() {
         let (one, two) = (Name::parse("a-1").unwrap(), Name::parse("a-2").unwrap());
-        let now = Timestamp::from_seconds(1_000);
+        let until = Timestamp::from_seconds(1_000);
         let wish = Wish::ReleaseLogHold { hold: LogIndex(3) };
-        let until = all.add(LogIndex(7), wish.clone(), one.clone(), now);
-        let of = |id, person: &Name, at| all.to_approve(LogIndex(id), person, at);
-        assert!(
-            of(7, &one, now)
-                .unwrap_err()
-                .description
-                .contains("your own")
-        );
-        assert!(of(8, &two, now).is_err());
+        let pending = Pending {
+            id: LogIndex(7),
+            wish: wish.clone(),
+            by: one.clone(),
+            until,
+            effective: None,
+            done: false,
+        };
+        let of =
+            |id, person: &Name, at| approvable(vec![pending.clone()], LogIndex(id), person, at);
+        let own = of(7, &one, until).unwrap_err();
+        assert!(own.description.contains("your own"));
+        assert!(of(8, &two, until).is_err());
         assert_eq!(of(7, &two, until).unwrap().wish, wish);
-        let late = until.plus(Duration::from_secs(1));
-        assert!(
-            of(7, &two, late)
-                .unwrap_err()
-                .description
-                .contains("expired")
-        );
-        all.done(LogIndex(7));
-        assert!(of(7, &two, now).is_err());
+        let late = of(7, &two, until.plus(Duration::from_secs(1))).unwrap_err();
+        assert!(late.description.contains("expired"));
+        let alone = Pending {
+            effective: Some(until),
+            ..pending.clone()
+        };
+        assert!(approvable(vec![alone], LogIndex(7), &two, until).is_err());
     }
 
     #[test]
-    fn a_flood_of_requests_takes_no_more_memory() {
-        let all = PendingRequests::default();
-        for id in 0..1_000 {
-            let wish = Wish::ReleaseLogHold { hold: LogIndex(1) };
-            all.add(
-                LogIndex(id),
-                wish,
-                Name::parse("a").unwrap(),
-                Timestamp::default(),
-            );
+    fn a_wish_is_read_back_as_it_was_kept() {
+        for wish in [
+            Wish::Dispose {
+                before: Timestamp::from_seconds(-5),
+                revision: [7; 32],
+            },
+            Wish::ReleaseLogHold { hold: LogIndex(9) },
+            Wish::ResetSecondFactor {
+                person: Name::parse("p").unwrap(),
+            },
+        ] {
+            assert_eq!(Wish::read(wish.stored()), Some(wish));
         }
-        assert_eq!(all.lock().len(), WAITING_MAX);
     }
 }

@@ -598,8 +598,7 @@ mod tests {
     #[tokio::test]
     async fn a_gap_whose_process_died_before_the_store_had_it_is_replayed() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keyring");
-        let first = parts(folder.path(), Keyring::create(&path).unwrap()).await;
+        let first = parts(folder.path(), Keyring::create(folder.path()).unwrap()).await;
         let person = crate::policy::load(Path::new("policies/recruitment"))
             .unwrap()
             .people;
@@ -620,7 +619,7 @@ mod tests {
         first.store.close().await;
         drop(first.log);
 
-        let gap = Gap::open(parts(folder.path(), Keyring::open(&path).unwrap()).await)
+        let gap = Gap::open(parts(folder.path(), Keyring::open(folder.path()).unwrap()).await)
             .await
             .unwrap();
         let declared = gap.declared().unwrap().unwrap();

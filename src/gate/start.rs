@@ -15,10 +15,10 @@ use super::follow::Followed;
 use super::ledger::{Ledger, Lost, Opened as OpenedEntry};
 use super::log_state::JUMP;
 use super::outcome::recount;
-use super::pending::PendingRequests;
 use super::read_log::SCANS_AT_ONCE;
 use super::refusals::Refusals;
 use super::repeats::{Key, REMEMBERED, Repeats};
+use super::reset::HostProofs;
 use super::second_factor::THROTTLE;
 use super::subjects::Register;
 use super::{Gate, GateError, Settings, entry};
@@ -29,6 +29,7 @@ use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
 use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
+use crate::identity::live::LiveSessions;
 use crate::identity::password::Passwords;
 use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
@@ -290,10 +291,13 @@ impl Gate {
             ),
             rules,
             changes: Mutex::new(Changes::default()),
-            pending: PendingRequests::default(),
+            live: LiveSessions::default(),
+            ended_services: ArcSwap::default(),
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
+            hooks: OnceLock::new(),
+            host_proofs: HostProofs::default(),
             preparing: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
@@ -327,6 +331,7 @@ impl Gate {
         for (session, until) in gate.store.revoked_sessions(now).await? {
             gate.sessions.revoke(session, until, now);
         }
+        gate.read_live(now).await?;
         gate.prepare_keys().await;
         gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
@@ -350,6 +355,7 @@ impl Gate {
         gate.log_start(entry, opened.torn_tail.as_ref(), now)
             .await?;
         gate.note_factor_writes(known_writes);
+        gate.carry_out_due_resets().await;
         Ok(gate)
     }
 
@@ -491,6 +497,7 @@ impl Gate {
     /// What has to be done from time to time: called every minute.
     pub async fn tidy(self: &Arc<Self>) {
         self.try_to_prepare_keys().await;
+        self.carry_out_due_resets().await;
         // Not waited for, and not begun twice: a disk may hang.
         if self.carrying_out.try_lock().is_ok() {
             let gate = Arc::clone(self);
@@ -504,6 +511,7 @@ impl Gate {
             .iter()
             .map(|limit| limit.window)
             .max();
+        self.live.tidy(self.now());
         self.counters
             .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {

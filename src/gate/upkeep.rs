@@ -5,11 +5,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::vitals::{Metric, Vitals};
 
-/// Something that is tried again every minute until it is done.
+/// Something that is looked at again every minute until it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Task {
     /// Removing files and destroying keys that a durable entry disposed of.
     Disposal,
+    /// Looking at what one person did alone.
+    Review,
 }
 
 /// What is left undone.
@@ -32,22 +34,14 @@ impl Upkeep {
 impl Vitals for Upkeep {
     fn warnings(&self) -> Vec<String> {
         let undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
-        undone
-            .values()
-            .map(|why| {
-                format!(
-                    "not done yet, tried again every minute: {}",
-                    why.replace('\n', " ")
-                )
-            })
-            .collect()
+        undone.values().map(|why| why.replace('\n', " ")).collect()
     }
 
     fn metrics(&self) -> Vec<Metric> {
         let undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
         vec![Metric::gauge(
             "sekisho_upkeep_undone",
-            "Tasks of upkeep that can't be done just now; /readyz says which and why.",
+            "Tasks of upkeep that are not done; /readyz says which and why.",
             undone.len() as u64,
         )]
     }

@@ -1,10 +1,11 @@
 //! The keyring: every long-lived key, in one private file outside the store and the log, so that neither is worth anything
-//! to whoever has only a copy of it.
+//! to whoever has only a copy of it; wrapped by the master key, so that the file isn't either.
 //!
 //! ```text
-//! sekisho-keyring 1
+//! sekisho-keyring 2
 //! # a comment
-//! tickets    1f00ba11 <32 bytes, base64url>
+//! master 5eed0001
+//! tickets    1f00ba11 <32 bytes, wrapped, base64url>
 //! pseudonyms ...
 //! seeds      ...
 //! log-text   ...
@@ -12,9 +13,10 @@
 //! pepper     ...
 //! ```
 //!
-//! One key a line: what for, its id, the key. The id is a hash over the other two and is checked, so a damaged line never
-//! becomes another key: with a wrong pseudonym key every hold would be lost from sight. Of `tickets`, `seeds` and
-//! `log-text` there may be several, the one in use first.
+//! One key a line: what for, its id, the key under the master key that the third line names (XChaCha20-Poly1305, bound to what
+//! it is for and its id). The id is a hash over use and key and is checked, so a damaged line never becomes another key: with
+//! a wrong pseudonym key every hold would be lost from sight. Of `tickets`, `seeds` and `log-text` there may be several, the
+//! one in use first: a rotation puts a new one in front, and what was made with those behind stays good.
 
 use std::path::Path;
 
@@ -24,15 +26,17 @@ use zeroize::Zeroizing;
 pub use super::keys::{KeyId, LogSigningSeed, Pepper, PseudonymKey, SealError, SealingKey};
 pub use super::ticket::TicketKeys;
 
+use super::host_proof::HostProof;
 use super::keys::{KEY_BYTES, Key};
+use super::master::{MasterKey, MasterKeyError};
 use crate::files::{self, FileError};
 
-const FIRST_LINE: &str = "sekisho-keyring 1";
+const FIRST_LINE: &str = "sekisho-keyring 2";
 const NOTICE: &str = "# Keep a copy apart from the data: without it no password, second factor, hold or sealed text can be used again.";
 /// Room for about 500 keys.
 const MAX_BYTES: usize = 64 * 1024;
-/// Base64url without padding of [`KEY_BYTES`].
-const KEY_CHARACTERS: usize = 43;
+const FILE: &str = "keyring";
+const MASTER: &str = "master";
 
 const TICKETS: &str = "tickets";
 const PSEUDONYMS: &str = "pseudonyms";
@@ -41,6 +45,8 @@ const LOG_TEXT: &str = "log-text";
 const LOG_SIGNING: &str = "log-signing";
 const PEPPER: &str = "pepper";
 const PURPOSES: [&str; 6] = [TICKETS, PSEUDONYMS, SEEDS, LOG_TEXT, LOG_SIGNING, PEPPER];
+/// Of which there may be several.
+const ROTATING: [&str; 3] = [TICKETS, SEEDS, LOG_TEXT];
 
 /// Every long-lived key. Wiped when dropped; prints ids only.
 #[derive(Debug)]
@@ -57,6 +63,8 @@ pub struct Keyring {
     pub log_signing: LogSigningSeed,
     /// Goes into password hashes.
     pub pepper: Pepper,
+    /// Proves that somebody has this keyring.
+    pub host_proof: HostProof,
 }
 
 /// Why there is no keyring. All are the operator's to mend.
@@ -82,32 +90,121 @@ pub enum KeyringError {
     /// The system gives no random numbers.
     #[error("keyring: the system gives no random numbers")]
     Random,
+    /// There is no master key, or it can't be used.
+    #[error(transparent)]
+    Master(#[from] MasterKeyError),
+    /// It is wrapped by another master key.
+    #[error("keyring: is wrapped by the master key {wanted}; the one from {from} is {found}")]
+    OtherMaster {
+        /// As the file says.
+        wanted: String,
+        /// Of the one at hand.
+        found: String,
+        /// Where that is.
+        from: String,
+    },
+    /// No key for this can be replaced.
+    #[error("keyring: a new key for {0} is not supported yet: {1}")]
+    NotRotated(&'static str, &'static str),
+    /// There is no such use.
+    #[error("keyring: {0:?} is none of master, tickets, seeds, log-text")]
+    NoSuchUse(String),
+}
+
+/// A key as it is listed: nothing of it but its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListedKey {
+    /// What it is for.
+    pub purpose: &'static str,
+    /// Its id.
+    pub id: KeyId,
+    /// Whether it makes what is new; else it only opens what was made before.
+    pub in_use: bool,
 }
 
 impl Keyring {
-    /// Draws new keys and writes them to a new private file (0600), durably.
+    /// Draws new keys and writes them to a new private file (0600) in the data directory `data`, durably; and a master key
+    /// beside it where there is none anywhere.
     ///
     /// # Errors
-    /// [`KeyringError::File`] with [`FileError::Exists`] when something has that name: a keyring is never overwritten. Else
-    /// when the system refuses.
-    pub fn create(path: &Path) -> Result<Self, KeyringError> {
-        let text = new_text()?;
-        let keyring = read(&text)?;
-        files::create_private(path, text.as_bytes())?;
-        Ok(keyring)
+    /// [`KeyringError::File`] with [`FileError::Exists`] when there is one: a keyring is never overwritten. Else when the
+    /// system refuses, or the master key can't be used.
+    pub fn create(data: &Path) -> Result<Self, KeyringError> {
+        let path = data.join(FILE);
+        if path.exists() {
+            return Err(FileError::Exists { path }.into());
+        }
+        let master = MasterKey::find_or_make(data)?;
+        let keys = draw_all()?;
+        files::create_private(&path, write(&keys, &master)?.as_bytes())?;
+        of(keys)
     }
 
-    /// Reads a keyring.
+    /// Reads the keyring of the data directory `data`.
     ///
     /// # Errors
-    /// When group or others may do anything with the file, when it is damaged, or when a key is missing.
-    pub fn open(path: &Path) -> Result<Self, KeyringError> {
-        let bytes = files::read_private(path, MAX_BYTES as u64)?;
-        let text = std::str::from_utf8(&bytes).map_err(|_| KeyringError::Line {
-            line: 1,
-            what: "is not text",
-        })?;
-        read(text)
+    /// When group or others may do anything with the file, when it is damaged, when a key is missing, or when the master key
+    /// is not there or another.
+    pub fn open(data: &Path) -> Result<Self, KeyringError> {
+        let master = MasterKey::find(data)?;
+        of(read(&read_file(data)?, &master)?)
+    }
+
+    /// The keys of a data directory by their ids, the master key first.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn list(data: &Path) -> Result<(MasterKey, Vec<ListedKey>), KeyringError> {
+        let master = MasterKey::find(data)?;
+        let keys = read(&read_file(data)?, &master)?;
+        let mut listed: Vec<ListedKey> = Vec::with_capacity(keys.len());
+        for (purpose, key) in &keys {
+            let in_use = listed.iter().all(|other| other.purpose != *purpose);
+            listed.push(ListedKey {
+                purpose,
+                id: key.id,
+                in_use,
+            });
+        }
+        Ok((master, listed))
+    }
+
+    /// Puts a new key for `purpose` in front of those that are there, or for `master` wraps them all under a new master key;
+    /// durably. Nothing that was made before becomes worthless. A daemon that serves takes it up at its next start.
+    ///
+    /// # Errors
+    /// [`KeyringError::NotRotated`], [`KeyringError::NoSuchUse`]; and as [`Self::open`].
+    pub fn rotate(data: &Path, purpose: &str) -> Result<KeyId, KeyringError> {
+        let mut master = MasterKey::find(data)?;
+        let mut keys = read(&read_file(data)?, &master)?;
+        let id = if purpose == MASTER {
+            master = master.with_a_new_one()?;
+            master.id()
+        } else {
+            let purpose = PURPOSES
+                .into_iter()
+                .find(|known| *known == purpose)
+                .ok_or_else(|| KeyringError::NoSuchUse(purpose.to_owned()))?;
+            if !ROTATING.contains(&purpose) {
+                return Err(KeyringError::NotRotated(purpose, why_kept(purpose)));
+            }
+            let key = draw(purpose)?;
+            let (id, at) = (
+                key.id,
+                keys.iter().position(|(of, _)| *of == purpose).unwrap_or(0),
+            );
+            keys.insert(at, (purpose, key));
+            id
+        };
+        let text = write(&keys, &master)?;
+        if text.len() > MAX_BYTES {
+            return Err(KeyringError::TooMany("one file"));
+        }
+        files::write_private(&data.join(FILE), text.as_bytes())?;
+        if purpose == MASTER {
+            master.forget_older()?;
+        }
+        Ok(id)
     }
 
     /// Draws new keys that are kept nowhere.
@@ -115,76 +212,111 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::Random`].
     pub fn ephemeral() -> Result<Self, KeyringError> {
-        read(&new_text()?)
+        of(draw_all()?)
     }
 }
 
-fn new_text() -> Result<Zeroizing<String>, KeyringError> {
-    // Enough room from the start: a text that grew would leave copies of the keys behind.
-    let mut text = Zeroizing::new(String::with_capacity(1_024));
-    for line in [FIRST_LINE, NOTICE] {
-        text.push_str(line);
-        text.push('\n');
+type Keys = Vec<(&'static str, Key)>;
+
+fn why_kept(purpose: &str) -> &'static str {
+    match purpose {
+        PSEUDONYMS => "every hold and every count would be lost from sight",
+        PEPPER => "every password would have to be set anew",
+        _ => "whoever keeps checkpoints knows the log by it",
     }
-    for purpose in PURPOSES {
-        let mut bytes = Zeroizing::new([0_u8; KEY_BYTES]);
-        getrandom::fill(&mut *bytes).map_err(|_| KeyringError::Random)?;
-        let key = Key::new(purpose, bytes);
-        text.push_str(purpose);
-        text.push(' ');
-        text.push_str(key.id.as_str());
-        text.push(' ');
-        BASE64URL_NOPAD.encode_append(&*key.bytes, &mut text);
-        text.push('\n');
+}
+
+fn draw(purpose: &'static str) -> Result<Key, KeyringError> {
+    let mut bytes = Zeroizing::new([0_u8; KEY_BYTES]);
+    getrandom::fill(&mut *bytes).map_err(|_| KeyringError::Random)?;
+    Ok(Key::new(purpose, bytes))
+}
+
+fn draw_all() -> Result<Keys, KeyringError> {
+    PURPOSES
+        .into_iter()
+        .map(|purpose| Ok((purpose, draw(purpose)?)))
+        .collect()
+}
+
+fn context(purpose: &str, id: &str) -> Vec<u8> {
+    [b"keyring\0", purpose.as_bytes(), b"\0", id.as_bytes()].concat()
+}
+
+fn write(keys: &Keys, master: &MasterKey) -> Result<String, KeyringError> {
+    let mut text = format!("{FIRST_LINE}\n{NOTICE}\n{MASTER} {}\n", master.id());
+    for (purpose, key) in keys {
+        let id = key.id.as_str();
+        let wrapped = master
+            .wrapping()
+            .seal(&context(purpose, id), &*key.bytes)
+            .map_err(|_| KeyringError::Random)?;
+        text.push_str(&format!(
+            "{purpose} {id} {}\n",
+            BASE64URL_NOPAD.encode(&wrapped)
+        ));
     }
     Ok(text)
 }
 
-fn read(text: &str) -> Result<Keyring, KeyringError> {
-    let mut lines = (1..).zip(text.split_terminator('\n'));
-    if lines.next().is_none_or(|(_, first)| first != FIRST_LINE) {
-        return Err(KeyringError::Line {
+fn read_file(data: &Path) -> Result<Zeroizing<String>, KeyringError> {
+    let bytes = files::read_private(&data.join(FILE), MAX_BYTES as u64)?;
+    std::str::from_utf8(&bytes)
+        .map(|text| Zeroizing::new(text.to_owned()))
+        .map_err(|_| KeyringError::Line {
             line: 1,
-            what: "is not the first line of a keyring that this version reads",
-        });
-    }
-    let mut found: Vec<(&'static str, Key)> = Vec::new();
-    for (number, line) in lines.filter(|(_, line)| !line.starts_with('#')) {
-        let (purpose, key) =
-            read_line(line).map_err(|what| KeyringError::Line { line: number, what })?;
-        if found.iter().any(|(_, other)| other.id == key.id) {
-            return Err(KeyringError::Line {
-                line: number,
-                what: "has the key of another line",
-            });
-        }
-        found.push((purpose, key));
-    }
-    let mut take = |purpose: &'static str| -> Result<(Key, Vec<Key>), KeyringError> {
-        let mut keys = found
-            .extract_if(.., |(of, _)| *of == purpose)
-            .map(|(_, key)| key);
-        let current = keys.next().ok_or(KeyringError::Missing(purpose))?;
-        Ok((current, keys.collect()))
-    };
-    let (tickets, older_tickets) = take(TICKETS)?;
-    let (seeds, older_seeds) = take(SEEDS)?;
-    let (log_text, older_log_text) = take(LOG_TEXT)?;
-    let mut only = |purpose| match take(purpose)? {
-        (key, others) if others.is_empty() => Ok(key),
-        _ => Err(KeyringError::TooMany(purpose)),
-    };
-    Ok(Keyring {
-        tickets: TicketKeys::new(&tickets, &older_tickets),
-        pseudonyms: PseudonymKey::new(&only(PSEUDONYMS)?),
-        seeds: SealingKey::new(&seeds, &older_seeds),
-        log_text: SealingKey::new(&log_text, &older_log_text),
-        log_signing: LogSigningSeed::new(&only(LOG_SIGNING)?),
-        pepper: Pepper::new(&only(PEPPER)?),
-    })
+            what: "is not text",
+        })
 }
 
-fn read_line(line: &str) -> Result<(&'static str, Key), &'static str> {
+fn read(text: &str, master: &MasterKey) -> Result<Keys, KeyringError> {
+    let wrong = |line, what| KeyringError::Line { line, what };
+    let mut lines = (1..)
+        .zip(text.split_terminator('\n'))
+        .filter(|(_, line)| !line.starts_with('#'));
+    if lines.next().is_none_or(|(_, first)| first != FIRST_LINE) {
+        return Err(wrong(
+            1,
+            "is not the first line of a keyring that this version reads",
+        ));
+    }
+    let named = lines
+        .next()
+        .and_then(|(_, line)| line.strip_prefix(MASTER)?.strip_prefix(' '))
+        .ok_or_else(|| wrong(3, "does not name the master key"))?;
+    let mut keys = Keys::new();
+    for (number, line) in lines {
+        let (purpose, id, wrapped) = split(line).map_err(|what| wrong(number, what))?;
+        let bytes = master
+            .wrapping()
+            .open(&context(purpose, id), &wrapped)
+            .map_err(|_| {
+                if master.wraps(named) {
+                    wrong(number, "is damaged: it does not open")
+                } else {
+                    KeyringError::OtherMaster {
+                        wanted: named.chars().take(KeyId::CHARACTERS).collect(),
+                        found: master.id().to_string(),
+                        from: master.from().to_owned(),
+                    }
+                }
+            })?;
+        let bytes = <[u8; KEY_BYTES]>::try_from(bytes.as_slice())
+            .map(Zeroizing::new)
+            .map_err(|_| wrong(number, "has no key of 32 bytes"))?;
+        let key = Key::new(purpose, bytes);
+        if key.id.as_str() != id {
+            return Err(wrong(number, "is damaged: its id is not that of its key"));
+        }
+        if keys.iter().any(|(_, other)| other.id == key.id) {
+            return Err(wrong(number, "has the key of another line"));
+        }
+        keys.push((purpose, key));
+    }
+    Ok(keys)
+}
+
+fn split(line: &str) -> Result<(&'static str, &str, Vec<u8>), &'static str> {
     let mut words = line.split(' ');
     let (Some(purpose), Some(id), Some(key), None) =
         (words.next(), words.next(), words.next(), words.next())
@@ -195,19 +327,37 @@ fn read_line(line: &str) -> Result<(&'static str, Key), &'static str> {
         .into_iter()
         .find(|known| *known == purpose)
         .ok_or("has a use that this version does not know")?;
-    let mut bytes = Zeroizing::new([0_u8; KEY_BYTES]);
-    if key.len() != KEY_CHARACTERS
-        || BASE64URL_NOPAD
-            .decode_mut(key.as_bytes(), &mut *bytes)
-            .is_err()
-    {
-        return Err("has no key of 32 bytes in base64url");
-    }
-    let key = Key::new(purpose, bytes);
-    if key.id.as_str() != id {
-        return Err("is damaged: its id is not that of its key");
-    }
-    Ok((purpose, key))
+    let wrapped = BASE64URL_NOPAD
+        .decode(key.as_bytes())
+        .map_err(|_| "has no wrapped key in base64url")?;
+    Ok((purpose, id, wrapped))
+}
+
+fn of(mut keys: Keys) -> Result<Keyring, KeyringError> {
+    let mut take = |purpose: &'static str| -> Result<(Key, Vec<Key>), KeyringError> {
+        let mut of_purpose = keys
+            .extract_if(.., |(of, _)| *of == purpose)
+            .map(|(_, key)| key);
+        let current = of_purpose.next().ok_or(KeyringError::Missing(purpose))?;
+        Ok((current, of_purpose.collect()))
+    };
+    let (tickets, older_tickets) = take(TICKETS)?;
+    let (seeds, older_seeds) = take(SEEDS)?;
+    let (log_text, older_log_text) = take(LOG_TEXT)?;
+    let mut only = |purpose| match take(purpose)? {
+        (key, others) if others.is_empty() => Ok(key),
+        _ => Err(KeyringError::TooMany(purpose)),
+    };
+    let pepper = Pepper::new(&only(PEPPER)?);
+    Ok(Keyring {
+        host_proof: HostProof::new(&pepper),
+        tickets: TicketKeys::new(&tickets, &older_tickets),
+        pseudonyms: PseudonymKey::new(&only(PSEUDONYMS)?),
+        seeds: SealingKey::new(&seeds, &older_seeds),
+        log_text: SealingKey::new(&log_text, &older_log_text),
+        log_signing: LogSigningSeed::new(&only(LOG_SIGNING)?),
+        pepper,
+    })
 }
 
 #[cfg(test)]
@@ -225,9 +375,8 @@ mod tests {
     #[test]
     fn a_keyring_that_is_opened_again_has_the_same_keys() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("keyring");
-        let made = Keyring::create(&path).unwrap();
-        let opened = Keyring::open(&path).unwrap();
+        let made = Keyring::create(directory.path()).unwrap();
+        let opened = Keyring::open(directory.path()).unwrap();
         assert_eq!(
             made.pseudonyms.pseudonym(&subject("A-1")),
             opened.pseudonyms.pseudonym(&subject("A-1"))
@@ -241,14 +390,14 @@ mod tests {
     fn a_keyring_that_others_may_read_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keyring");
-        Keyring::create(&path).unwrap();
+        Keyring::create(directory.path()).unwrap();
         assert_eq!(
             fs::metadata(&path).unwrap().permissions().mode() & 0o777,
             0o600
         );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         assert!(matches!(
-            Keyring::open(&path),
+            Keyring::open(directory.path()),
             Err(KeyringError::File(FileError::Exposed { mode: 0o644, .. }))
         ));
     }
@@ -257,10 +406,10 @@ mod tests {
     fn a_keyring_is_never_overwritten() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("keyring");
-        Keyring::create(&path).unwrap();
+        Keyring::create(directory.path()).unwrap();
         let before = fs::read(&path).unwrap();
         assert!(matches!(
-            Keyring::create(&path),
+            Keyring::create(directory.path()),
             Err(KeyringError::File(FileError::Exists { .. }))
         ));
         assert_eq!(fs::read(&path).unwrap(), before);
@@ -268,44 +417,91 @@ mod tests {
 
     #[test]
     fn no_single_altered_character_makes_another_key() {
-        let text = new_text().unwrap();
+        let master = MasterKey::ephemeral().unwrap();
+        let text = write(&draw_all().unwrap(), &master).unwrap();
         let first_key = text.find(TICKETS).unwrap();
         for at in first_key..text.len() {
             let mut bytes = text.as_bytes().to_vec();
             bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
             let altered = String::from_utf8(bytes).unwrap();
-            assert!(read(&altered).is_err(), "{at}");
+            assert!(read(&altered, &master).and_then(of).is_err(), "{at}");
         }
     }
 
     #[test]
     fn a_missing_or_second_key_is_told_by_its_use() {
-        let text = new_text().unwrap();
         for purpose in PURPOSES {
-            let without: Vec<&str> = text
-                .lines()
-                .filter(|line| !line.starts_with(purpose))
-                .collect();
-            assert!(matches!(
-                read(&without.join("\n")),
-                Err(KeyringError::Missing(missing)) if missing == purpose
-            ));
+            let mut keys = draw_all().unwrap();
+            keys.retain(|(of, _)| *of != purpose);
+            assert!(matches!(of(keys), Err(KeyringError::Missing(missing)) if missing == purpose));
         }
-        let other = new_text().unwrap();
-        let line = |of: &str| {
-            other
-                .lines()
-                .find(|line| line.starts_with(of))
-                .unwrap()
-                .to_owned()
-        };
+        let mut keys = draw_all().unwrap();
+        keys.push((PEPPER, draw(PEPPER).unwrap()));
+        assert!(matches!(of(keys), Err(KeyringError::TooMany(PEPPER))));
+    }
+
+    #[test]
+    fn a_new_key_makes_what_is_new_and_those_before_open_what_they_made() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
+        let before = Keyring::create(data).unwrap();
+        let sealed = before.seeds.seal(b"c", b"p").unwrap();
+        let id = Keyring::rotate(data, SEEDS).unwrap();
+        let after = Keyring::open(data).unwrap();
+        assert_eq!(after.seeds.id(), id);
+        assert_eq!(&**after.seeds.open(b"c", &sealed).unwrap(), b"p");
+        assert_eq!(after.pepper.expose(), before.pepper.expose());
+        let (_, listed) = Keyring::list(data).unwrap();
+        let seeds: Vec<bool> = listed
+            .iter()
+            .filter(|key| key.purpose == SEEDS)
+            .map(|key| key.in_use)
+            .collect();
+        assert_eq!(seeds, [true, false]);
+        for kept in [PEPPER, PSEUDONYMS, LOG_SIGNING] {
+            let refused = Keyring::rotate(data, kept).unwrap_err();
+            assert!(matches!(refused, KeyringError::NotRotated(of, _) if of == kept));
+        }
         assert!(matches!(
-            read(&format!("{}{}\n", *text, line(PEPPER))),
-            Err(KeyringError::TooMany(PEPPER))
+            Keyring::rotate(data, "x"),
+            Err(KeyringError::NoSuchUse(_))
         ));
-        let rotated = read(&format!("{}{}\n", *text, line(SEEDS))).unwrap();
-        let old = read(&other).unwrap().seeds.seal(b"c", b"p").unwrap();
-        assert_eq!(&**rotated.seeds.open(b"c", &old).unwrap(), b"p");
+    }
+
+    #[test]
+    fn a_new_master_key_wraps_the_same_keys_and_the_one_before_opens_nothing_any_more() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = directory.path();
+        let before = Keyring::create(data).unwrap();
+        let old = fs::read(data.join("master.key")).unwrap();
+        let (was, _) = Keyring::list(data).unwrap();
+        let id = Keyring::rotate(data, MASTER).unwrap();
+        assert_ne!(was.id(), id);
+        let after = Keyring::open(data).unwrap();
+        assert_eq!(after.pepper.expose(), before.pepper.expose());
+        files::write_private(&data.join("master.key"), &old).unwrap();
+        let refused = Keyring::open(data).unwrap_err();
+        assert!(
+            matches!(refused, KeyringError::OtherMaster { .. }),
+            "{refused}"
+        );
+        fs::remove_file(data.join("master.key")).unwrap();
+        let refused = Keyring::open(data).unwrap_err();
+        assert!(
+            matches!(refused, KeyringError::Master(MasterKeyError::Nowhere(_))),
+            "{refused}"
+        );
+    }
+
+    #[test]
+    fn whoever_has_the_keyring_alone_has_no_key() {
+        let directory = tempfile::tempdir().unwrap();
+        Keyring::create(directory.path()).unwrap();
+        let text = fs::read_to_string(directory.path().join(FILE)).unwrap();
+        let master = MasterKey::find(directory.path()).unwrap();
+        for (_, key) in read(&text, &master).unwrap() {
+            assert!(!text.contains(&BASE64URL_NOPAD.encode(&*key.bytes)));
+        }
     }
 
     #[test]
@@ -352,13 +548,12 @@ mod tests {
 
     #[test]
     fn a_keyring_prints_no_key() {
-        let text = new_text().unwrap();
-        let printed = format!("{:?}", read(&text).unwrap());
-        for line in text.lines().skip(2) {
-            let key = line.rsplit(' ').next().unwrap();
-            let bytes = BASE64URL_NOPAD.decode(key.as_bytes()).unwrap();
-            assert!(!printed.contains(key));
-            assert!(!printed.contains(&data_encoding::HEXLOWER.encode(&bytes)));
+        let keys = draw_all().unwrap();
+        let bytes: Vec<_> = keys.iter().map(|(_, key)| key.bytes.clone()).collect();
+        let printed = format!("{:?}", of(keys).unwrap());
+        for bytes in bytes {
+            assert!(!printed.contains(&BASE64URL_NOPAD.encode(&*bytes)));
+            assert!(!printed.contains(&data_encoding::HEXLOWER.encode(&*bytes)));
             assert!(!printed.contains(&format!("{}, {}", bytes[0], bytes[1])));
         }
     }

@@ -80,11 +80,11 @@ impl Key {
 
     /// The keyed state, so that a use costs no key schedule.
     pub(super) fn hmac(&self) -> Hmac<Sha256> {
-        hmac_under(&self.bytes)
+        keyed(&self.bytes)
     }
 }
 
-fn hmac_under(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
+pub(super) fn keyed(key: &[u8; KEY_BYTES]) -> Hmac<Sha256> {
     // A whole block, since for that length it can't fail; zeros behind a shorter key change nothing (RFC 2104).
     let mut block = Zeroizing::new([0_u8; HMAC_BLOCK_BYTES]);
     for (to, from) in block.iter_mut().zip(key.iter()) {
@@ -181,6 +181,13 @@ impl SealingKey {
     #[must_use]
     pub const fn id(&self) -> KeyId {
         self.current.id
+    }
+
+    /// Whether it has the key of this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        std::iter::once(&self.current)
+            .chain(&self.older)
+            .any(|sealer| sealer.id.as_str() == id)
     }
 
     /// Seals `plain` for `context`: only the same context opens it again, so what is sealed for one person is worth nothing
@@ -303,9 +310,8 @@ impl Pepper {
         &*self.bytes
     }
 
-    /// Keyed with it, for codes of one use; what is hashed names what for.
     pub(super) fn hmac(&self) -> Hmac<Sha256> {
-        hmac_under(&self.bytes)
+        keyed(&self.bytes)
     }
 }
 

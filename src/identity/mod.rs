@@ -13,8 +13,11 @@
 pub mod certificate;
 pub mod challenge;
 pub mod enrollments;
+pub mod host_proof;
 pub mod keyring;
 mod keys;
+pub mod live;
+pub mod master;
 pub mod one_time;
 pub mod password;
 pub mod password_rules;

@@ -176,7 +176,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let settings = settings(&config)?;
     // Before anything is opened: a half restored log is none.
     let restored = Mark::read(&config.data)?;
-    let keyring = Keyring::open(&config.data.join("keyring"))?;
+    let keyring = Keyring::open(&config.data)?;
     let index_config = IndexConfig {
         directory: config.data.join("index"),
         spare_bytes: config.log_space.warn_below,
@@ -219,7 +219,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let (alarms, alarmed) = mpsc::channel(ALARMS);
     let handing = witnesses.start(&alarms);
     let metrics = Arc::new(Metrics::default());
-    let parts: Vec<Arc<dyn Vitals>> = vec![
+    let hooks = config.hook.clone().map(|hook| gate.start_hooks(hook));
+    let mut parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
         Arc::new(gate.ledger().clone()),
         Arc::<Metrics>::clone(&metrics),
@@ -228,6 +229,9 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::new(sinks.states()),
         index,
     ];
+    if let Some(hooks) = hooks {
+        parts.push(Arc::new(hooks));
+    }
     let (stop, stopping) = watch::channel(false);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     report_health(&health_reporter, true).await;
@@ -254,6 +258,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::subjects(&gate))
         .add_service(services::directory(&gate))
         .add_service(services::access_log(&gate))
+        .add_service(services::sessions(&gate))
+        .add_service(services::resets(&gate))
         .add_service(services::explanations(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
@@ -353,6 +359,8 @@ mod services {
     use proto::authentication_service_server::AuthenticationServiceServer;
     use proto::credential_service_server::CredentialServiceServer;
     use proto::directory_service_server::DirectoryServiceServer;
+    use proto::reset_service_server::ResetServiceServer;
+    use proto::session_service_server::SessionServiceServer;
     use proto::subject_service_server::SubjectServiceServer;
 
     use proto::explain_service_server::ExplainServiceServer;
@@ -388,6 +396,16 @@ mod services {
 
     pub(super) fn directory(gate: &Arc<Gate>) -> DirectoryServiceServer<api::Directory> {
         DirectoryServiceServer::new(api::Directory::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn sessions(gate: &Arc<Gate>) -> SessionServiceServer<api::Sessions> {
+        SessionServiceServer::new(api::Sessions::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn resets(gate: &Arc<Gate>) -> ResetServiceServer<api::Resets> {
+        ResetServiceServer::new(api::Resets::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
@@ -466,6 +484,7 @@ fn settings(config: &Config) -> Result<Settings, ServeError> {
         allow_loopback_device: config.allow_loopback_device,
         login: config.login,
         dispose_needs_two: config.dispose_needs_two,
+        small_office: config.small_office,
         snapshot_max_age: config.snapshot_max_age,
         request_ids_max: config.request_ids_max,
     })

@@ -15,12 +15,13 @@ const ID_MAX_BYTES: usize = 64;
 /// Set aside for examples (RFC 5612): whoever has a number of their own gives it.
 const ENTERPRISE_NUMBER: u32 = 32_473;
 /// What in the data directory is no place for a sink's file.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
     "log",
     "index",
     "seals",
     "sinks",
     "keyring",
+    "master.key",
     "tls",
     "store.sqlite",
 ];

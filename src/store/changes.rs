@@ -11,10 +11,10 @@ use crate::proto::stored_change::Kind;
 use crate::proto::{StoredChange, StoredDate, StoredGap, StoredHold, StoredSessionEnd};
 
 /// A transaction, and whose entry it follows.
-struct Following<'a> {
+pub(super) struct Following<'a> {
     store: &'a Store,
-    change: Transaction,
-    log: i64,
+    pub(super) change: Transaction,
+    pub(super) log: i64,
     /// Somebody was changed.
     people: bool,
 }
@@ -136,9 +136,11 @@ impl Following<'_> {
                 log_holds::place(&mut self.change, self.log, index, hold).await
             }
             Kind::ReleaseLogHold(release) => {
+                self.settle(release.settles).await?;
                 log_holds::release(&mut self.change, self.log, release).await
             }
             Kind::Dispose(disposal) => {
+                self.settle(disposal.settles).await?;
                 disposals::begin(&mut self.change, self.log, index, disposal).await
             }
             Kind::PutPerson(person) => {
@@ -154,6 +156,12 @@ impl Following<'_> {
                 staged::remove(&mut self.change, index, removed).await?;
                 self.tell(Told::People).await
             }
+            Kind::OpenSession(opened) => self.open_session(index, opened).await,
+            Kind::RaiseEpoch(epoch) => self.raise_epoch(index, &epoch.person, epoch.epoch).await,
+            Kind::EndService(end) => self.end_service(index, end).await,
+            Kind::Ask(request) => self.ask(index, request).await,
+            Kind::Decline(declined) => self.forget_request(declined.request).await,
+            Kind::ResetSecondFactor(reset) => self.reset_second_factor(index, reset).await,
         }
     }
 
@@ -224,7 +232,7 @@ impl Following<'_> {
         Ok(())
     }
 
-    async fn end_session(
+    pub(super) async fn end_session(
         &mut self,
         index: LogIndex,
         end: &StoredSessionEnd,
@@ -242,6 +250,10 @@ impl Following<'_> {
         .bind(self.log)
         .execute(&mut self.change)
         .await?;
+        query("DELETE FROM live_sessions WHERE session = $1")
+            .bind(session.to_bytes())
+            .execute(&mut self.change)
+            .await?;
         self.tell(Told::Session(&end.session)).await
     }
 
@@ -265,7 +277,7 @@ impl Following<'_> {
         self.tell(Told::People).await
     }
 
-    async fn tell(&mut self, told: Told<'_>) -> Result<(), StoreError> {
+    pub(super) async fn tell(&mut self, told: Told<'_>) -> Result<(), StoreError> {
         self.store.tell_others(&mut self.change, told).await
     }
 }

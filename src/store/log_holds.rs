@@ -97,7 +97,7 @@ mod tests {
             (LogIndex(5), place(Some(-1), Some(1))),
             (
                 LogIndex(6),
-                change(Kind::ReleaseLogHold(StoredLogHoldRelease { hold: 3 })),
+                change(Kind::ReleaseLogHold(StoredLogHoldRelease { hold: 3, settles: None })),
             ),
         ];
         store.apply(&changes, 7).await.unwrap();

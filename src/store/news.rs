@@ -21,6 +21,7 @@ const AT_ONCE: i64 = 500;
 const PEOPLE: i64 = 1;
 const SESSION: i64 = 2;
 const SUBJECT: i64 = 3;
+const LIVE: i64 = 4;
 
 /// What others are told of.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,8 @@ pub(super) enum Told<'a> {
     Session(&'a [u8]),
     /// A hold or a date of a subject.
     Subject(&'a [u8]),
+    /// Who is logged in, or which services' tickets were ended.
+    Live,
 }
 
 /// What others changed.
@@ -44,6 +47,8 @@ pub struct News {
     pub all: bool,
     /// Somebody's standing changed: people have to be read anew.
     pub people: bool,
+    /// Somebody logged in, or a service's tickets were ended: both have to be read anew.
+    pub live: bool,
     /// Sessions that were ended, each with the end of its last ticket.
     pub sessions: Vec<(SessionId, Timestamp)>,
     /// What is registered now of the subjects of whom something changed; nothing where all was released.
@@ -114,6 +119,7 @@ impl Store {
             let id: Option<Vec<u8>> = row.try_get("what_id")?;
             match (row.try_get("what")?, id) {
                 (PEOPLE, _) => news.people = true,
+                (LIVE, _) => news.live = true,
                 (SESSION, Some(id)) => news.sessions.extend(self.ended_session(id).await?),
                 (SUBJECT, Some(id)) => subjects.push(id),
                 _ => return Err(StoreError::Damaged("news of an unknown kind".to_owned())),
@@ -164,6 +170,7 @@ impl Store {
         }
         let (what, id) = match told {
             Told::People => (PEOPLE, None),
+            Told::Live => (LIVE, None),
             Told::Session(id) => (SESSION, Some(id.to_vec())),
             Told::Subject(id) => (SUBJECT, Some(id.to_vec())),
         };

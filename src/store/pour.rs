@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 16] = [
+const TABLES: [Table; 19] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -196,6 +196,42 @@ const TABLES: [Table; 16] = [
         of_log: true,
         write: "INSERT INTO gaps (log, log_index) VALUES ($1, $2)",
         columns: &[("log", Number), ("log_index", Number)],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, what, done, ends
+               FROM requests WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO requests (log, log_index, what, done, ends) VALUES ($1, $2, $3, $4, $5)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("what", Bytes),
+            ("done", Flag),
+            ("ends", MaybeNumber),
+        ],
+    },
+    Table {
+        read: "SELECT session, person, caller, device, began, expires, epoch
+               FROM live_sessions",
+        of_log: false,
+        write: "INSERT INTO live_sessions
+                    (session, person, caller, device, began, expires, epoch)
+                VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        columns: &[
+            ("session", Bytes),
+            ("person", Text),
+            ("caller", Text),
+            ("device", Bytes),
+            ("began", Number),
+            ("expires", Number),
+            ("epoch", Number),
+        ],
+    },
+    Table {
+        read: "SELECT service, ended_until FROM ended_services",
+        of_log: false,
+        write: "INSERT INTO ended_services (service, ended_until) VALUES ($1, $2)",
+        columns: &[("service", Text), ("ended_until", Number)],
     },
 ];
 

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 9] = [
+const STEPS: [&str; 10] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -204,6 +204,32 @@ CREATE TABLE staged (
     person  TEXT NOT NULL,
     content BLOB NOT NULL,
     made_us BIGINT NOT NULL
+);
+",
+    // Who is logged in; until when the tickets of services were ended; what waits for a second administrator, or for its time,
+    // or for a review: `what` as its entry has it.
+    "
+CREATE TABLE live_sessions (
+    session BLOB PRIMARY KEY CHECK (length(session) = 16),
+    person  TEXT NOT NULL,
+    caller  TEXT NOT NULL,
+    device  BLOB NOT NULL CHECK (length(device) = 16),
+    began   BIGINT NOT NULL,
+    expires BIGINT NOT NULL,
+    epoch   BIGINT NOT NULL
+);
+CREATE INDEX live_sessions_of_person ON live_sessions (person);
+CREATE TABLE ended_services (
+    service     TEXT PRIMARY KEY,
+    ended_until BIGINT NOT NULL
+);
+CREATE TABLE requests (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    what      BLOB NOT NULL,
+    done      BOOLEAN NOT NULL,
+    ends      BIGINT,
+    PRIMARY KEY (log, log_index)
 );
 ",
 ];

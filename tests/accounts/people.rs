@@ -546,3 +546,36 @@ fn a_change_whose_process_died_before_the_store_had_it_is_there_after_the_start(
     let entry = details(&house, &reader, &index);
     assert_eq!(entry["details"]["change"], "disable-person");
 }
+
+#[test]
+fn who_reviews_a_department_sees_those_who_also_work_there() {
+    let mut house = House::open();
+    let by = house.log_in("administrator-1");
+    let manager = house.log_in("manager-1");
+    let seen = |house: &House, person: &str| {
+        let request = json!({ "person": person, "kind": "ENTRY_KIND_DECISION" });
+        let method = "sekisho.v1.AccessLogService/Search";
+        house.answer(method, &request, &manager.metadata())
+    };
+    let reception = house.log_in("reception-1");
+    check(&mut house, &reception, OFFICE);
+    assert_eq!(seen(&house, "reception-1"), json!([]));
+    let both = json!({ "departments": ["support", "career"] });
+    done(
+        &house,
+        &by,
+        "ChangePerson",
+        &change("reception-1", "departments", both),
+    );
+    check(&mut house, &reception, OFFICE);
+    let entry = seen(&house, "reception-1")["entry"].clone();
+    assert_eq!(entry["department"], "support");
+    assert_eq!(entry["furtherDepartments"], json!(["career"]));
+    let listed = done(
+        &house,
+        &by,
+        "ListPeople",
+        &json!({ "department": "career" }),
+    );
+    assert!(listed.to_string().contains("reception-1"));
+}

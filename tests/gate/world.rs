@@ -85,6 +85,7 @@ pub(crate) fn subject(text: &str) -> SubjectRef {
 struct Template {
     rules: Arc<RuleSet>,
     keyring: Vec<u8>,
+    master: Vec<u8>,
     store: Vec<u8>,
     /// Base32, by person; none for who has not enrolled.
     seeds: HashMap<Name, String>,
@@ -100,7 +101,7 @@ async fn make_template() -> Template {
         directory.path().join("keyring"),
         directory.path().join("store.sqlite"),
     );
-    let keyring = Keyring::create(&keys).unwrap();
+    let keyring = Keyring::create(directory.path()).unwrap();
     let store = Store::open(&store_file).await.unwrap();
     let passwords = Passwords::new(keyring.pepper.clone(), 2, 64);
     let mut seeds = HashMap::new();
@@ -132,6 +133,7 @@ async fn make_template() -> Template {
     Template {
         rules: Arc::new(pack.rules),
         keyring: std::fs::read(&keys).unwrap(),
+        master: std::fs::read(directory.path().join("master.key")).unwrap(),
         store: std::fs::read(&store_file).unwrap(),
         seeds,
     }
@@ -176,6 +178,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         for (file, content) in [
             ("keyring", &template.keyring),
+            ("master.key", &template.master),
             ("store.sqlite", &template.store),
         ] {
             files::create_private(&directory.path().join(file), content).unwrap();
@@ -368,7 +371,7 @@ async fn start(
         deadline: seconds(30),
         ..LogConfig::new(directory.join("log"), SigningSeed::new(&[7; 32]))
     };
-    let keyring = Keyring::open(&directory.join("keyring")).unwrap();
+    let keyring = Keyring::open(directory).unwrap();
     let seals = Seals::open(directory.join("seals"), keyring.log_text.clone()).unwrap();
     let mut rules = Arc::clone(&template.rules);
     if let Some(kept) = &options.log_retention {
@@ -377,6 +380,7 @@ async fn start(
     Gate::start(Parts {
         clock: Arc::<HeldClock>::clone(clock),
         settings: Settings {
+            small_office: false,
             trust_domain: name(TRUST_DOMAIN),
             built_in: HashMap::new(),
             revoked_certificates: [certificate("career-crm", REVOKED).fingerprint].into(),

@@ -88,7 +88,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         let uri = format!("spiffe://{TRUST_DOMAIN}/service/{service}");
         signed_by_dev(data, &dev.join("services"), service, &[uri]);
     }
-    let keyring = Keyring::create(&data.join("keyring")).unwrap();
+    let keyring = Keyring::create(data).unwrap();
     let store = Store::open(&data.join("store.sqlite")).await.unwrap();
     let passwords = Passwords::new(keyring.pepper.clone(), 2, 64);
     let mut rows = Vec::new();
@@ -128,6 +128,8 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         console_certificate: None,
         allow_loopback_device: false,
         login: sekisho::gate::LoginSettings::default(),
+        small_office: false,
+        hook: None,
         log_deadline: Duration::from_secs(10),
         log_segment_bytes: 64 << 20,
         log_space: SpaceTiers {

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use chacha20poly1305::XChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use data_encoding::{BASE32_NOPAD, BASE64URL_NOPAD, HEXLOWER};
 use serde_json::Value;
 
@@ -38,12 +40,16 @@ impl Secrets {
             .skip(1)
             .filter(|line| !line.starts_with('#'))
         {
-            let key = line.rsplit(' ').next().unwrap();
-            let bytes = BASE64URL_NOPAD.decode(key.as_bytes()).unwrap();
+            let Some(bytes) = unwrap(data, line) else {
+                continue;
+            };
+            let key = BASE64URL_NOPAD.encode(&bytes);
             self.add("key", key);
             self.add("key", HEXLOWER.encode(&bytes));
             self.add("key", bytes);
         }
+        let master = fs::read_to_string(data.join("master.key")).unwrap();
+        self.add("master key", master.trim());
         let people = fs::read_to_string(data.join("dev/people.json")).unwrap();
         let people: Value = serde_json::from_str(&people).unwrap();
         for person in people.as_array().unwrap() {
@@ -198,4 +204,30 @@ impl<D: Door> Door for Overheard<D> {
     fn people(&self) -> &People {
         self.door.people()
     }
+}
+
+/// The key of a line of the keyring, unwrapped as its description says; `None` for the line that names the master key.
+fn unwrap(data: &Path, line: &str) -> Option<Vec<u8>> {
+    let words: Vec<&str> = line.split(' ').collect();
+    let [purpose, id, wrapped] = words[..] else {
+        assert!(line.starts_with("master "), "{line}");
+        return None;
+    };
+    let master = fs::read_to_string(data.join("master.key")).unwrap();
+    let master = BASE64URL_NOPAD.decode(master.trim().as_bytes()).unwrap();
+    let wrapped = BASE64URL_NOPAD.decode(wrapped.as_bytes()).unwrap();
+    let master_id = fs::read_to_string(data.join("keyring")).unwrap();
+    let master_id = master_id
+        .lines()
+        .find_map(|line| line.strip_prefix("master "))
+        .unwrap()
+        .to_owned();
+    let cipher = XChaCha20Poly1305::new_from_slice(&master).unwrap();
+    let context = [b"keyring\0", purpose.as_bytes(), b"\0", id.as_bytes()].concat();
+    let (nonce, sealed) = wrapped.split_at(24);
+    let payload = Payload {
+        msg: sealed,
+        aad: &[b"sekisho sealed 1\0", master_id.as_bytes(), &context].concat(),
+    };
+    Some(cipher.decrypt(nonce.try_into().unwrap(), payload).unwrap())
 }

@@ -213,6 +213,8 @@ pub struct SessionRule {
     pub absolute: Duration,
     /// Without use.
     pub idle: Duration,
+    /// How many logins of one person live at a time; with one more the oldest ends.
+    pub max_concurrent: u32,
 }
 
 /// How fresh the second step must be.

@@ -78,6 +78,9 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     Some(rules)
 }
 
+/// Where the pack doesn't say.
+const SESSIONS_OF_ONE: u32 = 16;
+
 fn blank() -> RuleSet {
     RuleSet {
         pack: "".into(),
@@ -87,6 +90,7 @@ fn blank() -> RuleSet {
         session: SessionRule {
             absolute: Duration::ZERO,
             idle: Duration::ZERO,
+            max_concurrent: SESSIONS_OF_ONE,
         },
         standing: StandingRule::default(),
         exceptions: ExceptionRule::default(),
@@ -161,11 +165,19 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
         session.require(&["absolute", "idle"]);
         let absolute = session.duration("absolute");
         let idle = session.duration("idle");
+        let max_concurrent = session
+            .number("max_concurrent", 1..=1_000)
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(SESSIONS_OF_ONE);
         if let (Some(absolute), Some(idle)) = (absolute, idle) {
             if idle > absolute {
                 session.fault(session.line, || "idle is longer than absolute".into());
             }
-            rules.session = SessionRule { absolute, idle };
+            rules.session = SessionRule {
+                absolute,
+                idle,
+                max_concurrent,
+            };
         }
         session.finish();
     }

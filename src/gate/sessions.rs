@@ -1,0 +1,362 @@
+//! Who is logged in, and ending that: a session, all of a person, all tickets of a service. An entry first, then in force for
+//! every check that begins afterwards.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::log_holds::reason_violations;
+use super::peer::Peer;
+use super::{Credentials, Gate, GateError, Violation, entry};
+use crate::domain::ids::{LogIndex, Name, SessionId};
+use crate::domain::time::Timestamp;
+use crate::identity::live::LiveSession;
+use crate::identity::ticket::Ticket;
+use crate::proto::stored_change::Kind;
+use crate::proto::{
+    EntryKind, StoredChange, StoredEpoch, StoredServiceEnd, StoredSession, StoredSessionEnd,
+};
+use crate::store::StoreError;
+
+/// How many are told at once.
+const PAGE_MAX: usize = 1_000;
+const PAGE: usize = 100;
+
+/// Which sessions are asked for.
+#[derive(Debug, Default)]
+pub struct SessionQuery {
+    /// Of this person.
+    pub person: Option<Name>,
+    /// That began at this service.
+    pub service: Option<Name>,
+    /// 1 to 1,000; 0 is 100.
+    pub page_size: u32,
+    /// From the page before.
+    pub page_token: String,
+}
+
+/// A page of sessions, the newest first.
+#[derive(Debug)]
+pub struct SessionPage {
+    /// Each with its last use, where that is remembered.
+    pub sessions: Vec<(LiveSession, Option<Timestamp>)>,
+    /// For the next page; empty after the last.
+    pub next: String,
+}
+
+/// What is to be ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Revocation {
+    /// One session.
+    Session(SessionId),
+    /// All of a person.
+    Person(Name),
+    /// All tickets of a service.
+    Service(Name),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revoked {
+    /// Its entry.
+    pub index: LogIndex,
+    /// How many sessions were live.
+    pub ended: usize,
+}
+
+impl Gate {
+    /// The live sessions.
+    ///
+    /// # Errors
+    /// When nobody who administers asks, a field can't be taken, or the call can't be logged.
+    pub async fn list_sessions(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        query: SessionQuery,
+    ) -> Result<SessionPage, GateError> {
+        const CALL: &str = "ListSessions";
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let administrator = self
+            .administrator(&rules, peer, credentials, CALL, now)
+            .await?;
+        let page_size = match usize::try_from(query.page_size).unwrap_or(usize::MAX) {
+            0 => Ok(PAGE),
+            size if size <= PAGE_MAX => Ok(size),
+            _ => Err(Violation::new("page_size", "is over 1,000")),
+        };
+        let (page_size, after) = match (page_size, read_token(&query.page_token)) {
+            (Ok(size), Ok(after)) => (size, after),
+            (size, after) => {
+                let violations = size.err().into_iter().chain(after.err()).collect();
+                return Err(self
+                    .refuse_administrator(peer, &administrator, CALL, violations, now)
+                    .await);
+            }
+        };
+        let mut entry =
+            self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
+        entry::detail(&mut entry, "call", CALL);
+        for (key, name) in [("of", &query.person), ("service", &query.service)] {
+            if let Some(name) = name {
+                entry::detail(&mut entry, key, &**name);
+            }
+        }
+        self.log.append(std::slice::from_ref(&entry))?.await?;
+        let wanted = |one: &LiveSession| {
+            query.person.as_ref().is_none_or(|of| *of == one.person)
+                && query.service.as_ref().is_none_or(|of| *of == one.caller)
+        };
+        let mut found = self.listed(now, wanted, after, page_size.saturating_add(1));
+        let next = match (
+            found.len() > page_size,
+            found.get(page_size.saturating_sub(1)),
+        ) {
+            (true, Some(last)) => token(last),
+            _ => String::new(),
+        };
+        found.truncate(page_size);
+        let sessions = found
+            .into_iter()
+            .map(|one| {
+                let used = self.sessions.last_use(one.session);
+                (one, used)
+            })
+            .collect();
+        Ok(SessionPage { sessions, next })
+    }
+
+    /// Ends sessions. They are refused from the next check on.
+    ///
+    /// # Errors
+    /// When nobody who administers asks, there is nothing such, or the entry can't be written.
+    pub async fn revoke(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        what: Revocation,
+        reason: String,
+    ) -> Result<Revoked, GateError> {
+        let call = match &what {
+            Revocation::Session(_) => "RevokeSession",
+            Revocation::Person(_) => "RevokePerson",
+            Revocation::Service(_) => "RevokeService",
+        };
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let administrator = self
+            .administrator(&rules, peer, credentials, call, now)
+            .await?;
+        let mut violations = reason_violations(&reason);
+        let live = match &what {
+            Revocation::Session(session) => {
+                let found = self.live.list(now, |one| one.session == *session, None, 1);
+                if found.is_empty() {
+                    violations.push(Violation::new("session_id", "is no session that is live"));
+                }
+                found
+            }
+            Revocation::Person(person) => {
+                if self.person(person).is_none() {
+                    violations.push(Violation::new("person", "is nobody who is known"));
+                }
+                self.listed(now, |one| one.person == *person, None, usize::MAX)
+            }
+            Revocation::Service(service) => {
+                let known = rules.services.id(service).is_some()
+                    || self.settings.built_in.values().any(|own| own == service);
+                if !known {
+                    violations.push(Violation::new("service", "is no service of the pack"));
+                }
+                self.listed(now, |one| one.caller == *service, None, usize::MAX)
+            }
+        };
+        if !violations.is_empty() {
+            return Err(self
+                .refuse_administrator(peer, &administrator, call, violations, now)
+                .await);
+        }
+        let mut entry =
+            self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
+        entry::detail(&mut entry, "ended", live.len().to_string());
+        entry.free_text = reason;
+        let index = match what {
+            Revocation::Session(session) => {
+                let until = live.first().map_or(now, |one| one.expires);
+                entry::detail(&mut entry, "change", "revoke-session");
+                entry::detail(&mut entry, "revoked_session", session.0.to_string());
+                if let Some(one) = live.first() {
+                    entry::detail(&mut entry, "of", &*one.person);
+                }
+                entry.change = changing(Kind::EndSession(StoredSessionEnd {
+                    session: session.to_bytes(),
+                    until_us: until.micros(),
+                }));
+                let apply = move |gate: &Self| gate.end_now(session, until, now);
+                self.change(entry, super::changes::Always, apply).await?
+            }
+            Revocation::Person(person) => {
+                entry::detail(&mut entry, "change", "revoke-person");
+                entry::detail(&mut entry, "of", &*person);
+                let raise = RaiseEpoch(person.clone());
+                let apply = move |gate: &Self, epoch| gate.raise_epoch(&person, epoch, now);
+                self.change_epoch(entry, raise, apply).await?
+            }
+            Revocation::Service(service) => {
+                entry::detail(&mut entry, "change", "revoke-service");
+                entry::detail(&mut entry, "service", &*service);
+                entry.change = changing(Kind::EndService(StoredServiceEnd {
+                    service: service.to_string(),
+                    until_us: now.micros(),
+                }));
+                let apply = move |gate: &Self| gate.end_service(&service, now);
+                self.change(entry, super::changes::Always, apply).await?
+            }
+        };
+        Ok(Revoked {
+            index: index.index(),
+            ended: live.len(),
+        })
+    }
+
+    /// Live sessions; those that a higher epoch ended are none.
+    fn listed(
+        &self,
+        now: Timestamp,
+        wanted: impl Fn(&LiveSession) -> bool,
+        after: Option<(Timestamp, SessionId)>,
+        at_most: usize,
+    ) -> Vec<LiveSession> {
+        let people = self.people.load();
+        let lives = |one: &LiveSession| {
+            let person = people.get(&one.person);
+            person.is_some_and(|person| one.epoch >= person.epoch) && wanted(one)
+        };
+        self.live.list(now, lives, after, at_most)
+    }
+
+    /// A session that begins, as its entry has it.
+    pub(super) fn opened(ticket: &Ticket, at_most: u32) -> StoredSession {
+        let device = match ticket.device {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
+        };
+        StoredSession {
+            session: ticket.session.to_bytes(),
+            person: ticket.person.to_string(),
+            caller: ticket.caller.to_string(),
+            device: Ipv6Addr::octets(&device).to_vec(),
+            began_us: ticket.first_login.micros(),
+            expires_us: ticket.expires.micros(),
+            epoch: ticket.epoch,
+            at_most,
+        }
+    }
+
+    /// In memory: a session begins, and the oldest of the person's give way.
+    pub(super) fn open_now(&self, ticket: &Ticket, at_most: u32, now: Timestamp) {
+        let opened = LiveSession {
+            session: ticket.session,
+            person: ticket.person.clone(),
+            caller: ticket.caller.clone(),
+            device: ticket.device,
+            began: ticket.first_login,
+            expires: ticket.expires,
+            epoch: ticket.epoch,
+        };
+        for gone in self.live.open(opened, at_most) {
+            self.sessions.revoke(gone.session, gone.expires, now);
+        }
+    }
+
+    /// In memory: a session ends.
+    pub(super) fn end_now(&self, session: SessionId, until: Timestamp, now: Timestamp) {
+        self.sessions.revoke(session, until, now);
+        self.live.end(session);
+    }
+
+    /// In memory: every ticket of a person of an older epoch ends.
+    pub(super) fn raise_epoch(&self, person: &Name, epoch: u64, now: Timestamp) {
+        self.people.rcu(|people| {
+            let mut people = HashMap::clone(people);
+            if let Some(one) = people.get_mut(person) {
+                let raised = Arc::make_mut(one);
+                raised.epoch = raised.epoch.max(epoch);
+            }
+            people
+        });
+        self.live.end_of_person(person, now);
+    }
+
+    fn end_service(&self, service: &Name, until: Timestamp) {
+        self.ended_services.rcu(|ended| {
+            let mut ended = HashMap::clone(ended);
+            let end = ended.entry(service.clone()).or_insert(until);
+            *end = until.max(*end);
+            ended
+        });
+        self.live.end_of_service(service, until);
+    }
+
+    /// Whether a ticket is of those of its service that were ended.
+    pub(super) fn service_ended(&self, ticket: &Ticket) -> bool {
+        let ended = self.ended_services.load();
+        ended
+            .get(&ticket.caller)
+            .is_some_and(|until| ticket.issued <= *until)
+    }
+
+    /// Takes up from the store who is logged in.
+    pub(super) async fn read_live(&self, now: Timestamp) -> Result<(), StoreError> {
+        let (live, ended) = (
+            self.store.live_sessions(now).await?,
+            self.store.ended_services().await?,
+        );
+        self.live.replace(live);
+        self.ended_services
+            .store(Arc::new(ended.into_iter().collect()));
+        Ok(())
+    }
+}
+
+pub(super) const fn changing(kind: Kind) -> Option<StoredChange> {
+    Some(StoredChange { kind: Some(kind) })
+}
+
+/// Raises a person's epoch to one more than it is when nobody else changes anything.
+struct RaiseEpoch(Name);
+
+impl super::changes::PersonChange for RaiseEpoch {
+    fn of(&self) -> &Name {
+        &self.0
+    }
+
+    fn change(&self, epoch: u64) -> Kind {
+        Kind::RaiseEpoch(StoredEpoch {
+            person: self.0.to_string(),
+            epoch,
+        })
+    }
+}
+
+fn token(last: &LiveSession) -> String {
+    format!("{}.{}", last.began.micros(), last.session.0.simple())
+}
+
+fn read_token(text: &str) -> Result<Option<(Timestamp, SessionId)>, Violation> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let read = || {
+        let (began, session) = text.split_once('.')?;
+        let session = Uuid::try_parse(session).ok()?;
+        let began = Timestamp::from_micros(began.parse().ok()?);
+        Some((began, SessionId(session)))
+    };
+    read()
+        .map(Some)
+        .ok_or_else(|| Violation::new("page_token", "is not one of an answer"))
+}

@@ -1,0 +1,136 @@
+//! What one administrator asked for and another has yet to approve, and what one did alone and nobody reviewed yet. Changed by
+//! `apply` only.
+
+use prost::Message as _;
+
+use super::changes::Following;
+use super::engine::query;
+use super::error::StoreError;
+use super::{Store, from_stored, staged, to_stored};
+use crate::domain::ids::{LogIndex, Name};
+use crate::domain::time::Timestamp;
+use crate::proto::{StoredCredentialKind, StoredCredentialRemoval, StoredRequest, StoredReset};
+
+/// A request as it is kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptRequest {
+    /// The entry that asked.
+    pub index: LogIndex,
+    /// As the entry has it.
+    pub what: StoredRequest,
+    /// By one person alone, carried out, and not reviewed yet.
+    pub done: bool,
+}
+
+impl Store {
+    /// All that are kept, in the order of their entries.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn requests(&self) -> Result<Vec<KeptRequest>, StoreError> {
+        let rows =
+            query("SELECT log_index, what, done FROM requests WHERE log = $1 ORDER BY log_index")
+                .bind(self.log()?)
+                .fetch_all(&self.engine)
+                .await?;
+        rows.iter()
+            .map(|row| {
+                Ok(KeptRequest {
+                    index: LogIndex(from_stored(row.try_get("log_index")?)?),
+                    what: StoredRequest::decode(row.try_get::<&[u8]>("what")?)
+                        .map_err(|_| StoreError::Damaged("a request".to_owned()))?,
+                    done: row.try_get("done")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Forgets those that nobody can approve any more at `now`.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn forget_expired_requests(&self, now: Timestamp) -> Result<(), StoreError> {
+        let mut change = self.change().await?;
+        query("DELETE FROM requests WHERE log = $1 AND ends < $2")
+            .bind(self.log()?)
+            .bind(now.micros())
+            .execute(&mut change)
+            .await?;
+        change.commit().await
+    }
+}
+
+impl Following<'_> {
+    pub(super) async fn ask(
+        &mut self,
+        index: LogIndex,
+        request: &StoredRequest,
+    ) -> Result<(), StoreError> {
+        query(
+            "INSERT INTO requests (log, log_index, what, done, ends) VALUES ($1, $2, $3, $4, $5)
+             ON CONFLICT DO NOTHING",
+        )
+        .bind(self.log)
+        .bind(to_stored(index.0)?)
+        .bind(request.encode_to_vec())
+        .bind(false)
+        .bind(request.effective_us.is_none().then_some(request.until_us))
+        .execute(&mut self.change)
+        .await?;
+        Ok(())
+    }
+
+    /// The request of entry `request`, if any, was carried out by two.
+    pub(super) async fn settle(&mut self, request: Option<u64>) -> Result<(), StoreError> {
+        match request {
+            Some(request) => self.forget_request(request).await,
+            None => Ok(()),
+        }
+    }
+
+    pub(super) async fn forget_request(&mut self, request: u64) -> Result<(), StoreError> {
+        query("DELETE FROM requests WHERE log = $1 AND log_index = $2")
+            .bind(self.log)
+            .bind(to_stored(request)?)
+            .execute(&mut self.change)
+            .await?;
+        Ok(())
+    }
+
+    pub(super) async fn reset_second_factor(
+        &mut self,
+        index: LogIndex,
+        reset: &StoredReset,
+    ) -> Result<(), StoreError> {
+        let person = Name::parse(&reset.person).map_err(|_| StoreError::Change(index))?;
+        let removed = StoredCredentialRemoval {
+            person: person.to_string(),
+            kind: StoredCredentialKind::SecondFactor.into(),
+            epoch: 0,
+        };
+        staged::remove(&mut self.change, index, &removed).await?;
+        let request = to_stored(reset.settles)?;
+        let found = query("SELECT what FROM requests WHERE log = $1 AND log_index = $2")
+            .bind(self.log)
+            .bind(request)
+            .fetch_optional(&mut self.change)
+            .await?;
+        let alone = match &found {
+            Some(row) => StoredRequest::decode(row.try_get::<&[u8]>("what")?)
+                .is_ok_and(|what| what.effective_us.is_some()),
+            None => false,
+        };
+        // What one person asked for alone stays until it is reviewed.
+        if alone {
+            query("UPDATE requests SET done = $3 WHERE log = $1 AND log_index = $2")
+                .bind(self.log)
+                .bind(request)
+                .bind(true)
+                .execute(&mut self.change)
+                .await?;
+        } else {
+            self.forget_request(reset.settles).await?;
+        }
+        self.raise_epoch(index, &reset.person, reset.epoch).await
+    }
+}
