@@ -642,7 +642,6 @@ mod tests {
     #[tokio::test]
     async fn a_change_sealed_under_a_key_that_is_missing_is_refused_as_a_start_refuses_it() {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("keyring");
         let short = |mut parts: GapParts| {
             let mut rules = RuleSet::clone(&parts.rules);
             let class = LogClass {
@@ -657,7 +656,7 @@ mod tests {
             parts.rules = Arc::new(rules);
             parts
         };
-        let first = short(parts(folder.path(), Keyring::create(&path).unwrap()).await);
+        let first = short(parts(folder.path(), Keyring::create(folder.path()).unwrap()).await);
         let ledger = Ledger::new(
             first.log.log.clone(),
             Arc::new(ArcSwap::new(Arc::clone(&first.rules))),
@@ -679,7 +678,7 @@ mod tests {
         drop((ledger, first.log));
 
         std::fs::remove_dir_all(folder.path().join("seals")).unwrap();
-        let again = short(parts(folder.path(), Keyring::open(&path).unwrap()).await);
+        let again = short(parts(folder.path(), Keyring::open(folder.path()).unwrap()).await);
         let refused = Gap::open(again).await.err().unwrap();
         assert!(
             matches!(refused, GapError::Start(StartError::Sealed(LogIndex(0)))),

@@ -355,11 +355,15 @@ mod tests {
         let first = text.len() - 53;
         assert!(text[..first].ends_with(b"private "));
         let path = directory.path().join("altered");
+        let known = RecoveryKey::open(&private).unwrap().id();
         for at in first..text.len() - 1 {
             let mut altered = text.clone();
             altered[at] = if altered[at] == b'a' { b'b' } else { b'a' };
             files::write_private(&path, &altered).unwrap();
-            assert!(RecoveryKey::open(&path).is_err(), "{at}");
+            // Of a private key X25519 ignores five bits (RFC 7748, 5): without them it is the same key.
+            if let Ok(read) = RecoveryKey::open(&path) {
+                assert_eq!(read.id(), known, "{at}");
+            }
         }
     }
 }
