@@ -174,7 +174,7 @@ fn one_alone_asks_on_the_host_waits_a_day_and_is_marked() {
     );
 
     let one = house.log_in("administrator-1");
-    let disable = json!({ "person": "administrator-2", "reason": "left" });
+    let disable = json!({ "id": "administrator-2", "reference": "HR-1" });
     house.answer(
         "sekisho.v1.DirectoryService/DisablePerson",
         &disable,

@@ -213,7 +213,8 @@ fn the_terminal_lists_and_ends_sessions() {
         "adviser-1",
     ];
     let listed = done(house.home(), "", &list);
-    let session: Value = serde_json::from_str(listed.trim()).unwrap();
+    let session: Value =
+        serde_json::from_str(listed.trim()).unwrap_or_else(|error| panic!("{error}: {listed:?}"));
     assert_eq!(session["person"], "adviser-1");
     let id = session["session_id"].as_str().unwrap();
     let end = ["sessions", "end", id, "--reason", "left", "--data", &data];
