@@ -16,7 +16,7 @@ use crate::identity::keyring::Keyring;
 use crate::proto::reset_service_client::ResetServiceClient;
 use crate::proto::{
     DeclineResetRequest, ListResetsRequest, ResetOnHostRequest, ResetSecondFactorRequest,
-    ResetSecondFactorResponse, ResetSeen,
+    ResetSecondFactorResponse, ResetSeen, ReviewResetRequest,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -25,6 +25,8 @@ pub(super) enum ResetCommand {
     SecondFactor(FactorArgs),
     /// Take back a reset that was asked for
     Decline(DeclineArgs),
+    /// Say that you looked at what one person did alone: for who reviews everything, and not for their own
+    Review(ReviewArgs),
     /// Resets that wait, and those that one person did alone and nobody reviewed yet
     List(ListArgs),
 }
@@ -61,6 +63,18 @@ pub(super) struct DeclineArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct ReviewArgs {
+    /// The request's number
+    #[arg(value_name = "NUMBER")]
+    pending: u64,
+    /// What was found; sealed in the log
+    #[arg(long, value_name = "TEXT")]
+    finding: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
     /// One JSON object a line
     #[arg(long)]
@@ -80,6 +94,7 @@ pub(super) async fn run(command: ResetCommand) -> Result<(), CliError> {
             None => second_factor(args).await,
         },
         ResetCommand::Decline(args) => decline(args).await,
+        ResetCommand::Review(args) => review(args).await,
         ResetCommand::List(args) => list(args).await,
     }
 }
@@ -154,6 +169,22 @@ async fn decline(args: DeclineArgs) -> Result<(), CliError> {
     let values = [args.pending, answer.into_inner().log_index].map(|n| n.to_string());
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
     say(&Word::ResetDeclined.fill(language, &values));
+    Ok(())
+}
+
+async fn review(args: ReviewArgs) -> Result<(), CliError> {
+    let language = args.connection.language();
+    let reading = Reading::open(&args.connection, language).await?;
+    let mut service = ResetServiceClient::new(reading.target.connect().await?);
+    let request = ReviewResetRequest {
+        pending: args.pending,
+        finding: args.finding,
+    };
+    let request = with_proof(request, &reading.kept, language)?;
+    let answer = reading.target.answer(service.review_reset(request)).await?;
+    let values = [args.pending, answer.into_inner().log_index].map(|n| n.to_string());
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    say(&Word::ResetReviewed.fill(language, &values));
     Ok(())
 }
 
