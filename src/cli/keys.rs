@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use super::login::say;
+use super::output::print;
 use super::words::{Language, Word};
 use crate::identity::keyring::{Keyring, KeyringError};
 
@@ -56,6 +56,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     let others = keys
         .iter()
         .map(|key| (key.purpose, key.id, key.in_use, String::new()));
+    let mut lines = Vec::new();
     for (purpose, id, in_use, from) in std::iter::once(master).chain(others) {
         if args.json {
             let mut line =
@@ -63,7 +64,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
             if let (false, Some(line)) = (from.is_empty(), line.as_object_mut()) {
                 line.insert("from".to_owned(), from.into());
             }
-            say(&line.to_string());
+            lines.push(line.to_string());
             continue;
         }
         let state = if in_use {
@@ -71,16 +72,18 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         } else {
             Word::KeyOlder
         };
-        say(format!("{purpose:12} {id}  {}  {from}", state.fill(language, &[])).trim_end());
+        let state = state.text(language);
+        let line = format!("{purpose:12} {id}  {state}  {from}");
+        lines.push(line.trim_end().to_owned());
     }
-    Ok(())
+    print(&lines, language).map_err(Failure::from)
 }
 
 fn rotate(args: &RotateArgs) -> Result<(), Failure> {
     let language = Language::choose(args.lang, |name| std::env::var_os(name));
     let id = Keyring::rotate(&args.data, &args.purpose).map_err(failed)?;
-    say(&Word::KeyRotated.fill(language, &[&args.purpose, id.as_str()]));
-    Ok(())
+    let told = Word::KeyRotated.fill(language, &[&args.purpose, id.as_str()]);
+    print(&[told], language).map_err(Failure::from)
 }
 
 fn failed(error: KeyringError) -> Failure {
