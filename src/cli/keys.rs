@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use super::login::say;
+use super::credentials::print;
 use super::words::{Language, Word};
 use crate::identity::keyring::{Keyring, KeyringError};
 
@@ -12,7 +12,8 @@ pub(super) enum KeysCommand {
     /// What each key is for, its id, and whether it makes what is new or only opens what was made before
     List(ListArgs),
     /// A new key in front of the present one, which stays good for what it made: nobody is logged out. `master` wraps all keys
-    /// anew. A daemon that serves takes it up at its next start, and then seals what the store has of second factors anew
+    /// anew. A daemon that serves takes it up at its next start, and then seals what the store has of second factors anew.
+    /// Daemons that share a store: stop all, rotate one keyring, copy it to the others, start all
     Rotate(RotateArgs),
 }
 
@@ -63,7 +64,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
             if let (false, Some(line)) = (from.is_empty(), line.as_object_mut()) {
                 line.insert("from".to_owned(), from.into());
             }
-            say(&line.to_string());
+            print(&line.to_string(), language)?;
             continue;
         }
         let state = if in_use {
@@ -71,7 +72,8 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         } else {
             Word::KeyOlder
         };
-        say(format!("{purpose:12} {id}  {}  {from}", state.fill(language, &[])).trim_end());
+        let line = format!("{purpose:12} {id}  {}  {from}", state.fill(language, &[]));
+        print(line.trim_end(), language)?;
     }
     Ok(())
 }
@@ -79,8 +81,8 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
 fn rotate(args: &RotateArgs) -> Result<(), Failure> {
     let language = Language::choose(args.lang, |name| std::env::var_os(name));
     let id = Keyring::rotate(&args.data, &args.purpose).map_err(failed)?;
-    say(&Word::KeyRotated.fill(language, &[&args.purpose, id.as_str()]));
-    Ok(())
+    let said = Word::KeyRotated.fill(language, &[&args.purpose, id.as_str()]);
+    Ok(print(&said, language)?)
 }
 
 fn failed(error: KeyringError) -> Failure {
