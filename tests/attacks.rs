@@ -10,14 +10,20 @@
     reason = "unwrapping and telling is how a test fails, in its helpers too"
 )]
 
+#[path = "attacks/addresses.rs"]
+mod addresses;
 #[path = "attacks/enrollment.rs"]
 mod enrollment;
 #[path = "attacks/guessing.rs"]
 mod guessing;
+#[path = "attacks/keys.rs"]
+mod keys;
 #[path = "attacks/passwords.rs"]
 mod passwords;
 #[path = "attacks/replay.rs"]
 mod replay;
+#[path = "attacks/shared.rs"]
+mod shared;
 #[path = "attacks/site.rs"]
 mod site;
 mod support;

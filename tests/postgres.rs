@@ -142,30 +142,11 @@ fn a_lost_database_stops_logins_at_once_and_checks_when_what_is_known_is_too_old
     );
 }
 
-/// A further daemon's directory: the same keys and certificates, a log of its own.
-fn beside(first: &House) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let (from, to) = (first.daemon.data(), folder.path().join("data"));
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .arg(from)
-        .arg(&to)
-        .status();
-    assert!(copied.unwrap().success());
-    for own in ["log", "index", "seals", "sinks"] {
-        let own = to.join(own);
-        if own.exists() {
-            fs::remove_dir_all(own).unwrap();
-        }
-    }
-    folder
-}
-
 #[test]
 fn two_daemons_on_one_store_follow_each_other_and_share_what_guards_second_factors() {
     let server = Postgres::begin();
     let mut first = House::with_store(&server.database());
-    let folder = beside(&first);
+    let folder = first.beside();
     let data = folder.path().join("data");
     let (code, said) = refused_start(&support::pack(), &data);
     assert_eq!(code, 72, "{said}");

@@ -33,6 +33,7 @@ mod refusals;
 mod repeats;
 mod reset;
 pub mod restore;
+mod seal_anew;
 mod second_factor;
 mod sessions;
 mod sieve;

@@ -324,6 +324,7 @@ impl Gate {
         gate.locked_out
             .store(Arc::new(locked.into_iter().collect()));
         let dropped_credentials = gate.store.drop_staged().await?;
+        let seeds = gate.seal_seeds_anew().await?;
         let subjects = &gate.subjects;
         gate.store
             .load_subjects(|subject, state| subjects.put(subject, state))
@@ -351,6 +352,8 @@ impl Gate {
             "dropped_credentials",
             dropped_credentials.to_string(),
         );
+        entry::detail(&mut entry, "seeds_sealed_anew", seeds.anew.to_string());
+        entry::detail(&mut entry, "seeds_unreadable", seeds.unreadable.to_string());
         entry.store_writes = known_writes;
         gate.log_start(entry, opened.torn_tail.as_ref(), now)
             .await?;

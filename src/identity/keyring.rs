@@ -450,6 +450,17 @@ mod tests {
         let after = Keyring::open(data).unwrap();
         assert_eq!(after.seeds.id(), id);
         assert_eq!(&**after.seeds.open(b"c", &sealed).unwrap(), b"p");
+        let anew = after.seeds.seal_anew(b"c", &sealed).unwrap().unwrap();
+        assert_eq!(&**after.seeds.open(b"c", &anew).unwrap(), b"p");
+        assert_eq!(after.seeds.seal_anew(b"c", &anew).unwrap(), None);
+        assert_eq!(
+            after.seeds.seal_anew(b"d", &sealed).unwrap_err(),
+            SealError::NotGenuine
+        );
+        assert!(
+            before.seeds.open(b"c", &anew).is_err(),
+            "under the new key alone"
+        );
         assert_eq!(after.pepper.expose(), before.pepper.expose());
         let (_, listed) = Keyring::list(data).unwrap();
         let seeds: Vec<bool> = listed

@@ -216,6 +216,27 @@ impl SealingKey {
     /// # Errors
     /// [`SealError::NotGenuine`].
     pub fn open(&self, context: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+        self.open_by(context, sealed).map(|(_, plain)| plain)
+    }
+
+    /// Seals under the current key what an older one sealed for the same context; `None` where the current one did.
+    ///
+    /// # Errors
+    /// [`SealError::NotGenuine`] for what none of them opens, [`SealError::Random`].
+    pub fn seal_anew(&self, context: &[u8], sealed: &[u8]) -> Result<Option<Vec<u8>>, SealError> {
+        let (by, plain) = self.open_by(context, sealed)?;
+        if by == self.current.id {
+            return Ok(None);
+        }
+        self.seal(context, &plain).map(Some)
+    }
+
+    /// Opens it, and tells under which key it was sealed.
+    fn open_by(
+        &self,
+        context: &[u8],
+        sealed: &[u8],
+    ) -> Result<(KeyId, Zeroizing<Vec<u8>>), SealError> {
         let (nonce, rest) = sealed
             .split_first_chunk::<{ Self::NONCE_BYTES }>()
             .ok_or(SealError::NotGenuine)?;
@@ -239,7 +260,7 @@ impl SealingKey {
                         &tag,
                     )
                     .is_ok()
-                    .then_some(plain)
+                    .then_some((sealer.id, plain))
             })
             .ok_or(SealError::NotGenuine)
     }

@@ -307,6 +307,34 @@ impl Seed {
         Self::open_of(key, Owner::Token(serial), sealed)
     }
 
+    /// Seals under the current key what an older one sealed for this credential of this person; `None` where the current one
+    /// did. The seed is not looked at.
+    ///
+    /// # Errors
+    /// [`SeedError::Sealed`] when it was altered, sealed for another, or under a key that is gone; or when the system gives no
+    /// random numbers.
+    pub fn seal_anew(
+        key: &SealingKey,
+        person: &str,
+        credential: Uuid,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, SeedError> {
+        let owner = Owner::Person(person, credential);
+        Ok(key.seal_anew(&owner.context(), sealed)?)
+    }
+
+    /// The same for a hardware token that is nobody's yet.
+    ///
+    /// # Errors
+    /// As for [`Self::seal_anew`].
+    pub fn seal_token_anew(
+        key: &SealingKey,
+        serial: &str,
+        sealed: &[u8],
+    ) -> Result<Option<Vec<u8>>, SeedError> {
+        Ok(key.seal_anew(&Owner::Token(serial).context(), sealed)?)
+    }
+
     fn seal_for(&self, key: &SealingKey, owner: Owner<'_>) -> Result<Vec<u8>, SeedError> {
         let seed = self.totp.secret().as_bytes();
         let mut plain = Zeroizing::new(Vec::with_capacity(PARAMETER_BYTES + SEED_MAX_BYTES));

@@ -288,7 +288,10 @@ impl Writer {
             let _ = unit.answer.send(Err(AppendError::Refused(why)));
             return Ok(());
         }
+        // What is said first on a new day, that the clock jumped say, is still of this segment: the next entry makes another.
+        let day = self.day;
         self.take_up(unit);
+        self.day = day;
         self.flush()
     }
 

@@ -30,6 +30,7 @@ mod postgres;
 mod pour;
 mod requests;
 mod schema;
+mod sealed_seeds;
 mod sqlite;
 mod staged;
 mod subjects;
@@ -46,6 +47,7 @@ pub use log_holds::LogHold;
 pub use news::News;
 pub use people::stored_person;
 pub use requests::KeptRequest;
+pub use sealed_seeds::{SealedSeed, SeedOwner};
 pub use staged::{NewCredential, NewToken, StagedId};
 
 use engine::{Engine, Transaction};

@@ -71,6 +71,46 @@ fn after_five_failures_the_next_try_waits_whoever_asks_and_however() {
     assert_eq!(site.attempts().last(), Some(&1));
 }
 
+/// The count is the authenticator's: not the challenge's, the session's, the service's or the method's.
+#[test]
+fn nothing_but_a_right_code_sets_the_count_back() {
+    let mut site = Site::open();
+    let session = site.person("adviser-1");
+    let wrong = site.wrong_code("adviser-1");
+    let none = Metadata::new();
+    let method = |name: &str| format!("sekisho.v1.AuthenticationService/{name}");
+    // Another service, with the right password, in a session of its own.
+    let first = json!({
+        "person": "adviser-1", "password": site.people.get("adviser-1").password,
+        "client_ip": OFFICE, "session_ref": "elsewhere",
+    });
+    let elsewhere = site
+        .call("billing", &method("VerifyPassword"), &first, &none)
+        .unwrap();
+    let guess = json!({ "challenge_id": elsewhere["challengeId"], "totp": wrong });
+    not_genuine(site.call("billing", &method("VerifySecondFactor"), &guess, &none));
+    // What is begun at one service is unknown at the other, and that is no try.
+    not_genuine(site.ask("VerifySecondFactor", &guess));
+    // A live session, a recovery code, a new password, new recovery codes.
+    let step_up = site.step_up(&session).unwrap();
+    not_genuine(site.second_step(&step_up, &wrong));
+    not_genuine(site.recover(&site.first_step("adviser-1"), "AAAA-AAAA-AAAA-AAAA"));
+    let step_up = site.step_up(&session).unwrap();
+    let change = json!({
+        "challenge_id": step_up["challengeId"], "totp": wrong, "new_password": "plum rain monday 47",
+    });
+    not_genuine(site.ask("ChangePassword", &change));
+    assert_eq!(site.check(&session).unwrap()["decision"], "DECISION_ALLOW");
+    let codes = json!({ "challenge_id": step_up["challengeId"], "totp": wrong });
+    not_genuine(site.ask("RegenerateRecoveryCodes", &codes));
+    // The first was the login's own.
+    assert_eq!(site.attempts(), [1, 1, 2, 3, 4, 5]);
+    let refused = site.try_code("adviser-1", &site.code("adviser-1"));
+    refused_with(refused, "RESOURCE_EXHAUSTED", "THROTTLED");
+    // Nobody else waits for it.
+    site.try_code("adviser-2", &site.code("adviser-2")).unwrap();
+}
+
 #[test]
 fn a_victim_whose_password_nobody_knows_can_not_be_locked_out() {
     let site = Site::open();
@@ -109,6 +149,14 @@ fn at_fifty_failures_the_factor_is_disabled_and_no_ticket_counts_any_more() {
             "PERMISSION_DENIED",
             "ACCOUNT_LOCKED",
         );
+        // Nor does the ticket turn into one of another service.
+        let exchange = json!({
+            "session_ticket": session.ticket, "client_ip": OFFICE,
+            "session_ref": SESSION, "new_session_ref": "elsewhere",
+        });
+        let method = "sekisho.v1.AuthenticationService/ExchangeTicket";
+        let refused = site.call("billing", method, &exchange, &Metadata::new());
+        refused_with(refused, "PERMISSION_DENIED", "ACCOUNT_LOCKED");
         // Nor is anybody told at the first step.
         let password = site.people.get("adviser-1").password.clone();
         not_genuine(site.first_step_with("adviser-1", &password));
@@ -159,7 +207,11 @@ fn a_disabled_person_is_refused_everywhere() {
         "{denied}"
     );
     not_genuine(site.second_step(&challenge, &site.code("adviser-1")));
-    assert!(site.step_up(&session).is_err());
+    let refused = site.step_up(&session).unwrap_err();
+    assert!(
+        ["PERMISSION_DENIED", "UNAUTHENTICATED"].contains(&&*refused.code),
+        "{refused}"
+    );
     let password = site.people.get("adviser-1").password.clone();
     not_genuine(site.first_step_with("adviser-1", &password));
     let refused = log_in(&mut *site, "adviser-1", (CALLER, OFFICE, SESSION));

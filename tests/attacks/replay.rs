@@ -206,6 +206,8 @@ fn the_second_step_is_never_skipped_for_who_has_not_enrolled() {
         let refused = site.second_step(&challenge, code);
         crate::site::refused_with(refused, "FAILED_PRECONDITION", "SECOND_FACTOR_NOT_ENROLLED");
     }
+    let refused = site.recover(&challenge, "AAAA-AAAA-AAAA-AAAA");
+    crate::site::refused_with(refused, "FAILED_PRECONDITION", "SECOND_FACTOR_NOT_ENROLLED");
     let other = site.first_step("newcomer-1");
     let id = &other["challengeId"];
     let change = json!({ "challenge_id": id, "new_password": "long enough and other 7" });

@@ -2,6 +2,7 @@
 //! person and an administrator do to it.
 
 use std::ops::{Deref, DerefMut};
+use std::path::Path;
 use std::time::Duration;
 
 use sekisho::domain::ids::LogIndex;
@@ -61,6 +62,12 @@ impl Site {
     pub(crate) fn kill_and_start(&mut self) {
         let house = self.house.take().unwrap();
         self.house = Some(house.kill_and_start(&arguments(self.url.as_ref())));
+    }
+
+    /// Stops it, has something done in its folder, and starts it again.
+    pub(crate) fn while_stopped(&mut self, meanwhile: impl FnOnce(&Path)) {
+        let house = self.house.take().unwrap();
+        self.house = Some(house.stop_and_start(&arguments(self.url.as_ref()), meanwhile));
     }
 
     /// Changes the store behind the daemon's back.

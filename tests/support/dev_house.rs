@@ -1,6 +1,7 @@
 //! What `sekisho dev` serves, asked with real grpcurl, and the commands of the shipped binary.
 
 use std::env;
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -130,6 +131,38 @@ impl House {
         } = self;
         daemon.kill();
         Self::start(clock, folder, arguments)
+    }
+
+    /// Stops the daemon, has something done meanwhile, and starts it again, on the same clock.
+    pub fn stop_and_start(self, arguments: &[&str], meanwhile: impl FnOnce(&Path)) -> Self {
+        let Self {
+            folder,
+            daemon,
+            clock,
+            ..
+        } = self;
+        assert!(daemon.stop().success());
+        meanwhile(folder.path());
+        Self::start(clock, folder, arguments)
+    }
+
+    /// A further daemon's directory: the same keys and certificates, a log of its own.
+    pub fn beside(&self) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let to = folder.path().join("data");
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(self.daemon.data())
+            .arg(&to)
+            .status();
+        assert!(copied.unwrap().success());
+        for own in ["log", "index", "seals", "sinks"] {
+            let own = to.join(own);
+            if own.exists() {
+                fs::remove_dir_all(own).unwrap();
+            }
+        }
+        folder
     }
 
     /// Moves the clock back, as far as it was moved ahead.
