@@ -202,6 +202,14 @@ impl Writer {
                 return Err(trouble);
             }
             if unit.reserved {
+                if shaky.is_none()
+                    && self.begins_a_day(&unit)
+                    && let Err(trouble @ (Trouble::Failed(_) | Trouble::Damaged(_))) = self.roll()
+                {
+                    units.push(unit);
+                    units.extend(rest);
+                    return Err(trouble);
+                }
                 if let Err(trouble) = self.write_reserved(unit) {
                     units.extend(rest);
                     return Err(trouble);
@@ -272,6 +280,10 @@ impl Writer {
         if self.end.saturating_add(held as u64) > usable(self.capacity) {
             return true;
         }
+        self.begins_a_day(unit)
+    }
+
+    fn begins_a_day(&self, unit: &Unit) -> bool {
         let time = Frames(&unit.frames).map(segment::time_of).next();
         self.day
             .zip(time)
@@ -288,7 +300,7 @@ impl Writer {
             let _ = unit.answer.send(Err(AppendError::Refused(why)));
             return Ok(());
         }
-        // What is said first on a new day, that the clock jumped say, is still of this segment: the next entry makes another.
+        // Where no other segment could be made, what is said on a new day is of this one: the next entry makes another.
         let day = self.day;
         self.take_up(unit);
         self.day = day;

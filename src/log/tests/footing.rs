@@ -213,10 +213,10 @@ async fn each_day_has_its_own_segment_and_a_clock_set_back_makes_none() {
     assert_eq!(log.reader().segments().len(), 3);
     log.append(&[on(4, 0)]).unwrap().await.unwrap();
     assert_eq!(log.reader().segments().len(), 4);
-    // The log's own words of a new day are of the segment at hand, and the day still gets its own.
+    // Also where the log's own words are the first of a day.
     let own = log.append_reserved(&[on(5, 0)]).unwrap();
     own.await.unwrap();
-    assert_eq!(log.reader().segments().len(), 4);
+    assert_eq!(log.reader().segments().len(), 5);
     log.append(&[on(5, 1)]).unwrap().await.unwrap();
     assert_eq!(log.reader().segments().len(), 5);
     log.close();
