@@ -14,7 +14,8 @@ use crate::proto;
 use crate::proto::reset_service_server::ResetService;
 use crate::proto::{
     DeclineResetRequest, DeclineResetResponse, ListResetsRequest, ListResetsResponse,
-    ResetOnHostRequest, ResetSecondFactorRequest, ResetSecondFactorResponse,
+    ResetOnHostRequest, ResetSecondFactorRequest, ResetSecondFactorResponse, ReviewResetRequest,
+    ReviewResetResponse,
 };
 
 /// Taking second factors away.
@@ -112,6 +113,26 @@ impl ResetService for Resets {
         .await
         .map_err(errors::status)?;
         Ok(Response::new(DeclineResetResponse { log_index: index.0 }))
+    }
+
+    async fn review_reset(
+        &self,
+        request: Request<ReviewResetRequest>,
+    ) -> Result<Response<ReviewResetResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
+        taken(&self.gate, &peer, "ReviewReset", fields.finish(Some(()))).await?;
+        let gate = Arc::clone(&self.gate);
+        let index = to_its_end(async move {
+            let (pending, finding) = (LogIndex(request.pending), request.finding);
+            gate.review_reset(&peer, &credentials, pending, finding)
+                .await
+        })
+        .await
+        .map_err(errors::status)?;
+        Ok(Response::new(ReviewResetResponse { log_index: index.0 }))
     }
 
     async fn list_resets(

@@ -1,6 +1,6 @@
 //! `sekisho credentials`: what administrators do for other people's passwords and second factors.
 
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use tonic::transport::Channel;
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use super::client::{Connection, Target, with_proof};
 use super::error::{CliError, Fault};
 use super::login::Input;
+use super::output::print_text;
 use super::ticket_file::{Kept, TicketFile, to_the_second};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock, Timestamp};
@@ -121,7 +122,7 @@ async fn set_password(args: PersonArgs) -> Result<(), CliError> {
     let answer = at.target.answer(at.service.set_password(request)).await?;
     let password = Zeroizing::new(answer.into_inner().password);
     let told = Word::PasswordDrawn.fill(at.language, &[&args.person, &password]);
-    print(&told, at.language)
+    print_text(&told, at.language)
 }
 
 async fn enrollment_code(args: CodeArgs) -> Result<(), CliError> {
@@ -140,7 +141,7 @@ async fn enrollment_code(args: CodeArgs) -> Result<(), CliError> {
     let ends = to_the_second(Timestamp::from_seconds(ends));
     let code = Zeroizing::new(answer.enrollment_code);
     let told = Word::EnrollmentCodeIssued.fill(at.language, &[&args.person, &code, &ends]);
-    print(&told, at.language)
+    print_text(&told, at.language)
 }
 
 async fn import_tokens(args: ImportArgs) -> Result<(), CliError> {
@@ -168,7 +169,7 @@ async fn import_tokens(args: ImportArgs) -> Result<(), CliError> {
         Word::TokensImported
     };
     let told = word.fill(at.language, &[&serials.len().to_string()]);
-    print(&format!("{told}\n{}", serials.join("\n")), at.language)
+    print_text(&format!("{told}\n{}", serials.join("\n")), at.language)
 }
 
 async fn assign_token(args: AssignArgs) -> Result<(), CliError> {
@@ -182,7 +183,7 @@ async fn assign_token(args: AssignArgs) -> Result<(), CliError> {
     let request = with_proof(request, &at.kept, at.language)?;
     at.target.answer(at.service.assign_token(request)).await?;
     let told = Word::TokenAssigned.fill(at.language, &[&args.serial, &args.person]);
-    print(&told, at.language)
+    print_text(&told, at.language)
 }
 
 /// A file of seeds, as text.
@@ -204,14 +205,4 @@ fn read(path: &Path, language: Language) -> Result<Zeroizing<String>, CliError> 
         ));
     }
     Ok(text)
-}
-
-pub(super) fn print(text: &str, language: Language) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
-    for line in text.lines() {
-        writeln!(out, "{}", super::table::neutralise(line))
-            .map_err(|error| CliError::of_output(&error, language))?;
-    }
-    out.flush()
-        .map_err(|error| CliError::of_output(&error, language))
 }

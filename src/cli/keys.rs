@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Failure;
-use super::credentials::print;
+use super::output::print;
 use super::words::{Language, Word};
 use crate::identity::keyring::{Keyring, KeyringError};
 
@@ -57,6 +57,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
     let others = keys
         .iter()
         .map(|key| (key.purpose, key.id, key.in_use, String::new()));
+    let mut lines = Vec::new();
     for (purpose, id, in_use, from) in std::iter::once(master).chain(others) {
         if args.json {
             let mut line =
@@ -64,7 +65,7 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
             if let (false, Some(line)) = (from.is_empty(), line.as_object_mut()) {
                 line.insert("from".to_owned(), from.into());
             }
-            print(&line.to_string(), language)?;
+            lines.push(line.to_string());
             continue;
         }
         let state = if in_use {
@@ -72,17 +73,18 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
         } else {
             Word::KeyOlder
         };
-        let line = format!("{purpose:12} {id}  {}  {from}", state.fill(language, &[]));
-        print(line.trim_end(), language)?;
+        let state = state.text(language);
+        let line = format!("{purpose:12} {id}  {state}  {from}");
+        lines.push(line.trim_end().to_owned());
     }
-    Ok(())
+    print(&lines, language).map_err(Failure::from)
 }
 
 fn rotate(args: &RotateArgs) -> Result<(), Failure> {
     let language = Language::choose(args.lang, |name| std::env::var_os(name));
     let id = Keyring::rotate(&args.data, &args.purpose).map_err(failed)?;
-    let said = Word::KeyRotated.fill(language, &[&args.purpose, id.as_str()]);
-    Ok(print(&said, language)?)
+    let told = Word::KeyRotated.fill(language, &[&args.purpose, id.as_str()]);
+    print(&[told], language).map_err(Failure::from)
 }
 
 fn failed(error: KeyringError) -> Failure {

@@ -21,6 +21,7 @@ mod log_tiles;
 mod log_verify;
 mod login;
 mod moment;
+mod output;
 mod own;
 mod people;
 mod people_output;

@@ -9,9 +9,9 @@ use tonic::transport::Channel;
 use zeroize::Zeroizing;
 
 use super::client::{Connection, Target};
-use super::credentials::print;
 use super::error::{CliError, Fault};
 use super::login::{Input, random_reference, say};
+use super::output::print_text;
 use super::words::{Language, Word};
 use crate::files;
 use crate::identity::qr::QrDrawing;
@@ -223,7 +223,7 @@ pub(super) async fn enroll(args: EnrollArgs) -> Result<(), CliError> {
         Language::English => &notice.en,
         Language::Japanese => &notice.ja,
     };
-    print(text, language)?;
+    print_text(text, language)?;
     show(&uri, args.png.as_deref(), language)?;
     let read = begun.input.line(Word::AskNoticeRead).await?;
     if !matches!(&*read.trim().to_lowercase(), "yes" | "y" | "はい") {
@@ -278,7 +278,7 @@ fn show(uri: &str, png: Option<&Path>, language: Language) -> Result<(), CliErro
         let values = [&*error.to_string()];
         CliError::new(Fault::Internal, Word::CantWrite, language, &values)
     })?;
-    print(uri, language)?;
+    print_text(uri, language)?;
     match png {
         Some(path) => {
             files::create_private(path, &drawing.to_png())
@@ -286,12 +286,12 @@ fn show(uri: &str, png: Option<&Path>, language: Language) -> Result<(), CliErro
             say(&Word::PictureWritten.fill(language, &[&path.display().to_string()]));
             Ok(())
         }
-        None => print(&drawing.to_half_blocks(), language),
+        None => print_text(&drawing.to_half_blocks(), language),
     }
 }
 
 fn show_codes(codes: Vec<String>, language: Language) -> Result<(), CliError> {
     say(Word::RecoveryCodes.text(language));
     let codes = Zeroizing::new(codes);
-    codes.iter().try_for_each(|code| print(code, language))
+    codes.iter().try_for_each(|code| print_text(code, language))
 }

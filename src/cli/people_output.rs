@@ -1,29 +1,12 @@
 //! People, and what an import comes to, at a terminal or as JSON with the names that grpcurl shows.
 
-use std::io::Write as _;
-
 use serde_json::{Value, json};
 
-use super::error::CliError;
-use super::table::{Cell, Column, Screen, Table, Tone, neutralise};
+use super::table::{Cell, Column, Screen, Table, Tone};
 use super::words::{Language, Word};
 use crate::domain::person::EmploymentKind;
 use crate::proto::import_people_response::What;
 use crate::proto::{ChangePersonResponse, EmploymentKind as Kind, Person};
-
-/// Writes lines, made harmless.
-///
-/// # Errors
-/// When they can't be written.
-pub(super) fn print(lines: &[String], language: Language) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{}", neutralise(line))
-            .map_err(|error| CliError::of_output(&error, language))?;
-    }
-    out.flush()
-        .map_err(|error| CliError::of_output(&error, language))
-}
 
 /// A person, without what is empty.
 pub(super) fn person(person: &Person) -> Value {

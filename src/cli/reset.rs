@@ -7,7 +7,7 @@ use prost_types::Timestamp as Instant;
 use super::client::{Connection, with_proof};
 use super::error::{CliError, Fault};
 use super::log::Reading;
-use super::login::say;
+use super::output::print;
 use super::sessions::time;
 use super::table::neutralise;
 use super::words::{Language, Word};
@@ -16,7 +16,7 @@ use crate::identity::keyring::Keyring;
 use crate::proto::reset_service_client::ResetServiceClient;
 use crate::proto::{
     DeclineResetRequest, ListResetsRequest, ResetOnHostRequest, ResetSecondFactorRequest,
-    ResetSecondFactorResponse, ResetSeen,
+    ResetSecondFactorResponse, ResetSeen, ReviewResetRequest,
 };
 
 #[derive(Debug, clap::Subcommand)]
@@ -25,6 +25,8 @@ pub(super) enum ResetCommand {
     SecondFactor(FactorArgs),
     /// Take back a reset that was asked for
     Decline(DeclineArgs),
+    /// Say that you looked at what one person did alone: for who reviews everything, and not for their own
+    Review(ReviewArgs),
     /// Resets that wait, and those that one person did alone and nobody reviewed yet
     List(ListArgs),
 }
@@ -61,6 +63,18 @@ pub(super) struct DeclineArgs {
 }
 
 #[derive(Debug, clap::Args)]
+pub(super) struct ReviewArgs {
+    /// The request's number
+    #[arg(value_name = "NUMBER")]
+    pending: u64,
+    /// What was found; sealed in the log
+    #[arg(long, value_name = "TEXT")]
+    finding: String,
+    #[command(flatten)]
+    connection: Connection,
+}
+
+#[derive(Debug, clap::Args)]
 pub(super) struct ListArgs {
     /// One JSON object a line
     #[arg(long)]
@@ -80,6 +94,7 @@ pub(super) async fn run(command: ResetCommand) -> Result<(), CliError> {
             None => second_factor(args).await,
         },
         ResetCommand::Decline(args) => decline(args).await,
+        ResetCommand::Review(args) => review(args).await,
         ResetCommand::List(args) => list(args).await,
     }
 }
@@ -99,8 +114,7 @@ async fn second_factor(args: FactorArgs) -> Result<(), CliError> {
         .target
         .answer(service.reset_second_factor(request))
         .await?;
-    say(&told(&person, &answer.into_inner(), language));
-    Ok(())
+    print(&[told(&person, &answer.into_inner(), language)], language)
 }
 
 async fn on_host(args: FactorArgs, data: PathBuf) -> Result<(), CliError> {
@@ -123,8 +137,10 @@ async fn on_host(args: FactorArgs, data: PathBuf) -> Result<(), CliError> {
     let target = args.connection.target(None, language)?;
     let mut service = ResetServiceClient::new(target.connect().await?);
     let answer = target.answer(service.reset_on_host(request)).await?;
-    say(&told(&args.person, &answer.into_inner(), language));
-    Ok(())
+    print(
+        &[told(&args.person, &answer.into_inner(), language)],
+        language,
+    )
 }
 
 fn told(person: &str, answer: &ResetSecondFactorResponse, language: Language) -> String {
@@ -153,8 +169,22 @@ async fn decline(args: DeclineArgs) -> Result<(), CliError> {
         .await?;
     let values = [args.pending, answer.into_inner().log_index].map(|n| n.to_string());
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    say(&Word::ResetDeclined.fill(language, &values));
-    Ok(())
+    print(&[Word::ResetDeclined.fill(language, &values)], language)
+}
+
+async fn review(args: ReviewArgs) -> Result<(), CliError> {
+    let language = args.connection.language();
+    let reading = Reading::open(&args.connection, language).await?;
+    let mut service = ResetServiceClient::new(reading.target.connect().await?);
+    let request = ReviewResetRequest {
+        pending: args.pending,
+        finding: args.finding,
+    };
+    let request = with_proof(request, &reading.kept, language)?;
+    let answer = reading.target.answer(service.review_reset(request)).await?;
+    let values = [args.pending, answer.into_inner().log_index].map(|n| n.to_string());
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    print(&[Word::ResetReviewed.fill(language, &values)], language)
 }
 
 async fn list(args: ListArgs) -> Result<(), CliError> {
@@ -164,17 +194,18 @@ async fn list(args: ListArgs) -> Result<(), CliError> {
     let request = with_proof(ListResetsRequest {}, &reading.kept, language)?;
     let answer = reading.target.answer(service.list_resets(request)).await?;
     let resets = answer.into_inner().resets;
-    for reset in &resets {
-        say(&if args.json {
+    let shown = |reset| {
+        if args.json {
             json(reset)
         } else {
             line(reset, language)
-        });
+        }
+    };
+    let mut lines: Vec<String> = resets.iter().map(shown).collect();
+    if lines.is_empty() && !args.json {
+        lines.push(Word::NoResets.text(language).to_owned());
     }
-    if resets.is_empty() && !args.json {
-        say(Word::NoResets.text(language));
-    }
-    Ok(())
+    print(&lines, language)
 }
 
 fn json(reset: &ResetSeen) -> String {

@@ -1,14 +1,12 @@
 //! `sekisho log dispose` and `sekisho log hold`: what administrators do about how long the access log is kept.
 
-use std::io::Write as _;
-
 use prost_types::Timestamp as Instant;
 
 use super::client::{Connection, with_proof};
 use super::error::{CliError, Fault};
 use super::log::Reading;
 use super::moment::{self, Edge};
-use super::table::neutralise;
+use super::output::print;
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock, Timestamp};
 use crate::proto::withheld_from_disposal::What;
@@ -281,16 +279,6 @@ fn instant(
             .unwrap_or(0)
             .saturating_mul(1_000),
     }))
-}
-
-fn print(lines: &[String], language: Language) -> Result<(), CliError> {
-    let mut out = std::io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{}", neutralise(line))
-            .map_err(|error| CliError::of_output(&error, language))?;
-    }
-    out.flush()
-        .map_err(|error| CliError::of_output(&error, language))
 }
 
 #[cfg(test)]

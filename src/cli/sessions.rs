@@ -3,7 +3,7 @@
 use super::client::{Connection, with_proof};
 use super::error::CliError;
 use super::log::Reading;
-use super::login::say;
+use super::output::print;
 use super::table::neutralise;
 use super::words::Word;
 use crate::domain::time::Timestamp;
@@ -81,21 +81,23 @@ async fn list(args: ListArgs) -> Result<(), CliError> {
         let asked = with_proof(request.clone(), &reading.kept, language)?;
         let answer = reading.target.answer(service.list_sessions(asked)).await?;
         let page = answer.into_inner();
+        let mut lines = Vec::with_capacity(page.sessions.len());
         for session in &page.sessions {
             none = false;
-            say(&if args.json {
+            lines.push(if args.json {
                 json(session)
             } else {
                 line(session)
             });
         }
+        print(&lines, language)?;
         if page.next_page_token.is_empty() {
             break;
         }
         request.page_token = page.next_page_token;
     }
     if none && !args.json {
-        say(Word::NoSessions.text(language));
+        print(&[Word::NoSessions.text(language)], language)?;
     }
     Ok(())
 }
@@ -180,6 +182,5 @@ async fn end(args: EndArgs) -> Result<(), CliError> {
     };
     let values = [ended.to_string(), index.to_string()];
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
-    say(&Word::SessionsRevoked.fill(language, &values));
-    Ok(())
+    print(&[Word::SessionsRevoked.fill(language, &values)], language)
 }

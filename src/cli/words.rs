@@ -385,6 +385,9 @@ words! {
     ResetDeclined:
         "declined request {0} (entry {1})",
         "申請 {0} を取り下げました(記録 {1})";
+    ResetReviewed:
+        "reset {0} is reviewed (entry {1})",
+        "リセット {0} を確認済みにしました(記録 {1})";
     NoResets:
         "no reset waits",
         "待っているリセットはありません";

@@ -284,6 +284,14 @@ pub(super) fn reviews(rules: &RuleSet, person: &Person, now: Timestamp) -> Revie
     most
 }
 
+/// Whether one of a person's roles reviews everything at `now`.
+pub(super) fn reviews_all(rules: &RuleSet, person: &Person, now: Timestamp) -> bool {
+    person
+        .roles_at(now)
+        .filter_map(|role| rules.roles.get(rules.roles.id(role)?))
+        .any(|role| role.reviews == Reviews::Everything)
+}
+
 /// Whether one of a person's roles administers at `now`.
 pub(super) fn administers(rules: &RuleSet, person: &Person, now: Timestamp) -> bool {
     person

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::{Admitted, administers};
+use super::admission::{Admitted, administers, reviews_all};
 use super::changes::StillWanted;
 use super::peer::{Caller, Peer};
 use super::pending::Wish;
@@ -12,6 +12,7 @@ use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::access::TEXT_MAX_BYTES;
 use crate::domain::ids::{LogIndex, Name};
+use crate::domain::person::Person;
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
 use crate::proto::{
@@ -76,6 +77,30 @@ pub(super) struct Administrator<'a> {
     pub(super) admitted: Admitted,
 }
 
+/// Who is admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Who {
+    Administrator,
+    /// Somebody who reviews everything.
+    Reviewer,
+}
+
+impl Who {
+    fn is(self, rules: &RuleSet, person: &Person, now: Timestamp) -> bool {
+        match self {
+            Self::Administrator => administers(rules, person, now),
+            Self::Reviewer => reviews_all(rules, person, now),
+        }
+    }
+
+    const fn missing(self) -> &'static str {
+        match self {
+            Self::Administrator => "this needs an administrator",
+            Self::Reviewer => "this needs somebody who reviews everything",
+        }
+    }
+}
+
 impl Gate {
     /// Admits an administrator whose second step is of the last five minutes; anyone else is refused.
     pub(super) async fn administrator<'a>(
@@ -86,14 +111,28 @@ impl Gate {
         call: &'static str,
         now: Timestamp,
     ) -> Result<Administrator<'a>, GateError> {
+        self.admitted_with(rules, peer, credentials, call, now, Who::Administrator)
+            .await
+    }
+
+    /// Admits whoever is `wanted`, with a second step of the last five minutes; anyone else is refused.
+    pub(super) async fn admitted_with<'a>(
+        &'a self,
+        rules: &'a RuleSet,
+        peer: &'a Peer,
+        credentials: &Credentials,
+        call: &'static str,
+        now: Timestamp,
+        wanted: Who,
+    ) -> Result<Administrator<'a>, GateError> {
         let caller = self.caller(rules, peer, now);
         let (refused, error) = match self.admit(rules, &caller, credentials, now) {
             Err(refused) => {
                 let error = GateError::Refused(refused.code);
                 (refused, error)
             }
-            Ok(admitted) if !administers(rules, &admitted.person, now) => {
-                let error = GateError::NotAuthorised("this needs an administrator");
+            Ok(admitted) if !wanted.is(rules, &admitted.person, now) => {
+                let error = GateError::NotAuthorised(wanted.missing());
                 (
                     Box::new(admitted.refused(ReasonCode::ActionNotPermitted)),
                     error,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::admission::administers;
-use super::changes::PersonChange;
-use super::log_holds::{by_whom, reason_violations};
+use super::changes::{PersonChange, StillWanted};
+use super::log_holds::{Who, by_whom, reason_violations};
 use super::peer::Peer;
 use super::pending::{Pending, StillPending, Wish};
 use super::sessions::changing;
@@ -266,6 +266,65 @@ impl Gate {
         Ok(self.change(entry, still, |_| ()).await?.index())
     }
 
+    /// Somebody who reviews looked at what one person did alone: it is marked no more.
+    ///
+    /// # Errors
+    /// When nobody who reviews everything asks, it is their own, there is no such reset, or the entry can't be written.
+    pub async fn review_reset(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        request: LogIndex,
+        finding: String,
+    ) -> Result<LogIndex, GateError> {
+        const CALL: &str = "ReviewReset";
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let reviewer = self
+            .admitted_with(&rules, peer, credentials, CALL, now, Who::Reviewer)
+            .await?;
+        let mut violations = reason_violations(&finding);
+        for violation in &mut violations {
+            violation.field = "finding".to_owned();
+        }
+        let own = reviewer.admitted.person.id.clone();
+        let found = self
+            .resets()
+            .await?
+            .into_iter()
+            .find(|(pending, _)| pending.id == request && pending.done);
+        match &found {
+            None => {
+                let what = "is no reset that one person did alone and that waits for a review";
+                violations.push(Violation::new("pending", what));
+            }
+            Some((_, person)) if *person == own => {
+                let what = "is of your own second factor: nobody reviews that of theirs";
+                violations.push(Violation::new("pending", what));
+            }
+            Some(_) => {}
+        }
+        if !violations.is_empty() {
+            return Err(self
+                .refuse_administrator(peer, &reviewer, CALL, violations, now)
+                .await);
+        }
+        let mut entry = self.administrators_entry(EntryKind::Administration, peer, &reviewer, now);
+        entry::detail(&mut entry, "change", "review-reset");
+        entry::detail(&mut entry, "request_entry", request.to_string());
+        if let Some((_, person)) = &found {
+            entry::detail(&mut entry, "of", &**person);
+        }
+        entry.free_text = finding;
+        entry.change = changing(Kind::Decline(StoredDeclined { request: request.0 }));
+        let index = self
+            .change(entry, StillDone(request), |_| ())
+            .await?
+            .index();
+        self.carry_out_due_resets().await;
+        Ok(index)
+    }
+
     /// The resets that wait, and those that one person did alone and nobody reviewed.
     ///
     /// # Errors
@@ -416,8 +475,20 @@ impl PersonChange for Reset {
     }
 
     async fn look(&self, gate: &Gate) -> Result<(), GateError> {
-        use super::changes::StillWanted as _;
         StillPending(self.request).look(gate).await
+    }
+}
+
+/// Nobody reviewed it meanwhile.
+struct StillDone(LogIndex);
+
+impl StillWanted for StillDone {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        let kept = gate.requests().await?;
+        if kept.iter().any(|one| one.id == self.0 && one.done) {
+            return Ok(());
+        }
+        Err(GateError::NotFound("it was reviewed meanwhile"))
     }
 }
 

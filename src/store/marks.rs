@@ -19,6 +19,20 @@ use super::error::StoreError;
 use super::{Store, from_stored, to_stored};
 
 impl Store {
+    /// Whether it follows this log already; from then on it does so for this daemon. Changes nothing.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn knows_log(&self, log_name: &str) -> Result<bool, StoreError> {
+        let found = query("SELECT number FROM logs WHERE name = $1")
+            .bind(log_name)
+            .fetch_optional(&self.engine)
+            .await?;
+        let Some(row) = found else { return Ok(false) };
+        let number: i64 = row.try_get("number")?;
+        Ok(*self.log.get_or_init(|| number) == number)
+    }
+
     /// Says which log this daemon writes. The first one that a store is told of becomes its own; another is refused, unless
     /// the store is [shared](super::StorePlace): a store beside another log would take that log's entries for its own.
     ///

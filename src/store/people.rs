@@ -231,7 +231,7 @@ pub(super) mod tests {
         let at = Timestamp::from_seconds;
         Person {
             id: name(id),
-            display_name: Some("山田 太郎".into()),
+            display_name: Some("新しい 人".into()),
             departments: vec![name("人事部"), name("経理部")],
             employment_kind: EmploymentKind::Dispatched,
             employer: Some(name("Staff")),

@@ -123,8 +123,12 @@ impl House {
     fn keys_are_ready(&self) {
         sleep(Duration::from_millis(1_200));
         let until = Instant::now() + SOON;
-        while get(self.daemon(), "/readyz").contains("not ready") {
-            assert!(Instant::now() < until, "{}", self.daemon().output());
+        loop {
+            let told = get(self.daemon(), "/readyz");
+            if !told.contains("what is to be sealed under the key") {
+                return;
+            }
+            assert!(Instant::now() < until, "{told}\n{}", self.daemon().output());
             sleep(Duration::from_millis(50));
         }
     }

@@ -13,6 +13,7 @@ use crate::support::scenario::{OFFICE, SESSION};
 const RESET: &str = "sekisho.v1.ResetService/ResetSecondFactor";
 const DECLINE: &str = "sekisho.v1.ResetService/DeclineReset";
 const LIST: &str = "sekisho.v1.ResetService/ListResets";
+const REVIEW: &str = "sekisho.v1.ResetService/ReviewReset";
 const ON_HOST: &str = "sekisho.v1.ResetService/ResetOnHost";
 const VERIFY_PASSWORD: &str = "sekisho.v1.AuthenticationService/VerifyPassword";
 const SEARCH: &str = "sekisho.v1.AccessLogService/Search";
@@ -174,7 +175,7 @@ fn one_alone_asks_on_the_host_waits_a_day_and_is_marked() {
     );
 
     let one = house.log_in("administrator-1");
-    let disable = json!({ "person": "administrator-2", "reason": "left" });
+    let disable = json!({ "id": "administrator-2", "reference": "HR-1" });
     house.answer(
         "sekisho.v1.DirectoryService/DisablePerson",
         &disable,
@@ -206,6 +207,17 @@ fn one_alone_asks_on_the_host_waits_a_day_and_is_marked() {
         (&json!(true), &json!(true)),
         "{seen:?}"
     );
+
+    // Until somebody else looked at it.
+    let review = json!({ "pending": seen[0]["pending"], "finding": "it was the right person" });
+    let refused = house.send(REVIEW, &review, &one.metadata()).unwrap_err();
+    assert_eq!(refused.code, "PERMISSION_DENIED", "{refused}");
+    let security = house.log_in("security-1");
+    let unsaid = json!({ "pending": seen[0]["pending"] });
+    named(house.send(REVIEW, &unsaid, &security.metadata()), "finding");
+    house.answer(REVIEW, &review, &security.metadata());
+    assert_eq!(resets(&house, &one), Vec::<Value>::new());
+    named(house.send(REVIEW, &review, &security.metadata()), "pending");
 }
 
 #[test]
