@@ -20,6 +20,17 @@ use super::load::{self, Checks};
 
 const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/recruitment");
 const PERSON: &str = "accounting-1";
+/// Who else logs in: all of the pack's samples who are employed.
+const PEOPLE: [&str; 8] = [
+    "adviser-1",
+    "adviser-2",
+    "adviser-3",
+    "adviser-5",
+    "reception-1",
+    "manager-1",
+    "legal-1",
+    "security-1",
+];
 const SERVICE: &str = "billing";
 const DEVICE: &str = "203.0.113.10";
 const SESSION: &str = "s-0123456789abcdef";
@@ -94,23 +105,28 @@ impl Daemon {
         &self.data
     }
 
+    fn people(&self) -> Outcome<Vec<Value>> {
+        let people = std::fs::read(self.data.join("dev/people.json"))?;
+        Ok(serde_json::from_slice(&people)?)
+    }
+
+    /// Of everybody who may log in from this device, with the right password.
+    pub(super) fn first_steps(&self) -> Outcome<Vec<VerifyPasswordRequest>> {
+        let people = self.people()?;
+        PEOPLE
+            .iter()
+            .map(|id| first_step(find(&people, id)?))
+            .collect()
+    }
+
     /// Passes both steps; the ticket.
     pub(super) async fn login(&self) -> Outcome<String> {
-        let people: Vec<Value> =
-            serde_json::from_slice(&std::fs::read(self.data.join("dev/people.json"))?)?;
-        let person = people
-            .iter()
-            .find(|person| person.get("id").and_then(Value::as_str) == Some(PERSON))
-            .ok_or("the person is not there")?;
+        let people = self.people()?;
+        let person = find(&people, PERSON)?;
         let channel = load::connect(&self.access, &self.address).await?;
         let mut client = AuthenticationServiceClient::new(channel);
         let accepted = client
-            .verify_password(VerifyPasswordRequest {
-                person: PERSON.to_owned(),
-                password: text(person, "password")?.to_owned(),
-                client_ip: DEVICE.to_owned(),
-                session_ref: SESSION.to_owned(),
-            })
+            .verify_password(first_step(person)?)
             .await?
             .into_inner();
         let seed = Seed::from_base32(text(person, "totp_secret")?)?;
@@ -123,6 +139,22 @@ impl Daemon {
             .into_inner();
         Ok(given.session_ticket)
     }
+}
+
+fn find<'a>(people: &'a [Value], id: &str) -> Outcome<&'a Value> {
+    people
+        .iter()
+        .find(|person| person.get("id").and_then(Value::as_str) == Some(id))
+        .ok_or_else(|| format!("{id} is not there").into())
+}
+
+fn first_step(person: &Value) -> Outcome<VerifyPasswordRequest> {
+    Ok(VerifyPasswordRequest {
+        person: text(person, "id")?.to_owned(),
+        password: text(person, "password")?.to_owned(),
+        client_ip: DEVICE.to_owned(),
+        session_ref: SESSION.to_owned(),
+    })
 }
 
 fn text<'a>(object: &'a Value, key: &str) -> Outcome<&'a str> {

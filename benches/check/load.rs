@@ -54,6 +54,10 @@ impl Caller {
         Ok(Self(clients))
     }
 
+    pub(super) fn clients(&self) -> Vec<AccessServiceClient<Channel>> {
+        self.0.clone()
+    }
+
     /// Asks every check once, and gives the last answer.
     pub(super) async fn ask_once(&self, checks: &Checks) -> Outcome<CheckResponse> {
         let mut client = self.0.first().cloned().ok_or("no connection")?;
@@ -123,7 +127,7 @@ async fn ask_until(
     Ok(latencies)
 }
 
-fn allowed(answer: CheckResponse) -> Outcome<CheckResponse> {
+pub(super) fn allowed(answer: CheckResponse) -> Outcome<CheckResponse> {
     if answer.decision() == Decision::Allow {
         return Ok(answer);
     }

@@ -1,11 +1,13 @@
 //! What a durable, fully checked `Check` costs beside an empty handler, measured side by side in one run:
-//! `cargo bench --bench check`, or with `-- --quick` at the end for a shorter look.
+//! `cargo bench --bench check`. With `-- --logins` at the end: what logins beyond what Argon2 can bear do to checks. With
+//! `-- --quick`, alone or beside the other, a shorter look.
 //!
 //! | file | job |
 //! |---|---|
 //! | `daemon` | the shipped binary as `sekisho dev`, a login by both steps, the checks to ask |
 //! | `empty` | the same service with nothing behind it, in a process of its own |
 //! | `load` | the caller: connections, rounds, latencies |
+//! | `logins`, `offered` | logins and checks at a fixed rate, beside each other; Argon2's own limit |
 //! | `usage` | what a server's process used |
 //! | `disk` | what the disk alone takes |
 //! | `report` | medians, ratios and the goals beside them |
@@ -18,6 +20,8 @@ mod daemon;
 mod disk;
 mod empty;
 mod load;
+mod logins;
+mod offered;
 mod report;
 mod usage;
 
@@ -40,6 +44,8 @@ struct Plan {
     crowd: Rounds,
     /// With one in flight, and of the disk alone.
     alone: Rounds,
+    /// Beside logins.
+    logins: Rounds,
 }
 
 /// Many short ones rather than few long ones: a disk or a machine that changes its pace is then the same for a whole pair.
@@ -59,6 +65,10 @@ const WHOLE: Plan = Plan {
         count: 25,
         length: Duration::from_millis(250),
     },
+    logins: Rounds {
+        count: 5,
+        length: Duration::from_secs(8),
+    },
 };
 const QUICK: Plan = Plan {
     warm_up: Duration::from_millis(500),
@@ -70,9 +80,19 @@ const QUICK: Plan = Plan {
         count: 8,
         length: Duration::from_millis(200),
     },
+    logins: Rounds {
+        count: 2,
+        length: Duration::from_secs(4),
+    },
 };
 /// Whatever hangs, this ends.
 const LONGEST: Duration = Duration::from_secs(90);
+const LONGEST_OF_LOGINS: Duration = Duration::from_secs(240);
+
+const USAGE: &str = "cargo bench --bench check [-- [--logins] [--quick]]
+  without arguments  a durable Check beside an empty handler
+  --logins           checks without and beside 200 logins a second, and logins a second beside Argon2's own limit
+  --quick            fewer and shorter rounds";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -96,12 +116,18 @@ fn tell(line: &str) {
 
 fn measure(arguments: &[String]) -> Outcome<()> {
     let mut plan = WHOLE;
+    let mut with_logins = false;
     for argument in arguments {
         match argument.as_str() {
             "--quick" => plan = QUICK,
+            "--logins" => with_logins = true,
+            "--help" => {
+                tell(USAGE);
+                return Ok(());
+            }
             // Cargo's own.
             "--bench" => {}
-            other => return Err(format!("{other}: the one argument there is is --quick").into()),
+            other => return Err(format!("{other} is not known\n{USAGE}").into()),
         }
     }
     if cfg!(debug_assertions) {
@@ -110,13 +136,24 @@ fn measure(arguments: &[String]) -> Outcome<()> {
         return Ok(());
     }
     let runtime = tokio::runtime::Runtime::new()?;
-    let report = runtime.block_on(async {
-        tokio::time::timeout(LONGEST, compare(&plan))
-            .await
-            .map_err(|_| "took too long")?
-    })?;
-    tell(&report.to_string());
+    let report = if with_logins {
+        let compared = logins::compare(plan.logins, plan.warm_up);
+        runtime
+            .block_on(in_time(LONGEST_OF_LOGINS, compared))?
+            .to_string()
+    } else {
+        runtime
+            .block_on(in_time(LONGEST, compare(&plan)))?
+            .to_string()
+    };
+    tell(report.trim_end());
     Ok(())
+}
+
+async fn in_time<T>(longest: Duration, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    tokio::time::timeout(longest, work)
+        .await
+        .map_err(|_| "took too long")?
 }
 
 async fn compare(plan: &Plan) -> Outcome<Report> {

@@ -33,14 +33,14 @@ impl Report {
 }
 
 /// Some values as "median (least–most)".
-struct Spread {
-    median: f64,
+pub(super) struct Spread {
+    pub(super) median: f64,
     least: f64,
     most: f64,
 }
 
 impl Spread {
-    fn of(values: impl Iterator<Item = f64>) -> Self {
+    pub(super) fn of(values: impl Iterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.collect();
         values.sort_unstable_by(f64::total_cmp);
         let at = |position: usize| values.get(position).copied().unwrap_or(f64::NAN);
@@ -51,7 +51,7 @@ impl Spread {
         }
     }
 
-    fn show(&self, decimals: usize) -> String {
+    pub(super) fn show(&self, decimals: usize) -> String {
         format!(
             "{:.decimals$} ({:.decimals$}–{:.decimals$})",
             self.median, self.least, self.most
@@ -59,7 +59,7 @@ impl Spread {
     }
 }
 
-const fn verdict(reached: bool) -> &'static str {
+pub(super) const fn verdict(reached: bool) -> &'static str {
     if reached { "reached" } else { "MISSED" }
 }
 

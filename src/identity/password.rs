@@ -1,29 +1,35 @@
 //! The first step: a password, hashed with Argon2id (RFC 9106) under a pepper.
 //!
-//! A hash takes about 30 ms of one core and 19 MiB. So it never runs on the threads that answer requests, no more run at a
-//! time than the machine bears, and no more wait than can be served soon: whoever comes then is told so at once.
+//! A hash takes about 30 ms of one core and 19 MiB. So it never runs on the threads that answer requests and stands back where
+//! those want the processor, no more run at a time than the machine bears, and no more wait than can be served soon: whoever
+//! comes then is told so at once.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 
 use argon2::password_hash::phc::{Ident, PasswordHash};
 use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
 use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, KeyId as HashKeyId, Params, ParamsBuilder, Version,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 pub use super::secret::{Secret, SecretError, random_password};
 
 use super::keys::Pepper;
 
 /// Memory of one hash in KiB: 19 MiB (OWASP Password Storage Cheat Sheet, the first of its equal choices).
-const MEMORY_KIB: u32 = 19 * 1_024;
+pub const MEMORY_KIB: u32 = 19 * 1_024;
 /// Passes over it.
-const PASSES: u32 = 2;
+pub const PASSES: u32 = 2;
 /// Threads of one hash.
-const LANES: u32 = 1;
+pub const LANES: u32 = 1;
+
+/// How much a hash's thread stands back where others want the processor (`nice`): beside one that never rests it still gets a
+/// tenth, so that logins slow down under load and don't stop.
+const STAND_BACK: i32 = 10;
 
 /// The dearest stored hash that is looked at. Verification takes its costs from the hash, so whoever can write one could
 /// otherwise have the daemon fill its memory.
@@ -163,13 +169,22 @@ impl Passwords {
             .await
             .map_err(|_| PasswordError::Failed)?;
         let work = Arc::clone(&self.work);
-        tokio::task::spawn_blocking(move || {
-            // Held by the hash itself: a caller that hangs up doesn't make room for another hash while this one runs.
-            let _held = (place, core);
-            job(&work)
-        })
-        .await
-        .map_err(|_| PasswordError::Failed)?
+        let (tell, told) = oneshot::channel();
+        // Not one of the runtime's threads for blocking work: those do other things at another time, and would do them late.
+        // Starting one costs a thousandth of a hash.
+        thread::Builder::new()
+            .name("password".to_owned())
+            .spawn(move || {
+                // Of this thread alone, as Linux has it. Without it checks only wait longer.
+                let _ = rustix::process::nice(STAND_BACK);
+                let done = job(&work);
+                // Held by the hash itself: a caller that hangs up doesn't make room for another hash while this one runs.
+                drop((place, core));
+                // Nobody listens where the caller hung up.
+                let _ = tell.send(done);
+            })
+            .map_err(|_| PasswordError::Failed)?;
+        told.await.map_err(|_| PasswordError::Failed)?
     }
 }
 

@@ -1,0 +1,180 @@
+//! What logins do to checks: Argon2 takes whole cores, and more are offered than those can bear. Checks are asked at a moderate
+//! rate by a person with a ticket, without that and beside it; logins are offered alone, too, to be compared with Argon2's own
+//! limit. All is asked open loop, and waits count from when a call was due.
+
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use argon2::{Algorithm, Argon2, Params, Version};
+use sekisho::identity::password::{LANES, MEMORY_KIB, PASSES};
+
+use super::load::Caller;
+use super::offered::{self, FirstSteps, Logins, Waits};
+use super::report::{Spread, verdict};
+use super::{CONNECTIONS, Outcome, Rounds, daemon};
+
+const CHECKS_PER_SECOND: u32 = 500;
+const LOGINS_PER_SECOND: u32 = 200;
+const SLOWER_MAX: f64 = 2.0;
+/// Of the bare library, and of logins alone.
+const SHORT: Duration = Duration::from_secs(3);
+
+/// All rounds.
+pub(super) struct Report {
+    rounds: Rounds,
+    threads: usize,
+    /// Verifications a second of the bare library.
+    limit: Vec<f64>,
+    alone: Vec<FirstSteps>,
+    without: Vec<Waits>,
+    beside: Vec<(Waits, FirstSteps)>,
+}
+
+pub(super) async fn compare(rounds: Rounds, warm_up: Duration) -> Outcome<Report> {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR"))?;
+    let daemon = daemon::Daemon::start(folder.path()).await?;
+    let checks = daemon::checks(&daemon.login().await?);
+    let caller = Caller::connect(&daemon.access, &daemon.address, CONNECTIONS).await?;
+    let logins = Logins::connect(&daemon.access, &daemon.address, daemon.first_steps()?).await?;
+    let ask = |length| offered::checks(&caller, &checks, CHECKS_PER_SECOND, length);
+    let offer = |length| logins.offer(LOGINS_PER_SECOND, length);
+
+    caller.ask_once(&checks).await?;
+    tokio::try_join!(ask(warm_up), offer(warm_up))?;
+    let threads = thread::available_parallelism()?.get();
+    let mut report = Report {
+        rounds,
+        threads,
+        limit: Vec::new(),
+        alone: Vec::new(),
+        without: Vec::new(),
+        beside: Vec::new(),
+    };
+    for number in 0..rounds.count {
+        report.limit.push(bare_argon2(threads)?);
+        report.alone.push(offer(SHORT).await?);
+        // Which goes first alternates.
+        if number.is_multiple_of(2) {
+            report.without.push(ask(rounds.length).await?);
+        }
+        let beside = tokio::try_join!(ask(rounds.length), offer(rounds.length))?;
+        report.beside.push(beside);
+        if !number.is_multiple_of(2) {
+            report.without.push(ask(rounds.length).await?);
+        }
+    }
+    Ok(report)
+}
+
+/// Verifications a second with as many threads, at the daemon's costs, and nothing around them.
+fn bare_argon2(threads: usize) -> Outcome<f64> {
+    let params = Params::new(MEMORY_KIB, PASSES, LANES, None)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let hash = argon2.hash_password_with_salt(b"a password", &[7; 16])?;
+    let started = Instant::now();
+    let verify = || {
+        let mut done = 0_u32;
+        while started.elapsed() < SHORT {
+            argon2.verify_password(b"a password", &hash)?;
+            done += 1;
+        }
+        Ok::<_, argon2::password_hash::Error>(done)
+    };
+    let done = thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(verify)).collect();
+        let mut done = 0;
+        for thread in running {
+            done += thread.join().map_err(|_| "a thread died")??;
+        }
+        Outcome::Ok(done)
+    })?;
+    Ok(f64::from(done) / started.elapsed().as_secs_f64())
+}
+
+impl Report {
+    fn first_steps(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        steps: &[&FirstSteps],
+    ) -> fmt::Result {
+        let of = |value: fn(&FirstSteps) -> f64| Spread::of(steps.iter().map(|step| value(step)));
+        let share = steps
+            .iter()
+            .zip(&self.limit)
+            .map(|(step, limit)| step.done_per_second / limit);
+        writeln!(
+            f,
+            "{name:<22} {:>24} {:>18} {:>24} {:>20}",
+            of(|step| step.done_per_second).show(1),
+            Spread::of(share).show(2),
+            of(|step| step.refused_per_second).show(1),
+            of(|step| step.median / 1e3).show(0),
+        )
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limit = Spread::of(self.limit.iter().copied());
+        writeln!(
+            f,
+            "Logins beside checks, both over mTLS and offered open loop: medians (least–most), ratios round by round.\n
+Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} threads: {} verifications/s, {:.1} ms of one core each\n",
+            MEMORY_KIB / 1_024,
+            self.threads,
+            limit.show(1),
+            self.threads as f64 * 1e3 / limit.median
+        )?;
+        writeln!(
+            f,
+            "first steps (VerifyPassword), {LOGINS_PER_SECOND} offered a second\n{:<22} {:>24} {:>18} {:>24} {:>20}",
+            "", "done/s", "of Argon2's limit", "RESOURCE_EXHAUSTED/s", "done, p50 ms"
+        )?;
+        let alone: Vec<_> = self.alone.iter().collect();
+        let beside: Vec<_> = self.beside.iter().map(|(_, steps)| steps).collect();
+        self.first_steps(f, "alone", &alone)?;
+        self.first_steps(f, "beside the checks", &beside)?;
+        writeln!(
+            f,
+            "\nchecks, {CHECKS_PER_SECOND} offered a second, {} rounds of {} ms each\n{:<22} {:>24} {:>24} {:>18}",
+            self.rounds.count,
+            self.rounds.length.as_millis(),
+            "",
+            "without logins",
+            "beside them",
+            "ratio"
+        )?;
+        let rows: [(&str, fn(&Waits) -> f64); 3] = [
+            ("latency p50 µs", |waits| waits.median),
+            ("latency p99 µs", |waits| waits.worst_hundredth),
+            ("caller late p99 µs", |waits| waits.late),
+        ];
+        for (position, (name, value)) in rows.into_iter().enumerate() {
+            let pairs = self
+                .without
+                .iter()
+                .zip(&self.beside)
+                .map(|(without, (beside, _))| (value(without), value(beside)));
+            let ratio = Spread::of(pairs.clone().map(|(without, beside)| beside / without));
+            let goal = if position == 1 {
+                format!(
+                    "  goal < {SLOWER_MAX:.2}: {}",
+                    verdict(ratio.median < SLOWER_MAX)
+                )
+            } else {
+                String::new()
+            };
+            writeln!(
+                f,
+                "{name:<22} {:>24} {:>24} {:>18}{goal}",
+                Spread::of(pairs.clone().map(|(without, _)| without)).show(0),
+                Spread::of(pairs.map(|(_, beside)| beside)).show(0),
+                ratio.show(2)
+            )?;
+        }
+        Ok(())
+    }
+}
