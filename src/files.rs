@@ -208,6 +208,17 @@ pub fn read_guarded(path: &Path, max_bytes: u64) -> Result<Zeroizing<Vec<u8>>, F
     read_bounded(path, max_bytes, OTHERS_WRITE)
 }
 
+/// Waits for one's turn with a directory and takes it, until what is handed back is dropped. Only those who ask for it too are
+/// kept out.
+///
+/// # Errors
+/// When the system refuses.
+pub fn lock_directory(path: &Path) -> Result<File, FileError> {
+    let directory = File::open(path).map_err(FileError::system(path, "open"))?;
+    directory.lock().map_err(FileError::system(path, "lock"))?;
+    Ok(directory)
+}
+
 /// Makes a directory, and those above it, that only their owner can enter (0700). One that is there already is taken as it
 /// is, since somebody chose its mode, unless others can put files into it.
 ///

@@ -28,6 +28,8 @@
 //! | [`log`] | append-only segments, group commit, recovery, reading | gives a receipt before `fdatasync` |
 //! | [`witness`] | hands checkpoints to those who keep them, and knows what they know | changes the log; stops a check |
 //! | [`store`] | people, credentials, holds, dates: SQLite or PostgreSQL | is asked by a check |
+//! | [`index`] | finds entries of the log without reading all of it | is believed: every candidate is judged |
+//! | [`hooks`] | the operator's command, for what people should be told of | is waited for |
 //! | [`gate`] | the use cases; joins decision and log | speaks the wire; answers without a receipt |
 //! | [`api`] | one file per gRPC service, and the one table of status codes | decides |
 //! | [`serve`] | opens, joins, listens, lets go in order | holds rules of its own |
@@ -59,8 +61,9 @@
 //! 8. **Reading the log is logged**, and so are refused calls, administration, starts and stops. Strangers can't fill the
 //!    disk: a failed handshake is a metric, and refusals of one certificate are summed once a second.
 //! 9. **Nobody alone**: releasing a hold takes an administrator's own ticket, never a service's certificate; disposing of the
-//!    log, and releasing a hold of it, takes two of them, or is marked as done alone. Nobody gives themselves a role, and the
-//!    last account that administers stays.
+//!    log, and releasing a hold of it, takes two of them, or is marked as done alone. A second factor is reset by two, neither
+//!    the one it is for; by one alone only on the host, after a day, marked until another reviewed it. Nobody gives themselves
+//!    a role, and the last account that administers stays.
 //! 10. **A pack loads whole or not at all.**
 
 pub mod api;

@@ -147,7 +147,8 @@ Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} thre
             "beside them",
             "ratio"
         )?;
-        let rows: [(&str, fn(&Waits) -> f64); 3] = [
+        type Row = (&'static str, fn(&Waits) -> f64);
+        let rows: [Row; 3] = [
             ("latency p50 µs", |waits| waits.median),
             ("latency p99 µs", |waits| waits.worst_hundredth),
             ("caller late p99 µs", |waits| waits.late),

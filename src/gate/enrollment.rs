@@ -153,6 +153,7 @@ impl Gate {
             replaces: credential.second_factor.map(|factor| factor.id),
             code,
             session,
+            epoch: person.epoch,
         };
         let (id, expires) = match self.enrollments.open(enrollment, now) {
             Ok(opened) => opened,
@@ -228,6 +229,11 @@ impl Gate {
             return Err(self.step_refused(entry, "unknown id").await);
         };
         entry::acted_by(&mut entry, &person);
+        if person.epoch != enrollment.epoch {
+            return Err(self
+                .step_refused(entry, "the enrolment is of before a change of the account")
+                .await);
+        }
         let (Ok(code), true) = (code, violations.is_empty()) else {
             let error = GateError::Malformed(violations);
             return Err(self.refuse(peer, &caller, entry, CALL, error).await);

@@ -126,6 +126,11 @@ impl Gate {
         wanted: Who,
     ) -> Result<Administrator<'a>, GateError> {
         let caller = self.caller(rules, peer, now);
+        if !self.is_fresh() {
+            return Err(self
+                .refuse_call(peer, &caller, call, GateError::Stale, now)
+                .await);
+        }
         let (refused, error) = match self.admit(rules, &caller, credentials, now) {
             Err(refused) => {
                 let error = GateError::Refused(refused.code);

@@ -53,10 +53,11 @@ pub async fn states(
     store: &Store,
     now: Timestamp,
 ) -> Result<Vec<Signed>, StartError> {
-    if !store.knows_log(log.name()).await? {
-        return Ok(Vec::new());
-    }
-    let (places, applied) = (store.gaps().await?, store.applied().await?);
+    let (places, applied) = if store.knows_log(log.name()).await? {
+        (store.gaps().await?, store.applied().await?)
+    } else {
+        (Vec::new(), 0)
+    };
     let (reader, key) = (log.reader(), log.verifier_key().clone());
     let read = tokio::task::spawn_blocking(move || read(&reader, &key, &places, applied, now));
     Ok(read.await.map_err(|_| StartError::Interrupted)??)

@@ -113,6 +113,12 @@ impl Gate {
         let mut asked_by = None;
         if let Some(id) = wish.approve {
             match self.to_approve(id, &asker, now).await? {
+                Ok(pending)
+                    if pending.wish == what && !self.administers_now(&rules, &pending.by, now) =>
+                {
+                    let what = "was asked for by somebody who administers no more: ask anew";
+                    violations.push(Violation::new("approve", what));
+                }
                 Ok(pending) if pending.wish == what => asked_by = Some((id, pending.by)),
                 Ok(_) => {
                     let what = "is a request for something else than the reset of this person";
@@ -302,6 +308,11 @@ impl Gate {
                 let what = "is of your own second factor: nobody reviews that of theirs";
                 violations.push(Violation::new("pending", what));
             }
+            // Where there is one administrator only, the host was in their hands.
+            Some(_) if self.administers_now(&rules, &own, now) => {
+                let what = "was done with an administrator's means: somebody who doesn't administer reviews it";
+                violations.push(Violation::new("pending", what));
+            }
             Some(_) => {}
         }
         if !violations.is_empty() {
@@ -360,7 +371,7 @@ impl Gate {
     }
 
     /// Carries out what was asked for on the host and has waited long enough.
-    pub(super) async fn carry_out_due_resets(self: &Arc<Self>) {
+    pub async fn carry_out_due_resets(self: &Arc<Self>) {
         if let Err(error) = self.try_due_resets().await {
             tracing::warn!(%error, "a reset that is due could not be carried out");
         }
@@ -423,6 +434,15 @@ impl Gate {
                 Wish::Dispose { .. } | Wish::ReleaseLogHold { .. } => None,
             })
             .collect())
+    }
+
+    fn administers_now(&self, rules: &RuleSet, person: &Name, now: Timestamp) -> bool {
+        self.person(person).is_some_and(|one| {
+            administers(rules, &one, now)
+                && !one.disabled
+                && !one.has_ended(now)
+                && !one.is_on_leave(now)
+        })
     }
 
     /// How many administrators may log in at `now`, `person` not counted.

@@ -358,7 +358,6 @@ impl Gate {
         gate.log_start(entry, opened.torn_tail.as_ref(), now)
             .await?;
         gate.note_factor_writes(known_writes);
-        gate.carry_out_due_resets().await;
         Ok(gate)
     }
 

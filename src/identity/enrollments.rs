@@ -40,6 +40,8 @@ pub struct Enrollment {
     pub code: Option<[u8; 32]>,
     /// The session that it was asked for in, where it was.
     pub session: Option<Ticket>,
+    /// The person's epoch then: once it is another, the enrolment is worth nothing.
+    pub epoch: u64,
 }
 
 impl fmt::Debug for Enrollment {
@@ -154,6 +156,7 @@ mod tests {
             replaces: None,
             code: None,
             session: None,
+            epoch: 0,
         }
     }
 

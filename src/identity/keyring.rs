@@ -175,6 +175,8 @@ impl Keyring {
     /// # Errors
     /// [`KeyringError::NotRotated`], [`KeyringError::NoSuchUse`]; and as [`Self::open`].
     pub fn rotate(data: &Path, purpose: &str) -> Result<KeyId, KeyringError> {
+        // Of two that rotate at once the second waits: it would write back keys that the first has replaced.
+        let _turn = files::lock_directory(data)?;
         let mut master = MasterKey::find(data)?;
         let mut keys = read(&read_file(data)?, &master)?;
         let id = if purpose == MASTER {

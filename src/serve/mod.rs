@@ -220,6 +220,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let handing = witnesses.start(&alarms);
     let metrics = Arc::new(Metrics::default());
     let hooks = config.hook.clone().map(|hook| gate.start_hooks(hook));
+    // After the hooks, so that people are told.
+    gate.carry_out_due_resets().await;
     let mut parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
         Arc::new(gate.ledger().clone()),

@@ -9,6 +9,7 @@ use super::error::StoreError;
 use super::{Store, from_stored, staged, to_stored};
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::time::Timestamp;
+use crate::proto::stored_request::What;
 use crate::proto::{StoredCredentialKind, StoredCredentialRemoval, StoredRequest, StoredReset};
 
 /// A request as it is kept.
@@ -97,18 +98,43 @@ impl Following<'_> {
         Ok(())
     }
 
+    /// What else was asked for against a factor that is gone must not take the next one away.
+    async fn forget_other_resets(&mut self, person: &Name, but: u64) -> Result<(), StoreError> {
+        let rows = query("SELECT log_index, what, done FROM requests WHERE log = $1")
+            .bind(self.log)
+            .fetch_all(&mut self.change)
+            .await?;
+        for row in rows {
+            let index = from_stored(row.try_get("log_index")?)?;
+            let request = StoredRequest::decode(row.try_get::<&[u8]>("what")?)
+                .map_err(|_| StoreError::Damaged("a request".to_owned()))?;
+            let same = matches!(request.what, Some(What::ResetSecondFactor(of)) if of == **person);
+            if same && index != but && !row.try_get::<bool>("done")? {
+                self.forget_request(index).await?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn reset_second_factor(
         &mut self,
         index: LogIndex,
         reset: &StoredReset,
     ) -> Result<(), StoreError> {
         let person = Name::parse(&reset.person).map_err(|_| StoreError::Change(index))?;
-        let removed = StoredCredentialRemoval {
-            person: person.to_string(),
-            kind: StoredCredentialKind::SecondFactor.into(),
-            epoch: 0,
-        };
-        staged::remove(&mut self.change, index, &removed).await?;
+        // The code for an enrolment as well: it was given out before, who knows to whom.
+        for kind in [
+            StoredCredentialKind::SecondFactor,
+            StoredCredentialKind::EnrollmentCode,
+        ] {
+            let removed = StoredCredentialRemoval {
+                person: person.to_string(),
+                kind: kind.into(),
+                epoch: 0,
+            };
+            staged::remove(&mut self.change, index, &removed).await?;
+        }
+        self.forget_other_resets(&person, reset.settles).await?;
         let request = to_stored(reset.settles)?;
         let found = query("SELECT what FROM requests WHERE log = $1 AND log_index = $2")
             .bind(self.log)
