@@ -186,6 +186,7 @@ mod tests {
         };
         assert_eq!(sizes(now).await, [30]);
         assert_eq!(sizes(later).await, [30, 40]);
+        store.bind_log(log.name()).await.unwrap();
         store.apply(&changes, log.len()).await.unwrap();
         assert_eq!(sizes(now).await, [30]);
         assert_eq!(sizes(later).await, [30, 40]);
