@@ -49,7 +49,7 @@ impl Secrets {
             self.add("key", bytes);
         }
         let master = fs::read_to_string(data.join("master.key")).unwrap();
-        self.add("master key", master.trim());
+        self.add("key", master.trim());
         let people = fs::read_to_string(data.join("dev/people.json")).unwrap();
         let people: Value = serde_json::from_str(&people).unwrap();
         for person in people.as_array().unwrap() {
