@@ -80,6 +80,30 @@ async fn an_append_that_fails_gives_the_count_and_the_id_back() {
     assert!(!uncounted.is_allowed(), "nor is a subject counted");
 }
 
+#[tokio::test]
+async fn an_entry_that_was_queued_and_refused_gives_the_count_and_the_id_back() {
+    let world = World::new().await;
+    let ticket = world.log_in("adviser-1").await;
+    let log = world.directory.path().join("log");
+    let aside = world.directory.path().join("aside");
+    std::fs::rename(&log, &aside).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    let mut request = with_id(read_of(&ticket, "js-0"), "r-0");
+    request.record_count = 20;
+    for _ in 0..3 {
+        let refused = world.gate.check(&crm(), request.clone()).await;
+        assert!(
+            matches!(refused, Err(GateError::Log(AppendError::Refused(_)))),
+            "{refused:?}"
+        );
+    }
+    std::fs::rename(&aside, &log).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    let other = with_id(read_of(&ticket, "js-20"), "r-0");
+    assert!(world.check(other).await.is_allowed(), "the id is free");
+    assert_eq!(world.spend_what_is_left(&read(&ticket)).await, 199);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_calls_at_once_with_the_end_of_the_log_each_allowance_is_on_disk() {
     let world = World::new().await;

@@ -163,7 +163,7 @@ impl Default for Options {
 pub(crate) struct World {
     pub(crate) gate: Arc<Gate>,
     pub(crate) clock: Arc<HeldClock>,
-    directory: TempDir,
+    pub(crate) directory: TempDir,
     template: &'static Template,
     options: Options,
 }
