@@ -1,8 +1,9 @@
 //! The embedded engine: SQLite in one private file.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use sqlx::SqlitePool;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection};
 
@@ -15,6 +16,8 @@ use crate::files;
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Readers see the last commit and wait for no writer (WAL).
 const READERS: u32 = 4;
+/// How long to wait before the file is asked again for what another was just doing to it.
+const AGAIN: Duration = Duration::from_millis(20);
 
 pub(super) async fn open(path: &Path, patience: Duration) -> Result<Engine, StoreError> {
     // SQLite would make it readable for whoever the umask lets; its other two files take the mode of this one.
@@ -29,11 +32,30 @@ pub(super) async fn open(path: &Path, patience: Duration) -> Result<Engine, Stor
         .clone()
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full);
-    let writer = pool(1, patience).connect_with(writing).await?;
+    let writer = connect(writing, patience).await?;
     let reading = common.pragma("query_only", "ON").row_buffer_size(1_000);
     // Connects when it is first asked: the schema comes before.
     let readers = pool(READERS, patience).connect_lazy_with(reading);
     Ok(Engine::Sqlite { writer, readers })
+}
+
+/// The one writer. SQLite answers "busy" at once, whatever its timeout, to who asks for WAL while another does: whoever
+/// comes second asks again.
+async fn connect(
+    writing: SqliteConnectOptions,
+    patience: Duration,
+) -> Result<SqlitePool, StoreError> {
+    let until = Instant::now() + patience;
+    loop {
+        match pool(1, patience)
+            .connect_with(writing.clone())
+            .await
+            .map_err(StoreError::from)
+        {
+            Err(StoreError::Busy) if Instant::now() < until => tokio::time::sleep(AGAIN).await,
+            connected => return connected,
+        }
+    }
 }
 
 fn pool(connections: u32, patience: Duration) -> SqlitePoolOptions {
