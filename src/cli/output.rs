@@ -23,7 +23,7 @@ pub(super) fn print<S: AsRef<str>>(lines: &[S], language: Language) -> Result<()
 /// The same for a text of some lines.
 ///
 /// # Errors
-/// As for [`print`].
+/// As for [`print()`].
 pub(super) fn print_text(text: &str, language: Language) -> Result<(), CliError> {
     print(&text.lines().collect::<Vec<_>>(), language)
 }

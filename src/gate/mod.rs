@@ -2,76 +2,59 @@
 //! decision with the log; a door (`api`) only translates for it. It never speaks the wire, and it never answers without a
 //! receipt of the log.
 
+mod accounts;
 mod admission;
 mod case;
 mod changes;
 mod check;
 mod content;
 mod counters;
-mod credentials;
 mod directory;
-mod disposal;
-mod due;
-mod enrollment;
 mod entry;
 mod error;
-mod evidence;
-mod follow;
-mod keys_ahead;
 mod ledger;
-mod log_holds;
-mod log_state;
-mod login;
-pub mod lost;
-mod notice;
 mod outcome;
-mod passwords;
 mod peer;
 mod pending;
-mod read_log;
+mod records;
 mod refusals;
 mod repeats;
-mod reset;
-pub mod restore;
-mod seal_anew;
-mod second_factor;
-mod sessions;
-mod sieve;
-mod start;
+mod running;
 mod strangers;
 mod subjects;
-mod upkeep;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
+pub use accounts::credentials::{CodeIssued, TokenFile, TokensImported};
+pub use accounts::enrollment::{EnrollmentBegun, EnrollmentConfirmation, RecoveryCodes};
+pub use accounts::login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
+pub use accounts::notice::Notice;
+pub use accounts::passwords::{PasswordChange, PasswordSet};
+pub use accounts::reset::{HostResetWish, ResetOutcome, ResetSeen, ResetWish};
+pub use accounts::second_factor::Shown;
+pub use accounts::sessions::{Revocation, Revoked, SessionPage, SessionQuery};
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
-pub use credentials::{CodeIssued, TokenFile, TokensImported};
 pub use directory::{
     ChangedField, ImportFault, ImportOutcome, ImportRow, ImportedPerson, PeopleFilter,
     PersonChanged, PersonSort, PersonWish, SeenPeople,
 };
-pub use disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
-pub use enrollment::{EnrollmentBegun, EnrollmentConfirmation, RecoveryCodes};
 pub use error::{GateError, Violation};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
-pub use log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
-pub use login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
-pub use notice::Notice;
 pub use outcome::OutcomeReport;
-pub use passwords::{PasswordChange, PasswordSet};
 pub use peer::Peer;
-pub use read_log::{Found, Page, ReadEntry};
-pub use reset::{HostResetWish, ResetOutcome, ResetSeen, ResetWish};
-pub use second_factor::Shown;
-pub use sessions::{Revocation, Revoked, SessionPage, SessionQuery};
-pub use sieve::{EntryFilter, Sieve};
-pub use start::{Parts, StartError};
+pub use records::disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
+pub use records::log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
+pub use records::lost;
+pub use records::read_log::{Found, Page, ReadEntry};
+pub use records::sieve::{EntryFilter, Sieve};
+pub use running::restore;
+pub use running::start::{Parts, StartError};
+pub use running::upkeep::Upkeep;
 pub use subjects::{DateSet, HoldChange};
-pub use upkeep::Upkeep;
 
 pub use crate::config::LoginSettings;
 use crate::decision::rules::{RuleSet, Service};
@@ -133,7 +116,7 @@ pub struct Gate {
     index: OnceLock<Arc<Index>>,
     store: Store,
     /// How far what others changed in the store was followed.
-    followed: follow::Followed,
+    followed: running::follow::Followed,
     counters: counters::Counters,
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
@@ -145,13 +128,13 @@ pub struct Gate {
     /// Until when the tickets of services were ended.
     ended_services: ArcSwap<HashMap<Name, Timestamp>>,
     /// One disposal at a time; remembers until when segments have to be kept.
-    disposing: tokio::sync::Mutex<disposal::DueDates>,
+    disposing: tokio::sync::Mutex<records::disposal::DueDates>,
     /// Files and keys go for one disposal after the other.
     carrying_out: tokio::sync::Mutex<()>,
     upkeep: Arc<Upkeep>,
     /// The operator's command, where there is one.
     hooks: OnceLock<Hooks>,
-    host_proofs: reset::HostProofs,
+    host_proofs: accounts::reset::HostProofs,
     /// Held while keys are made ready: one that hangs is not begun again.
     preparing: Arc<tokio::sync::Mutex<()>>,
     /// Places for scans of the log.

@@ -106,19 +106,19 @@ const MUTANTS: &[Mutant] = &[
         tests: ("lib", "log::tests::appending"),
     },
     Mutant {
-        file: "src/gate/start.rs",
+        file: "src/gate/running/start.rs",
         check: "if applied > log.len() {",
         without: "if applied > u64::MAX - 1 {",
         tests: ("gate", ""),
     },
     Mutant {
-        file: "src/gate/start.rs",
+        file: "src/gate/running/start.rs",
         check: "if known_starts < self.starts {",
         without: "if known_starts > u64::MAX - 1 {",
         tests: ("gate", ""),
     },
     Mutant {
-        file: "src/gate/start.rs",
+        file: "src/gate/running/start.rs",
         check: "if known_writes < self.factor_writes {",
         without: "if known_writes > u64::MAX - 1 {",
         tests: ("faults", "older"),

@@ -11,8 +11,8 @@ use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::form::FieldFault;
 use crate::domain::person::id;
 use crate::domain::time::Timestamp;
-use crate::gate::log_holds::Administrator;
 use crate::gate::peer::Peer;
+use crate::gate::records::log_holds::Administrator;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::proto::EntryKind;
 

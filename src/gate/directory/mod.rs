@@ -21,8 +21,8 @@ pub use plan::ChangedField;
 pub use read::{PeopleFilter, SeenPeople};
 
 use super::changes::StillWanted;
-use super::log_holds::Administrator;
 use super::peer::Peer;
+use super::records::log_holds::Administrator;
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name};

@@ -11,8 +11,8 @@ use crate::domain::person::Person;
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
 use crate::gate::admission::administers;
-use crate::gate::log_holds::Administrator;
 use crate::gate::peer::Peer;
+use crate::gate::records::log_holds::Administrator;
 use crate::gate::{Credentials, Gate, GateError, entry};
 use crate::proto::EntryKind;
 

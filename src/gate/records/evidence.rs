@@ -1,9 +1,9 @@
 //! What the log proves: checkpoints for everybody who is known, proofs for those who may read the entry.
 
-use super::peer::Peer;
-use super::read_log::unreadable;
-use super::{Credentials, Gate, GateError, Violation};
 use crate::domain::ids::LogIndex;
+use crate::gate::peer::Peer;
+use crate::gate::records::read_log::unreadable;
+use crate::gate::{Credentials, Gate, GateError, Violation};
 use crate::log::ConsistencyProof;
 
 impl Gate {

@@ -4,17 +4,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::{Admitted, administers, reviews_all};
-use super::changes::StillWanted;
-use super::peer::{Caller, Peer};
-use super::pending::Wish;
-use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::access::TEXT_MAX_BYTES;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
+use crate::gate::admission::{Admitted, administers, reviews_all};
+use crate::gate::changes::StillWanted;
+use crate::gate::peer::{Caller, Peer};
+use crate::gate::pending::Wish;
+use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::proto::{
     EntryKind, StoredChange, StoredEntry, StoredLogHold, StoredLogHoldRelease, stored_change,
 };
@@ -25,7 +25,7 @@ const FRESH: Duration = Duration::from_mins(5);
 /// How many holds of the log may be in force: each is looked at for each segment that is to go.
 const HOLDS_MAX: usize = 1_000;
 /// 1900-01-01 and 2200-12-31, in seconds since the epoch: a date outside is a slip of the pen.
-pub(super) const DATES: std::ops::RangeInclusive<i64> = -2_208_988_800..=7_289_654_399;
+pub(in crate::gate) const DATES: std::ops::RangeInclusive<i64> = -2_208_988_800..=7_289_654_399;
 
 /// A hold to place.
 #[derive(Debug)]
@@ -72,14 +72,14 @@ pub struct LogHoldSeen {
 }
 
 /// An administrator whose second step is fresh, and from where they call.
-pub(super) struct Administrator<'a> {
-    pub(super) caller: Caller<'a>,
-    pub(super) admitted: Admitted,
+pub(in crate::gate) struct Administrator<'a> {
+    pub(in crate::gate) caller: Caller<'a>,
+    pub(in crate::gate) admitted: Admitted,
 }
 
 /// Who is admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Who {
+pub(in crate::gate) enum Who {
     Administrator,
     /// Somebody who reviews everything.
     Reviewer,
@@ -103,7 +103,7 @@ impl Who {
 
 impl Gate {
     /// Admits an administrator whose second step is of the last five minutes; anyone else is refused.
-    pub(super) async fn administrator<'a>(
+    pub(in crate::gate) async fn administrator<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -116,7 +116,7 @@ impl Gate {
     }
 
     /// Admits whoever is `wanted`, with a second step of the last five minutes; anyone else is refused.
-    pub(super) async fn admitted_with<'a>(
+    pub(in crate::gate) async fn admitted_with<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -155,7 +155,7 @@ impl Gate {
     }
 
     /// Refuses what an administrator asked for, with the fields that can't be taken.
-    pub(super) async fn refuse_administrator(
+    pub(in crate::gate) async fn refuse_administrator(
         &self,
         peer: &Peer,
         administrator: &Administrator<'_>,
@@ -173,7 +173,7 @@ impl Gate {
     }
 
     /// An entry of what an administrator does; a use of their session.
-    pub(super) fn administrators_entry(
+    pub(in crate::gate) fn administrators_entry(
         &self,
         kind: EntryKind,
         peer: &Peer,
@@ -341,7 +341,7 @@ impl Gate {
 }
 
 /// Says who asked for what another approved, or that one did it alone.
-pub(super) fn by_whom(
+pub(in crate::gate) fn by_whom(
     entry: &mut StoredEntry,
     asked_by: Option<&Name>,
     approved: Option<LogIndex>,
@@ -360,7 +360,7 @@ pub(super) fn by_whom(
     }
 }
 
-pub(super) fn reason_violations(reason: &str) -> Vec<Violation> {
+pub(in crate::gate) fn reason_violations(reason: &str) -> Vec<Violation> {
     let what = if reason.trim().is_empty() {
         "is missing"
     } else if reason.len() > TEXT_MAX_BYTES {

@@ -5,19 +5,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::admission::administers;
-use super::changes::{PersonChange, StillWanted};
-use super::log_holds::{Who, by_whom, reason_violations};
-use super::peer::Peer;
-use super::pending::{Pending, StillPending, Wish};
-use super::sessions::changing;
-use super::start::own_entry;
-use super::upkeep::Task;
-use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
+use crate::gate::accounts::sessions::changing;
+use crate::gate::admission::administers;
+use crate::gate::changes::{PersonChange, StillWanted};
+use crate::gate::peer::Peer;
+use crate::gate::pending::{Pending, StillPending, Wish};
+use crate::gate::records::log_holds::{Who, by_whom, reason_violations};
+use crate::gate::running::start::own_entry;
+use crate::gate::running::upkeep::Task;
+use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::hooks::{Event, Happened};
 use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredDeclined, StoredReset};
@@ -361,7 +361,7 @@ impl Gate {
             .map(|(pending, person)| ResetSeen {
                 index: pending.id,
                 person,
-                asked_at: pending.until.minus(super::pending::WAITS),
+                asked_at: pending.until.minus(crate::gate::pending::WAITS),
                 asked_by: pending.by,
                 until: pending.effective.is_none().then_some(pending.until),
                 effective: pending.effective,
@@ -514,7 +514,7 @@ impl StillWanted for StillDone {
 
 /// Proofs of the host are good once: each is later than every one before.
 #[derive(Debug, Default)]
-pub(super) struct HostProofs(std::sync::Mutex<Timestamp>);
+pub(in crate::gate) struct HostProofs(std::sync::Mutex<Timestamp>);
 
 impl HostProofs {
     fn is_new(&self, at: Timestamp) -> bool {

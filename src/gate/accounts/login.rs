@@ -7,12 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use uuid::Uuid;
 
-use super::admission::{NotAdmitted, Opened};
-use super::changes::Always;
-use super::peer::{Caller, Peer};
-use super::second_factor::{Attempt, FactorPassed, Shown};
-use super::sessions::changing;
-use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::TicketFacts;
 use crate::decision::rules::RuleSet;
 use crate::domain::access::TicketText;
@@ -22,6 +16,12 @@ use crate::domain::person::Person;
 use crate::domain::person::id::canonical;
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
+use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
+use crate::gate::accounts::sessions::changing;
+use crate::gate::admission::{NotAdmitted, Opened};
+use crate::gate::changes::Always;
+use crate::gate::peer::{Caller, Peer};
+use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::password::{PasswordError, Secret};
 use crate::identity::ticket::{Method, Ticket};
@@ -500,7 +500,7 @@ impl Gate {
         )
     }
 
-    pub(super) fn given(&self, ticket: &Ticket) -> TicketGiven {
+    pub(in crate::gate) fn given(&self, ticket: &Ticket) -> TicketGiven {
         TicketGiven {
             ticket: self.keyring.tickets.issue(ticket),
             authenticated_at: ticket.second_step,
@@ -511,7 +511,7 @@ impl Gate {
     }
 
     /// A service that may act for people, at home; anyone else is refused.
-    pub(super) async fn people_service<'a>(
+    pub(in crate::gate) async fn people_service<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -530,7 +530,7 @@ impl Gate {
         .await
     }
 
-    pub(super) fn step_entry(
+    pub(in crate::gate) fn step_entry(
         &self,
         peer: &Peer,
         caller: &Caller<'_>,
@@ -544,7 +544,10 @@ impl Gate {
         entry
     }
 
-    pub(super) async fn step_passed(&self, mut entry: StoredEntry) -> Result<(), GateError> {
+    pub(in crate::gate) async fn step_passed(
+        &self,
+        mut entry: StoredEntry,
+    ) -> Result<(), GateError> {
         entry::detail(&mut entry, "outcome", "passed");
         self.log.append(std::slice::from_ref(&entry))?.await?;
         self.note_factor_writes(entry.store_writes);
@@ -552,11 +555,11 @@ impl Gate {
     }
 
     /// An entry that is durable names what the store wrote for a second factor.
-    pub(super) fn note_factor_writes(&self, writes: u64) {
+    pub(in crate::gate) fn note_factor_writes(&self, writes: u64) {
         self.named_factor_writes.fetch_max(writes, Ordering::AcqRel);
     }
 
-    pub(super) async fn step_refused(
+    pub(in crate::gate) async fn step_refused(
         &self,
         mut entry: StoredEntry,
         why: &'static str,
@@ -579,7 +582,7 @@ impl Gate {
 }
 
 /// Why this person may not log in now; the words are for the log alone.
-pub(super) fn why_not(
+pub(in crate::gate) fn why_not(
     gate: &Gate,
     rules: &RuleSet,
     caller: &Caller<'_>,

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::second_factor::THROTTLE;
-use super::start::people_of;
-use super::subjects::Register;
-use super::{Gate, GateError};
+use crate::gate::accounts::second_factor::THROTTLE;
+use crate::gate::running::start::people_of;
+use crate::gate::subjects::Register;
+use crate::gate::{Gate, GateError};
 use crate::store::StoreError;
 
 /// How often others' changes are asked for.
@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_millis(250);
 
 /// How far a store that others change was followed.
 #[derive(Debug)]
-pub(super) struct Followed {
+pub(in crate::gate) struct Followed {
     /// The number of the newest change that is in memory.
     seen: AtomicU64,
     /// When that was so, in microseconds since `base`.
@@ -31,7 +31,7 @@ pub(super) struct Followed {
 
 impl Followed {
     /// What is read of the store after this is at least as new as `seen`.
-    pub(super) fn begin(seen: u64, max_age: Option<Duration>) -> Self {
+    pub(in crate::gate) fn begin(seen: u64, max_age: Option<Duration>) -> Self {
         Self {
             seen: AtomicU64::new(seen),
             at: AtomicU64::default(),
@@ -41,7 +41,7 @@ impl Followed {
     }
 
     /// Whether what is known is new enough to decide by. Takes no lock.
-    pub(super) fn is_fresh(&self) -> bool {
+    pub(in crate::gate) fn is_fresh(&self) -> bool {
         let Some(max_age) = self.max_age else {
             return true;
         };
@@ -59,7 +59,7 @@ impl Followed {
 
 impl Gate {
     /// Whether nobody else has changed the store since it was followed.
-    pub(super) async fn knows_the_newest(&self) -> Result<bool, StoreError> {
+    pub(in crate::gate) async fn knows_the_newest(&self) -> Result<bool, StoreError> {
         Ok(!self.store.has_others()
             || self.store.newest_change().await? == self.followed.seen.load(Ordering::Acquire))
     }
@@ -105,7 +105,7 @@ impl Gate {
     ///
     /// # Errors
     /// When the store can't be read or written.
-    pub(super) async fn follow_once(&self) -> Result<(), GateError> {
+    pub(in crate::gate) async fn follow_once(&self) -> Result<(), GateError> {
         // Entries name them, so the store made them: one that made fewer is an older copy, in which used codes are not.
         let named = self.named_factor_writes.load(Ordering::Acquire);
         let made = self.store.factor_writes().await?;

@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
-use super::start::{STORE_PATIENCE, own_entry};
-use super::{Gate, entry};
 use crate::domain::time::Timestamp;
+use crate::gate::running::start::{STORE_PATIENCE, own_entry};
+use crate::gate::{Gate, entry};
 use crate::log::{LogHealth, LogState};
 use crate::proto::EntryKind;
 
 /// How far the clock may go from the machine's steady one within a second before an entry says so. Time services move it in
 /// smaller steps, or slowly.
-pub(super) const JUMP: Duration = Duration::from_secs(2);
+pub(in crate::gate) const JUMP: Duration = Duration::from_secs(2);
 /// How often a log that comes and goes says so: what is kept back for its words is small.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 /// How often the store is told of the newest checkpoint.
@@ -125,7 +125,7 @@ impl Gate {
     }
 
     /// Writes into the log that what the store has of a person's second factor is not what this daemon sealed for them.
-    pub(super) async fn tell_credential_alarm(&self, person: &str) {
+    pub(in crate::gate) async fn tell_credential_alarm(&self, person: &str) {
         tracing::error!(
             person,
             "a sealed seed does not open: somebody changed the store, or the keyring is another one"
@@ -155,7 +155,7 @@ impl Gate {
     }
 
     /// Tells the store of the newest checkpoint.
-    pub(super) async fn keep_checkpoint(&self) {
+    pub(in crate::gate) async fn keep_checkpoint(&self) {
         let signed = Arc::clone(&self.log.checkpoints().borrow());
         let (size, root) = (signed.checkpoint.size, signed.checkpoint.root);
         if let Err(error) = self.store.keep_checkpoint(size, &root).await {

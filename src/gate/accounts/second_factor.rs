@@ -4,13 +4,13 @@
 use std::collections::HashSet;
 use std::net::IpAddr;
 
-use super::login::why_not;
-use super::peer::{Caller, Peer};
-use super::{Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::time::Timestamp;
+use crate::gate::accounts::login::why_not;
+use crate::gate::peer::{Caller, Peer};
+use crate::gate::{Gate, GateError, Violation, entry};
 use crate::identity::one_time::{OneTimeCode, Use};
 use crate::identity::throttle;
 use crate::identity::totp::{Code, Seed, newest_step_at};
@@ -18,7 +18,7 @@ use crate::proto::StoredEntry;
 use crate::store::{Charging, SecondFactor, Throttle};
 
 /// How guessing is slowed down.
-pub(super) const THROTTLE: Throttle = Throttle {
+pub(in crate::gate) const THROTTLE: Throttle = Throttle {
     disabled_at: throttle::DISABLED_AT,
     wait_after: throttle::wait_after,
 };
@@ -41,23 +41,23 @@ impl std::fmt::Debug for Shown {
 }
 
 /// Who tries what, and where.
-pub(super) struct Attempt<'a> {
-    pub(super) rules: &'a RuleSet,
-    pub(super) peer: &'a Peer,
-    pub(super) caller: &'a Caller<'a>,
-    pub(super) call: &'static str,
-    pub(super) person: &'a Person,
-    pub(super) factor: &'a SecondFactor,
-    pub(super) client_ip: IpAddr,
-    pub(super) shown: &'a Shown,
-    pub(super) now: Timestamp,
+pub(in crate::gate) struct Attempt<'a> {
+    pub(in crate::gate) rules: &'a RuleSet,
+    pub(in crate::gate) peer: &'a Peer,
+    pub(in crate::gate) caller: &'a Caller<'a>,
+    pub(in crate::gate) call: &'static str,
+    pub(in crate::gate) person: &'a Person,
+    pub(in crate::gate) factor: &'a SecondFactor,
+    pub(in crate::gate) client_ip: IpAddr,
+    pub(in crate::gate) shown: &'a Shown,
+    pub(in crate::gate) now: Timestamp,
 }
 
 /// A try that succeeded: its entry is still to be written.
-pub(super) struct FactorPassed {
-    pub(super) entry: StoredEntry,
+pub(in crate::gate) struct FactorPassed {
+    pub(in crate::gate) entry: StoredEntry,
     /// How many recovery codes are left, where one was used.
-    pub(super) recovery_codes_left: Option<u32>,
+    pub(in crate::gate) recovery_codes_left: Option<u32>,
 }
 
 enum Tried {
@@ -77,7 +77,7 @@ impl Gate {
     /// # Errors
     /// [`GateError::NotGenuine`] for a wrong or used code and a disabled factor; [`GateError::Throttled`], uncharged, while the
     /// factor waits; [`GateError::Malformed`], charged, for what is not exactly the digits.
-    pub(super) async fn pass_second_factor(
+    pub(in crate::gate) async fn pass_second_factor(
         &self,
         attempt: Attempt<'_>,
         mut entry: StoredEntry,
@@ -224,12 +224,12 @@ impl Gate {
     }
 
     /// Whether a person's second factor is disabled. Costs no look into the store.
-    pub(super) fn is_locked_out(&self, person: &str) -> bool {
+    pub(in crate::gate) fn is_locked_out(&self, person: &str) -> bool {
         self.locked_out.load().contains(person)
     }
 
     /// From now on every check with this person's tickets is refused.
-    pub(super) fn lock_out(&self, person: &Name) {
+    pub(in crate::gate) fn lock_out(&self, person: &Name) {
         if self.is_locked_out(person) {
             return;
         }
@@ -241,7 +241,7 @@ impl Gate {
     }
 
     /// The person's second factor is another one, or was shown to be theirs after all.
-    pub(super) fn let_in(&self, person: &str) {
+    pub(in crate::gate) fn let_in(&self, person: &str) {
         if !self.is_locked_out(person) {
             return;
         }

@@ -5,7 +5,7 @@
 //! What was given out in the part that is lost may still be in somebody's hands: tickets, and codes that were used. So the entry
 //! raises every person's epoch and spends every second factor's steps up to now, in the store together with itself: when the
 //! process dies in between, the next start replays it. It also names the states of the lost part that witnesses or people have
-//! kept ([`super::lost`]).
+//! kept ([`crate::gate::records::lost`]).
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
-use super::StartError;
-use super::admission::administers;
-use super::entry::{acted_by, detail};
-use super::ledger::Ledger;
-use super::lost;
-use super::second_factor::THROTTLE;
-use super::start::{Replay, own_entry, password_threads, people_of, torn_entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::access::TEXT_MAX_BYTES;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::person::id::canonical;
 use crate::domain::time::{Clock, Timestamp};
+use crate::gate::StartError;
+use crate::gate::accounts::second_factor::THROTTLE;
+use crate::gate::admission::administers;
+use crate::gate::entry::{acted_by, detail};
+use crate::gate::ledger::Ledger;
+use crate::gate::records::lost;
+use crate::gate::running::start::{Replay, own_entry, password_threads, people_of, torn_entry};
 use crate::identity::keyring::Keyring;
 use crate::identity::password::{PasswordError, Passwords, Secret};
 use crate::identity::seals::Seals;

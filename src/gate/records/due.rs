@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::GateError;
-use super::ledger::{Ledger, class_of_stored};
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
+use crate::gate::GateError;
+use crate::gate::ledger::{Ledger, class_of_stored};
 use crate::identity::seals::SealName;
 use crate::log::{ReadError, SegmentSpan};
 use crate::proto::{StoredDisposal, StoredKey, StoredSpan};
@@ -74,7 +74,7 @@ impl Disposable {
     }
 
     /// As its entry says it.
-    pub(super) fn stored(&self, rule: &str) -> StoredDisposal {
+    pub(in crate::gate) fn stored(&self, rule: &str) -> StoredDisposal {
         StoredDisposal {
             settles: None,
             segments: self
@@ -106,23 +106,23 @@ impl Disposable {
 
 /// Until when segments are kept, by their first index: what was read once is not read again under the same pack.
 #[derive(Debug, Default)]
-pub(super) struct DueDates {
+pub(in crate::gate) struct DueDates {
     revision: [u8; 32],
     dates: HashMap<u64, Timestamp>,
 }
 
 /// What the looking needs.
-pub(super) struct Look {
-    pub(super) ledger: Ledger,
-    pub(super) rules: Arc<RuleSet>,
-    pub(super) holds: Vec<LogHold>,
-    pub(super) before: Timestamp,
-    pub(super) now: Timestamp,
+pub(in crate::gate) struct Look {
+    pub(in crate::gate) ledger: Ledger,
+    pub(in crate::gate) rules: Arc<RuleSet>,
+    pub(in crate::gate) holds: Vec<LogHold>,
+    pub(in crate::gate) before: Timestamp,
+    pub(in crate::gate) now: Timestamp,
 }
 
 impl Look {
     /// Looks. Blocks on the disk: it reads up to 32 whole segments.
-    pub(super) fn find(&self, due: &mut DueDates) -> Result<Disposable, GateError> {
+    pub(in crate::gate) fn find(&self, due: &mut DueDates) -> Result<Disposable, GateError> {
         if due.revision != self.rules.revision || due.dates.len() > REMEMBERED_MAX {
             due.dates.clear();
             due.revision = self.rules.revision;

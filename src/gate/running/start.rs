@@ -9,23 +9,23 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use super::changes::Changes;
-use super::counters::Counters;
-use super::follow::Followed;
-use super::ledger::{Ledger, Lost, Opened as OpenedEntry};
-use super::log_state::JUMP;
-use super::outcome::recount;
-use super::read_log::SCANS_AT_ONCE;
-use super::refusals::Refusals;
-use super::repeats::{Key, REMEMBERED, Repeats};
-use super::reset::HostProofs;
-use super::second_factor::THROTTLE;
-use super::subjects::Register;
-use super::{Gate, GateError, Settings, entry};
 use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::{LogIndex, Name, SessionId};
 use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
+use crate::gate::accounts::reset::HostProofs;
+use crate::gate::accounts::second_factor::THROTTLE;
+use crate::gate::changes::Changes;
+use crate::gate::counters::Counters;
+use crate::gate::ledger::{Ledger, Lost, Opened as OpenedEntry};
+use crate::gate::outcome::recount;
+use crate::gate::records::log_state::JUMP;
+use crate::gate::records::read_log::SCANS_AT_ONCE;
+use crate::gate::refusals::Refusals;
+use crate::gate::repeats::{Key, REMEMBERED, Repeats};
+use crate::gate::running::follow::Followed;
+use crate::gate::subjects::Register;
+use crate::gate::{Gate, GateError, Settings, entry};
 use crate::identity::challenge::Challenges;
 use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
@@ -45,7 +45,7 @@ const PASSWORDS_QUEUED_MAX: usize = 64;
 const SESSIONS_MAX: usize = 100_000;
 
 /// How long the store may take where nobody waits for it by name.
-pub(super) const STORE_PATIENCE: Duration = Duration::from_secs(2);
+pub(in crate::gate) const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a gate is made of.
 pub struct Parts {
@@ -143,8 +143,8 @@ pub enum StartError {
 
 /// What the entries since the last mark say.
 #[derive(Default)]
-pub(super) struct Replay {
-    pub(super) changes: Vec<(LogIndex, StoredChange)>,
+pub(in crate::gate) struct Replay {
+    pub(in crate::gate) changes: Vec<(LogIndex, StoredChange)>,
     /// The newest number of a start.
     starts: u64,
     /// The newest number of a write for second factors.
@@ -153,7 +153,7 @@ pub(super) struct Replay {
 
 impl Replay {
     /// Makes sure that log and store belong together and to this keyring, and tells how far the store has followed.
-    pub(super) async fn begin(
+    pub(in crate::gate) async fn begin(
         store: &Store,
         log: &AccessLog,
         keyring: &Keyring,
@@ -190,7 +190,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`StartError::Sealed`] when the store lacks what it changed, and nobody can tell what that was.
-    pub(super) fn take_opened(
+    pub(in crate::gate) fn take_opened(
         &mut self,
         opened: &OpenedEntry,
         index: LogIndex,
@@ -205,7 +205,7 @@ impl Replay {
     }
 
     /// Takes in the entry at `index`, where the store has followed up to `applied`.
-    pub(super) fn take(&mut self, entry: &StoredEntry, index: LogIndex, applied: u64) {
+    pub(in crate::gate) fn take(&mut self, entry: &StoredEntry, index: LogIndex, applied: u64) {
         if index.0 >= applied
             && let Some(change) = &entry.change
         {
@@ -222,7 +222,7 @@ impl Replay {
     }
 
     /// Makes sure that the store is no older copy.
-    pub(super) async fn check(&self, store: &Store) -> Result<(), StartError> {
+    pub(in crate::gate) async fn check(&self, store: &Store) -> Result<(), StartError> {
         let known_starts = store.starts().await?;
         if known_starts < self.starts {
             return Err(StartError::StoreOlderThanLog {
@@ -537,7 +537,7 @@ fn start_number(entry: &StoredEntry) -> u64 {
 }
 
 /// Says what the last stop left half written.
-pub(super) fn torn_entry(torn: &TornTail, now: Timestamp) -> StoredEntry {
+pub(in crate::gate) fn torn_entry(torn: &TornTail, now: Timestamp) -> StoredEntry {
     let mut entry = own_entry(EntryKind::LogState, now);
     entry::detail(
         &mut entry,
@@ -555,7 +555,7 @@ pub(super) fn torn_entry(torn: &TornTail, now: Timestamp) -> StoredEntry {
     entry
 }
 
-pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
+pub(in crate::gate) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     StoredEntry {
         time_us: now.micros(),
         kind: kind.into(),
@@ -563,7 +563,7 @@ pub(super) fn own_entry(kind: EntryKind, now: Timestamp) -> StoredEntry {
     }
 }
 
-pub(super) fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
+pub(in crate::gate) fn people_of(people: Vec<Person>) -> HashMap<Name, Arc<Person>> {
     people
         .into_iter()
         .map(|person| (person.id.clone(), Arc::new(person)))
@@ -581,6 +581,6 @@ fn built_in_service() -> Service {
     }
 }
 
-pub(super) fn password_threads() -> usize {
+pub(in crate::gate) fn password_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

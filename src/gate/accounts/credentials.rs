@@ -8,14 +8,14 @@ use std::time::Duration;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::changes::StillWanted;
-use super::enrollment::SameFactor;
-use super::log_holds::Administrator;
-use super::peer::Peer;
-use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::time::Timestamp;
+use crate::gate::accounts::enrollment::SameFactor;
+use crate::gate::changes::StillWanted;
+use crate::gate::peer::Peer;
+use crate::gate::records::log_holds::Administrator;
+use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::one_time::{OneTimeCode, Use};
 use crate::identity::token_file::{self, FileFault, ImportedToken};
 use crate::identity::totp::{Code, Seed};
@@ -125,7 +125,7 @@ impl Gate {
                 &person.id,
                 &new,
                 (0, ""),
-                super::changes::Always,
+                crate::gate::changes::Always,
                 now,
                 |_| (),
             )
@@ -300,7 +300,7 @@ impl Gate {
     }
 
     /// The person that an administrator names, who is not themselves.
-    pub(super) fn somebody_else(
+    pub(in crate::gate) fn somebody_else(
         &self,
         administrator: &Administrator<'_>,
         person: &Name,

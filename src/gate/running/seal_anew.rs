@@ -1,6 +1,6 @@
 //! After a new key for seeds was put in front: what the store has sealed under those before is sealed under it, at start.
 
-use super::Gate;
+use crate::gate::Gate;
 use crate::identity::keyring::SealError;
 use crate::identity::totp::{Seed, SeedError};
 use crate::store::{SealedSeed, SeedOwner, StoreError};
@@ -12,18 +12,18 @@ const TOLD_MAX: u64 = 20;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct SealedAnew {
+pub(in crate::gate) struct SealedAnew {
     /// Seeds that are under the current key now and were not before.
-    pub(super) anew: u64,
+    pub(in crate::gate) anew: u64,
     /// Seeds that no key of the keyring opens: altered, another's, or sealed under a key that is gone. They stay as they are,
     /// and whoever tries them raises the alarm.
-    pub(super) unreadable: u64,
+    pub(in crate::gate) unreadable: u64,
 }
 
 impl Gate {
     /// Seals every seed in the store that an older key sealed under the current one. What can't be opened is told and left, and
     /// stops nothing: the person that it belongs to is refused anyway.
-    pub(super) async fn seal_seeds_anew(&self) -> Result<SealedAnew, StoreError> {
+    pub(in crate::gate) async fn seal_seeds_anew(&self) -> Result<SealedAnew, StoreError> {
         let mut done = SealedAnew::default();
         let mut after: Option<SeedOwner> = None;
         loop {

@@ -6,13 +6,13 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::changes::StillWanted;
-use super::notice::Notice;
-use super::peer::Peer;
-use super::second_factor::{Attempt, FactorPassed, Shown};
-use super::{Gate, GateError, Violation, entry};
 use crate::domain::ids::Name;
 use crate::domain::time::Timestamp;
+use crate::gate::accounts::notice::Notice;
+use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
+use crate::gate::changes::StillWanted;
+use crate::gate::peer::Peer;
+use crate::gate::{Gate, GateError, Violation, entry};
 use crate::identity::challenge::ChallengePurpose;
 use crate::identity::enrollments::{Enrollment, EnrollmentError};
 use crate::identity::keyring::Pepper;
@@ -238,8 +238,14 @@ impl Gate {
             let error = GateError::Malformed(violations);
             return Err(self.refuse(peer, &caller, entry, CALL, error).await);
         };
-        let why_not =
-            super::login::why_not(self, &rules, &caller, &person, enrollment.client_ip, now);
+        let why_not = crate::gate::accounts::login::why_not(
+            self,
+            &rules,
+            &caller,
+            &person,
+            enrollment.client_ip,
+            now,
+        );
         if let Some(why) = why_not {
             return Err(self.step_refused(entry, why).await);
         }
@@ -398,10 +404,10 @@ fn recovery_codes(
 }
 
 /// The person has the second factor that they had when this began, or still none; and the one-time code still counts.
-pub(super) struct SameFactor {
-    pub(super) person: Name,
-    pub(super) factor: Option<Uuid>,
-    pub(super) code: Option<[u8; 32]>,
+pub(in crate::gate) struct SameFactor {
+    pub(in crate::gate) person: Name,
+    pub(in crate::gate) factor: Option<Uuid>,
+    pub(in crate::gate) code: Option<[u8; 32]>,
 }
 
 impl StillWanted for SameFactor {

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Gate;
-use super::ledger::Ledger;
+use crate::gate::Gate;
+use crate::gate::ledger::Ledger;
 use crate::vitals::{Metric, Vitals};
 
 /// How long whoever has other things to do waits for it. It goes on all the same.
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Gate {
     /// Makes ready the keys of this month, and of the next one shortly before it begins. One that can't be made ready is told
     /// to operators, and tried again when this is called again; while it is still under way nothing more is begun.
-    pub(super) async fn prepare_keys(&self) {
+    pub(in crate::gate) async fn prepare_keys(&self) {
         let Ok(place) = Arc::clone(&self.preparing).try_lock_owned() else {
             tracing::error!("keys of the access log are still being prepared: the disk hangs");
             return;
@@ -33,7 +33,7 @@ impl Gate {
     }
 
     /// As [`Self::prepare_keys`], but waits no longer than some seconds for a disk that hangs.
-    pub(super) async fn try_to_prepare_keys(&self) {
+    pub(in crate::gate) async fn try_to_prepare_keys(&self) {
         if tokio::time::timeout(PATIENCE, self.prepare_keys())
             .await
             .is_err()

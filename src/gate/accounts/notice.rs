@@ -19,7 +19,7 @@ pub struct Notice {
 
 impl Notice {
     /// The pack's own notice, or one that says what this program does.
-    pub(super) fn of(words: &PackWords) -> Self {
+    pub(in crate::gate) fn of(words: &PackWords) -> Self {
         let (english, japanese) = match &words.monitoring_notice {
             Some((english, japanese)) => (english.to_string(), japanese.to_string()),
             None => (

@@ -7,7 +7,7 @@ use crate::vitals::{Metric, Vitals};
 
 /// Something that is looked at again every minute until it is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Task {
+pub(in crate::gate) enum Task {
     /// Removing files and destroying keys that a durable entry disposed of.
     Disposal,
     /// Looking at what one person did alone.
@@ -22,7 +22,7 @@ pub struct Upkeep {
 
 impl Upkeep {
     /// Whether a task is done (`None`), or why not.
-    pub(super) fn tell(&self, task: Task, why: Option<String>) {
+    pub(in crate::gate) fn tell(&self, task: Task, why: Option<String>) {
         let mut undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
         match why {
             Some(why) => undone.insert(task, why),

@@ -3,20 +3,20 @@
 
 use std::sync::Arc;
 
-use super::changes::StillWanted as _;
-pub(super) use super::due::DueDates;
-use super::due::Look;
-pub use super::due::{Disposable, Withheld, WithheldThing};
-use super::ledger::Ledger;
-use super::log_holds::{Administrator, DATES, by_whom};
-use super::peer::Peer;
-use super::pending::{StillPending, Wish};
-use super::upkeep::Task;
-use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::calendar::Month;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::time::Timestamp;
+use crate::gate::changes::StillWanted as _;
+use crate::gate::ledger::Ledger;
+use crate::gate::peer::Peer;
+use crate::gate::pending::{StillPending, Wish};
+pub(in crate::gate) use crate::gate::records::due::DueDates;
+use crate::gate::records::due::Look;
+pub use crate::gate::records::due::{Disposable, Withheld, WithheldThing};
+use crate::gate::records::log_holds::{Administrator, DATES, by_whom};
+use crate::gate::running::upkeep::Task;
+use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::seals::SealName;
 use crate::log::Disposal;
 use crate::proto::{EntryKind, StoredChange, StoredDisposal, StoredEntry, stored_change};
@@ -230,7 +230,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError::Unfinished`]; and when the store can't be read or written.
-    pub(super) async fn carry_out_disposals(&self) -> Result<(), GateError> {
+    pub(in crate::gate) async fn carry_out_disposals(&self) -> Result<(), GateError> {
         let _one_at_a_time = self.carrying_out.lock().await;
         let mut failed: Option<String> = None;
         for (index, disposal) in self.store.disposals().await? {
@@ -264,7 +264,7 @@ impl Gate {
 
 impl Ledger {
     /// Does what the durable entry `index` says. Doing it again completes it. Blocks on the disk.
-    pub(super) fn carry_out(
+    pub(in crate::gate) fn carry_out(
         &self,
         index: LogIndex,
         disposal: &StoredDisposal,

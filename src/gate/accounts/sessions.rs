@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::log_holds::reason_violations;
-use super::peer::Peer;
-use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::domain::ids::{LogIndex, Name, SessionId};
 use crate::domain::time::Timestamp;
+use crate::gate::peer::Peer;
+use crate::gate::records::log_holds::reason_violations;
+use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::live::LiveSession;
 use crate::identity::ticket::Ticket;
 use crate::proto::stored_change::Kind;
@@ -196,7 +196,8 @@ impl Gate {
                     until_us: until.micros(),
                 }));
                 let apply = move |gate: &Self| gate.end_now(session, until, now);
-                self.change(entry, super::changes::Always, apply).await?
+                self.change(entry, crate::gate::changes::Always, apply)
+                    .await?
             }
             Revocation::Person(person) => {
                 entry::detail(&mut entry, "change", "revoke-person");
@@ -213,7 +214,8 @@ impl Gate {
                     until_us: now.micros(),
                 }));
                 let apply = move |gate: &Self| gate.end_service(&service, now);
-                self.change(entry, super::changes::Always, apply).await?
+                self.change(entry, crate::gate::changes::Always, apply)
+                    .await?
             }
         };
         Ok(Revoked {
@@ -239,7 +241,7 @@ impl Gate {
     }
 
     /// A session that begins, as its entry has it.
-    pub(super) fn opened(ticket: &Ticket, at_most: u32) -> StoredSession {
+    pub(in crate::gate) fn opened(ticket: &Ticket, at_most: u32) -> StoredSession {
         let device = match ticket.device {
             IpAddr::V4(v4) => v4.to_ipv6_mapped(),
             IpAddr::V6(v6) => v6,
@@ -257,7 +259,7 @@ impl Gate {
     }
 
     /// In memory: a session begins, and the oldest of the person's give way.
-    pub(super) fn open_now(&self, ticket: &Ticket, at_most: u32, now: Timestamp) {
+    pub(in crate::gate) fn open_now(&self, ticket: &Ticket, at_most: u32, now: Timestamp) {
         let opened = LiveSession {
             session: ticket.session,
             person: ticket.person.clone(),
@@ -273,13 +275,13 @@ impl Gate {
     }
 
     /// In memory: a session ends.
-    pub(super) fn end_now(&self, session: SessionId, until: Timestamp, now: Timestamp) {
+    pub(in crate::gate) fn end_now(&self, session: SessionId, until: Timestamp, now: Timestamp) {
         self.sessions.revoke(session, until, now);
         self.live.end(session);
     }
 
     /// In memory: every ticket of a person of an older epoch ends.
-    pub(super) fn raise_epoch(&self, person: &Name, epoch: u64, now: Timestamp) {
+    pub(in crate::gate) fn raise_epoch(&self, person: &Name, epoch: u64, now: Timestamp) {
         self.people.rcu(|people| {
             let mut people = HashMap::clone(people);
             if let Some(one) = people.get_mut(person) {
@@ -302,7 +304,7 @@ impl Gate {
     }
 
     /// Whether a ticket is of those of its service that were ended.
-    pub(super) fn service_ended(&self, ticket: &Ticket) -> bool {
+    pub(in crate::gate) fn service_ended(&self, ticket: &Ticket) -> bool {
         let ended = self.ended_services.load();
         ended
             .get(&ticket.caller)
@@ -310,7 +312,7 @@ impl Gate {
     }
 
     /// Takes up from the store who is logged in.
-    pub(super) async fn read_live(&self, now: Timestamp) -> Result<(), StoreError> {
+    pub(in crate::gate) async fn read_live(&self, now: Timestamp) -> Result<(), StoreError> {
         let (live, ended) = (
             self.store.live_sessions(now).await?,
             self.store.ended_services().await?,
@@ -322,14 +324,14 @@ impl Gate {
     }
 }
 
-pub(super) const fn changing(kind: Kind) -> Option<StoredChange> {
+pub(in crate::gate) const fn changing(kind: Kind) -> Option<StoredChange> {
     Some(StoredChange { kind: Some(kind) })
 }
 
 /// Raises a person's epoch to one more than it is when nobody else changes anything.
 struct RaiseEpoch(Name);
 
-impl super::changes::PersonChange for RaiseEpoch {
+impl crate::gate::changes::PersonChange for RaiseEpoch {
     fn of(&self) -> &Name {
         &self.0
     }

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::changes::StillWanted;
-use super::peer::Peer;
-use super::second_factor::{Attempt, FactorPassed, Shown};
-use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::access::TicketText;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::time::Timestamp;
+use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
+use crate::gate::changes::StillWanted;
+use crate::gate::peer::Peer;
+use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::password::{PasswordError, Secret, random_password};
 use crate::identity::password_rules;
@@ -212,10 +212,10 @@ impl Gate {
     }
 
     /// The person of a challenge, where it is still worth something.
-    pub(super) fn challenged(
+    pub(in crate::gate) fn challenged(
         &self,
         rules: &RuleSet,
-        caller: &super::peer::Caller<'_>,
+        caller: &crate::gate::peer::Caller<'_>,
         challenge: &Challenge,
         now: Timestamp,
     ) -> Result<Arc<Person>, &'static str> {
@@ -228,7 +228,14 @@ impl Gate {
         {
             return Err("the session was ended");
         }
-        match super::login::why_not(self, rules, caller, &person, challenge.client_ip, now) {
+        match crate::gate::accounts::login::why_not(
+            self,
+            rules,
+            caller,
+            &person,
+            challenge.client_ip,
+            now,
+        ) {
             Some(why) => Err(why),
             None => Ok(person),
         }
@@ -266,7 +273,7 @@ impl Gate {
 
     /// Lays a credential ready, writes the entry that takes it up, and makes it in memory. `epoch` is the person's from then on;
     /// where it is not theirs by now, somebody else was faster, and nothing is done.
-    pub(super) async fn put_password(
+    pub(in crate::gate) async fn put_password(
         self: &Arc<Self>,
         entry: StoredEntry,
         person: &Arc<Person>,
@@ -293,7 +300,7 @@ impl Gate {
     /// The same with another last look. `also` is the epoch to raise to (0 for none) and the serial number of a token that is
     /// used up (empty for none).
     #[allow(clippy::too_many_arguments)] // what an entry and its last look need
-    pub(super) async fn take_up_if(
+    pub(in crate::gate) async fn take_up_if(
         self: &Arc<Self>,
         mut entry: StoredEntry,
         person: &str,

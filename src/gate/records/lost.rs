@@ -2,9 +2,9 @@
 //! goes on from the backup, and rightly so; once two administrators have said in the log that exactly this state is lost, it is
 //! no news any more. What no gap names stays a contradiction.
 
-use super::StartError;
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
+use crate::gate::StartError;
 use crate::log::{
     AccessLog, Checkpoint, Kept, LogReader, ReadError, Signed, SignedNote, VerifierKey,
 };
@@ -15,7 +15,7 @@ use crate::store::Store;
 pub const LOST_MAX: usize = 64;
 
 /// The gap that an entry declares.
-pub(super) fn gap_of(kept: &Kept) -> Result<Option<StoredGap>, ReadError> {
+pub(in crate::gate) fn gap_of(kept: &Kept) -> Result<Option<StoredGap>, ReadError> {
     let change = kept.entry()?.change;
     Ok(match change.and_then(|change| change.kind) {
         Some(stored_change::Kind::GapDeclared(gap)) => Some(gap),
@@ -24,7 +24,7 @@ pub(super) fn gap_of(kept: &Kept) -> Result<Option<StoredGap>, ReadError> {
 }
 
 /// A checkpoint as this log writes it, with the log's own signature alone; `None` where it is not one of this log.
-pub(super) fn genuine(note: &SignedNote, key: &VerifierKey) -> Option<Signed> {
+pub(in crate::gate) fn genuine(note: &SignedNote, key: &VerifierKey) -> Option<Signed> {
     let checkpoint = note.checkpoint(key).ok()?;
     // Lines that the log never wrote would make an entry as long as somebody likes.
     if note.text() != checkpoint.body() {

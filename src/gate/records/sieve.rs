@@ -78,11 +78,11 @@ impl std::fmt::Display for EntryFilter {
 /// A filter, ready to look at entries. It alone says what fits; the index only spares looking.
 #[derive(Debug, Clone)]
 pub struct Sieve {
-    pub(super) filter: EntryFilter,
+    pub(in crate::gate) filter: EntryFilter,
     /// Of the filter's subject; a filter with a subject and no pseudonym fits nothing.
-    pub(super) subject: Option<Pseudonym>,
+    pub(in crate::gate) subject: Option<Pseudonym>,
     /// Of a reader who may see no others' entries: theirs, at least one.
-    pub(super) only_departments: Option<Vec<Name>>,
+    pub(in crate::gate) only_departments: Option<Vec<Name>>,
 }
 
 impl Sieve {

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::admission::{Admitted, reviews};
-use super::ledger::Ledger;
-use super::peer::{Caller, Peer};
-use super::sieve::{EntryFilter, Sieve};
-use super::{Credentials, Gate, GateError, entry};
 use crate::decision::rules::Reviews;
 use crate::domain::ids::{DecisionId, LogIndex, SessionId};
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
+use crate::gate::admission::{Admitted, reviews};
+use crate::gate::ledger::Ledger;
+use crate::gate::peer::{Caller, Peer};
+use crate::gate::records::sieve::{EntryFilter, Sieve};
+use crate::gate::{Credentials, Gate, GateError, entry};
 use crate::index::{Order, Walk};
 use crate::log::{Kept, ReadError};
 use crate::proto::{Decision, EntryKind, StoredEntry};
@@ -68,7 +68,7 @@ struct Scan {
 const TURN_ENTRIES: usize = 20_000;
 const TURN_FOUND: usize = 64;
 /// How many scans look at the disk at once; the others wait for their turn.
-pub(super) const SCANS_AT_ONCE: usize = 4;
+pub(in crate::gate) const SCANS_AT_ONCE: usize = 4;
 /// How long a reader may leave a message untaken before their stream ends.
 const UNTAKEN: Duration = Duration::from_secs(30);
 
@@ -276,7 +276,7 @@ impl Gate {
     }
 
     /// The entry that `call` is about, for a reader who may see it. The call is logged.
-    pub(super) async fn entry_for(
+    pub(in crate::gate) async fn entry_for(
         &self,
         peer: &Peer,
         credentials: &Credentials,
@@ -387,7 +387,10 @@ impl Gate {
     }
 
     /// The entry at a position that is known to be durable.
-    pub(super) async fn entry_at(&self, index: LogIndex) -> Result<StoredEntry, GateError> {
+    pub(in crate::gate) async fn entry_at(
+        &self,
+        index: LogIndex,
+    ) -> Result<StoredEntry, GateError> {
         let ledger = self.log.clone();
         tokio::task::spawn_blocking(move || match ledger.reader().get(index)? {
             Some(kept) => ledger.open(&kept).map(Some),
@@ -400,7 +403,7 @@ impl Gate {
         .ok_or(GateError::Internal("an entry is gone"))
     }
 
-    pub(super) async fn find_decision(
+    pub(in crate::gate) async fn find_decision(
         &self,
         decision: DecisionId,
     ) -> Result<Option<(LogIndex, StoredEntry)>, GateError> {
@@ -452,14 +455,14 @@ async fn deliver(send: &mpsc::Sender<Found>, found: Found) -> bool {
 }
 
 /// What was disposed of is told to who asks for it; anything else is ours.
-pub(super) fn unread(error: ReadError) -> GateError {
+pub(in crate::gate) fn unread(error: ReadError) -> GateError {
     match error {
         ReadError::Disposed { .. } => GateError::DisposedOf(error.to_string()),
         error => unreadable(error),
     }
 }
 
-pub(super) fn unreadable<E: std::fmt::Display>(error: E) -> GateError {
+pub(in crate::gate) fn unreadable<E: std::fmt::Display>(error: E) -> GateError {
     tracing::error!(%error, "the access log can't be read");
     GateError::Internal("the access log can't be read")
 }
