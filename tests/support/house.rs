@@ -129,7 +129,6 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         allow_loopback_device: false,
         login: sekisho::gate::LoginSettings::default(),
         small_office: false,
-        hook: None,
         log_deadline: Duration::from_secs(10),
         log_segment_bytes: 64 << 20,
         log_space: SpaceTiers {

@@ -296,7 +296,6 @@ impl Gate {
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
-            hooks: OnceLock::new(),
             host_proofs: HostProofs::default(),
             preparing: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),
