@@ -126,11 +126,11 @@ impl ServeError {
                 | StartError::GapWaits { .. }
                 | StartError::StoreForgot { .. },
             ) => 65,
+            Self::OpenFiles { .. } | Self::Start(StartError::Threads(_)) => 71,
             Self::Restored(error) => error.exit_code(),
             Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
             Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
-            Self::OpenFiles { .. } => 71,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
         }

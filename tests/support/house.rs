@@ -90,7 +90,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
     }
     let keyring = Keyring::create(data).unwrap();
     let store = Store::open(&data.join("store.sqlite")).await.unwrap();
-    let passwords = Passwords::new(keyring.pepper.clone(), 2, 64);
+    let passwords = Passwords::new(keyring.pepper.clone(), 2, 64).unwrap();
     let mut rows = Vec::new();
     for person in &loaded.people {
         store.put_person(person).await.unwrap();
