@@ -31,3 +31,50 @@ fn copy_of_recruitment() -> tempfile::TempDir {
 fn write(directory: &Path, file: &str, contents: impl AsRef<[u8]>) {
     std::fs::write(directory.join(file), contents).unwrap();
 }
+
+/// Every rule is data: what a pack calls its own things is in no source, but for the sample that `sekisho dev` starts with.
+#[test]
+fn no_id_of_a_pack_is_in_the_sources() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut ids = std::collections::BTreeSet::new();
+    let mut packs = 0;
+    for folder in std::fs::read_dir(root.join("policies")).unwrap() {
+        let pack = load(&folder.unwrap().path()).unwrap();
+        packs += 1;
+        let rules = pack.rules;
+        ids.insert(rules.pack.to_string());
+        ids.extend(rules.purposes.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.categories.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.recipients.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.kinds.iter().map(|(_, id, _)| id.to_owned()));
+    }
+    // A field of people too: who employs somebody who was sent.
+    ids.remove("employer");
+    assert!(packs > 0 && ids.len() > 20, "{ids:?}");
+    let mut folders = vec![root.join("src")];
+    let mut found = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for path in std::fs::read_dir(folder).unwrap() {
+            let path = path.unwrap().path();
+            if path.is_dir() {
+                // Tests name what they test.
+                folders.extend((!path.ends_with("tests")).then_some(path));
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let code = text.split("#[cfg(test)]").next().unwrap();
+            for (number, line) in code.lines().enumerate() {
+                let line = line.trim();
+                if line.starts_with("//")
+                    || line.starts_with("#[arg(long, default_value = \"policies/")
+                {
+                    continue;
+                }
+                for id in ids.iter().filter(|id| line.contains(&format!("\"{id}\""))) {
+                    found.push(format!("{}:{}: {id}", path.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
