@@ -22,3 +22,5 @@ mod people_terminal;
 mod reset;
 #[path = "accounts/sessions.rs"]
 mod sessions;
+#[path = "accounts/walk.rs"]
+mod walk;
