@@ -380,8 +380,8 @@ words! {
         "{0} has no second factor and no session any more (entry {1}); the person enrols anew",
         "{0} の第二要素とセッションをすべて取り消しました(記録 {1})。本人が登録し直します";
     ResetLater:
-        "asked for by one person alone (entry {1}): {0}'s second factor is reset at {2}; until it was reviewed it stays marked",
-        "一人による申請です(記録 {1})。{0} の第二要素は {2} にリセットされ、確認されるまで印が残ります";
+        "asked for by one person alone (entry {1}): {0}'s second factor is reset once the daemon has served for 24 hours, at {2} at the earliest; until it was reviewed it stays marked",
+        "一人による申請です(記録 {1})。{0} の第二要素は、デーモンが 24 時間稼働した後(早くて {2})にリセットされ、確認されるまで印が残ります";
     ResetDeclined:
         "declined request {0} (entry {1})",
         "申請 {0} を取り下げました(記録 {1})";
@@ -395,8 +395,8 @@ words! {
         "{0}: {1}, asked for by {2}, to be approved until {3}",
         "{0}: {1}、申請者 {2}、承認期限 {3}";
     ResetSeenAlone:
-        "{0}: {1}, asked for by {2} ALONE, carried out at {3}",
-        "{0}: {1}、申請者 {2}(一人による)、{3} に実行";
+        "{0}: {1}, asked for by {2} ALONE, carried out at {3} at the earliest",
+        "{0}: {1}、申請者 {2}(一人による)、早くて {3} に実行";
     ResetSeenAloneDone:
         "{0}: {1}, asked for by {2} ALONE, carried out at {3}, NOT REVIEWED",
         "{0}: {1}、申請者 {2}(一人による)、{3} に実行済み、未確認";

@@ -137,6 +137,10 @@ pub struct Gate {
     host_proofs: accounts::reset::HostProofs,
     /// Held while keys are made ready: one that hangs is not begun again.
     preparing: Arc<tokio::sync::Mutex<()>>,
+    /// Up to when, by the clock that nobody sets, the waits of what one person asked for alone were noted.
+    waits_counted: tokio::sync::Mutex<std::time::Duration>,
+    /// How long the clock has gone on without a jump.
+    settled: running::forgetting::Settled,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.

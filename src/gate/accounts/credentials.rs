@@ -24,7 +24,7 @@ use crate::store::{NewCredential, NewToken};
 
 /// How long a one-time code counts unless something else is said, and at most.
 const DAYS: u32 = 7;
-const DAYS_MAX: u32 = 30;
+pub(in crate::gate) const DAYS_MAX: u32 = 30;
 
 /// A one-time code for an enrolment.
 pub struct CodeIssued {

@@ -306,7 +306,7 @@ impl Gate {
             entry.change = changing(Kind::OpenSession(Self::opened(&ticket, at_most)));
             entry::detail(&mut entry, "outcome", "passed");
             let (opened, writes) = (ticket.clone(), entry.store_writes);
-            let begin = move |gate: &Self| gate.open_now(&opened, at_most, now);
+            let begin = move |gate: &Self| gate.open_now(&opened, at_most);
             self.change(entry, Always, begin).await?;
             self.note_factor_writes(writes);
         } else {
@@ -398,6 +398,7 @@ impl Gate {
                     person: None,
                     ticket: other.ok(),
                     client_ip: None,
+                    ahead: false,
                 };
                 let error = refused.for_own_session();
                 return Err(self
@@ -419,7 +420,7 @@ impl Gate {
             })),
         });
         self.change(entry, Always, move |gate| {
-            gate.end_now(ticket.session, ticket.expires, now);
+            gate.end_now(ticket.session, ticket.expires);
         })
         .await?;
         Ok(())
@@ -632,6 +633,7 @@ fn take_up_again(gate: &Gate, opened: Opened) -> Opened {
         }),
         person: gate.person(&ticket.person),
         ticket: Some(ticket),
+        ahead: false,
     }
 }
 

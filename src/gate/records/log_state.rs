@@ -52,6 +52,7 @@ impl Gate {
                 }
                 _ = second.tick() => {
                     if let Some((from, to)) = clocks.jump(self.now()) {
+                        self.settled.begin_anew(self.clock.steady());
                         // It may be another month now. Not waited for: the log may have more to say.
                         let gate = Arc::clone(&self);
                         tokio::spawn(async move { gate.prepare_keys().await });

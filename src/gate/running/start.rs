@@ -24,6 +24,7 @@ use crate::gate::records::read_log::SCANS_AT_ONCE;
 use crate::gate::refusals::Refusals;
 use crate::gate::repeats::{Key, REMEMBERED, Repeats};
 use crate::gate::running::follow::Followed;
+use crate::gate::running::forgetting::Settled;
 use crate::gate::subjects::Register;
 use crate::gate::{Gate, GateError, Settings, entry};
 use crate::identity::challenge::Challenges;
@@ -299,6 +300,8 @@ impl Gate {
             hooks: OnceLock::new(),
             host_proofs: HostProofs::default(),
             preparing: Arc::default(),
+            settled: Settled::default(),
+            waits_counted: Mutex::new(clock.steady()),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
@@ -329,10 +332,10 @@ impl Gate {
         gate.store
             .load_subjects(|subject, state| subjects.put(subject, state))
             .await?;
-        for (session, until) in gate.store.revoked_sessions(now).await? {
-            gate.sessions.revoke(session, until, now);
+        for (session, until) in gate.store.revoked_sessions().await? {
+            gate.sessions.revoke(session, until, gate.clock.steady());
         }
-        gate.read_live(now).await?;
+        gate.read_live().await?;
         gate.prepare_keys().await;
         gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
@@ -513,7 +516,7 @@ impl Gate {
             .iter()
             .map(|limit| limit.window)
             .max();
-        self.live.tidy(self.now());
+        self.forget_what_ended().await;
         self.counters
             .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {
