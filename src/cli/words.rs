@@ -409,6 +409,12 @@ words! {
     KeyRotated:
         "the new key for {0} is {1}; a daemon takes it up at its next start",
         "{0} の新しい鍵は {1} です。デーモンは次の起動から使います";
+    MasterKeyRotated:
+        "the keyring is wrapped by the master key {1}; those before stay in the file: rotate every data directory that shares it, then take them out with --forget",
+        "鍵束はマスターキー {1} で保護されています。以前のマスターキーはファイルに残ります。ファイルを共有するすべてのデータディレクトリで実行してから、--forget で取り除いてください";
+    MasterKeysForgotten:
+        "the master key {0} is the only one in the file now",
+        "ファイルに残るマスターキーは {0} だけになりました";
     ShowWhich:
         "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
         "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";
