@@ -120,7 +120,7 @@ impl Gate {
         let Some(text) = text else {
             return closed(TicketFacts::Missing);
         };
-        let Ok(ticket) = self.keyring.tickets.verify(text) else {
+        let Ok(ticket) = self.verify_ticket(text) else {
             return closed(TicketFacts::Invalid);
         };
         let last_use = self
@@ -176,7 +176,7 @@ impl Gate {
     ) -> Option<TicketText> {
         self.sessions.used(ticket.session, now);
         (now.since(ticket.issued) >= rules.session.idle / 5).then(|| {
-            self.keyring.tickets.issue(&Ticket {
+            self.keys.tickets().issue(&Ticket {
                 issued: now,
                 ..ticket.clone()
             })

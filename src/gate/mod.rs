@@ -63,6 +63,7 @@ use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
 use crate::hooks::{HookConfig, Hooks};
 use crate::identity::challenge::Challenges;
+use crate::identity::current_keys::CurrentKeys;
 use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
 use crate::identity::live::LiveSessions;
@@ -110,7 +111,9 @@ pub struct Gate {
     /// Whose second factor is disabled.
     locked_out: ArcSwap<HashSet<Name>>,
     passwords: Passwords,
+    /// The keys for tickets and for seeds are in `keys`.
     keyring: Keyring,
+    keys: Arc<CurrentKeys>,
     log: Ledger,
     /// Without it, searches read every entry.
     index: OnceLock<Arc<Index>>,

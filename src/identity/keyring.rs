@@ -19,7 +19,7 @@
 //! one in use first: a rotation puts a new one in front, and what was made with those behind stays good.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
@@ -66,6 +66,8 @@ pub struct Keyring {
     pub pepper: Pepper,
     /// Proves that somebody has this keyring.
     pub host_proof: HostProof,
+    /// The data directory that it was read from.
+    home: Option<PathBuf>,
 }
 
 /// Why there is no keyring. All are the operator's to mend.
@@ -104,6 +106,11 @@ pub enum KeyringError {
         /// Where that is.
         from: String,
     },
+    /// It was read again, and belongs to another store by now.
+    #[error(
+        "keyring: has another key for pseudonyms than the one that is in use: it belongs to another store"
+    )]
+    AnotherStore,
     /// An older master key is still needed.
     #[error(
         "keyring: is wrapped by an older master key, {0}: `sekisho keys rotate master` wraps it under the newest first"
@@ -146,7 +153,7 @@ impl Keyring {
         let master = MasterKey::find_or_make(data)?;
         let keys = draw_all()?;
         files::create_private(&path, write(&keys, &master)?.as_bytes())?;
-        of(keys)
+        Ok(of(keys)?.at(data))
     }
 
     /// Reads the keyring of the data directory `data`.
@@ -156,7 +163,19 @@ impl Keyring {
     /// is not there or another.
     pub fn open(data: &Path) -> Result<Self, KeyringError> {
         let master = MasterKey::find(data)?;
-        of(read(&read_file(data)?, &master)?)
+        let keyring = of(read(&read_file(data)?, &master)?)?;
+        Ok(keyring.at(data))
+    }
+
+    /// The data directory that it is in; `None` for one that is kept nowhere.
+    #[must_use]
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    fn at(self, data: &Path) -> Self {
+        let home = Some(data.to_owned());
+        Self { home, ..self }
     }
 
     /// The keys of a data directory by their ids, the master key first.
@@ -435,6 +454,7 @@ fn of(mut keys: Keys) -> Result<Keyring, KeyringError> {
         log_text: SealingKey::new(&log_text, &older_log_text),
         log_signing: LogSigningSeed::new(&only(LOG_SIGNING)?),
         pepper,
+        home: None,
     })
 }
 

@@ -272,7 +272,7 @@ impl Gate {
         let id = Uuid::new_v4();
         let sealed_seed = enrollment
             .seed
-            .seal(&self.keyring.seeds, &person.id, id)
+            .seal(&self.keys.seeds(), &person.id, id)
             .map_err(|_| GateError::Internal("a seed can't be sealed"))?;
         let (codes, digests) = recovery_codes(&self.keyring.pepper, id)?;
         let new = NewCredential::SecondFactor {

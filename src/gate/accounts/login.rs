@@ -385,7 +385,7 @@ impl Gate {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.people_service(&rules, peer, "EndSession", now).await?;
-        let verified = self.keyring.tickets.verify(ticket);
+        let verified = self.verify_ticket(ticket);
         let ticket = match verified {
             Ok(ticket) if *ticket.caller == *caller.id => ticket,
             other => {
@@ -445,7 +445,7 @@ impl Gate {
         let partner = credentials
             .ticket
             .as_ref()
-            .and_then(|ticket| self.keyring.tickets.verify(ticket).ok())
+            .and_then(|ticket| self.verify_ticket(ticket).ok())
             .and_then(|ticket| rules.services.id(&ticket.caller));
         let paired = partner.filter(|partner| {
             caller
@@ -503,7 +503,7 @@ impl Gate {
 
     pub(in crate::gate) fn given(&self, ticket: &Ticket) -> TicketGiven {
         TicketGiven {
-            ticket: self.keyring.tickets.issue(ticket),
+            ticket: self.keys.tickets().issue(ticket),
             authenticated_at: ticket.second_step,
             expires: ticket.expires,
             methods: ticket.methods.clone(),

@@ -3,6 +3,7 @@
 
 pub(super) mod follow;
 pub(super) mod forgetting;
+pub(super) mod missing_keys;
 pub mod restore;
 pub(super) mod seal_anew;
 pub(super) mod start;

@@ -28,6 +28,7 @@ use crate::gate::running::forgetting::Settled;
 use crate::gate::subjects::Register;
 use crate::gate::{Gate, GateError, Settings, entry};
 use crate::identity::challenge::Challenges;
+use crate::identity::current_keys::CurrentKeys;
 use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
 use crate::identity::live::LiveSessions;
@@ -300,6 +301,7 @@ impl Gate {
             hooks: OnceLock::new(),
             host_proofs: HostProofs::default(),
             preparing: Arc::default(),
+            keys: Arc::new(CurrentKeys::of(&keyring)),
             settled: Settled::default(),
             waits_counted: Mutex::new(clock.steady()),
             scans: Semaphore::new(SCANS_AT_ONCE),
@@ -328,6 +330,9 @@ impl Gate {
             .store(Arc::new(locked.into_iter().collect()));
         let dropped_credentials = gate.store.drop_staged().await?;
         let seeds = gate.seal_seeds_anew().await?;
+        if seeds.unreadable > 0 {
+            gate.look_for_missing_keys().await?;
+        }
         let subjects = &gate.subjects;
         gate.store
             .load_subjects(|subject, state| subjects.put(subject, state))
@@ -517,6 +522,7 @@ impl Gate {
             .map(|limit| limit.window)
             .max();
         self.forget_what_ended().await;
+        self.look_again_for_missing_keys().await;
         self.counters
             .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {
