@@ -93,6 +93,7 @@ impl fmt::Debug for CurrentKeys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files;
     use crate::identity::ticket::tests::ticket;
     use std::fs;
 
@@ -113,7 +114,7 @@ mod tests {
         assert!(keys.seeds().has(seeds.as_str()));
 
         let kept = keys.seeds().id();
-        fs::write(data.join("keyring"), "half").unwrap();
+        files::write_private(&data.join("keyring"), b"half").unwrap();
         assert!(keys.read_again().is_err());
         fs::remove_file(data.join("keyring")).unwrap();
         Keyring::create(data).unwrap();
