@@ -97,11 +97,10 @@ fn rotate(args: &RotateArgs) -> Result<(), Failure> {
         return print(&[told], language).map_err(Failure::from);
     }
     let id = Keyring::rotate(&args.data, &args.purpose).map_err(failed)?;
-    let word = match args.purpose.as_str() {
-        "master" => Word::MasterKeyRotated,
-        _ => Word::KeyRotated,
+    let told = match args.purpose.as_str() {
+        "master" => Word::MasterKeyRotated.fill(language, &[id.as_str()]),
+        purpose => Word::KeyRotated.fill(language, &[purpose, id.as_str()]),
     };
-    let told = word.fill(language, &[&args.purpose, id.as_str()]);
     print(&[told], language).map_err(Failure::from)
 }
 

@@ -410,8 +410,8 @@ words! {
         "the new key for {0} is {1}; a daemon takes it up at its next start",
         "{0} の新しい鍵は {1} です。デーモンは次の起動から使います";
     MasterKeyRotated:
-        "the keyring is wrapped by the master key {1}; those before stay in the file: rotate every data directory that shares it, then take them out with --forget",
-        "鍵束はマスターキー {1} で保護されています。以前のマスターキーはファイルに残ります。ファイルを共有するすべてのデータディレクトリで実行してから、--forget で取り除いてください";
+        "the keyring is wrapped by the master key {0}; those before stay in the file: rotate every data directory that shares it, then take them out with --forget",
+        "鍵束はマスターキー {0} で保護されています。以前のマスターキーはファイルに残ります。ファイルを共有するすべてのデータディレクトリで実行してから、--forget で取り除いてください";
     MasterKeysForgotten:
         "the master key {0} is the only one in the file now",
         "ファイルに残るマスターキーは {0} だけになりました";

@@ -13,6 +13,8 @@ use crate::domain::time::Timestamp;
 
 /// Neighbours in use rarely meet in one part, and what an end or an eviction copies or scans stays small.
 const PARTS: usize = 64;
+/// How late a use is told at most: no call takes longer.
+const LATE_MAX: Duration = Duration::from_mins(1);
 /// Sessions whose last use is kept, by default.
 const REMEMBERED: usize = 100_000;
 
@@ -64,7 +66,7 @@ impl Sessions {
         };
         let mut last_use = part.lock();
         if let Some(known) = last_use.get_mut(&session) {
-            *known = if known.is_ahead_of(at) {
+            *known = if *known > at.plus(LATE_MAX) {
                 at
             } else {
                 at.max(*known)
