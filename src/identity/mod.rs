@@ -15,6 +15,7 @@ pub mod certificate;
 pub mod challenge;
 pub mod current_keys;
 pub mod enrollments;
+mod hash_threads;
 pub mod host_proof;
 pub mod keyring;
 mod keys;
