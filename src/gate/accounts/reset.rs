@@ -2,6 +2,7 @@
 //! for. Where an office has one administrator only, that one asks on the daemon's host, proves it by the keyring, and waits until
 //! the daemon has served for 24 hours, whatever its wall clock says; it stays marked until somebody reviewed it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -505,18 +506,24 @@ impl StillWanted for StillDone {
     }
 }
 
-/// Proofs of the host are good once: each is later than every one before.
+/// How many proofs are remembered. Only whoever has the keyring makes any.
+const PROOFS_MAX: usize = 1_000;
+
+/// Proofs of the host are good once. By their moments and not by the latest: a clock that was ahead once must not refuse all that
+/// come after it was set right.
 #[derive(Debug, Default)]
-pub(in crate::gate) struct HostProofs(std::sync::Mutex<Timestamp>);
+pub(in crate::gate) struct HostProofs(std::sync::Mutex<BTreeSet<Timestamp>>);
 
 impl HostProofs {
     fn is_new(&self, at: Timestamp) -> bool {
-        let mut latest = self
+        let mut used = self
             .0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let new = at > *latest;
-        *latest = at.max(*latest);
+        let new = used.insert(at);
+        if used.len() > PROOFS_MAX {
+            used.pop_first();
+        }
         new
     }
 }
