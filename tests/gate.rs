@@ -11,6 +11,8 @@
 
 #[path = "gate/any_request.rs"]
 mod any_request;
+#[path = "gate/clock.rs"]
+mod clock;
 #[path = "gate/failures.rs"]
 mod failures;
 #[path = "gate/limits.rs"]

@@ -80,6 +80,7 @@ pub(super) fn status(error: GateError) -> Status {
             unavailable("the store can't be used", "STORE_UNAVAILABLE")
         }
         GateError::Stale => unavailable(&message, "SNAPSHOT_STALE"),
+        GateError::KeyMissing(_) => unavailable(&message, "KEY_MISSING"),
         GateError::Internal(what) => {
             tracing::error!(what, "internal error");
             with_info(

@@ -12,7 +12,9 @@ pub(super) enum KeysCommand {
     /// What each key is for, its id, and whether it makes what is new or only opens what was made before
     List(ListArgs),
     /// A new key in front of the present one, which stays good for what it made: nobody is logged out. `master` wraps all keys
-    /// anew. A daemon that serves takes it up at its next start, and then seals what the store has of second factors anew
+    /// anew, under a new master key or, where the newest of the file does not wrap this keyring yet, under that. The master keys
+    /// before stay in the file: other data directories may share it. A daemon that serves takes a new key up at its next start,
+    /// and then seals what the store has of second factors anew
     Rotate(RotateArgs),
 }
 
@@ -34,6 +36,10 @@ pub(super) struct RotateArgs {
     /// master, tickets, seeds or log-text
     #[arg(value_name = "USE")]
     purpose: String,
+    /// With master: draw no key, but take the older ones out of the file. First rotate every data directory that shares it, and
+    /// keep a copy for backups that are older
+    #[arg(long)]
+    forget: bool,
     /// The data directory
     #[arg(long, value_name = "DIR", env = "SEKISHO_DATA")]
     data: PathBuf,
@@ -81,14 +87,28 @@ fn list(args: &ListArgs) -> Result<(), Failure> {
 
 fn rotate(args: &RotateArgs) -> Result<(), Failure> {
     let language = Language::choose(args.lang, |name| std::env::var_os(name));
+    if args.forget {
+        if args.purpose != "master" {
+            let error = KeyringError::NotForgotten(args.purpose.clone());
+            return Err(failed(error));
+        }
+        let id = Keyring::forget_older_masters(&args.data).map_err(failed)?;
+        let told = Word::MasterKeysForgotten.fill(language, &[id.as_str()]);
+        return print(&[told], language).map_err(Failure::from);
+    }
     let id = Keyring::rotate(&args.data, &args.purpose).map_err(failed)?;
-    let told = Word::KeyRotated.fill(language, &[&args.purpose, id.as_str()]);
+    let told = match args.purpose.as_str() {
+        "master" => Word::MasterKeyRotated.fill(language, &[id.as_str()]),
+        purpose => Word::KeyRotated.fill(language, &[purpose, id.as_str()]),
+    };
     print(&[told], language).map_err(Failure::from)
 }
 
 fn failed(error: KeyringError) -> Failure {
     let code = match &error {
-        KeyringError::NoSuchUse(_) | KeyringError::NotRotated(..) => 64,
+        KeyringError::NoSuchUse(_)
+        | KeyringError::NotRotated(..)
+        | KeyringError::NotForgotten(_) => 64,
         _ => 78,
     };
     Failure::new(code, error)

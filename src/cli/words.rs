@@ -380,8 +380,8 @@ words! {
         "{0} has no second factor and no session any more (entry {1}); the person enrols anew",
         "{0} の第二要素とセッションをすべて取り消しました(記録 {1})。本人が登録し直します";
     ResetLater:
-        "asked for by one person alone (entry {1}): {0}'s second factor is reset at {2}; until it was reviewed it stays marked",
-        "一人による申請です(記録 {1})。{0} の第二要素は {2} にリセットされ、確認されるまで印が残ります";
+        "asked for by one person alone (entry {1}): {0}'s second factor is reset once the daemon has served for 24 hours, at {2} at the earliest; until it was reviewed it stays marked",
+        "一人による申請です(記録 {1})。{0} の第二要素は、デーモンが 24 時間稼働した後(早くて {2})にリセットされ、確認されるまで印が残ります";
     ResetDeclined:
         "declined request {0} (entry {1})",
         "申請 {0} を取り下げました(記録 {1})";
@@ -395,8 +395,8 @@ words! {
         "{0}: {1}, asked for by {2}, to be approved until {3}",
         "{0}: {1}、申請者 {2}、承認期限 {3}";
     ResetSeenAlone:
-        "{0}: {1}, asked for by {2} ALONE, carried out at {3}",
-        "{0}: {1}、申請者 {2}(一人による)、{3} に実行";
+        "{0}: {1}, asked for by {2} ALONE, carried out at {3} at the earliest",
+        "{0}: {1}、申請者 {2}(一人による)、早くて {3} に実行";
     ResetSeenAloneDone:
         "{0}: {1}, asked for by {2} ALONE, carried out at {3}, NOT REVIEWED",
         "{0}: {1}、申請者 {2}(一人による)、{3} に実行済み、未確認";
@@ -409,6 +409,12 @@ words! {
     KeyRotated:
         "the new key for {0} is {1}; a daemon takes it up at its next start",
         "{0} の新しい鍵は {1} です。デーモンは次の起動から使います";
+    MasterKeyRotated:
+        "the keyring is wrapped by the master key {0}; those before stay in the file: rotate every data directory that shares it, then take them out with --forget",
+        "鍵束はマスターキー {0} で保護されています。以前のマスターキーはファイルに残ります。ファイルを共有するすべてのデータディレクトリで実行してから、--forget で取り除いてください";
+    MasterKeysForgotten:
+        "the master key {0} is the only one in the file now",
+        "ファイルに残るマスターキーは {0} だけになりました";
     ShowWhich:
         "say which entry: an index, a decision's id, or --subject ID for all that concern a person",
         "どの記録か指定してください。番号、判断の ID、または本人に関するすべての記録を表す --subject ID です";

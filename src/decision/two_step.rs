@@ -35,10 +35,18 @@ fn check(rules: &RuleSet, facts: &Facts<'_>) -> Result<(), Failure> {
         return fail(ReasonCode::SecondStepRequired);
     };
     match freshness(rules, facts.request) {
-        Some((max_age, rule)) if facts.now.since(second_step) > max_age => Err(Failure::by(
-            Reason::new(ReasonCode::StepUpRequired, ""),
-            rule,
-        )),
+        // One that is to come is of no known age.
+        Some((max_age, rule))
+            if facts
+                .now
+                .age_of(second_step)
+                .is_none_or(|age| age > max_age) =>
+        {
+            Err(Failure::by(
+                Reason::new(ReasonCode::StepUpRequired, ""),
+                rule,
+            ))
+        }
         _ => Ok(()),
     }
 }

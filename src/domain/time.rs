@@ -1,7 +1,8 @@
 //! Instants, and the one clock of the daemon.
 
 use std::fmt;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use ::time::format_description::well_known::Rfc3339;
 use ::time::{Date, OffsetDateTime, UtcOffset};
@@ -11,6 +12,9 @@ use ::time::{Date, OffsetDateTime, UtcOffset};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// How far the clocks of two machines that share a store may be apart, and a clock may be set back unnoticed.
+    pub const AHEAD_MAX: Duration = Duration::from_secs(2);
+
     /// From microseconds since the epoch.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
@@ -47,10 +51,23 @@ impl Timestamp {
         Self(self.0.saturating_sub(micros_of(duration)))
     }
 
-    /// How long after `earlier` this is; zero when it is not after.
+    /// How long after `earlier` this is; zero when it is not after. Whether something is fresh enough is for [`Self::age_of`].
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// How old what was noted at `moment` is. A moment that is at most [`Self::AHEAD_MAX`] to come is just now; for one further
+    /// ahead `None`: the clock was set back since, and nobody knows how old it is.
+    #[must_use]
+    pub fn age_of(self, moment: Self) -> Option<Duration> {
+        (!moment.is_ahead_of(self)).then(|| self.since(moment))
+    }
+
+    /// Whether this is more than [`Self::AHEAD_MAX`] past `now`.
+    #[must_use]
+    pub fn is_ahead_of(self, now: Self) -> bool {
+        self > now.plus(Self::AHEAD_MAX)
     }
 
     /// The first microsecond of `date` where the clock reads `offset` from UTC.
@@ -138,6 +155,13 @@ impl fmt::Debug for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// The wall clock's reading.
     fn now(&self) -> Timestamp;
+
+    /// A clock that nobody sets: how long the program has run, from some moment on; it never goes back. What must take its
+    /// time is measured by it.
+    fn steady(&self) -> Duration {
+        static BEGAN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGAN.elapsed()
+    }
 }
 
 /// The machine's own wall clock.
@@ -171,6 +195,16 @@ mod tests {
                     - 1
             )
         );
+    }
+
+    #[test]
+    fn what_is_to_come_has_no_age() {
+        let now = Timestamp::from_seconds(1_000);
+        let ahead = |micros: i64| Timestamp::from_micros(now.micros() + micros);
+        assert_eq!(now.age_of(ahead(-5_000_000)), Some(Duration::from_secs(5)));
+        assert_eq!(now.age_of(ahead(2_000_000)), Some(Duration::ZERO));
+        assert_eq!(now.age_of(ahead(2_000_001)), None);
+        assert!(ahead(2_000_001).is_ahead_of(now) && !ahead(2_000_000).is_ahead_of(now));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) struct Opened {
     pub(super) person: Option<Arc<Person>>,
     /// Their second factor is disabled.
     pub(super) locked: bool,
+    /// It is of a time that the clock has not reached.
+    pub(super) ahead: bool,
 }
 
 /// A person who was not admitted, as far as they are known.
@@ -47,6 +49,8 @@ pub(super) struct NotAdmitted {
     pub(super) person: Option<Arc<Person>>,
     pub(super) ticket: Option<Ticket>,
     pub(super) client_ip: Option<IpAddr>,
+    /// The ticket is of a time that the clock has not reached.
+    pub(super) ahead: bool,
 }
 
 /// A person who was admitted.
@@ -65,6 +69,7 @@ impl Admitted {
             person: Some(self.person),
             ticket: Some(self.ticket),
             client_ip: Some(self.client_ip),
+            ahead: false,
         }
     }
 }
@@ -110,11 +115,12 @@ impl Gate {
             ticket: None,
             person: None,
             locked: false,
+            ahead: false,
         };
         let Some(text) = text else {
             return closed(TicketFacts::Missing);
         };
-        let Ok(ticket) = self.keyring.tickets.verify(text) else {
+        let Ok(ticket) = self.verify_ticket(text) else {
             return closed(TicketFacts::Invalid);
         };
         let last_use = self
@@ -130,14 +136,21 @@ impl Gate {
         let bound = device.is_some_and(|device| {
             ticket.is_bound_to(caller.id, device_network(device), session_ref)
         });
-        if now >= ticket.expires || now.since(last_use) > rules.session.idle {
+        // The clock was set back since: how long the session has been idle is not known, and one that began in a time to come
+        // would outlast its end.
+        let ahead = last_use.is_ahead_of(now) || ticket.second_step.is_ahead_of(now);
+        let began_ahead = ticket.first_login.is_ahead_of(now);
+        let idle = now.since(last_use) > rules.session.idle;
+        if now >= ticket.expires || idle || ahead || began_ahead {
+            let ended = now >= ticket.expires || began_ahead;
             return Opened {
                 facts: TicketFacts::Expired {
-                    may_step_up: now < ticket.expires && !revoked && bound,
+                    may_step_up: !ended && !revoked && bound,
                 },
                 ticket: Some(ticket),
                 person: None,
                 locked: false,
+                ahead: ahead || began_ahead,
             };
         }
         Opened {
@@ -150,6 +163,7 @@ impl Gate {
             }),
             ticket: Some(ticket),
             person,
+            ahead: false,
         }
     }
 
@@ -162,7 +176,7 @@ impl Gate {
     ) -> Option<TicketText> {
         self.sessions.used(ticket.session, now);
         (now.since(ticket.issued) >= rules.session.idle / 5).then(|| {
-            self.keyring.tickets.issue(&Ticket {
+            self.keys.tickets().issue(&Ticket {
                 issued: now,
                 ..ticket.clone()
             })
@@ -219,6 +233,7 @@ impl Gate {
                 person,
                 ticket,
                 client_ip,
+                ahead: opened.ahead,
             })),
         }
     }

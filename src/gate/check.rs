@@ -392,6 +392,7 @@ impl Gate {
     ) -> Result<(Ready, StoredEntry), GateError> {
         let renewed_ticket = self.renewed(rules, &case, &verdict, now);
         let used = case.opened.ticket.is_some() && comes_in(&verdict);
+        let ahead = case.opened.ahead;
         let digest = guard.as_ref().map(|guard| guard.content().to_vec());
         let stored = charges
             .iter()
@@ -400,6 +401,9 @@ impl Gate {
         let mut entry = self.who_and_what(peer, rules, caller, case, now)?;
         entry.session_used = used;
         entry.request_digest = digest.unwrap_or_default();
+        if ahead {
+            entry::detail(&mut entry, entry::CLOCK, entry::SET_BACK);
+        }
         entry::decided(&mut entry, rules, verdict, stored, now);
         let ready = Ready {
             renewed_ticket,
@@ -418,9 +422,10 @@ impl Gate {
         now: Timestamp,
     ) -> Result<(Ready, StoredEntry), GateError> {
         let first = self.entry_at(first_index).await?;
-        if first.decision == i32::from(crate::proto::Decision::Allow)
-            && now.micros() > first.valid_until_us
-        {
+        // One of a time to come, since the clock was set back, holds for nobody knows how long.
+        let ended = now.micros() > first.valid_until_us
+            || Timestamp::from_micros(first.time_us).is_ahead_of(now);
+        if first.decision == i32::from(crate::proto::Decision::Allow) && ended {
             entry.kind = EntryKind::RefusedCall.into();
             entry.repeat_of.clone_from(&first.decision_id);
             let error = GateError::AllowanceEnded;

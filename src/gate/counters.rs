@@ -55,8 +55,22 @@ enum Counted {
 }
 
 impl Window {
-    /// Forgets what left the window: it counted up to and including `window` after.
+    /// Forgets what left the window: it counted up to and including `window` after. What was counted while the clock was ahead by
+    /// more than that counts as of `window` to come: once the clock is set right, nobody waits for it to be there again.
     fn slide(&mut self, now: Timestamp, window: Duration) {
+        let furthest = now.plus(window);
+        for (at, counted) in self.counted.iter_mut().rev() {
+            if *at <= furthest {
+                break;
+            }
+            if let Counted::Named(subject) = counted
+                && let Some(named) = self.named.get_mut(subject)
+                && named.at == *at
+            {
+                named.at = furthest;
+            }
+            *at = furthest;
+        }
         let from = now.minus(window);
         while let Some((at, _)) = self.counted.front() {
             if *at >= from {
@@ -431,6 +445,24 @@ mod tests {
                 .reserve("p", &bound(1), &[subject(2)], 1, at(10_801), true)
                 .is_ok()
         );
+    }
+
+    #[test]
+    fn what_was_counted_far_ahead_leaves_two_windows_after_the_clock_was_set_right() {
+        let counters = Counters::new();
+        let month = 30 * 24 * 3_600;
+        let reserve = |subjects: &[Pseudonym], second| {
+            counters
+                .reserve("p", &bound(3), subjects, 1, at(second), false)
+                .is_ok()
+        };
+        assert!(reserve(&[subject(1)], month) && reserve(&[], month + 1));
+        // It counts on, and what is new comes behind it.
+        assert!(reserve(&[subject(2)], 0) && !reserve(&[], 1));
+        assert!(reserve(&[subject(1)], 7_200), "counted already");
+        assert!(!reserve(&[subject(3)], 7_200));
+        assert!(reserve(&[subject(3)], 7_203) && reserve(&[subject(4), subject(5)], 7_204));
+        assert!(!reserve(&[], 7_204));
     }
 
     #[test]

@@ -18,6 +18,11 @@ use crate::proto::{
     StoredStepUp, StoredWithheldCategory, StoredWithheldSubjects,
 };
 
+/// The key of a detail, and what it tells of a ticket that is of a time to come.
+pub(super) const CLOCK: &str = "clock";
+pub(super) const SET_BACK: &str =
+    "was set back: it is behind the ticket's moments, so their age is not known";
+
 /// Methods of the second step that would do (RFC 8176).
 const STEP_UP_METHODS: [&str; 1] = ["otp"];
 

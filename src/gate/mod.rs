@@ -62,6 +62,7 @@ use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
 use crate::identity::challenge::Challenges;
+use crate::identity::current_keys::CurrentKeys;
 use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
 use crate::identity::live::LiveSessions;
@@ -109,7 +110,9 @@ pub struct Gate {
     /// Whose second factor is disabled.
     locked_out: ArcSwap<HashSet<Name>>,
     passwords: Passwords,
+    /// The keys for tickets and for seeds are in `keys`.
     keyring: Keyring,
+    keys: Arc<CurrentKeys>,
     log: Ledger,
     /// Without it, searches read every entry.
     index: OnceLock<Arc<Index>>,
@@ -135,6 +138,10 @@ pub struct Gate {
     host_proofs: accounts::reset::HostProofs,
     /// Held while keys are made ready: one that hangs is not begun again.
     preparing: Arc<tokio::sync::Mutex<()>>,
+    /// Up to when, by the clock that nobody sets, the waits of what one person asked for alone were noted.
+    waits_counted: tokio::sync::Mutex<std::time::Duration>,
+    /// How long the clock has gone on without a jump.
+    settled: running::forgetting::Settled,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.

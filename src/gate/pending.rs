@@ -46,6 +46,8 @@ pub(super) struct Pending {
     pub(super) effective: Option<Timestamp>,
     /// By one person alone: carried out, and not reviewed yet.
     pub(super) done: bool,
+    /// By one person alone: for how long this daemon has served since, by a clock that nobody sets.
+    pub(super) waited: Duration,
 }
 
 impl Wish {
@@ -86,6 +88,7 @@ impl Pending {
                 until: Timestamp::from_micros(kept.what.until_us),
                 effective: kept.what.effective_us.map(Timestamp::from_micros),
                 done: kept.done,
+                waited: kept.waited,
             })
         };
         read(kept).ok_or_else(|| StoreError::Damaged("a request".to_owned()).into())
@@ -93,7 +96,13 @@ impl Pending {
 
     /// Whether it can be approved at `now`, or is yet to be carried out.
     pub(super) fn waits(&self, now: Timestamp) -> bool {
-        !self.done && (self.effective.is_some() || now <= self.until)
+        !self.done
+            && (self.effective.is_some() || (now <= self.until && !self.was_asked_ahead_of(now)))
+    }
+
+    /// Asked for in a time to come: the clock was set back since, and nobody knows how long it has waited.
+    fn was_asked_ahead_of(&self, now: Timestamp) -> bool {
+        self.until.is_ahead_of(now.plus(WAITS))
     }
 }
 
@@ -118,6 +127,9 @@ fn approvable(
     };
     if now > found.until {
         return wrong(format!("the request expired at {}: ask anew", found.until));
+    }
+    if found.was_asked_ahead_of(now) {
+        return wrong("was asked for before the clock was set back: ask anew".to_owned());
     }
     if found.by == *person {
         return wrong("is your own request: another administrator approves it".to_owned());
@@ -171,7 +183,6 @@ struct RoomForOne(Timestamp);
 
 impl StillWanted for RoomForOne {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
-        gate.store.forget_expired_requests(self.0).await?;
         let waiting = gate.requests().await?;
         if waiting.iter().filter(|one| one.waits(self.0)).count() < WAITING_MAX {
             return Ok(());
@@ -211,6 +222,7 @@ mod tests {
             until,
             effective: None,
             done: false,
+            waited: Duration::ZERO,
         };
         let of =
             |id, person: &Name, at| approvable(vec![pending.clone()], LogIndex(id), person, at);
@@ -220,6 +232,10 @@ mod tests {
         assert_eq!(of(7, &two, until).unwrap().wish, wish);
         let late = of(7, &two, until.plus(Duration::from_secs(1))).unwrap_err();
         assert!(late.description.contains("expired"));
+        let set_back = until.minus(WAITS + Duration::from_secs(3));
+        let ahead = of(7, &two, set_back).unwrap_err();
+        assert!(ahead.description.contains("set back"));
+        assert!(!pending.waits(set_back) && pending.waits(until.minus(WAITS)));
         let alone = Pending {
             effective: Some(until),
             ..pending.clone()

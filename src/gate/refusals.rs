@@ -201,6 +201,9 @@ impl Gate {
         if let Some(person) = &refused.person {
             entry::acted_by(&mut entry, person);
         }
+        if refused.ahead {
+            entry::detail(&mut entry, entry::CLOCK, entry::SET_BACK);
+        }
         self.refuse(peer, caller, entry, call, error).await
     }
 

@@ -66,6 +66,7 @@ pub enum EnrollmentError {
 
 struct Held {
     enrollment: Arc<Enrollment>,
+    opened: Timestamp,
     expires: Timestamp,
     tries: u8,
 }
@@ -97,6 +98,7 @@ impl Enrollments {
         }
         let held = Held {
             enrollment: Arc::new(enrollment),
+            opened: now,
             expires,
             tries: 0,
         };
@@ -109,7 +111,9 @@ impl Enrollments {
     pub fn charge(&self, id: &str, caller: &str, now: Timestamp) -> Option<Arc<Enrollment>> {
         let mut open = self.lock();
         let held = open.get_mut(id)?;
-        if now >= held.expires || *held.enrollment.caller != *caller || held.tries >= TRIES {
+        // Opened in a time to come: the clock was set back, and nobody knows how old it is.
+        let over = now >= held.expires || held.opened.is_ahead_of(now);
+        if over || *held.enrollment.caller != *caller || held.tries >= TRIES {
             return None;
         }
         held.tries = held.tries.saturating_add(1);

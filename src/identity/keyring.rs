@@ -18,7 +18,8 @@
 //! a wrong pseudonym key every hold would be lost from sight. Of `tickets`, `seeds` and `log-text` there may be several, the
 //! one in use first: a rotation puts a new one in front, and what was made with those behind stays good.
 
-use std::path::Path;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
@@ -65,6 +66,8 @@ pub struct Keyring {
     pub pepper: Pepper,
     /// Proves that somebody has this keyring.
     pub host_proof: HostProof,
+    /// The data directory that it was read from.
+    home: Option<PathBuf>,
 }
 
 /// Why there is no keyring. All are the operator's to mend.
@@ -103,9 +106,22 @@ pub enum KeyringError {
         /// Where that is.
         from: String,
     },
+    /// It was read again, and belongs to another store by now.
+    #[error(
+        "keyring: has another key for pseudonyms than the one that is in use: it belongs to another store"
+    )]
+    AnotherStore,
+    /// An older master key is still needed.
+    #[error(
+        "keyring: is wrapped by an older master key, {0}: `sekisho keys rotate master` wraps it under the newest first"
+    )]
+    OlderMaster(String),
     /// No key for this can be replaced.
     #[error("keyring: a new key for {0} is not supported yet: {1}")]
     NotRotated(&'static str, &'static str),
+    /// Keys for this are not taken out.
+    #[error("keyring: --forget is for master: keys for {0} open what was made with them")]
+    NotForgotten(String),
     /// There is no such use.
     #[error("keyring: {0:?} is none of master, tickets, seeds, log-text")]
     NoSuchUse(String),
@@ -137,7 +153,7 @@ impl Keyring {
         let master = MasterKey::find_or_make(data)?;
         let keys = draw_all()?;
         files::create_private(&path, write(&keys, &master)?.as_bytes())?;
-        of(keys)
+        Ok(of(keys)?.at(data))
     }
 
     /// Reads the keyring of the data directory `data`.
@@ -147,7 +163,19 @@ impl Keyring {
     /// is not there or another.
     pub fn open(data: &Path) -> Result<Self, KeyringError> {
         let master = MasterKey::find(data)?;
-        of(read(&read_file(data)?, &master)?)
+        let keyring = of(read(&read_file(data)?, &master)?)?;
+        Ok(keyring.at(data))
+    }
+
+    /// The data directory that it is in; `None` for one that is kept nowhere.
+    #[must_use]
+    pub fn home(&self) -> Option<&Path> {
+        self.home.as_deref()
+    }
+
+    fn at(self, data: &Path) -> Self {
+        let home = Some(data.to_owned());
+        Self { home, ..self }
     }
 
     /// The keys of a data directory by their ids, the master key first.
@@ -172,15 +200,21 @@ impl Keyring {
     /// Puts a new key for `purpose` in front of those that are there, or for `master` wraps them all under a new master key;
     /// durably. Nothing that was made before becomes worthless. A daemon that serves takes it up at its next start.
     ///
+    /// A new master key is drawn where the newest that is there wraps this keyring; else that is taken up: it was drawn for
+    /// another directory that shares the file, or by a rotation that was cut short, or the operator put it there. Those before
+    /// stay, since other directories may be wrapped under them: [`Self::forget_older_masters`].
+    ///
     /// # Errors
     /// [`KeyringError::NotRotated`], [`KeyringError::NoSuchUse`]; and as [`Self::open`].
     pub fn rotate(data: &Path, purpose: &str) -> Result<KeyId, KeyringError> {
-        // Of two that rotate at once the second waits: it would write back keys that the first has replaced.
-        let _turn = files::lock_directory(data)?;
+        let _turns = Turns::take(data)?;
         let mut master = MasterKey::find(data)?;
-        let mut keys = read(&read_file(data)?, &master)?;
+        let text = read_file(data)?;
+        let mut keys = read(&text, &master)?;
         let id = if purpose == MASTER {
-            master = master.with_a_new_one()?;
+            if named_master(&text) == Some(master.id().as_str()) {
+                master = master.with_a_new_one()?;
+            }
             master.id()
         } else {
             let purpose = PURPOSES
@@ -203,9 +237,29 @@ impl Keyring {
             return Err(KeyringError::TooMany("one file"));
         }
         files::write_private(&data.join(FILE), text.as_bytes())?;
-        if purpose == MASTER {
-            master.forget_older()?;
+        // As the next start will.
+        read(&read_file(data)?, &MasterKey::find(data)?)?;
+        Ok(id)
+    }
+
+    /// Takes the older master keys out of the file that they come from, once the newest alone opens this keyring. Other
+    /// directories that share the file must have been rotated before: they can't be seen from here.
+    ///
+    /// # Errors
+    /// [`KeyringError::OlderMaster`]; and as [`Self::open`].
+    pub fn forget_older_masters(data: &Path) -> Result<KeyId, KeyringError> {
+        let _turns = Turns::take(data)?;
+        let master = MasterKey::find(data)?;
+        let text = read_file(data)?;
+        read(&text, &master)?;
+        if read(&text, &master.newest_alone()?).is_err() {
+            let named = named_master(&text).unwrap_or_default();
+            return Err(KeyringError::OlderMaster(
+                named.chars().take(KeyId::CHARACTERS).collect(),
+            ));
         }
+        let id = master.id();
+        master.forget_older()?;
         Ok(id)
     }
 
@@ -215,6 +269,34 @@ impl Keyring {
     /// [`KeyringError::Random`].
     pub fn ephemeral() -> Result<Self, KeyringError> {
         of(draw_all()?)
+    }
+}
+
+/// Of two that rotate at once the second waits: it would write back keys that the first has replaced. That holds for the
+/// keyring, and for the master key's file, which others may share.
+struct Turns {
+    _keyring: File,
+    _master: Option<File>,
+}
+
+impl Turns {
+    fn take(data: &Path) -> Result<Self, KeyringError> {
+        let keyring = files::lock_directory(data)?;
+        let master = MasterKey::find(data)?;
+        let same = |folder: &Path| match (folder.canonicalize(), data.canonicalize()) {
+            (Ok(folder), Ok(data)) => folder == data,
+            _ => false,
+        };
+        let folder = master.folder().filter(|folder| !same(folder));
+        // A name alone lies in the working directory.
+        let folder = folder.map(|folder| match folder.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => folder,
+        });
+        Ok(Self {
+            _keyring: keyring,
+            _master: folder.map(files::lock_directory).transpose()?,
+        })
     }
 }
 
@@ -284,7 +366,7 @@ fn read(text: &str, master: &MasterKey) -> Result<Keys, KeyringError> {
     }
     let named = lines
         .next()
-        .and_then(|(_, line)| line.strip_prefix(MASTER)?.strip_prefix(' '))
+        .and_then(|(_, line)| master_of(line))
         .ok_or_else(|| wrong(3, "does not name the master key"))?;
     let mut keys = Keys::new();
     for (number, line) in lines {
@@ -316,6 +398,19 @@ fn read(text: &str, master: &MasterKey) -> Result<Keys, KeyringError> {
         keys.push((purpose, key));
     }
     Ok(keys)
+}
+
+/// The master key that a line names.
+fn master_of(line: &str) -> Option<&str> {
+    line.strip_prefix(MASTER)?.strip_prefix(' ')
+}
+
+/// The master key that a keyring's text names.
+fn named_master(text: &str) -> Option<&str> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .nth(1)
+        .and_then(master_of)
 }
 
 fn split(line: &str) -> Result<(&'static str, &str, Vec<u8>), &'static str> {
@@ -359,6 +454,7 @@ fn of(mut keys: Keys) -> Result<Keyring, KeyringError> {
         log_text: SealingKey::new(&log_text, &older_log_text),
         log_signing: LogSigningSeed::new(&only(LOG_SIGNING)?),
         pepper,
+        home: None,
     })
 }
 
@@ -482,7 +578,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_master_key_wraps_the_same_keys_and_the_one_before_opens_nothing_any_more() {
+    fn a_new_master_key_wraps_the_same_keys_and_the_one_before_is_forgotten_when_it_is_told_to() {
         let directory = tempfile::tempdir().unwrap();
         let data = directory.path();
         let before = Keyring::create(data).unwrap();
@@ -490,6 +586,14 @@ mod tests {
         let (was, _) = Keyring::list(data).unwrap();
         let id = Keyring::rotate(data, MASTER).unwrap();
         assert_ne!(was.id(), id);
+        let kept = fs::read_to_string(data.join("master.key")).unwrap();
+        assert_eq!(
+            kept.lines().nth(1),
+            std::str::from_utf8(&old).unwrap().lines().next()
+        );
+        assert_eq!(Keyring::forget_older_masters(data).unwrap(), id);
+        let kept = fs::read_to_string(data.join("master.key")).unwrap();
+        assert_eq!(kept.lines().count(), 1);
         let after = Keyring::open(data).unwrap();
         assert_eq!(after.pepper.expose(), before.pepper.expose());
         files::write_private(&data.join("master.key"), &old).unwrap();

@@ -44,6 +44,14 @@ impl KeyId {
         Self(id)
     }
 
+    /// Reads eight digits.
+    pub(super) fn read(text: [u8; Self::CHARACTERS]) -> Option<Self> {
+        let digits = text
+            .iter()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        digits.then_some(Self(text))
+    }
+
     /// The eight digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -184,7 +192,8 @@ impl SealingKey {
     }
 
     /// Whether it has the key of this id.
-    pub(super) fn has(&self, id: &str) -> bool {
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
         std::iter::once(&self.current)
             .chain(&self.older)
             .any(|sealer| sealer.id.as_str() == id)

@@ -32,18 +32,32 @@ pub struct LiveSession {
 pub struct LiveSessions(Mutex<HashMap<Name, Vec<LiveSession>>>);
 
 impl LiveSessions {
-    /// A login. Those of the person that have run out are forgotten; of the others the oldest give way where there would be
-    /// more than `at_most` with the new one, and are handed back: they end.
+    /// A login. Those of the person that have run out don't count; of the others the oldest give way where there would be
+    /// more than `at_most` with the new one, and are handed back: they end. Before any of them, those go that began in a time
+    /// to come: the clock was set back since.
     pub fn open(&self, opened: LiveSession, at_most: u32) -> Vec<LiveSession> {
         let mut all = self.lock();
         let own = all.entry(opened.person.clone()).or_default();
-        own.retain(|one| one.expires > opened.began && one.session != opened.session);
+        let began = opened.began;
+        own.retain(|one| one.session != opened.session);
         own.push(opened);
         own.sort_by_key(|one| (one.began, one.session));
-        let over = own
+        let mut counted: Vec<(bool, Timestamp, SessionId)> = own
+            .iter()
+            .filter(|one| one.expires > began)
+            .map(|one| (!one.began.is_ahead_of(began), one.began, one.session))
+            .collect();
+        counted.sort_unstable();
+        let over = counted
             .len()
             .saturating_sub(usize::try_from(at_most).unwrap_or(usize::MAX));
-        own.drain(..over).collect()
+        counted.truncate(over);
+        let goes = |one: &LiveSession| {
+            counted
+                .iter()
+                .any(|(_, _, session)| *session == one.session)
+        };
+        own.extract_if(.., |one| goes(one)).collect()
     }
 
     /// Ends one; `None` where there is none such.
@@ -113,10 +127,10 @@ impl LiveSessions {
         *self.lock() = anew;
     }
 
-    /// Forgets what has run out at `now`.
-    pub fn tidy(&self, now: Timestamp) {
+    /// Forgets what had run out at `before`.
+    pub fn forget(&self, before: Timestamp) {
         self.lock().retain(|_, own| {
-            own.retain(|one| one.expires > now);
+            own.retain(|one| one.expires > before);
             !own.is_empty()
         });
     }
@@ -190,7 +204,20 @@ mod tests {
         assert_eq!(live.end_of_service("pay", at(10)), 2);
         assert_eq!(live.end_of_person("b", at(10)), 2);
         assert_eq!(numbers(&live.list(at(10), |_| true, None, 9)), [3]);
-        live.tidy(at(103));
+        live.forget(at(103));
         assert_eq!(live.list(at(10), |_| true, None, 9), []);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_costs_nobody_the_session_that_they_open_next() {
+        let live = LiveSessions::default();
+        assert_eq!(live.open(session(1, "a", "crm", 0), 2), []);
+        for (number, began) in [(2, 5_000), (3, 5_001)] {
+            assert_eq!(live.open(session(number, "a", "crm", began), 2), []);
+        }
+        // Set back: what had run out by the clock is there again, what began in a time to come goes first.
+        assert_eq!(numbers(&live.list(at(10), |_| true, None, 9)), [3, 2, 1]);
+        assert_eq!(numbers(&live.open(session(4, "a", "crm", 20), 2)), [2, 3]);
+        assert_eq!(numbers(&live.list(at(20), |_| true, None, 9)), [4, 1]);
     }
 }

@@ -8,8 +8,9 @@
 //! <data>/master.key                             where `init` puts it: move it to one of the above
 //! ```
 //!
-//! The first of these that is there counts. Its text is a key of 32 bytes in base64url (43 characters); a second line may have
-//! an older one, which still opens what was wrapped under it.
+//! The first of these that is there counts. Its text is a key of 32 bytes in base64url (43 characters); the lines behind it may
+//! have older ones, the newest first, which still open what was wrapped under them: of the directories that share a file, each is
+//! wrapped under the newest in its own time.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -26,8 +27,10 @@ const FILE_VARIABLE: &str = "SEKISHO_MASTER_KEY_FILE";
 const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 const CREDENTIAL: &str = "sekisho-master-key";
 const FILE: &str = "master.key";
-/// Two keys with their line ends, and room for somebody's empty lines.
-const TEXT_MAX_BYTES: u64 = 256;
+/// How many there may be, the newest included.
+const KEYS_MAX: usize = 8;
+/// All keys with their line ends, and room for somebody's empty lines.
+const TEXT_MAX_BYTES: u64 = 512;
 
 /// Why there is no master key. All are the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -41,8 +44,13 @@ pub enum MasterKeyError {
     #[error("master key: {0}")]
     File(#[from] FileError),
     /// What is there is no key. Its text is not told.
-    #[error("master key: {0} has no key of 32 bytes in base64url")]
+    #[error("master key: {0} has no key of 32 bytes in base64url, or more than {KEYS_MAX} of them")]
     NotAKey(String),
+    /// No further key can be put in front.
+    #[error(
+        "master key: {0} has {KEYS_MAX} keys: rotate every data directory that shares it, then take the older ones out with `sekisho keys rotate master --forget`"
+    )]
+    Full(String),
     /// The system gives no random numbers.
     #[error("master key: the system gives no random numbers")]
     Random,
@@ -53,7 +61,7 @@ pub enum MasterKeyError {
     NotOurs(String),
 }
 
-/// The key that wraps the keyring's, and an older one that still opens. Prints ids only.
+/// The key that wraps the keyring's, and older ones that still open. Prints ids only.
 pub struct MasterKey {
     keys: SealingKey,
     text: Zeroizing<String>,
@@ -129,7 +137,7 @@ impl MasterKey {
                 .and_then(|bytes| <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).ok())
                 .map(Zeroizing::new);
             match bytes {
-                Some(bytes) if keys.len() < 2 => keys.push(Key::new(PURPOSE, bytes)),
+                Some(bytes) if keys.len() < KEYS_MAX => keys.push(Key::new(PURPOSE, bytes)),
                 _ => return Err(MasterKeyError::NotAKey(from)),
             }
         }
@@ -173,44 +181,53 @@ impl MasterKey {
         &self.keys
     }
 
-    /// Draws a new key in front of this one, where it comes from a file: durable, and still opening what this one wrapped.
-    /// Where there are two already, nothing is drawn: the rotation before was cut short, or the operator put one there.
+    /// The folder of the file that it was read from.
+    pub(super) fn folder(&self) -> Option<&Path> {
+        self.file.as_deref().and_then(Path::parent)
+    }
+
+    /// The newest key alone.
     ///
     /// # Errors
-    /// [`MasterKeyError::NotOurs`] for one from elsewhere; and when the system refuses.
+    /// Never, of a text that was read before.
+    pub(super) fn newest_alone(&self) -> Result<Self, MasterKeyError> {
+        Self::read(&self.newest_line(), self.from.clone(), self.file.clone())
+    }
+
+    fn newest_line(&self) -> Zeroizing<String> {
+        let mut lines = self.text.lines().map(str::trim);
+        let first = lines.find(|line| !line.is_empty()).unwrap_or_default();
+        Zeroizing::new([first, "\n"].concat())
+    }
+
+    /// Draws a new key in front of those that are there, where they come from a file: durable, and still opening what those
+    /// wrapped.
+    ///
+    /// # Errors
+    /// [`MasterKeyError::NotOurs`] for one from elsewhere, [`MasterKeyError::Full`]; and when the system refuses.
     pub(super) fn with_a_new_one(self) -> Result<Self, MasterKeyError> {
-        if self
-            .text
-            .lines()
-            .filter(|line| !line.trim().is_empty())
-            .count()
-            > 1
-        {
-            return Ok(self);
+        let lines = self.text.lines().filter(|line| !line.trim().is_empty());
+        if self.file.is_some() && lines.count() >= KEYS_MAX {
+            return Err(MasterKeyError::Full(self.from));
         }
         let Some(path) = self.file else {
             return Err(MasterKeyError::NotOurs(self.from));
         };
-        let both = Zeroizing::new([draw()?.as_str(), self.text.trim(), "\n"].concat());
-        files::write_private(&path, both.as_bytes())?;
-        Self::read(&both, self.from, Some(path))
+        let all = Zeroizing::new([draw()?.as_str(), self.text.trim(), "\n"].concat());
+        files::write_private(&path, all.as_bytes())?;
+        Self::read(&all, self.from, Some(path))
     }
 
-    /// Forgets the older key, where it comes from a file: nothing is wrapped under it any more.
+    /// Forgets the older keys, where they come from a file. Whoever calls this knows that nothing is wrapped under them any more.
     ///
     /// # Errors
-    /// When the system refuses.
-    pub(super) fn forget_older(&self) -> Result<(), MasterKeyError> {
-        let first = self
-            .text
-            .lines()
-            .map(str::trim)
-            .find(|line| !line.is_empty());
-        if let (Some(path), Some(first)) = (&self.file, first) {
-            let one = Zeroizing::new([first, "\n"].concat());
-            files::write_private(path, one.as_bytes())?;
-        }
-        Ok(())
+    /// [`MasterKeyError::NotOurs`] for those from elsewhere; and when the system refuses.
+    pub(super) fn forget_older(self) -> Result<(), MasterKeyError> {
+        let one = self.newest_line();
+        let Some(path) = self.file else {
+            return Err(MasterKeyError::NotOurs(self.from));
+        };
+        Ok(files::write_private(&path, one.as_bytes())?)
     }
 }
 
@@ -313,12 +330,40 @@ mod tests {
         assert_eq!(again.id(), both.id());
         assert!(again.wrapping().open(b"c", &sealed).is_ok());
         let id = again.id();
-        // Cut short in between: no third key.
-        assert_eq!(again.with_a_new_one().unwrap().id(), id);
+        assert!(
+            again
+                .newest_alone()
+                .unwrap()
+                .wrapping()
+                .open(b"c", &sealed)
+                .is_err()
+        );
         both.forget_older().unwrap();
         let last = MasterKey::look(data, |_| None).unwrap().unwrap();
         assert_eq!(last.id(), id);
         assert!(last.wrapping().open(b"c", &sealed).is_err());
+    }
+
+    #[test]
+    fn there_is_room_for_eight_and_every_one_opens() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path();
+        let mut master = MasterKey::find_or_make(data).unwrap();
+        let sealed = master.wrapping().seal(b"c", b"p").unwrap();
+        for _ in 1..KEYS_MAX {
+            master = master.with_a_new_one().unwrap();
+        }
+        let last = MasterKey::look(data, |_| None).unwrap().unwrap();
+        assert!(last.wrapping().open(b"c", &sealed).is_ok());
+        assert!(matches!(
+            last.with_a_new_one(),
+            Err(MasterKeyError::Full(_))
+        ));
+        let elsewhere = MasterKey::ephemeral().unwrap();
+        assert!(matches!(
+            elsewhere.forget_older(),
+            Err(MasterKeyError::NotOurs(_))
+        ));
     }
 
     #[test]

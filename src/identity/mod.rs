@@ -3,7 +3,8 @@
 //! `password` is the first step (`password_rules` says which may be chosen) and `totp` the second, with `throttle` against
 //! guessing; `enrollments`, `qr` and `token_file` bring a second factor in, `one_time` stands in for one. `challenge` holds what
 //! lies between the steps, `ticket` is what comes of
-//! them, `sessions` is what is known of those in use, and `keyring` holds the keys behind all of it. `recovery` seals a copy of
+//! them, `sessions` is what is known of those in use, and `keyring` holds the keys behind all of it
+//! (`current_keys` those that may be replaced meanwhile). `recovery` seals a copy of
 //! them to a key that is kept offline.
 //!
 //! This room never decides on access, never reads a clock, a socket or the store, and never writes a secret anywhere: no
@@ -12,6 +13,7 @@
 
 pub mod certificate;
 pub mod challenge;
+pub mod current_keys;
 pub mod enrollments;
 mod hash_threads;
 pub mod host_proof;

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 
@@ -12,14 +13,16 @@ use crate::domain::time::Timestamp;
 
 /// Neighbours in use rarely meet in one part, and what an end or an eviction copies or scans stays small.
 const PARTS: usize = 64;
+/// How late a use is told at most: no call takes longer.
+const LATE_MAX: Duration = Duration::from_mins(1);
 /// Sessions whose last use is kept, by default.
 const REMEMBERED: usize = 100_000;
 
 /// Last uses and revocations, by session.
 ///
 /// Last uses are bounded: the least recent of a part goes for a new one, and a session whose last use is not known counts
-/// from its ticket's own instants. Revocations are never dropped before the session would have ended anyway, since that
-/// would bring it back; they are bounded by how many people can log in and out within one session's length.
+/// from its ticket's own instants. A revocation is dropped by [`Self::forget`] only, long after the session would have ended
+/// anyway, since that would bring it back; they are bounded by how many people can log in and out within that time.
 pub struct Sessions {
     parts: Vec<Part>,
     remembered_per_part: usize,
@@ -28,8 +31,15 @@ pub struct Sessions {
 #[derive(Default)]
 struct Part {
     last_use: Mutex<HashMap<SessionId, Timestamp>>,
-    /// By session, when its last ticket would have ended anyway.
-    revoked: ArcSwap<HashMap<SessionId, Timestamp>>,
+    revoked: ArcSwap<HashMap<SessionId, Revoked>>,
+}
+
+#[derive(Clone, Copy)]
+struct Revoked {
+    /// When its last ticket would have ended anyway.
+    until: Timestamp,
+    /// Since when this is known, by the clock that nobody sets.
+    known: Duration,
 }
 
 impl Sessions {
@@ -48,14 +58,19 @@ impl Sessions {
         self.part(session)?.lock().get(&session).copied()
     }
 
-    /// Remembers a use. One that is told late never moves the last use back.
+    /// Remembers a use. One that is told late never moves the last use back; one of a time to come, which only a clock that was
+    /// set back leaves, gives way.
     pub fn used(&self, session: SessionId, at: Timestamp) {
         let Some(part) = self.part(session) else {
             return;
         };
         let mut last_use = part.lock();
         if let Some(known) = last_use.get_mut(&session) {
-            *known = at.max(*known);
+            *known = if *known > at.plus(LATE_MAX) {
+                at
+            } else {
+                at.max(*known)
+            };
             return;
         }
         if last_use.len() >= self.remembered_per_part {
@@ -83,21 +98,47 @@ impl Sessions {
     }
 
     /// Ends a session, effective for every check that begins after this returns. `until` is when its last ticket would have
-    /// ended anyway; what has passed that at `now` is forgotten. Several revocations of one session: the latest end counts.
-    pub fn revoke(&self, session: SessionId, until: Timestamp, now: Timestamp) {
+    /// ended anyway, `steady` is [`crate::domain::time::Clock::steady`]. Several revocations of one session: the latest end
+    /// counts.
+    pub fn revoke(&self, session: SessionId, until: Timestamp, steady: Duration) {
         let Some(part) = self.part(session) else {
             return;
         };
         part.revoked.rcu(|revoked| {
-            let mut next: HashMap<SessionId, Timestamp> = revoked
-                .iter()
-                .filter(|(_, until)| **until >= now)
-                .map(|(session, until)| (*session, *until))
-                .collect();
-            let end = next.entry(session).or_insert(until);
-            *end = until.max(*end);
+            let mut next = HashMap::clone(revoked);
+            let revoked = next.entry(session).or_insert(Revoked {
+                until,
+                known: steady,
+            });
+            revoked.until = until.max(revoked.until);
+            revoked.known = steady.max(revoked.known);
             next
         });
+    }
+
+    /// Forgets the revocations of sessions that had ended before `before` in any case, where that is known since before
+    /// `known_before` on the clock that nobody sets: neither clock alone brings a session back. Tells which.
+    pub fn forget(&self, before: Timestamp, known_before: Duration) -> Vec<SessionId> {
+        let goes = |one: &Revoked| one.until < before && one.known < known_before;
+        let mut gone = Vec::new();
+        for part in &self.parts {
+            let found = part.revoked.load();
+            if !found.values().any(goes) {
+                continue;
+            }
+            let of_part: Vec<SessionId> = found
+                .iter()
+                .filter(|(_, one)| goes(one))
+                .map(|(session, _)| *session)
+                .collect();
+            part.revoked.rcu(|revoked| {
+                let mut next = HashMap::clone(revoked);
+                next.retain(|_, one| !goes(one));
+                next
+            });
+            gone.extend(of_part);
+        }
+        gone
     }
 
     fn part(&self, session: SessionId) -> Option<&Part> {
@@ -190,17 +231,35 @@ mod tests {
     }
 
     #[test]
-    fn a_revoked_session_stays_so_until_its_tickets_have_ended() {
+    fn a_use_of_a_time_to_come_gives_way() {
         let sessions = Sessions::default();
-        sessions.revoke(neighbour(1), at(100), at(0));
+        sessions.used(session(1), at(5_000));
+        sessions.used(session(1), at(10));
+        assert_eq!(sessions.last_use(session(1)), Some(at(10)));
+        sessions.used(session(1), at(9));
+        assert_eq!(sessions.last_use(session(1)), Some(at(10)));
+    }
+
+    #[test]
+    fn a_revoked_session_stays_so_until_its_tickets_have_ended_by_both_clocks() {
+        let steady = Duration::from_secs;
+        let sessions = Sessions::default();
+        sessions.revoke(neighbour(1), at(100), steady(0));
         assert!(sessions.is_revoked(neighbour(1)));
         assert!(!sessions.is_revoked(neighbour(2)));
-        sessions.revoke(neighbour(1), at(50), at(0));
-        sessions.revoke(neighbour(2), at(200), at(100));
-        assert!(sessions.is_revoked(neighbour(1)), "its end is not past yet");
-        sessions.revoke(neighbour(3), at(200), at(101));
+        sessions.revoke(neighbour(1), at(50), steady(0));
+        sessions.revoke(neighbour(2), at(200), steady(5));
+        for (before, known_before) in [(100, 9), (9_999, 0), (150, 0)] {
+            assert_eq!(sessions.forget(at(before), steady(known_before)), []);
+        }
+        assert!(sessions.is_revoked(neighbour(1)));
+        assert_eq!(sessions.forget(at(9_999), steady(5)), [neighbour(1)]);
         assert!(!sessions.is_revoked(neighbour(1)));
         assert!(sessions.is_revoked(neighbour(2)));
+        // Heard of again: known since then.
+        sessions.revoke(neighbour(2), at(200), steady(7));
+        assert_eq!(sessions.forget(at(9_999), steady(7)), []);
+        assert_eq!(sessions.forget(at(9_999), steady(8)), [neighbour(2)]);
     }
 
     #[test]
@@ -211,7 +270,7 @@ mod tests {
                 let sessions = &sessions;
                 scope.spawn(move || {
                     for number in 0..100 {
-                        sessions.revoke(neighbour(first * 100 + number), at(9), at(0));
+                        sessions.revoke(neighbour(first * 100 + number), at(9), Duration::ZERO);
                     }
                 });
             }

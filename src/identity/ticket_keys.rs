@@ -65,6 +65,25 @@ impl TicketKeys {
         self.read(text.expose()).ok_or(TicketError)
     }
 
+    /// Whether a text has the form of a ticket and names a key that is not here.
+    #[must_use]
+    pub fn lacks_the_key_of(&self, text: &TicketText) -> bool {
+        let mut parts = text.expose().splitn(3, '.');
+        let (Some(FORM), Some(id), Some(_)) = (parts.next(), parts.next(), parts.next()) else {
+            return false;
+        };
+        let id = <[u8; KeyId::CHARACTERS]>::try_from(id.as_bytes());
+        id.ok()
+            .and_then(KeyId::read)
+            .is_some_and(|id| self.find(id.as_str()).is_none())
+    }
+
+    fn find(&self, id: &str) -> Option<&TicketKey> {
+        std::iter::once(&self.current)
+            .chain(&self.older)
+            .find(|key| key.id.as_str() == id)
+    }
+
     fn read(&self, text: &str) -> Option<Ticket> {
         if text.len() > TicketText::MAX_BYTES {
             return None;
@@ -76,9 +95,7 @@ impl TicketKeys {
         else {
             return None;
         };
-        let key = std::iter::once(&self.current)
-            .chain(&self.older)
-            .find(|key| key.id.as_str() == id)?;
+        let key = self.find(id)?;
         let mut mac = key.state.clone();
         mac.update(signed.as_bytes());
         // The decoder takes canonical text only: no padding, white space, or stray bits at the end.

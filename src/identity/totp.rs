@@ -12,7 +12,7 @@ use totp_rs::{Algorithm, Builder, Secret, Totp};
 use uuid::Uuid;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::keys::{SealError, SealingKey};
+use super::keys::{KeyId, SealError, SealingKey};
 use crate::domain::time::Timestamp;
 
 /// Steps are told in units of this many seconds, whatever the factor's own step: one order for all of them.
@@ -176,6 +176,9 @@ pub enum SeedError {
     /// Altered, or another person's: the operator's to find out who changed the store.
     #[error("the sealed seed {0}")]
     Sealed(#[from] SealError),
+    /// Sealed under a key that is not in the keyring: the operator's, who copies the keyring from where it was rotated.
+    #[error("the sealed seed is sealed under the key {0}, which the keyring lacks")]
+    KeyMissing(KeyId),
 }
 
 /// The secret that a person's authenticator shares with the daemon, and how codes are made of it. Wiped when dropped; never
@@ -183,6 +186,41 @@ pub enum SeedError {
 pub struct Seed {
     totp: Totp,
     parameters: Parameters,
+}
+
+/// Names the key that a seed is sealed under; `None` for what is no sealed seed. What is stored is the key's id, eight digits,
+/// then what the key sealed: so who lacks the key knows it, and takes nobody's code for wrong.
+#[must_use]
+pub fn sealed_under(sealed: &[u8]) -> Option<KeyId> {
+    let (id, _) = sealed.split_first_chunk::<{ KeyId::CHARACTERS }>()?;
+    KeyId::read(*id)
+}
+
+/// What is stored of a sealed seed.
+fn named(key: &SealingKey, sealed: &[u8]) -> Vec<u8> {
+    [key.id().as_str().as_bytes(), sealed].concat()
+}
+
+/// What a key sealed, once it is known to be there. The name of the key proves nothing: the seal does.
+fn seal_of<'a>(key: &SealingKey, sealed: &'a [u8]) -> Result<&'a [u8], SeedError> {
+    let id = sealed_under(sealed).ok_or(SealError::NotGenuine)?;
+    let (_, sealed) = sealed
+        .split_first_chunk::<{ KeyId::CHARACTERS }>()
+        .ok_or(SealError::NotGenuine)?;
+    if !key.has(id.as_str()) {
+        return Err(SeedError::KeyMissing(id));
+    }
+    Ok(sealed)
+}
+
+fn seal_anew(
+    key: &SealingKey,
+    owner: Owner<'_>,
+    sealed: &[u8],
+) -> Result<Option<Vec<u8>>, SeedError> {
+    let sealed = seal_of(key, sealed)?;
+    let anew = key.seal_anew(&owner.context(), sealed)?;
+    Ok(anew.map(|sealed| named(key, &sealed)))
 }
 
 /// Whose a seed is: sealed for one, it opens for no other.
@@ -320,7 +358,7 @@ impl Seed {
         sealed: &[u8],
     ) -> Result<Option<Vec<u8>>, SeedError> {
         let owner = Owner::Person(person, credential);
-        Ok(key.seal_anew(&owner.context(), sealed)?)
+        seal_anew(key, owner, sealed)
     }
 
     /// The same for a hardware token that is nobody's yet.
@@ -332,7 +370,7 @@ impl Seed {
         serial: &str,
         sealed: &[u8],
     ) -> Result<Option<Vec<u8>>, SeedError> {
-        Ok(key.seal_anew(&Owner::Token(serial).context(), sealed)?)
+        seal_anew(key, Owner::Token(serial), sealed)
     }
 
     fn seal_for(&self, key: &SealingKey, owner: Owner<'_>) -> Result<Vec<u8>, SeedError> {
@@ -340,10 +378,11 @@ impl Seed {
         let mut plain = Zeroizing::new(Vec::with_capacity(PARAMETER_BYTES + SEED_MAX_BYTES));
         plain.extend_from_slice(&self.parameters.to_bytes());
         plain.extend_from_slice(seed);
-        Ok(key.seal(&owner.context(), &plain)?)
+        Ok(named(key, &key.seal(&owner.context(), &plain)?))
     }
 
     fn open_of(key: &SealingKey, owner: Owner<'_>, sealed: &[u8]) -> Result<Self, SeedError> {
+        let sealed = seal_of(key, sealed)?;
         let plain = key.open(&owner.context(), sealed)?;
         let (parameters, seed) = plain
             .split_first_chunk::<PARAMETER_BYTES>()

@@ -78,24 +78,14 @@ impl Store {
             .collect()
     }
 
-    /// The ended sessions whose tickets might still be shown at `now`, each with the end of its last ticket. The others are
-    /// forgotten.
+    /// The ended sessions that are not forgotten yet, each with the end of its last ticket.
     ///
     /// # Errors
-    /// When the store can't be read or written.
-    pub async fn revoked_sessions(
-        &self,
-        now: Timestamp,
-    ) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
-        let mut change = self.change().await?;
-        query("DELETE FROM ended_sessions WHERE ends_until < $1")
-            .bind(now.micros())
-            .execute(&mut change)
-            .await?;
+    /// When the store can't be read.
+    pub async fn revoked_sessions(&self) -> Result<Vec<(SessionId, Timestamp)>, StoreError> {
         let rows = query("SELECT session, ends_until FROM ended_sessions")
-            .fetch_all(&mut change)
+            .fetch_all(&self.engine)
             .await?;
-        change.commit().await?;
         rows.iter()
             .map(|row| {
                 let session = SessionId::from_bytes(row.try_get("session")?)
@@ -528,14 +518,16 @@ mod tests {
         let store = home.open().await;
         let (first, second) = (SessionId(Uuid::from_u128(1)), SessionId(Uuid::from_u128(2)));
         let at = Timestamp::from_seconds;
-        let mut told = store.revoked_sessions(at(100)).await.unwrap();
+        let mut told = store.revoked_sessions().await.unwrap();
         told.sort();
         assert_eq!(told, [(first, at(100)), (second, at(200))]);
-        assert_eq!(
-            store.revoked_sessions(at(101)).await.unwrap(),
-            [(second, at(200))]
-        );
-        assert_eq!(store.revoked_sessions(at(201)).await.unwrap(), []);
+        // Only what is named, and only what had ended by then.
+        for (named, before) in [(vec![], 999), (vec![first, second], 100)] {
+            store.forget_ended_sessions(&named, at(before)).await.unwrap();
+            assert_eq!(store.revoked_sessions().await.unwrap().len(), 2);
+        }
+        store.forget_ended_sessions(&[first, second], at(101)).await.unwrap();
+        assert_eq!(store.revoked_sessions().await.unwrap(), [(second, at(200))]);
     }
     }
 }

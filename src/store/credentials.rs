@@ -179,8 +179,20 @@ impl Store {
         // is known to have succeeded.
         let mut change = self.change().await?;
         let looked = query(STANDING).bind(id).fetch_optional(&mut change).await?;
+        let (failures, waits_until) = standing(looked)?;
+        // Longer than the failures make it: the clock was set back since it began. It begins anew, and is not endless.
+        let longest = now.plus((throttle.wait_after)(failures));
+        if waits_until > longest.plus(Timestamp::AHEAD_MAX).micros() {
+            query("UPDATE second_factors SET waits_until = $2 WHERE id = $1 AND waits_until > $2")
+                .bind(id)
+                .bind(longest.micros())
+                .execute(&mut change)
+                .await?;
+            change.commit().await?;
+            change = self.change().await?;
+        }
         // The one that disables it has to be told to others, who take their turns before any other row.
-        let last = standing(looked)?.0.saturating_add(1) >= throttle.disabled_at;
+        let last = failures.saturating_add(1) >= throttle.disabled_at;
         if last {
             self.take_turn(&mut change).await?;
         }

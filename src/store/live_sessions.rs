@@ -14,22 +14,16 @@ use crate::identity::live::LiveSession;
 use crate::proto::{StoredServiceEnd, StoredSession, StoredSessionEnd};
 
 impl Store {
-    /// Those that have not run out at `now`. The others are forgotten.
+    /// Those that are not forgotten yet, whether they have run out or not.
     ///
     /// # Errors
-    /// When the store can't be read or written.
-    pub async fn live_sessions(&self, now: Timestamp) -> Result<Vec<LiveSession>, StoreError> {
-        let mut change = self.change().await?;
-        query("DELETE FROM live_sessions WHERE expires <= $1")
-            .bind(now.micros())
-            .execute(&mut change)
-            .await?;
+    /// When the store can't be read.
+    pub async fn live_sessions(&self) -> Result<Vec<LiveSession>, StoreError> {
         let rows = query(
             "SELECT session, person, caller, device, began, expires, epoch FROM live_sessions",
         )
-        .fetch_all(&mut change)
+        .fetch_all(&self.engine)
         .await?;
-        change.commit().await?;
         rows.iter()
             .map(|row| {
                 let damaged = || StoreError::Damaged("a session".to_owned());
@@ -45,6 +39,43 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Forgets of these that they were ended, where that was before `before`. Whoever calls this knows that their tickets are
+    /// over, whatever the wall clock says.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn forget_ended_sessions(
+        &self,
+        ended: &[SessionId],
+        before: Timestamp,
+    ) -> Result<(), StoreError> {
+        if ended.is_empty() {
+            return Ok(());
+        }
+        let mut change = self.change().await?;
+        for session in ended {
+            query("DELETE FROM ended_sessions WHERE session = $1 AND ends_until < $2")
+                .bind(session.to_bytes())
+                .bind(before.micros())
+                .execute(&mut change)
+                .await?;
+        }
+        change.commit().await
+    }
+
+    /// Forgets those that had run out at `before`. As for [`Self::forget_ended_sessions`].
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn forget_live_sessions(&self, before: Timestamp) -> Result<(), StoreError> {
+        let mut change = self.change().await?;
+        query("DELETE FROM live_sessions WHERE expires < $1")
+            .bind(before.micros())
+            .execute(&mut change)
+            .await?;
+        change.commit().await
     }
 
     /// Until when the tickets of services were ended.
@@ -80,11 +111,6 @@ impl Following<'_> {
         let person = Name::parse(&opened.person).map_err(|_| bad())?;
         let caller = Name::parse(&opened.caller).map_err(|_| bad())?;
         read_device(&opened.device).ok_or_else(bad)?;
-        query("DELETE FROM live_sessions WHERE person = $1 AND expires <= $2")
-            .bind(&*person)
-            .bind(opened.began_us)
-            .execute(&mut self.change)
-            .await?;
         query(
             "INSERT INTO live_sessions (session, person, caller, device, began, expires, epoch)
              VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
@@ -99,10 +125,16 @@ impl Following<'_> {
         .execute(&mut self.change)
         .await?;
         let rows = query(
-            "SELECT session, expires FROM live_sessions WHERE person = $1
-             ORDER BY began DESC, session DESC",
+            "SELECT session, expires FROM live_sessions WHERE person = $1 AND expires > $2
+             ORDER BY CASE WHEN began > $3 THEN 1 ELSE 0 END, began DESC, session DESC",
         )
         .bind(&*person)
+        .bind(opened.began_us)
+        .bind(
+            Timestamp::from_micros(opened.began_us)
+                .plus(Timestamp::AHEAD_MAX)
+                .micros(),
+        )
         .fetch_all(&mut self.change)
         .await?;
         let stays = usize::try_from(opened.at_most).unwrap_or(usize::MAX);

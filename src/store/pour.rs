@@ -198,16 +198,17 @@ const TABLES: [Table; 19] = [
         columns: &[("log", Number), ("log_index", Number)],
     },
     Table {
-        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, what, done, ends
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, what, done, ends, waited
                FROM requests WHERE log = $1",
         of_log: true,
-        write: "INSERT INTO requests (log, log_index, what, done, ends) VALUES ($1, $2, $3, $4, $5)",
+        write: "INSERT INTO requests (log, log_index, what, done, ends, waited) VALUES ($1, $2, $3, $4, $5, $6)",
         columns: &[
             ("log", Number),
             ("log_index", Number),
             ("what", Bytes),
             ("done", Flag),
             ("ends", MaybeNumber),
+            ("waited", Number),
         ],
     },
     Table {
@@ -356,7 +357,7 @@ mod tests {
         store.load_subjects(each).await.unwrap();
         let credential = store.credential("p").await.unwrap().unwrap();
         let factor = credential.second_factor.unwrap();
-        let ended = store.revoked_sessions(Timestamp::from_seconds(0)).await;
+        let ended = store.revoked_sessions().await;
         let outcome = store.outcome_of(DecisionId(Uuid::from_u128(5))).await;
         format!(
             "{:?} {:?} {:?} {:?} {:?} {subjects:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",

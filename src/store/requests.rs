@@ -1,6 +1,8 @@
 //! What one administrator asked for and another has yet to approve, and what one did alone and nobody reviewed yet. Changed by
 //! `apply` only.
 
+use std::time::Duration;
+
 use prost::Message as _;
 
 use super::changes::Following;
@@ -21,6 +23,8 @@ pub struct KeptRequest {
     pub what: StoredRequest,
     /// By one person alone, carried out, and not reviewed yet.
     pub done: bool,
+    /// For how long daemons have served while it waits for its time.
+    pub waited: Duration,
 }
 
 impl Store {
@@ -29,11 +33,12 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn requests(&self) -> Result<Vec<KeptRequest>, StoreError> {
-        let rows =
-            query("SELECT log_index, what, done FROM requests WHERE log = $1 ORDER BY log_index")
-                .bind(self.log()?)
-                .fetch_all(&self.engine)
-                .await?;
+        let rows = query(
+            "SELECT log_index, what, done, waited FROM requests WHERE log = $1 ORDER BY log_index",
+        )
+        .bind(self.log()?)
+        .fetch_all(&self.engine)
+        .await?;
         rows.iter()
             .map(|row| {
                 Ok(KeptRequest {
@@ -41,9 +46,30 @@ impl Store {
                     what: StoredRequest::decode(row.try_get::<&[u8]>("what")?)
                         .map_err(|_| StoreError::Damaged("a request".to_owned()))?,
                     done: row.try_get("done")?,
+                    waited: Duration::from_micros(from_stored(row.try_get("waited")?)?),
                 })
             })
             .collect()
+    }
+
+    /// Those that wait for their time have waited for so much longer.
+    ///
+    /// # Errors
+    /// When the store can't be written; they then wait longer by that.
+    pub async fn count_waits(&self, by: Duration) -> Result<(), StoreError> {
+        let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        let mut change = self.change().await?;
+        query(
+            "UPDATE requests SET waited = waited + $2
+             WHERE log = $1 AND ends IS NULL AND NOT done AND waited < $3",
+        )
+        .bind(self.log()?)
+        .bind(micros)
+        // Past it nothing is counted: no sum leaves the column's range.
+        .bind(i64::MAX / 4)
+        .execute(&mut change)
+        .await?;
+        change.commit().await
     }
 
     /// Forgets those that nobody can approve any more at `now`.

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -231,6 +231,10 @@ CREATE TABLE requests (
     ends      BIGINT,
     PRIMARY KEY (log, log_index)
 );
+",
+    // For how many microseconds daemons have served while a request waits for its time.
+    "
+ALTER TABLE requests ADD COLUMN waited BIGINT NOT NULL DEFAULT 0 CHECK (waited >= 0);
 ",
 ];
 

@@ -1,9 +1,12 @@
 //! Second factors are taken away by two administrators, or by one on the daemon's host where there is one only.
 
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use super::sessions::refused;
 use crate::support::dev_house::{House, run, told};
@@ -155,6 +158,21 @@ fn on_host(house: &House, person: &str) -> std::process::Output {
     run(house.home(), "", &arguments)
 }
 
+/// As if the daemon had served for so long since a reset was asked for alone.
+fn served(home: &Path, time: Duration) {
+    let path = home.join("data/store.sqlite");
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(path);
+        let mut store = SqliteConnection::connect_with(&options).await.unwrap();
+        let put = sqlx::query("UPDATE requests SET waited = $1 WHERE ends IS NULL");
+        let micros = i64::try_from(time.as_micros()).unwrap();
+        let put = put.bind(micros).execute(&mut store).await.unwrap();
+        assert_eq!(put.rows_affected(), 1);
+        store.close().await.unwrap();
+    });
+}
+
 #[test]
 fn one_alone_asks_on_the_host_waits_a_day_and_is_marked() {
     let house = House::with_clock();
@@ -197,9 +215,21 @@ fn one_alone_asks_on_the_host_waits_a_day_and_is_marked() {
         "{seen:?}"
     );
 
+    // Setting the clock ahead shortens nothing, neither under the daemon nor while it is stopped.
     house.advance(DAY);
-    let mut house = house.kill_and_start(&[]);
+    let mut house = house.stop_and_start(&[], |_| ());
+    assert!(enrolled(&house, "adviser-1"));
+    let one = house.log_in("administrator-1");
+    let seen = resets(&house, &one);
+    assert_eq!(seen[0].get("done"), None, "{seen:?}");
+    let at = sekisho::domain::time::Timestamp::parse(seen[0]["effectiveAt"].as_str().unwrap());
+    let left = at.unwrap().seconds() - i64::try_from(house.now()).unwrap();
+    assert!((86_000..=86_400).contains(&left), "{left}");
+    let house = house.stop_and_start(&[], |home| served(home, Duration::from_hours(23)));
+    assert!(enrolled(&house, "adviser-1"));
+    let mut house = house.stop_and_start(&[], |home| served(home, DAY));
     assert!(!enrolled(&house, "adviser-1"));
+    house.advance(Duration::from_secs(31));
     let one = house.log_in("administrator-1");
     let seen = resets(&house, &one);
     assert_eq!(

@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
+use std::process::Output;
+use std::thread;
 use std::time::Duration;
 
+use sekisho::identity::keyring::Keyring;
 use sekisho::proto::{EntryKind, StoredEntry};
 use serde_json::{Value, json};
 
-use crate::site::{Site, code_of, detail, not_genuine};
-use crate::support::dev_house::{done, run, told};
+use crate::site::{Site, code_of, detail, not_genuine, refused_with};
+use crate::support::dev_house::{done, run, sekisho, told};
 use crate::support::play::Door;
 
 const STEP: Duration = Duration::from_secs(30);
@@ -156,12 +159,17 @@ fn seeds_whose_key_is_gone_are_told_and_stop_no_start() {
     // Who is logged in stays so; nobody gets in without a code that can be looked at.
     assert_eq!(site.check(&session).unwrap()["decision"], "DECISION_ALLOW");
     site.advance(STEP);
-    not_genuine(site.try_code("adviser-1", &site.code("adviser-1")));
+    // It is nobody's guess, and nobody is charged for it.
+    for _ in 0..6 {
+        let refused = site.try_code("adviser-1", &site.code("adviser-1"));
+        refused_with(refused, "UNAVAILABLE", "KEY_MISSING");
+    }
+    assert_eq!(site.attempts(), [1]);
     let entries = site.entries();
     let alarmed = entries
         .iter()
         .filter(|entry| detail(entry, "alarm").is_some());
-    assert_eq!(alarmed.count(), 1);
+    assert_eq!(alarmed.count(), 0);
 }
 
 #[test]
@@ -206,5 +214,102 @@ fn new_keys_for_tickets_and_a_new_master_key_log_nobody_out() {
     assert_ne!(key(&newer.ticket), key(&session.ticket));
     for session in [&session, &newer] {
         assert_eq!(site.check(session).unwrap()["decision"], "DECISION_ALLOW");
+    }
+}
+
+/// `keys` of the command line, with the master key from one file for several data directories.
+fn keys(home: &Path, master: &Path, arguments: &[&str]) -> Output {
+    let mut command = sekisho(home);
+    command.env("SEKISHO_MASTER_KEY_FILE", master);
+    command.arg("keys").args(arguments).output().unwrap()
+}
+
+/// The ids of the master keys that are in the file, as the directory's own keyring and a look at the file tell them.
+fn masters(master: &Path) -> usize {
+    let text = fs::read_to_string(master).unwrap();
+    text.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+#[test]
+fn a_new_master_key_locks_no_other_directory_out_that_shares_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let (one, two, master) = (home.join("one"), home.join("two"), home.join("master"));
+    for data in [&one, &two] {
+        fs::create_dir(data).unwrap();
+    }
+    Keyring::create(&one).unwrap();
+    fs::copy(one.join("keyring"), two.join("keyring")).unwrap();
+    fs::rename(one.join("master.key"), &master).unwrap();
+    let opens = |data: &Path| {
+        let listed = keys(home, &master, &["list", "--data", data.to_str().unwrap()]);
+        assert!(listed.status.success(), "{}", told(&listed));
+    };
+    let rotate = |data: &Path, more: &[&str]| {
+        let data = data.to_str().unwrap();
+        let arguments = [&["rotate", "master", "--data", data], more].concat();
+        keys(home, &master, &arguments)
+    };
+    let done = |output: Output| assert!(output.status.success(), "{}", told(&output));
+
+    done(rotate(&one, &[]));
+    opens(&one);
+    opens(&two);
+    assert_eq!(masters(&master), 2);
+    // Nobody forgets a key that this directory still needs; those of others are for the operator to know.
+    let refused = rotate(&two, &["--forget"]);
+    assert_eq!(refused.status.code(), Some(78), "{}", told(&refused));
+    assert!(told(&refused).contains("rotate"), "{}", told(&refused));
+    opens(&two);
+    // The other takes up the key that is there already.
+    done(rotate(&two, &[]));
+    assert_eq!(masters(&master), 2);
+    // A key before that which is in use by now is drawn, and both are behind it.
+    done(rotate(&two, &[]));
+    assert_eq!(masters(&master), 3);
+    opens(&one);
+    done(rotate(&one, &[]));
+    assert_eq!(masters(&master), 3);
+    done(rotate(&one, &["--forget"]));
+    assert_eq!(masters(&master), 1);
+    opens(&one);
+    opens(&two);
+    // Of the master key only.
+    let data = one.to_str().unwrap();
+    let refused = keys(
+        home,
+        &master,
+        &["rotate", "seeds", "--forget", "--data", data],
+    );
+    assert_eq!(refused.status.code(), Some(64), "{}", told(&refused));
+}
+
+#[test]
+fn of_two_that_rotate_with_one_master_key_file_at_once_neither_loses_a_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let master = home.join("master");
+    let folders: Vec<_> = (0..4).map(|number| home.join(number.to_string())).collect();
+    for data in &folders {
+        fs::create_dir(data).unwrap();
+    }
+    Keyring::create(&folders[0]).unwrap();
+    for data in &folders[1..] {
+        fs::copy(folders[0].join("keyring"), data.join("keyring")).unwrap();
+    }
+    fs::rename(folders[0].join("master.key"), &master).unwrap();
+    thread::scope(|scope| {
+        for data in &folders {
+            let master = &master;
+            scope.spawn(move || {
+                let data = data.to_str().unwrap();
+                let output = keys(home, master, &["rotate", "master", "--data", data]);
+                assert!(output.status.success(), "{}", told(&output));
+            });
+        }
+    });
+    for data in &folders {
+        let listed = keys(home, &master, &["list", "--data", data.to_str().unwrap()]);
+        assert!(listed.status.success(), "{}", told(&listed));
     }
 }

@@ -1,15 +1,19 @@
 //! Two daemons on one PostgreSQL, whatever engine the others use.
 
 use std::fs;
-use std::thread;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
 
 use sekisho::domain::ids::LogIndex;
 use sekisho::log::LogReader;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::site::detail;
-use crate::support::dev_house::House;
-use crate::support::play::{Door, Metadata};
+use crate::site::{detail, reason, refused_with, request};
+use crate::support::dev_house::{House, done};
+use crate::support::play::{CallError, Door, Metadata, Session};
 use crate::support::postgres::Postgres;
 use crate::support::scenario::{OFFICE, SESSION};
 
@@ -17,15 +21,130 @@ const PERSON: &str = "adviser-1";
 /// A challenge takes as many tries.
 const TRIES: usize = 5;
 
-#[test]
-fn of_fifty_uses_of_one_code_at_once_through_two_daemons_one_succeeds() {
-    let first = House::with_store(&Postgres::shared().database());
-    let folder = first.beside();
-    let file = folder.path().join("data/sekisho.toml");
+/// Has the daemon of a folder follow what others change in its store.
+fn share(home: &Path) {
+    let file = home.join("data/sekisho.toml");
     let text = fs::read_to_string(&file).unwrap();
     let shared = text.replace("# shared = false", "shared = true");
     assert_ne!(text, shared);
     fs::write(&file, shared).unwrap();
+}
+
+/// What `/readyz` says.
+fn ready(house: &House) -> String {
+    let mut stream = TcpStream::connect(&house.daemon.http).unwrap();
+    write!(
+        stream,
+        "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn check(house: &House, session: &Session) -> String {
+    let method = "sekisho.v1.AccessService/Check";
+    let answer = house.answer(method, &request(session), &Metadata::new());
+    match answer["decision"].as_str() {
+        Some("DECISION_ALLOW") => "allowed".to_owned(),
+        _ => reason(&answer).to_owned(),
+    }
+}
+
+/// Both steps of somebody who knows the password and has the authenticator.
+fn try_code(house: &House, person: &str) -> Result<Value, CallError> {
+    let known = house.people.get(person);
+    let method = |name: &str| format!("sekisho.v1.AuthenticationService/{name}");
+    let begin = json!({ "person": person, "password": known.password, "client_ip": OFFICE, "session_ref": SESSION });
+    let begun = house.answer(&method("VerifyPassword"), &begin, &Metadata::new());
+    let code = json!({ "challenge_id": begun["challengeId"], "totp": known.code(house.now()) });
+    house.send(&method("VerifySecondFactor"), &code, &Metadata::new())
+}
+
+#[test]
+fn a_daemon_that_lacks_a_new_key_says_which_charges_nobody_and_takes_it_up_once_it_is_there() {
+    let folder = House::with_store(&Postgres::shared().database()).leave();
+    share(folder.path());
+    let mut first = House::take_up(folder);
+    let second = House::take_up(first.beside());
+    let old = first.log_in("adviser-1");
+    assert_eq!(check(&second, &old), "allowed");
+
+    let data = first.data().to_owned();
+    let mut ids = Vec::new();
+    for purpose in ["seeds", "tickets"] {
+        done(
+            first.home(),
+            "",
+            &["keys", "rotate", purpose, "--data", &data],
+        );
+        let listed = done(
+            first.home(),
+            "",
+            &["keys", "list", "--json", "--data", &data],
+        );
+        let keys = listed
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let id = keys
+            .into_iter()
+            .find(|key| key["use"] == purpose && key["in_use"] == true)
+            .unwrap()["id"]
+            .clone();
+        ids.push(id.as_str().unwrap().to_owned());
+    }
+    let mut first = House::take_up(first.leave());
+    let new = first.log_in("adviser-2");
+    assert_eq!(check(&first, &old), "allowed");
+
+    // Its keyring is the one of before: nobody is told that their code is wrong, and nothing is counted.
+    assert_eq!(check(&second, &old), "allowed");
+    assert_eq!(check(&second, &new), "REASON_CODE_TICKET_INVALID");
+    for _ in 0..6 {
+        let refused = try_code(&second, "adviser-3");
+        let refused = refused_with(refused, "UNAVAILABLE", "KEY_MISSING");
+        assert!(refused.message.contains(&ids[0]), "{refused}");
+    }
+    let log = LogReader::open_directory(second.daemon.data().join("log")).unwrap();
+    let entries: Vec<_> = log
+        .forward(LogIndex(0))
+        .map(|kept| kept.unwrap().entry().unwrap())
+        .collect();
+    for key in ["attempt", "alarm"] {
+        assert_eq!(
+            entries
+                .iter()
+                .filter(|entry| detail(entry, key).is_some())
+                .count(),
+            0
+        );
+    }
+    assert!(ready(&second).contains(&ids[0]), "{}", ready(&second));
+    assert!(!ready(&first).contains(&ids[0]));
+
+    // No restart: it looks again when something names a key that it lacks.
+    fs::copy(
+        first.daemon.data().join("keyring"),
+        second.daemon.data().join("keyring"),
+    )
+    .unwrap();
+    sleep(Duration::from_millis(1_100));
+    try_code(&second, "adviser-3").unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while check(&second, &new) != "allowed" {
+        assert!(Instant::now() < end, "{}", second.daemon.output());
+        sleep(Duration::from_millis(300));
+    }
+    assert_eq!(check(&second, &old), "allowed");
+    assert!(!ready(&second).contains(&ids[0]), "{}", ready(&second));
+}
+
+#[test]
+fn of_fifty_uses_of_one_code_at_once_through_two_daemons_one_succeeds() {
+    let first = House::with_store(&Postgres::shared().database());
+    let folder = first.beside();
+    share(folder.path());
     let second = House::take_up(folder);
     let houses = [&first, &second];
 

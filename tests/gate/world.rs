@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use sekisho::decision::rules::{LogRetention, RuleSet};
@@ -42,11 +42,15 @@ pub(crate) const SESSION: &str = "browser-1";
 
 /// A clock that stands until the test moves it.
 #[derive(Debug)]
-pub(crate) struct HeldClock(AtomicI64);
+pub(crate) struct HeldClock(AtomicI64, AtomicU64);
 
 impl Clock for HeldClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_micros(self.0.load(Ordering::SeqCst))
+    }
+
+    fn steady(&self) -> Duration {
+        Duration::from_micros(self.1.load(Ordering::SeqCst))
     }
 }
 
@@ -54,6 +58,12 @@ impl HeldClock {
     pub(crate) fn advance(&self, by: Duration) {
         let micros = i64::try_from(by.as_micros()).unwrap();
         self.0.fetch_add(micros, Ordering::SeqCst);
+    }
+
+    /// The clock that nobody sets goes on; the wall clock stands.
+    pub(crate) fn serve(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap();
+        self.1.fetch_add(micros, Ordering::SeqCst);
     }
 
     pub(crate) fn set(&self, to: Timestamp) {
@@ -184,7 +194,10 @@ impl World {
             files::create_private(&directory.path().join(file), content).unwrap();
         }
         let morning = Timestamp::parse("2026-07-01T09:00:00+09:00").unwrap();
-        let clock = Arc::new(HeldClock(AtomicI64::new(morning.micros())));
+        let clock = Arc::new(HeldClock(
+            AtomicI64::new(morning.micros()),
+            AtomicU64::new(0),
+        ));
         Self::begin(directory, clock, template, options)
             .await
             .unwrap()

@@ -24,7 +24,7 @@ use crate::store::{NewCredential, NewToken};
 
 /// How long a one-time code counts unless something else is said, and at most.
 const DAYS: u32 = 7;
-const DAYS_MAX: u32 = 30;
+pub(in crate::gate) const DAYS_MAX: u32 = 30;
 
 /// A one-time code for an enrolment.
 pub struct CodeIssued {
@@ -192,7 +192,7 @@ impl Gate {
         // As many as a detail holds.
         entry::detail(&mut entry, "serials", serials.join(" "));
         let sealed = tokens.iter().map(|token| {
-            let sealed_seed = token.seed.seal_token(&self.keyring.seeds, &token.serial)?;
+            let sealed_seed = token.seed.seal_token(&self.keys.seeds(), &token.serial)?;
             Ok(NewToken {
                 serial: token.serial.clone(),
                 sealed_seed,
@@ -256,7 +256,10 @@ impl Gate {
             let error = GateError::AlreadyEnrolled;
             return Err(self.refuse(peer, caller, entry, CALL, error).await);
         }
-        let Ok(seed) = Seed::open_token(&self.keyring.seeds, serial, &sealed) else {
+        if let Err(error) = self.has_key_of(&sealed).await {
+            return Err(self.refuse(peer, caller, entry, CALL, error).await);
+        }
+        let Ok(seed) = Seed::open_token(&self.keys.seeds(), serial, &sealed) else {
             self.tell_credential_alarm(&format!("token {}", &**serial))
                 .await;
             let error = GateError::Internal("a stored seed can't be opened");
@@ -270,7 +273,7 @@ impl Gate {
         };
         let id = Uuid::new_v4();
         let sealed_seed = seed
-            .seal(&self.keyring.seeds, &person.id, id)
+            .seal(&self.keys.seeds(), &person.id, id)
             .map_err(|_| GateError::Internal("a seed can't be sealed"))?;
         entry::detail(&mut entry, "change", "assign-token");
         entry::detail(&mut entry, "before", "none");

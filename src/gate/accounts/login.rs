@@ -306,7 +306,7 @@ impl Gate {
             entry.change = changing(Kind::OpenSession(Self::opened(&ticket, at_most)));
             entry::detail(&mut entry, "outcome", "passed");
             let (opened, writes) = (ticket.clone(), entry.store_writes);
-            let begin = move |gate: &Self| gate.open_now(&opened, at_most, now);
+            let begin = move |gate: &Self| gate.open_now(&opened, at_most);
             self.change(entry, Always, begin).await?;
             self.note_factor_writes(writes);
         } else {
@@ -385,7 +385,7 @@ impl Gate {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.people_service(&rules, peer, "EndSession", now).await?;
-        let verified = self.keyring.tickets.verify(ticket);
+        let verified = self.verify_ticket(ticket);
         let ticket = match verified {
             Ok(ticket) if *ticket.caller == *caller.id => ticket,
             other => {
@@ -398,6 +398,7 @@ impl Gate {
                     person: None,
                     ticket: other.ok(),
                     client_ip: None,
+                    ahead: false,
                 };
                 let error = refused.for_own_session();
                 return Err(self
@@ -419,7 +420,7 @@ impl Gate {
             })),
         });
         self.change(entry, Always, move |gate| {
-            gate.end_now(ticket.session, ticket.expires, now);
+            gate.end_now(ticket.session, ticket.expires);
         })
         .await?;
         Ok(())
@@ -444,7 +445,7 @@ impl Gate {
         let partner = credentials
             .ticket
             .as_ref()
-            .and_then(|ticket| self.keyring.tickets.verify(ticket).ok())
+            .and_then(|ticket| self.verify_ticket(ticket).ok())
             .and_then(|ticket| rules.services.id(&ticket.caller));
         let paired = partner.filter(|partner| {
             caller
@@ -502,7 +503,7 @@ impl Gate {
 
     pub(in crate::gate) fn given(&self, ticket: &Ticket) -> TicketGiven {
         TicketGiven {
-            ticket: self.keyring.tickets.issue(ticket),
+            ticket: self.keys.tickets().issue(ticket),
             authenticated_at: ticket.second_step,
             expires: ticket.expires,
             methods: ticket.methods.clone(),
@@ -632,6 +633,7 @@ fn take_up_again(gate: &Gate, opened: Opened) -> Opened {
         }),
         person: gate.person(&ticket.person),
         ticket: Some(ticket),
+        ahead: false,
     }
 }
 

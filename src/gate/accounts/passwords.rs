@@ -157,7 +157,7 @@ impl Gate {
             ..ticket
         };
         self.sessions.used(ticket.session, now);
-        Ok(Some(self.keyring.tickets.issue(&ticket)))
+        Ok(Some(self.keys.tickets().issue(&ticket)))
     }
 
     /// An administrator has a new password drawn for somebody else, who must change it first.

@@ -1,7 +1,8 @@
 //! Taking a second factor away. No single person can: one administrator asks, another approves, neither being the one it is
-//! for. Where an office has one administrator only, that one asks on the daemon's host, proves it by the keyring, and waits 24
-//! hours; it stays marked until somebody reviewed it.
+//! for. Where an office has one administrator only, that one asks on the daemon's host, proves it by the keyring, and waits until
+//! the daemon has served for 24 hours, whatever its wall clock says; it stays marked until somebody reviewed it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,7 +22,8 @@ use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredDeclined, StoredReset};
 
-/// How long what one person did alone waits.
+/// How long the daemon serves before what one person asked for alone is carried out. While it is stopped nobody knows whether time
+/// passes or the clock is set.
 const ALONE_WAITS: Duration = Duration::from_hours(24);
 /// How far the host's clock may be from the daemon's, and how long a proof is good.
 const PROOF_AGE: Duration = Duration::from_mins(1);
@@ -57,7 +59,7 @@ pub struct ResetOutcome {
     pub index: LogIndex,
     /// Until when another administrator must approve.
     pub pending_until: Option<Timestamp>,
-    /// When it is carried out, asked for by one person alone.
+    /// When it is carried out at the earliest, asked for by one person alone.
     pub effective: Option<Timestamp>,
 }
 
@@ -74,7 +76,7 @@ pub struct ResetSeen {
     pub asked_at: Timestamp,
     /// Until when it can be approved; `None` for one that nobody approves.
     pub until: Option<Timestamp>,
-    /// Alone: when it is carried out, or was.
+    /// Alone: when it is carried out at the earliest, or was.
     pub effective: Option<Timestamp>,
     /// Carried out.
     pub done: bool,
@@ -204,6 +206,8 @@ impl Gate {
             let error = GateError::NotAuthorised(why);
             return Err(self.refuse_call(peer, &caller, CALL, error, now).await);
         }
+        // What was served before it was asked for does not count for it.
+        self.count_waits().await?;
         let effective = now.plus(ALONE_WAITS);
         let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
         entry::detail(&mut entry, "of", &*wish.person);
@@ -359,7 +363,12 @@ impl Gate {
                 asked_at: pending.until.minus(crate::gate::pending::WAITS),
                 asked_by: pending.by,
                 until: pending.effective.is_none().then_some(pending.until),
-                effective: pending.effective,
+                effective: pending.effective.map(|then| {
+                    if pending.done {
+                        return then;
+                    }
+                    now.plus(ALONE_WAITS.saturating_sub(pending.waited))
+                }),
                 done: pending.done,
             })
             .collect())
@@ -374,6 +383,7 @@ impl Gate {
 
     async fn try_due_resets(self: &Arc<Self>) -> Result<(), GateError> {
         let now = self.now();
+        self.count_waits().await?;
         let resets = self.resets().await?;
         let unreviewed = resets.iter().filter(|(pending, _)| pending.done).count();
         let told = (unreviewed > 0).then(|| {
@@ -381,7 +391,7 @@ impl Gate {
         });
         self.upkeep.tell(Task::Review, told);
         for (pending, person) in resets {
-            let due = pending.effective.is_some_and(|effective| effective <= now);
+            let due = pending.effective.is_some() && pending.waited >= ALONE_WAITS;
             if !due || pending.done {
                 continue;
             }
@@ -395,6 +405,16 @@ impl Gate {
                 .await?;
         }
         Ok(())
+    }
+
+    /// Notes for how long the daemon has served since this was last called, by a clock that nobody sets: a restart, and whatever
+    /// was not noted, lengthens a wait and never shortens it.
+    async fn count_waits(&self) -> Result<(), GateError> {
+        let mut counted = self.waits_counted.lock().await;
+        let steady = self.clock.steady();
+        let by = steady.saturating_sub(*counted);
+        *counted = steady;
+        Ok(self.store.count_waits(by).await?)
     }
 
     async fn carry_out_reset(
@@ -486,18 +506,24 @@ impl StillWanted for StillDone {
     }
 }
 
-/// Proofs of the host are good once: each is later than every one before.
+/// How many proofs are remembered. Only whoever has the keyring makes any.
+const PROOFS_MAX: usize = 1_000;
+
+/// Proofs of the host are good once. By their moments and not by the latest: a clock that was ahead once must not refuse all that
+/// come after it was set right.
 #[derive(Debug, Default)]
-pub(in crate::gate) struct HostProofs(std::sync::Mutex<Timestamp>);
+pub(in crate::gate) struct HostProofs(std::sync::Mutex<BTreeSet<Timestamp>>);
 
 impl HostProofs {
     fn is_new(&self, at: Timestamp) -> bool {
-        let mut latest = self
+        let mut used = self
             .0
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        let new = at > *latest;
-        *latest = at.max(*latest);
+        let new = used.insert(at);
+        if used.len() > PROOFS_MAX {
+            used.pop_first();
+        }
         new
     }
 }

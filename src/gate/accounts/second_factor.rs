@@ -76,7 +76,7 @@ impl Gate {
     ///
     /// # Errors
     /// [`GateError::NotGenuine`] for a wrong or used code and a disabled factor; [`GateError::Throttled`], uncharged, while the
-    /// factor waits; [`GateError::Malformed`], charged, for what is not exactly the digits.
+    /// factor waits; [`GateError::KeyMissing`], uncharged, where this daemon can't open it; [`GateError::Malformed`], charged, for what is not exactly the digits.
     pub(in crate::gate) async fn pass_second_factor(
         &self,
         attempt: Attempt<'_>,
@@ -90,6 +90,11 @@ impl Gate {
             now,
             ..
         } = attempt;
+        if matches!(attempt.shown, Shown::Code(_))
+            && let Err(error) = self.has_key_of(&attempt.factor.sealed_seed).await
+        {
+            return Err(self.refuse(peer, caller, entry, call, error).await);
+        }
         let charged = self
             .store
             .charge_second_factor(attempt.factor.id, &THROTTLE, now)
@@ -161,7 +166,7 @@ impl Gate {
                     return Ok(malformed_code("exactly six or eight ASCII digits"));
                 };
                 let opened = Seed::open(
-                    &self.keyring.seeds,
+                    &self.keys.seeds(),
                     &person.id,
                     factor.id,
                     &factor.sealed_seed,

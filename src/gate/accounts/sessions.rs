@@ -195,7 +195,7 @@ impl Gate {
                     session: session.to_bytes(),
                     until_us: until.micros(),
                 }));
-                let apply = move |gate: &Self| gate.end_now(session, until, now);
+                let apply = move |gate: &Self| gate.end_now(session, until);
                 self.change(entry, crate::gate::changes::Always, apply)
                     .await?
             }
@@ -259,7 +259,7 @@ impl Gate {
     }
 
     /// In memory: a session begins, and the oldest of the person's give way.
-    pub(in crate::gate) fn open_now(&self, ticket: &Ticket, at_most: u32, now: Timestamp) {
+    pub(in crate::gate) fn open_now(&self, ticket: &Ticket, at_most: u32) {
         let opened = LiveSession {
             session: ticket.session,
             person: ticket.person.clone(),
@@ -270,13 +270,14 @@ impl Gate {
             epoch: ticket.epoch,
         };
         for gone in self.live.open(opened, at_most) {
-            self.sessions.revoke(gone.session, gone.expires, now);
+            self.sessions
+                .revoke(gone.session, gone.expires, self.clock.steady());
         }
     }
 
     /// In memory: a session ends.
-    pub(in crate::gate) fn end_now(&self, session: SessionId, until: Timestamp, now: Timestamp) {
-        self.sessions.revoke(session, until, now);
+    pub(in crate::gate) fn end_now(&self, session: SessionId, until: Timestamp) {
+        self.sessions.revoke(session, until, self.clock.steady());
         self.live.end(session);
     }
 
@@ -312,9 +313,9 @@ impl Gate {
     }
 
     /// Takes up from the store who is logged in.
-    pub(in crate::gate) async fn read_live(&self, now: Timestamp) -> Result<(), StoreError> {
+    pub(in crate::gate) async fn read_live(&self) -> Result<(), StoreError> {
         let (live, ended) = (
-            self.store.live_sessions(now).await?,
+            self.store.live_sessions().await?,
             self.store.ended_services().await?,
         );
         self.live.replace(live);

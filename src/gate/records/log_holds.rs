@@ -143,7 +143,11 @@ impl Gate {
                     error,
                 )
             }
-            Ok(admitted) if now.since(admitted.ticket.second_step) > FRESH => {
+            Ok(admitted)
+                if now
+                    .age_of(admitted.ticket.second_step)
+                    .is_none_or(|age| age > FRESH) =>
+            {
                 let code = ReasonCode::StepUpRequired;
                 (Box::new(admitted.refused(code)), GateError::Refused(code))
             }

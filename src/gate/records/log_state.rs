@@ -12,9 +12,11 @@ use crate::gate::{Gate, entry};
 use crate::log::{LogHealth, LogState};
 use crate::proto::EntryKind;
 
-/// How far the clock may go from the machine's steady one within a second before an entry says so. Time services move it in
-/// smaller steps, or slowly.
+/// How far the clock may go from the machine's steady one within [`DRIFTS`] before an entry says so. Time services move it in
+/// smaller steps, or slowly: by 500 in a million at most.
 pub(in crate::gate) const JUMP: Duration = Duration::from_secs(2);
+/// Over so long many small steps count as one: nobody makes time stand still by setting the clock back a little every second.
+const DRIFTS: Duration = Duration::from_hours(1);
 /// How often a log that comes and goes says so: what is kept back for its words is small.
 const SAID_EVERY: Duration = Duration::from_secs(60);
 /// How often the store is told of the newest checkpoint.
@@ -52,6 +54,7 @@ impl Gate {
                 }
                 _ = second.tick() => {
                     if let Some((from, to)) = clocks.jump(self.now()) {
+                        self.settled.begin_anew(self.clock.steady());
                         // It may be another month now. Not waited for: the log may have more to say.
                         let gate = Arc::clone(&self);
                         tokio::spawn(async move { gate.prepare_keys().await });
@@ -173,7 +176,7 @@ fn due(last: Last, every: Duration) -> bool {
     last.is_none_or(|last| last.elapsed() >= every)
 }
 
-/// The clock that entries have their time from, beside one that nobody sets.
+/// The clock that entries have their time from, beside one that nobody sets, as both were read an hour ago at most.
 #[derive(Debug)]
 struct Clocks {
     wall: Timestamp,
@@ -190,10 +193,14 @@ impl Clocks {
 
     /// The time that was to be expected, and the time found, where they are apart.
     fn jump(&mut self, wall: Timestamp) -> Option<(Timestamp, Timestamp)> {
-        let expected = self.wall.plus(self.steady.elapsed());
-        *self = Self::read(wall);
+        let passed = self.steady.elapsed();
+        let expected = self.wall.plus(passed);
         let apart = expected.since(wall).max(wall.since(expected));
-        (apart >= JUMP).then_some((expected, wall))
+        let jumped = apart >= JUMP;
+        if jumped || passed >= DRIFTS {
+            *self = Self::read(wall);
+        }
+        jumped.then_some((expected, wall))
     }
 }
 
@@ -205,7 +212,11 @@ mod tests {
     fn a_clock_that_is_set_is_a_jump_and_one_that_drifts_is_none() {
         let start = Timestamp::from_seconds(1_800_000_000);
         let mut clocks = Clocks::read(start);
-        assert_eq!(clocks.jump(start.plus(Duration::from_millis(1_900))), None);
+        assert_eq!(clocks.jump(start.plus(Duration::from_millis(1_500))), None);
+        // A little more in the same hour.
+        let ahead = start.plus(Duration::from_secs(3));
+        assert_eq!(clocks.jump(ahead).map(|(_, found)| found), Some(ahead));
+        assert_eq!(clocks.jump(ahead), None);
         let now = clocks.wall;
         assert!(clocks.jump(now.plus(Duration::from_secs(3_600))).is_some());
         let now = clocks.wall;

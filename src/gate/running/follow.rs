@@ -132,12 +132,11 @@ impl Gate {
             if news.people {
                 self.read_people().await?;
             }
-            let now = self.now();
             if news.live {
-                self.read_live(now).await?;
+                self.read_live().await?;
             }
             for (session, until) in news.sessions {
-                self.sessions.revoke(session, until, now);
+                self.sessions.revoke(session, until, self.clock.steady());
             }
             for (subject, state) in news.subjects {
                 self.subjects.put(subject, state);
@@ -172,10 +171,9 @@ impl Gate {
 
     async fn read_all_anew(&self) -> Result<(), StoreError> {
         self.read_people().await?;
-        let now = self.now();
-        self.read_live(now).await?;
-        for (session, until) in self.store.revoked_sessions(now).await? {
-            self.sessions.revoke(session, until, now);
+        self.read_live().await?;
+        for (session, until) in self.store.revoked_sessions().await? {
+            self.sessions.revoke(session, until, self.clock.steady());
         }
         let anew = Register::new();
         self.store

@@ -2,6 +2,8 @@
 //! daemons changed, and what is done every while. It never answers a caller.
 
 pub(super) mod follow;
+pub(super) mod forgetting;
+pub(super) mod missing_keys;
 pub mod restore;
 pub(super) mod seal_anew;
 pub(super) mod start;

@@ -52,7 +52,7 @@ impl Gate {
             done.anew = done.anew.saturating_add(put);
         }
         if done.anew > 0 {
-            tracing::info!(seeds = done.anew, key = %self.keyring.seeds.id(), "seeds were sealed under the new key");
+            tracing::info!(seeds = done.anew, key = %self.keys.seeds().id(), "seeds were sealed under the new key");
         }
         if done.unreadable > 0 {
             tracing::warn!(
@@ -64,7 +64,7 @@ impl Gate {
     }
 
     fn sealed_anew(&self, seed: &SealedSeed) -> Result<Option<Vec<u8>>, SeedError> {
-        let key = &self.keyring.seeds;
+        let key = &**self.keys.seeds();
         match &seed.owner {
             SeedOwner::Factor { id, person } => Seed::seal_anew(key, person, *id, &seed.sealed),
             SeedOwner::Token { serial } => Seed::seal_token_anew(key, serial, &seed.sealed),

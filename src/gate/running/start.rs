@@ -24,9 +24,11 @@ use crate::gate::records::read_log::SCANS_AT_ONCE;
 use crate::gate::refusals::Refusals;
 use crate::gate::repeats::{Key, REMEMBERED, Repeats};
 use crate::gate::running::follow::Followed;
+use crate::gate::running::forgetting::Settled;
 use crate::gate::subjects::Register;
 use crate::gate::{Gate, GateError, Settings, entry};
 use crate::identity::challenge::Challenges;
+use crate::identity::current_keys::CurrentKeys;
 use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
 use crate::identity::live::LiveSessions;
@@ -302,6 +304,9 @@ impl Gate {
             upkeep: Arc::default(),
             host_proofs: HostProofs::default(),
             preparing: Arc::default(),
+            keys: Arc::new(CurrentKeys::of(&keyring)),
+            settled: Settled::default(),
+            waits_counted: Mutex::new(clock.steady()),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
@@ -328,14 +333,17 @@ impl Gate {
             .store(Arc::new(locked.into_iter().collect()));
         let dropped_credentials = gate.store.drop_staged().await?;
         let seeds = gate.seal_seeds_anew().await?;
+        if seeds.unreadable > 0 {
+            gate.look_for_missing_keys().await?;
+        }
         let subjects = &gate.subjects;
         gate.store
             .load_subjects(|subject, state| subjects.put(subject, state))
             .await?;
-        for (session, until) in gate.store.revoked_sessions(now).await? {
-            gate.sessions.revoke(session, until, now);
+        for (session, until) in gate.store.revoked_sessions().await? {
+            gate.sessions.revoke(session, until, gate.clock.steady());
         }
-        gate.read_live(now).await?;
+        gate.read_live().await?;
         gate.prepare_keys().await;
         gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
@@ -516,7 +524,8 @@ impl Gate {
             .iter()
             .map(|limit| limit.window)
             .max();
-        self.live.tidy(self.now());
+        self.forget_what_ended().await;
+        self.look_again_for_missing_keys().await;
         self.counters
             .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {

@@ -12,6 +12,8 @@ pub(in crate::gate) enum Task {
     Disposal,
     /// Looking at what one person did alone.
     Review,
+    /// Copying a keyring that another daemon on the same store has.
+    Keys,
 }
 
 /// What is left undone.
@@ -28,6 +30,11 @@ impl Upkeep {
             Some(why) => undone.insert(task, why),
             None => undone.remove(&task),
         };
+    }
+
+    pub(in crate::gate) fn is_undone(&self, task: Task) -> bool {
+        let undone = self.undone.lock().unwrap_or_else(PoisonError::into_inner);
+        undone.contains_key(&task)
     }
 }
 
