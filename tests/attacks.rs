@@ -12,6 +12,8 @@
 
 #[path = "attacks/addresses.rs"]
 mod addresses;
+#[path = "attacks/ended.rs"]
+mod ended;
 #[path = "attacks/enrollment.rs"]
 mod enrollment;
 #[path = "attacks/guessing.rs"]

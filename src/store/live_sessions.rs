@@ -25,7 +25,8 @@ impl Store {
             .execute(&mut change)
             .await?;
         let rows = query(
-            "SELECT session, person, caller, device, began, expires, epoch FROM live_sessions",
+            "SELECT session, person, caller, device, began, expires, epoch, generation
+             FROM live_sessions",
         )
         .fetch_all(&mut change)
         .await?;
@@ -42,23 +43,24 @@ impl Store {
                     began: Timestamp::from_micros(row.try_get("began")?),
                     expires: Timestamp::from_micros(row.try_get("expires")?),
                     epoch: from_stored(row.try_get("epoch")?)?,
+                    generation: from_stored(row.try_get("generation")?)?,
                 })
             })
             .collect()
     }
 
-    /// Until when the tickets of services were ended.
+    /// The generation of each service whose tickets were ever ended; any other's is 0.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn ended_services(&self) -> Result<Vec<(Name, Timestamp)>, StoreError> {
-        let rows = query("SELECT service, ended_until FROM ended_services")
+    pub async fn generations(&self) -> Result<Vec<(Name, u64)>, StoreError> {
+        let rows = query("SELECT service, generation FROM service_generations")
             .fetch_all(&self.engine)
             .await?;
         rows.iter()
             .map(|row| {
                 let service = people::read_name(row.try_get("service")?)?;
-                Ok((service, Timestamp::from_micros(row.try_get("ended_until")?)))
+                Ok((service, from_stored(row.try_get("generation")?)?))
             })
             .collect()
     }
@@ -85,9 +87,13 @@ impl Following<'_> {
             .bind(opened.began_us)
             .execute(&mut self.change)
             .await?;
+        // One that was ended is not brought back.
         query(
-            "INSERT INTO live_sessions (session, person, caller, device, began, expires, epoch)
-             VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING",
+            "INSERT INTO live_sessions
+                 (session, person, caller, device, began, expires, epoch, generation)
+             SELECT $1, $2, $3, $4, $5, $6, $7, $8
+             WHERE NOT EXISTS (SELECT 1 FROM ended_sessions WHERE session = $1)
+             ON CONFLICT DO NOTHING",
         )
         .bind(session.to_bytes())
         .bind(&*person)
@@ -96,6 +102,7 @@ impl Following<'_> {
         .bind(opened.began_us)
         .bind(opened.expires_us)
         .bind(to_stored(opened.epoch).map_err(|_| bad())?)
+        .bind(to_stored(opened.generation).map_err(|_| bad())?)
         .execute(&mut self.change)
         .await?;
         let rows = query(
@@ -114,7 +121,8 @@ impl Following<'_> {
         self.tell(Told::Live).await
     }
 
-    /// It ended before it had run out.
+    /// It ended before it had run out. Whose it is, only the store is sure to know: the daemon that made the change has to be
+    /// told as well.
     async fn forget_session(
         &mut self,
         index: LogIndex,
@@ -125,27 +133,62 @@ impl Following<'_> {
             session: session.to_vec(),
             until_us,
         };
-        self.end_session(index, &ended).await
+        self.end_session(index, &ended).await?;
+        self.tell_all(Told::Session(session)).await
     }
 
+    /// Every session of a person ends, but the one that `goes_on` under the new epoch.
+    ///
+    /// The epoch is raised to `epoch`, and by one at least: where somebody else raised it since `epoch` was counted, the tickets
+    /// of that one end too, `goes_on` among them.
     pub(super) async fn raise_epoch(
         &mut self,
         index: LogIndex,
         person: &str,
         epoch: u64,
+        goes_on: Option<&StoredSession>,
     ) -> Result<(), StoreError> {
         let person = Name::parse(person).map_err(|_| StoreError::Change(index))?;
-        query("UPDATE people SET epoch = $2 WHERE id = $1 AND epoch < $2")
-            .bind(&*person)
-            .bind(to_stored(epoch).map_err(|_| StoreError::Change(index))?)
-            .execute(&mut self.change)
-            .await?;
+        let counted = to_stored(epoch).map_err(|_| StoreError::Change(index))?;
+        query(
+            "UPDATE people SET epoch = CASE WHEN epoch + 1 > $2 THEN epoch + 1 ELSE $2 END
+             WHERE id = $1",
+        )
+        .bind(&*person)
+        .bind(counted)
+        .execute(&mut self.change)
+        .await?;
         query("DELETE FROM live_sessions WHERE person = $1")
             .bind(&*person)
             .execute(&mut self.change)
             .await?;
+        let as_counted = self.epoch_of(&person).await?.is_none_or(|it| it == counted);
+        match goes_on {
+            Some(session) if as_counted => self.open_session(index, session).await?,
+            _ => {}
+        }
+        if !as_counted {
+            self.tell_all(Told::People).await?;
+        }
         self.tell(Told::People).await?;
         self.tell(Told::Live).await
+    }
+
+    async fn epoch_of(&mut self, person: &str) -> Result<Option<i64>, StoreError> {
+        let row = query("SELECT epoch FROM people WHERE id = $1")
+            .bind(person)
+            .fetch_optional(&mut self.change)
+            .await?;
+        row.map(|row| row.try_get("epoch")).transpose()
+    }
+
+    /// Whether somebody else raised a person's epoch since `epoch` was counted, which is one more than theirs was then.
+    pub(super) async fn is_stale(&mut self, person: &str, epoch: u64) -> Result<bool, StoreError> {
+        if epoch == 0 {
+            return Ok(false);
+        }
+        let now = self.epoch_of(person).await?;
+        Ok(now.is_some_and(|now| from_stored(now).is_ok_and(|now| now >= epoch)))
     }
 
     pub(super) async fn end_service(
@@ -154,19 +197,31 @@ impl Following<'_> {
         end: &StoredServiceEnd,
     ) -> Result<(), StoreError> {
         let service = Name::parse(&end.service).map_err(|_| StoreError::Change(index))?;
+        let counted = to_stored(end.generation.max(1)).map_err(|_| StoreError::Change(index))?;
         query(
-            "INSERT INTO ended_services (service, ended_until) VALUES ($1, $2)
-             ON CONFLICT (service) DO UPDATE SET ended_until = excluded.ended_until
-             WHERE excluded.ended_until > ended_services.ended_until",
+            "INSERT INTO service_generations (service, generation) VALUES ($1, $2)
+             ON CONFLICT (service) DO UPDATE SET generation =
+                 CASE WHEN service_generations.generation + 1 > excluded.generation
+                 THEN service_generations.generation + 1 ELSE excluded.generation END",
         )
         .bind(&*service)
-        .bind(end.until_us)
+        .bind(counted)
         .execute(&mut self.change)
         .await?;
-        query("DELETE FROM live_sessions WHERE caller = $1")
+        let row = query("SELECT generation FROM service_generations WHERE service = $1")
             .bind(&*service)
+            .fetch_one(&mut self.change)
+            .await?;
+        let generation: i64 = row.try_get("generation")?;
+        query("DELETE FROM live_sessions WHERE caller = $1 AND generation < $2")
+            .bind(&*service)
+            .bind(generation)
             .execute(&mut self.change)
             .await?;
+        if generation != counted {
+            // Others raised it meanwhile: whoever counted has to be told as well.
+            self.tell_all(Told::Live).await?;
+        }
         self.tell(Told::Live).await
     }
 }

@@ -18,6 +18,7 @@ use crate::identity::enrollments::{Enrollment, EnrollmentError};
 use crate::identity::keyring::Pepper;
 use crate::identity::one_time::{OneTimeCode, RECOVERY_CODES, Use};
 use crate::identity::qr::QrDrawing;
+use crate::identity::ticket::Ticket;
 use crate::identity::totp::{Code, Seed};
 use crate::proto::EntryKind;
 use crate::store::NewCredential;
@@ -154,6 +155,7 @@ impl Gate {
             code,
             session,
             epoch: person.epoch,
+            generation: challenge.generation,
         };
         let (id, expires) = match self.enrollments.open(enrollment, now) {
             Ok(opened) => opened,
@@ -229,10 +231,12 @@ impl Gate {
             return Err(self.step_refused(entry, "unknown id").await);
         };
         entry::acted_by(&mut entry, &person);
-        if person.epoch != enrollment.epoch {
-            return Err(self
-                .step_refused(entry, "the enrolment is of before a change of the account")
-                .await);
+        if let Some(ticket) = &enrollment.session {
+            entry::in_session(&mut entry, ticket);
+        }
+        let standing = Standing::of(&enrollment);
+        if let Some(why) = standing.why_over(self) {
+            return Err(self.step_refused(entry, why).await);
         }
         let (Ok(code), true) = (code, violations.is_empty()) else {
             let error = GateError::Malformed(violations);
@@ -248,12 +252,6 @@ impl Gate {
         );
         if let Some(why) = why_not {
             return Err(self.step_refused(entry, why).await);
-        }
-        if let Some(ticket) = &enrollment.session {
-            entry::in_session(&mut entry, ticket);
-            if self.sessions.is_revoked(ticket.session) || ticket.epoch < person.epoch {
-                return Err(self.step_refused(entry, "the session was ended").await);
-            }
         }
         let Some(step) = enrollment.seed.matching_step(&code, now) else {
             return Err(self.step_refused(entry, "wrong code").await);
@@ -288,11 +286,12 @@ impl Gate {
         if !acknowledged.is_empty() {
             entry::detail(&mut entry, "acknowledged_notice", notice.digest);
         }
-        let still = SameFactor {
+        let factor = SameFactor {
             person: person.id.clone(),
             factor: enrollment.replaces,
             code: enrollment.code,
         };
+        let still = StillEnrolling { standing, factor };
         let id = person.id.clone();
         self.take_up_if(entry, &person.id, &new, (0, ""), still, now, move |gate| {
             gate.let_in(&id);
@@ -401,6 +400,58 @@ fn recovery_codes(
         codes.push(code.to_text());
     }
     Ok((codes, digests))
+}
+
+/// What an enrolment rests on.
+struct Standing {
+    person: Name,
+    epoch: u64,
+    service: Name,
+    generation: u64,
+    session: Option<Ticket>,
+}
+
+impl Standing {
+    fn of(enrollment: &Enrollment) -> Self {
+        Self {
+            person: enrollment.person.clone(),
+            epoch: enrollment.epoch,
+            service: enrollment.caller.clone(),
+            generation: enrollment.generation,
+            session: enrollment.session.clone(),
+        }
+    }
+
+    /// Why it is worth nothing any more; the words are for the log alone.
+    fn why_over(&self, gate: &Gate) -> Option<&'static str> {
+        let Some(person) = gate.person(&self.person) else {
+            return Some("unknown id");
+        };
+        if person.epoch != self.epoch {
+            return Some("the enrolment is of before a change of the account");
+        }
+        if self.generation < gate.generation(&self.service) {
+            return Some("the enrolment is of before the tickets of its service were ended");
+        }
+        let ended = |ticket| gate.is_ended(ticket, Some(&*person));
+        let over = self.session.as_ref().is_some_and(ended);
+        over.then_some("the session was ended")
+    }
+}
+
+/// Nothing that it rests on was ended meanwhile, and the person's second factor is what it was.
+struct StillEnrolling {
+    standing: Standing,
+    factor: SameFactor,
+}
+
+impl StillWanted for StillEnrolling {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        if self.standing.why_over(gate).is_some() {
+            return Err(GateError::NotGenuine);
+        }
+        self.factor.look(gate).await
+    }
 }
 
 /// The person has the second factor that they had when this began, or still none; and the one-time code still counts.
