@@ -158,6 +158,7 @@ impl Gate {
             ChallengePurpose::Login => None,
         };
         let refused = entry.clone();
+        entry.session_used = goes_on.is_some();
         let still = StillCounts(challenge);
         let done = self
             .put_password(entry, (&person, epoch), &new, still, goes_on.as_ref(), now)
