@@ -168,11 +168,11 @@ async fn holding<T>(turn: Option<Turn>, writing: impl Future<Output = T>) -> (T,
     (writing.await, None)
 }
 
+/// Makes a change in memory, once it is written.
+pub(super) type MadeInMemory<T> = Box<dyn FnOnce(&Gate, T) + Send>;
+
 /// What is written, and what makes it in memory.
-pub(super) type Decided = (
-    Vec<StoredEntry>,
-    Box<dyn FnOnce(&Gate, Receipts) + Send + 'static>,
-);
+pub(super) type Decided = (Vec<StoredEntry>, MadeInMemory<Receipts>);
 
 /// A change that is to be made.
 pub(super) trait Wish: Send + 'static {
@@ -186,7 +186,7 @@ pub(super) trait Wish: Send + 'static {
 struct Entries<S> {
     entries: Vec<StoredEntry>,
     still_wanted: S,
-    apply: Box<dyn FnOnce(&Gate, Receipts) + Send + 'static>,
+    apply: MadeInMemory<Receipts>,
 }
 
 impl<S: StillWanted> Wish for Entries<S> {
@@ -202,7 +202,7 @@ impl<S: StillWanted> Wish for Entries<S> {
 struct EpochChange<P> {
     entry: StoredEntry,
     what: P,
-    apply: Box<dyn FnOnce(&Gate, u64) + Send + 'static>,
+    apply: MadeInMemory<u64>,
 }
 
 impl<P: PersonChange> Wish for EpochChange<P> {
