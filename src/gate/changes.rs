@@ -157,7 +157,7 @@ impl Gate {
 
 /// Waits for what is being written, and gives the turn back where that takes too long: a disk that hangs must not hold up the
 /// other daemons. What they change then is seen to by the store when it is told of this change.
-async fn holding<T>(turn: Option<Turn>, writing: impl Future<Output = T>) -> (T, Option<Turn>) {
+async fn holding<T, H>(turn: Option<H>, writing: impl Future<Output = T>) -> (T, Option<H>) {
     let mut writing = std::pin::pin!(writing);
     if turn.is_some() {
         match tokio::time::timeout(TURN, writing.as_mut()).await {
@@ -239,6 +239,18 @@ pub(super) trait PersonChange: Send + 'static {
     }
 }
 
+/// Wanted when both are.
+pub(super) struct Both<A, B>(pub(super) A, pub(super) B);
+
+impl<A: StillWanted, B: StillWanted> StillWanted for Both<A, B> {
+    const BY_WHAT_OTHERS_CHANGE: bool = A::BY_WHAT_OTHERS_CHANGE || B::BY_WHAT_OTHERS_CHANGE;
+
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        self.0.look(gate).await?;
+        self.1.look(gate).await
+    }
+}
+
 /// Wanted whatever happened meanwhile.
 pub(super) struct Always;
 
@@ -247,5 +259,33 @@ impl StillWanted for Always {
 
     async fn look(self, _: &Gate) -> Result<(), GateError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct GivenBack(Arc<std::sync::atomic::AtomicBool>);
+
+    impl Drop for GivenBack {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    #[tokio::test]
+    async fn the_turn_is_kept_while_an_entry_is_written_but_not_while_a_disk_hangs() {
+        let given_back = Arc::default();
+        let turn = GivenBack(Arc::clone(&given_back));
+        let (done, turn) = holding(Some(turn), async { 7 }).await;
+        assert_eq!(done, 7);
+        assert!(!given_back.load(Ordering::SeqCst));
+        let slow = async {
+            tokio::time::sleep(TURN + Duration::from_millis(300)).await;
+            given_back.load(Ordering::SeqCst)
+        };
+        let (was_given_back, turn) = holding(turn, slow).await;
+        assert!(was_given_back && turn.is_none());
     }
 }

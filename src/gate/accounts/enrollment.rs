@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 use crate::domain::ids::Name;
 use crate::domain::time::Timestamp;
 use crate::gate::accounts::notice::Notice;
+use crate::gate::accounts::passwords::StillCounts;
 use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
-use crate::gate::changes::StillWanted;
+use crate::gate::changes::{Both, StillWanted};
 use crate::gate::peer::Peer;
 use crate::gate::{Gate, GateError, Violation, entry};
 use crate::identity::challenge::ChallengePurpose;
@@ -273,6 +274,7 @@ impl Gate {
             last_step: step,
             recovery_codes: digests,
         };
+        let refused = entry.clone();
         entry::detail(&mut entry, "change", "enroll-second-factor");
         entry::detail(&mut entry, "outcome", "passed");
         let before = if enrollment.replaces.is_some() {
@@ -291,13 +293,16 @@ impl Gate {
             factor: enrollment.replaces,
             code: enrollment.code,
         };
-        let still = StillEnrolling { standing, factor };
         let id = person.id.clone();
-        self.take_up_if(entry, &person.id, &new, (0, ""), still, now, move |gate| {
-            gate.let_in(&id);
-        })
-        .await?;
-        Ok(codes)
+        let still = Both(standing, factor);
+        let apply = move |gate: &Self| gate.let_in(&id);
+        let done = self
+            .take_up_if(entry, &person.id, &new, (0, ""), still, now, apply)
+            .await;
+        match done {
+            Ok(_) => Ok(codes),
+            Err(error) => Err(self.not_taken_up(refused, error).await),
+        }
     }
 
     /// Draws new recovery codes in place of the old ones, after a fresh second step.
@@ -379,9 +384,14 @@ impl Gate {
             factor: Some(factor.id),
             code: None,
         };
-        let writes = entry.store_writes;
-        self.take_up_if(entry, &person.id, &new, (0, ""), still, now, |_| ())
-            .await?;
+        let still = Both(StillCounts(challenge), still);
+        let (writes, refused) = (entry.store_writes, entry.clone());
+        let done = self
+            .take_up_if(entry, &person.id, &new, (0, ""), still, now, |_| ())
+            .await;
+        if let Err(error) = done {
+            return Err(self.not_taken_up(refused, error).await);
+        }
         self.note_factor_writes(writes);
         Ok(codes)
     }
@@ -439,18 +449,12 @@ impl Standing {
     }
 }
 
-/// Nothing that it rests on was ended meanwhile, and the person's second factor is what it was.
-struct StillEnrolling {
-    standing: Standing,
-    factor: SameFactor,
-}
-
-impl StillWanted for StillEnrolling {
+impl StillWanted for Standing {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
-        if self.standing.why_over(gate).is_some() {
-            return Err(GateError::NotGenuine);
+        match self.why_over(gate) {
+            None => Ok(()),
+            Some(_) => Err(GateError::NotGenuine),
         }
-        self.factor.look(gate).await
     }
 }
 

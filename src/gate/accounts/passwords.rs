@@ -163,15 +163,8 @@ impl Gate {
         let done = self
             .put_password(entry, (&person, epoch), &new, still, goes_on.as_ref(), now)
             .await;
-        match done {
-            Ok(_) => {}
-            // Ended, or changed by somebody else, at this very moment.
-            Err(GateError::NotGenuine) => {
-                return Err(self
-                    .step_refused(told_again(refused), "ended or changed at the same time")
-                    .await);
-            }
-            Err(error) => return Err(error),
+        if let Err(error) = done {
+            return Err(self.not_taken_up(refused, error).await);
         }
         self.note_factor_writes(writes);
         let Some(ticket) = goes_on else {
@@ -340,6 +333,24 @@ impl Gate {
             .await
     }
 
+    /// Says in the log what came of a change that was ready to be written as `entry`, where somebody else ended what it rests on
+    /// or changed the same at that moment: who and where, and what the store wrote for a second factor.
+    pub(in crate::gate) async fn not_taken_up(
+        &self,
+        mut entry: StoredEntry,
+        error: GateError,
+    ) -> GateError {
+        if !matches!(error, GateError::NotGenuine) {
+            return error;
+        }
+        let of_the_change = ["change", "outcome", "before", "after"];
+        entry
+            .details
+            .retain(|detail| !of_the_change.contains(&&*detail.key));
+        self.step_refused(entry, "ended or changed at the same time")
+            .await
+    }
+
     #[allow(clippy::too_many_arguments)] // what an entry and its last look need
     async fn take_up_credential(
         self: &Arc<Self>,
@@ -389,17 +400,8 @@ struct TakeUpAlso<'a> {
     goes_on: Option<StoredSession>,
 }
 
-/// An entry of a change that came to nothing: it says who and where, and what the store wrote for a second factor.
-fn told_again(mut entry: StoredEntry) -> StoredEntry {
-    let of_the_change = ["change", "outcome", "before", "after"];
-    entry
-        .details
-        .retain(|detail| !of_the_change.contains(&&*detail.key));
-    entry
-}
-
 /// A challenge is still worth something.
-struct StillCounts(Challenge);
+pub(in crate::gate) struct StillCounts(pub(in crate::gate) Challenge);
 
 impl StillWanted for StillCounts {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {

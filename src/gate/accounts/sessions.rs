@@ -394,6 +394,7 @@ struct EndService {
 impl Wish for EndService {
     async fn decide(mut self, gate: &Gate) -> Result<Decided, GateError> {
         let generation = gate.generation(&self.service).saturating_add(1);
+        entry::detail(&mut self.entry, "generation", generation.to_string());
         self.entry.change = changing(Kind::EndService(StoredServiceEnd {
             service: self.service.to_string(),
             generation,
