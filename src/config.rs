@@ -9,9 +9,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::domain::ids::Name;
-use crate::hooks::HookConfig;
 use crate::log::SpaceTiers;
-use crate::sinks::{self, SinkConfig, SinkTable};
+use crate::sinks::{self, CommandConfig, SinkConfig, SinkTable};
 use crate::store::{PostgresAddress, StorePlace};
 use crate::witness::{Section as WitnessSection, WitnessConfig};
 
@@ -60,8 +59,6 @@ pub struct Config {
     pub request_ids_max: usize,
     /// Whether there is one administrator only.
     pub small_office: bool,
-    /// The operator's command for what people should be told of.
-    pub hook: Option<HookConfig>,
     /// How many connections may be open; 1 to 100,000.
     pub connections_max: usize,
     /// The public half of the recovery key that backups seal the keys to.
@@ -371,7 +368,14 @@ impl Config {
         if let Err(why) = &store {
             wrong(why.clone());
         }
-        let sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
+        let mut sinks = sinks::read_tables(file.sink, folder, &data, &mut wrong);
+        sinks.extend(file.hook.map(|hook| {
+            SinkConfig::hook(CommandConfig {
+                command: hook.command,
+                timeout: Duration::from_secs(hook.timeout_seconds),
+                directory: folder.to_owned(),
+            })
+        }));
         let witness = file
             .witness
             .read(folder, &mut |what| faults.push(format!("{name}: {what}")));
@@ -406,11 +410,6 @@ impl Config {
                     },
                     dispose_needs_two: file.log.dispose_needs_two,
                     small_office: file.accounts.small_office,
-                    hook: file.hook.map(|hook| HookConfig {
-                        command: hook.command,
-                        timeout: Duration::from_secs(hook.timeout_seconds),
-                        directory: folder.to_owned(),
-                    }),
                     request_ids_max: file.bounds.request_ids,
                     connections_max: file.bounds.connections,
                     recovery_key: file.backup.recovery_key.map(|path| folder.join(path)),

@@ -29,7 +29,6 @@
 //! | [`witness`] | hands checkpoints to those who keep them, and knows what they know | changes the log; stops a check |
 //! | [`store`] | people, credentials, holds, dates: SQLite or PostgreSQL | is asked by a check |
 //! | [`index`] | finds entries of the log without reading all of it | is believed: every candidate is judged |
-//! | [`hooks`] | the operator's command, for what people should be told of | is waited for |
 //! | [`gate`] | the use cases; joins decision and log | speaks the wire; answers without a receipt |
 //! | [`api`] | one file per gRPC service, and the one table of status codes | decides |
 //! | [`serve`] | opens, joins, listens, lets go in order | holds rules of its own |
@@ -37,7 +36,7 @@
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
 //! | [`backup`] | a copy of all of it beside the running daemon, and back | writes a secret in clear; takes half for whole |
 //! | [`export`] | an entry as text: JSON lines, CSV, OCSF | opens what is sealed |
-//! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP | is waited for by a check; skips an entry |
+//! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP; runs the operator's hook | is waited for by a check; skips an entry |
 //! | [`tls_client`], [`http_client`] | calls out, bounded in time and size | trusts an authority that was not named |
 //! | [`vitals`] | what the parts tell operators, one way for all | waits |
 //! | [`files`] | private files, written durably | touches the log's |
@@ -75,7 +74,6 @@ pub mod domain;
 pub mod export;
 pub mod files;
 pub mod gate;
-pub mod hooks;
 pub mod http_client;
 pub mod identity;
 pub mod index;

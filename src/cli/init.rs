@@ -222,7 +222,7 @@ async fn make_account(
     person: &Person,
     with_second_factor: bool,
 ) -> Result<FirstCredentials, Failure> {
-    let passwords = Passwords::new(keyring.pepper.clone(), 1, 1);
+    let passwords = Passwords::new(keyring.pepper.clone(), 1, 1).map_err(Failure::cannot_create)?;
     let password = random_password();
     let in_clear = password.expose().to_owned();
     store

@@ -41,6 +41,7 @@ fn check(
         Some(_) => Ok(()),
         None => fail(ReasonCode::CategoryUnknown, category_name(position)),
     })?;
+    never_together(rules, scope)?;
     let Some(purpose_name) = request.purpose.as_deref() else {
         return fail(ReasonCode::PurposeMissing, "");
     };
@@ -67,6 +68,19 @@ fn check(
             by_purpose,
         ))
     })?;
+    let via = request.collected_via.as_deref().unwrap_or("");
+    for rule in rules.collected.iter().filter(|rule| *rule.via == *via) {
+        scope.check_categories(|position, id| {
+            let concerned = id.is_some_and(|id| rule.categories.contains(id));
+            if !concerned || rule.purposes.contains(purpose_id) {
+                return Ok(());
+            }
+            Err(Failure::by(
+                Reason::new(ReasonCode::PurposeNotForCategory, category_name(position)),
+                RuleLine::Pack(rule.line),
+            ))
+        })?;
+    }
     if purpose.needs_case_ref && request.case_ref.is_none() {
         return Err(Failure::by(
             Reason::new(ReasonCode::CaseRefRequired, purpose_name),
@@ -109,6 +123,24 @@ fn check(
     })?;
     scope.granted = granted_by;
     Ok(true)
+}
+
+/// Joining them is refused as a whole: what is withheld of a join would still be known of the rest.
+fn never_together(rules: &RuleSet, scope: &Scope) -> Result<(), Failure> {
+    for rule in &rules.never_together {
+        let within = |id| rule.categories.contains(id);
+        let joined = scope
+            .known_categories()
+            .find(|id| within(*id))
+            .filter(|_| scope.known_categories().any(|id| !within(id)));
+        if let Some(id) = joined {
+            return Err(Failure::by(
+                Reason::new(ReasonCode::PersonRelatedLinkage, rules.categories.name(id)),
+                RuleLine::Pack(rule.line),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn fail<T>(code: ReasonCode, about: &str) -> Result<T, Failure> {

@@ -5,7 +5,7 @@ use time::UtcOffset;
 use super::facts::{Actor, Facts};
 use super::provision::stopping_hold;
 use super::rules::Id;
-use super::rules::{RetentionRule, Role, RuleSet};
+use super::rules::{KeepRule, RetentionRule, Role, RuleSet};
 use super::scope::Scope;
 use super::verdict::ObligationKind;
 use crate::domain::access::Action;
@@ -23,6 +23,19 @@ pub fn retention_over(
     subject
         .date(&rule.date)
         .is_some_and(|from| now > from.plus_years(rule.years, utc_offset))
+}
+
+/// Whether a subject's data must still be kept by a rule.
+#[must_use]
+pub fn must_be_kept(
+    rule: &KeepRule,
+    subject: &SubjectState,
+    now: Timestamp,
+    utc_offset: UtcOffset,
+) -> bool {
+    subject
+        .date(&rule.date)
+        .is_some_and(|from| now <= from.plus_years(rule.years, utc_offset))
 }
 
 pub(super) fn of(
@@ -60,7 +73,11 @@ pub(super) fn of(
         obligations.push(ObligationKind::ReportOutcomeBy(facts.now.plus(within)));
     }
     if request.subjects.all_people() < request.record_count {
-        let held = holds_to_leave_out(rules, facts, recipient.and_then(stopping_hold));
+        let held = holds_to_leave_out(
+            rules,
+            facts,
+            recipient.and_then(|recipient| stopping_hold(recipient, request)),
+        );
         if !held.is_empty() {
             obligations.push(ObligationKind::ExcludeHeld(held));
         }
@@ -124,9 +141,31 @@ fn holds_to_leave_out(
                 && !purpose.is_some_and(|purpose| rule.except_purposes.contains(purpose))
         })
         .map(|rule| rule.id.clone());
-    stopped_by
+    let concerned = |when: &super::rules::When| {
+        kind.zip(purpose)
+            .is_some_and(|(kind, purpose)| when.is(request, kind, purpose))
+    };
+    let suspended = rules
+        .suspensions
+        .iter()
+        .filter(|rule| concerned(&rule.when))
+        .map(|rule| rule.hold.clone());
+    let kept = rules
+        .keep
+        .iter()
+        .filter(|rule| concerned(&rule.when))
+        .map(|rule| rule.id.clone());
+    let mut held: Vec<Box<str>> = Vec::new();
+    for one in stopped_by
         .map(Box::from)
         .into_iter()
+        .chain(suspended)
         .chain(retention)
-        .collect()
+        .chain(kept)
+    {
+        if !held.contains(&one) {
+            held.push(one);
+        }
+    }
+    held
 }

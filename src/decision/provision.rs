@@ -1,11 +1,11 @@
 //! Stage `provision`: data leave the company: to whom, on which route, and are its conditions met?
 
 use super::facts::Facts;
-use super::rules::{Recipient, Route, RuleSet};
+use super::rules::{ConfidentialRule, ConsentRule, Id, Purpose, Recipient, Route, RuleSet};
 use super::scope::Scope;
 use super::verdict::RuleLine;
-use super::{Failure, Outcome};
-use crate::domain::access::Action;
+use super::{Failure, Outcome, subject};
+use crate::domain::access::{AccessRequest, Action};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::time::Timestamp;
 
@@ -19,8 +19,21 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Ou
     check(rules, facts, scope).into()
 }
 
-/// In the order of packs/README: recipient, its row (items, then purposes), contract, inspection, its own purpose, stop
-/// request, consent, abroad.
+/// One provision: what is asked and by which row of the pack.
+struct Provision<'a> {
+    rules: &'a RuleSet,
+    facts: &'a Facts<'a>,
+    /// As the request names it.
+    name: &'a str,
+    recipient: &'a Recipient,
+    /// Its own, or the one on which it follows its own purpose.
+    route: Route,
+    purpose: &'a str,
+    purpose_id: Option<Id<Purpose>>,
+}
+
+/// In the order of packs/README: recipient, what is confidential, its row (items, then purposes), contract, inspection, its own
+/// purpose, stop request, consent, abroad, safeguard, opting out of a sale.
 fn check(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Result<(), Failure> {
     let request = facts.request;
     let name = request.provision.recipient.as_deref().unwrap_or("");
@@ -31,82 +44,243 @@ fn check(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Result<(), Fa
     else {
         return Err(Failure::of(Reason::new(ReasonCode::RecipientUnknown, name)));
     };
-    scope.route = Some(recipient.route);
-    let fail = |code, about: &str| {
-        Err(Failure::by(
-            Reason::new(code, about),
-            RuleLine::Pack(recipient.line),
-        ))
-    };
-    let in_force = |until: Option<Timestamp>| until.is_some_and(|until| facts.now <= until);
-
-    scope.check_categories(|position, id| {
-        if id.is_some_and(|id| recipient.items.contains(id)) {
-            return Ok(());
-        }
-        let about = request
-            .categories
-            .get(position)
-            .map_or("", |category| category);
-        fail(item_not_listed(recipient.route), about)
-    })?;
     let purpose = request.purpose.as_deref().unwrap_or("");
-    if !rules
-        .purposes
-        .id(purpose)
-        .is_some_and(|id| recipient.purposes.contains(id))
-    {
-        return fail(purpose_not_listed(recipient.route), purpose);
+    let provision = Provision {
+        rules,
+        facts,
+        name,
+        recipient,
+        route: route(recipient, request),
+        purpose,
+        purpose_id: rules.purposes.id(purpose),
+    };
+    scope.route = Some(provision.route);
+    provision.confidential(scope)?;
+    if provision.route == Route::SameLegalEntity {
+        return Ok(());
     }
-    if recipient.route == Route::Outsourcing {
-        if !in_force(recipient.contract_until) {
-            return fail(ReasonCode::OutsourceeNoContract, name);
-        }
-        if !in_force(recipient.inspected_until) {
-            return fail(ReasonCode::OutsourceeInspectionOverdue, name);
-        }
-        if request.provision.own_purpose {
-            return fail(ReasonCode::OutsourcingBeyondScope, name);
-        }
-    }
-    if let Some(hold) = stopping_hold(recipient) {
-        // There is a state for each subject named; were there none, nothing is known, and that is no allowance.
-        scope.check_subjects(|position| match facts.subjects.get(position) {
-            Some(state) if !state.has_hold(hold) => Ok(()),
-            _ => fail(ReasonCode::ProvisionStopped, hold),
-        })?;
-    }
-    if recipient.route == Route::ThirdPartyConsent && !request.basis.consent.is_prior() {
-        return fail(ReasonCode::ThirdPartyConsentRequired, name);
-    }
-    if recipient.abroad {
-        match recipient.equivalent_until {
-            Some(until) if facts.now > until => {
-                return fail(ReasonCode::EquivalentMeasuresReviewOverdue, name);
-            }
-            None if !request.basis.consent.is_prior() => {
-                return fail(ReasonCode::ForeignConsentRequired, name);
-            }
-            Some(_) | None => {}
-        }
-    }
-    Ok(())
+    provision.row(scope)?;
+    provision.outsourcing()?;
+    provision.stopped(
+        scope,
+        Route::ThirdPartyStopsOnRequest,
+        ReasonCode::ProvisionStopped,
+    )?;
+    provision.consent()?;
+    provision.abroad()?;
+    provision.safeguard()?;
+    provision.stopped(
+        scope,
+        Route::ThirdPartySaleOrSharing,
+        ReasonCode::OptedOutOfSaleOrSharing,
+    )
 }
 
-/// The hold that stops provision to a recipient on request of the person.
-pub(super) fn stopping_hold(recipient: &Recipient) -> Option<&str> {
-    (recipient.route == Route::ThirdPartyStopsOnRequest)
-        .then_some(recipient.stopped_by.as_deref())
-        .flatten()
+/// On which ground data go to a recipient by this request.
+pub(super) fn route(recipient: &Recipient, request: &AccessRequest) -> Route {
+    recipient
+        .own_purpose_route
+        .filter(|_| request.provision.own_purpose)
+        .unwrap_or(recipient.route)
+}
+
+impl Provision<'_> {
+    fn fail<T>(&self, code: ReasonCode, about: &str) -> Result<T, Failure> {
+        Err(Failure::by(
+            Reason::new(code, about),
+            RuleLine::Pack(self.recipient.line),
+        ))
+    }
+
+    fn category(&self, position: usize) -> &str {
+        self.facts
+            .request
+            .categories
+            .get(position)
+            .map_or("", |category| category)
+    }
+
+    fn confidential(&self, scope: &mut Scope) -> Result<(), Failure> {
+        let yields = |rule: &ConfidentialRule| {
+            self.purpose_id
+                .is_some_and(|purpose| rule.except_purposes.contains(purpose))
+        };
+        for rule in self.rules.confidential.iter().filter(|rule| !yields(rule)) {
+            scope.check_categories(|position, id| {
+                if id.is_some_and(|id| !rule.categories.contains(id)) {
+                    return Ok(());
+                }
+                Err(Failure::by(
+                    Reason::new(ReasonCode::ConfidentialityDuty, self.category(position)),
+                    RuleLine::Pack(rule.line),
+                ))
+            })?;
+        }
+        Ok(())
+    }
+
+    fn row(&self, scope: &mut Scope) -> Result<(), Failure> {
+        scope.check_categories(|position, id| {
+            if id.is_some_and(|id| self.recipient.items.contains(id)) {
+                return Ok(());
+            }
+            self.fail(item_not_listed(self.route), self.category(position))
+        })?;
+        if !self
+            .purpose_id
+            .is_some_and(|id| self.recipient.purposes.contains(id))
+        {
+            return self.fail(purpose_not_listed(self.route), self.purpose);
+        }
+        if self.route != Route::ThirdPartyStopsOnRequest {
+            return Ok(());
+        }
+        // APPI Art. 27(2): nobody may be asked to object to that.
+        scope.check_categories(|position, id| {
+            let special = id
+                .and_then(|id| self.rules.categories.get(id))
+                .is_none_or(|category| category.special_care);
+            if special {
+                let code = ReasonCode::OptOutSpecialCareForbidden;
+                return self.fail(code, self.category(position));
+            }
+            Ok(())
+        })
+    }
+
+    fn outsourcing(&self) -> Result<(), Failure> {
+        if self.route != Route::Outsourcing {
+            return Ok(());
+        }
+        let in_force =
+            |until: Option<Timestamp>| until.is_some_and(|until| self.facts.now <= until);
+        if !in_force(self.recipient.contract_until) {
+            return self.fail(ReasonCode::OutsourceeNoContract, self.name);
+        }
+        if !in_force(self.recipient.inspected_until) {
+            return self.fail(ReasonCode::OutsourceeInspectionOverdue, self.name);
+        }
+        if self.facts.request.provision.own_purpose {
+            return self.fail(ReasonCode::OutsourcingBeyondScope, self.name);
+        }
+        Ok(())
+    }
+
+    fn stopped(&self, scope: &mut Scope, on: Route, code: ReasonCode) -> Result<(), Failure> {
+        if self.route != on {
+            return Ok(());
+        }
+        let Some(hold) = self.recipient.stopped_by.as_deref() else {
+            // A route that stops on request, and nothing by which: nobody could.
+            return self.fail(code, self.name);
+        };
+        // There is a state for each subject named; were there none, nothing is known, and that is no allowance.
+        scope.check_subjects(|position| match self.facts.subjects.get(position) {
+            Some(state) if !state.has_hold(hold) => Ok(()),
+            _ => self.fail(code, hold),
+        })
+    }
+
+    /// By every rule that asks for consent with this code on this route; `none` is what there is without any.
+    fn consent_by(&self, code: ReasonCode, none: Result<(), Failure>) -> Result<(), Failure> {
+        let request = self.facts.request;
+        let kind = request
+            .subject_kind
+            .as_deref()
+            .and_then(|kind| self.rules.kinds.id(kind));
+        let exception = subject::valid_exception(self.rules, self.facts)
+            .ok()
+            .flatten();
+        let of_route = |rule: &&ConsentRule| {
+            rule.denial == code && (rule.routes.is_empty() || rule.routes.contains(&self.route))
+        };
+        let mut asked = self.rules.consents.iter().filter(of_route).peekable();
+        if asked.peek().is_none() {
+            return none;
+        }
+        for rule in asked {
+            let counts = match (kind, self.purpose_id) {
+                (Some(kind), Some(purpose)) => rule.when.is(request, kind, purpose),
+                // Refused before; asked all the same.
+                _ => true,
+            };
+            if counts && let Some(denial) = rule.denies(request, exception) {
+                return Err(Failure::by(
+                    Reason::new(denial, self.name),
+                    RuleLine::Pack(rule.line),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn consent(&self) -> Result<(), Failure> {
+        let code = ReasonCode::ThirdPartyConsentRequired;
+        let none = match self.route {
+            Route::ThirdPartyConsent => self.fail(code, self.name),
+            _ => Ok(()),
+        };
+        self.consent_by(code, none)
+    }
+
+    fn abroad(&self) -> Result<(), Failure> {
+        if !self.recipient.abroad || self.recipient.adequate {
+            return Ok(());
+        }
+        let code = ReasonCode::ForeignConsentRequired;
+        match self.recipient.equivalent_until {
+            Some(until) if self.facts.now > until => {
+                self.fail(ReasonCode::EquivalentMeasuresReviewOverdue, self.name)
+            }
+            Some(_) => Ok(()),
+            None => self.consent_by(code, self.fail(code, self.name)),
+        }
+    }
+
+    fn safeguard(&self) -> Result<(), Failure> {
+        let request = self.facts.request;
+        let is_in =
+            |countries: &[Box<str>], country: &str| countries.iter().any(|one| **one == *country);
+        let origin = request.origin_country.as_deref().unwrap_or("");
+        let given = request.provision.safeguard.as_deref().unwrap_or("");
+        for rule in &self.rules.safeguards {
+            if !is_in(&rule.from, origin) || is_in(&rule.free_to, &self.recipient.country) {
+                continue;
+            }
+            let documented = !rule.needs_reference || request.basis.reference.is_some();
+            if !documented || !is_in(&rule.safeguards, given) {
+                return Err(Failure::by(
+                    Reason::new(ReasonCode::SafeguardRequired, origin),
+                    RuleLine::Pack(rule.line),
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The hold that stops provision to a recipient on request of the person, by the route that a request takes.
+pub(super) fn stopping_hold<'a>(
+    recipient: &'a Recipient,
+    request: &AccessRequest,
+) -> Option<&'a str> {
+    matches!(
+        route(recipient, request),
+        Route::ThirdPartyStopsOnRequest | Route::ThirdPartySaleOrSharing
+    )
+    .then_some(recipient.stopped_by.as_deref())
+    .flatten()
 }
 
 const fn item_not_listed(route: Route) -> ReasonCode {
     match route {
         Route::SharedUse => ReasonCode::SharedUseItemNotListed,
         Route::Outsourcing => ReasonCode::OutsourcingBeyondScope,
-        Route::ThirdPartyConsent | Route::ThirdPartyStopsOnRequest | Route::ThirdPartyByLaw => {
-            ReasonCode::ItemNotListed
-        }
+        Route::ThirdPartyConsent
+        | Route::ThirdPartyStopsOnRequest
+        | Route::ThirdPartyByLaw
+        | Route::ThirdPartySaleOrSharing
+        | Route::SameLegalEntity => ReasonCode::ItemNotListed,
     }
 }
 
@@ -114,8 +288,10 @@ const fn purpose_not_listed(route: Route) -> ReasonCode {
     match route {
         Route::SharedUse => ReasonCode::SharedUsePurposeNotListed,
         Route::Outsourcing => ReasonCode::OutsourcingBeyondScope,
-        Route::ThirdPartyConsent | Route::ThirdPartyStopsOnRequest | Route::ThirdPartyByLaw => {
-            ReasonCode::ItemNotListed
-        }
+        Route::ThirdPartyConsent
+        | Route::ThirdPartyStopsOnRequest
+        | Route::ThirdPartyByLaw
+        | Route::ThirdPartySaleOrSharing
+        | Route::SameLegalEntity => ReasonCode::ItemNotListed,
     }
 }

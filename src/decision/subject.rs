@@ -1,13 +1,14 @@
-//! Stage `subject`: may these data of this person be used at all: special care, a claimed exception, retention?
+//! Stage `subject`: may these data of this person be used at all: a claimed exception, consent, what the person asked for, holds,
+//! retention? Within it the order is that of the codes' numbers, after what a claimed exception lacks.
 
 use super::facts::Facts;
-use super::obligations::retention_over;
+use super::obligations::{must_be_kept, retention_over};
 use super::rules::RuleSet;
 use super::scope::Scope;
 use super::verdict::RuleLine;
 use super::{Failure, Outcome};
 use crate::domain::access::LegalException;
-use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::reason::{Reason, ReasonCode, Stage};
 
 pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Outcome {
     let request = facts.request;
@@ -40,63 +41,163 @@ fn check(
 ) -> Result<(), Failure> {
     let request = facts.request;
     let exception = valid_exception(rules, facts)?;
-
-    let stands_in = exception.is_some_and(|exception| {
+    let counting = || {
         rules
-            .exceptions
-            .instead_of_special_care_consent
-            .contains(exception)
-    });
+            .consents
+            .iter()
+            .filter(move |rule| rule.when.is(request, kind, purpose_id))
+    };
+
     scope.check_categories(|position, id| {
         let special = id
             .and_then(|id| rules.categories.get(id))
-            .filter(|category| category.special_care);
-        match special {
-            Some(category) if !request.basis.consent.is_prior() && !stands_in => Err(Failure::by(
+            .is_some_and(|category| category.special_care);
+        let denial = counting()
+            .filter(|rule| special && rule.special_care)
+            .find_map(|rule| Some((rule.denies(request, exception)?, rule.line)));
+        match denial {
+            Some((code, line)) => Err(Failure::by(
                 Reason::new(
-                    ReasonCode::SpecialCareConsentRequired,
+                    code,
                     request.categories.get(position).map_or("", |name| name),
                 ),
-                RuleLine::Pack(category.line),
+                RuleLine::Pack(line),
             )),
-            _ => Ok(()),
+            None => Ok(()),
         }
     })?;
 
-    if let Some(purpose) = rules.purposes.get(purpose_id) {
+    let purpose_name = rules.purposes.name(purpose_id);
+    let consent = |asked: ReasonCode| {
+        let denial = counting()
+            .filter(|rule| !rule.special_care && rule.denial.stage() == Stage::Subject)
+            .find(|rule| rule.denies(request, exception) == Some(asked));
+        match denial {
+            Some(rule) => Err(Failure::by(
+                Reason::new(asked, purpose_name),
+                RuleLine::Pack(rule.line),
+            )),
+            None => Ok(()),
+        }
+    };
+    consent(ReasonCode::ConsentRequired)?;
+    consent(ReasonCode::ConsentWithdrawn)?;
+
+    let purpose = rules.purposes.get(purpose_id);
+    if let Some(purpose) = purpose {
         let needed = purpose.needs_exception;
         let met =
             needed.is_empty() || exception.is_some_and(|exception| needed.contains(exception));
         if !met {
             return Err(Failure::by(
-                Reason::new(
-                    ReasonCode::LegalBasisRefRequired,
-                    rules.purposes.name(purpose_id),
-                ),
+                Reason::new(ReasonCode::LegalBasisRefRequired, purpose_name),
                 RuleLine::Pack(purpose.line),
             ));
         }
     }
 
+    suspended(
+        rules,
+        facts,
+        scope,
+        (kind, purpose_id),
+        ReasonCode::UseSuspended,
+    )?;
+    retention(rules, facts, scope, (kind, purpose_id))?;
+    suspended(
+        rules,
+        facts,
+        scope,
+        (kind, purpose_id),
+        ReasonCode::LegalHold,
+    )?;
+    consent(ReasonCode::AutomatedDecisionForbidden)?;
+
+    if let Some(purpose) = purpose {
+        let verified = (!purpose.needs_subject_request || request.basis.subject_request)
+            && (!purpose.needs_reference || request.basis.reference.is_some());
+        if !verified {
+            return Err(Failure::by(
+                Reason::new(ReasonCode::SubjectUnverified, purpose_name),
+                RuleLine::Pack(purpose.line),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Registered holds that stop this use.
+fn suspended(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    scope: &mut Scope,
+    (kind, purpose): KindAndPurpose,
+    denial: ReasonCode,
+) -> Result<(), Failure> {
+    let counting: Vec<_> = rules
+        .suspensions
+        .iter()
+        .filter(|rule| rule.denial == denial && rule.when.is(facts.request, kind, purpose))
+        .collect();
+    if counting.is_empty() {
+        return Ok(());
+    }
     scope.check_subjects(|position| {
         // There is a state for each subject named; were there none, nothing is known, and that is no allowance.
         let Some(state) = facts.subjects.get(position) else {
+            return Err(Failure::of(Reason::new(denial, "")));
+        };
+        match counting.iter().find(|rule| state.has_hold(&rule.hold)) {
+            Some(rule) => Err(Failure::by(
+                Reason::new(denial, &rule.hold),
+                RuleLine::Pack(rule.line),
+            )),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Registered dates: what is over may not be used any more, what must be kept may not go yet.
+fn retention(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    scope: &mut Scope,
+    (kind, purpose): KindAndPurpose,
+) -> Result<(), Failure> {
+    let request = facts.request;
+    scope.check_subjects(|position| {
+        let Some(state) = facts.subjects.get(position) else {
             return Err(Failure::of(Reason::new(ReasonCode::RetentionExpired, "")));
         };
-        let over = {
-            rules
-                .retention
-                .iter()
-                .filter(|rule| rule.kinds.contains(kind))
-                .filter(|rule| {
-                    !rule.except_actions.contains(request.action)
-                        && !rule.except_purposes.contains(purpose_id)
-                })
-                .find(|rule| retention_over(rule, state, facts.now, rules.utc_offset))
-        };
+        let over = rules
+            .retention
+            .iter()
+            .filter(|rule| rule.kinds.contains(kind))
+            .filter(|rule| {
+                !rule.except_actions.contains(request.action)
+                    && !rule.except_purposes.contains(purpose)
+            })
+            .find(|rule| retention_over(rule, state, facts.now, rules.utc_offset));
         match over {
             Some(rule) => Err(Failure::by(
                 Reason::new(ReasonCode::RetentionExpired, &rule.id),
+                RuleLine::Pack(rule.line),
+            )),
+            None => Ok(()),
+        }
+    })?;
+    scope.check_subjects(|position| {
+        let Some(state) = facts.subjects.get(position) else {
+            return Err(Failure::of(Reason::new(ReasonCode::RetentionRequired, "")));
+        };
+        let kept = rules
+            .keep
+            .iter()
+            .filter(|rule| rule.when.is(request, kind, purpose))
+            .find(|rule| must_be_kept(rule, state, facts.now, rules.utc_offset));
+        match kept {
+            Some(rule) => Err(Failure::by(
+                Reason::new(ReasonCode::RetentionRequired, &rule.id),
                 RuleLine::Pack(rule.line),
             )),
             None => Ok(()),
@@ -105,7 +206,10 @@ fn check(
 }
 
 /// The exception that is claimed, once it has all it takes; one that the pack doesn't accept counts as none.
-fn valid_exception(rules: &RuleSet, facts: &Facts<'_>) -> Result<Option<LegalException>, Failure> {
+pub(super) fn valid_exception(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+) -> Result<Option<LegalException>, Failure> {
     let basis = &facts.request.basis;
     let Some(exception) = basis
         .exception

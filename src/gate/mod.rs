@@ -61,7 +61,6 @@ use crate::decision::rules::{RuleSet, Service};
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::time::{Clock, Timestamp};
-use crate::hooks::{HookConfig, Hooks};
 use crate::identity::challenge::Challenges;
 use crate::identity::enrollments::Enrollments;
 use crate::identity::keyring::Keyring;
@@ -133,7 +132,6 @@ pub struct Gate {
     carrying_out: tokio::sync::Mutex<()>,
     upkeep: Arc<Upkeep>,
     /// The operator's command, where there is one.
-    hooks: OnceLock<Hooks>,
     host_proofs: accounts::reset::HostProofs,
     /// Held while keys are made ready: one that hangs is not begun again.
     preparing: Arc<tokio::sync::Mutex<()>>,
@@ -183,11 +181,6 @@ impl Gate {
     #[must_use]
     pub fn index(&self) -> Option<&Index> {
         self.index.get().map(Arc::as_ref)
-    }
-
-    /// Has the operator's command told of what people should know. A second call changes nothing.
-    pub fn start_hooks(&self, config: HookConfig) -> Hooks {
-        self.hooks.get_or_init(|| Hooks::start(config)).clone()
     }
 
     /// What operators should know of how the gate is kept in order.

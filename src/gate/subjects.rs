@@ -271,6 +271,7 @@ impl Gate {
         for (position, hold) in holds.iter().enumerate() {
             if rules.holds.id(hold).is_none()
                 && !rules.retention.iter().any(|rule| *rule.id == **hold)
+                && !rules.keep.iter().any(|rule| *rule.id == **hold)
             {
                 let violation = Violation::new(format!("holds[{position}]"), unknown_hold(&rules));
                 let error = GateError::Malformed(vec![violation]);
@@ -285,6 +286,10 @@ impl Gate {
                     || rules.retention.iter().any(|rule| {
                         *rule.id == **hold
                             && decision::retention_over(rule, state, now, rules.utc_offset)
+                    })
+                    || rules.keep.iter().any(|rule| {
+                        *rule.id == **hold
+                            && decision::must_be_kept(rule, state, now, rules.utc_offset)
                     })
             })
         };

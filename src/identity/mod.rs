@@ -13,6 +13,7 @@
 pub mod certificate;
 pub mod challenge;
 pub mod enrollments;
+mod hash_threads;
 pub mod host_proof;
 pub mod keyring;
 mod keys;

@@ -7,10 +7,8 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
 
-use argon2::password_hash::phc::{Ident, PasswordHash};
-use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Ident, Output, ParamsString, PasswordHash, Salt};
 use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, KeyId as HashKeyId, Params, ParamsBuilder, Version,
 };
@@ -18,6 +16,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 pub use super::secret::{Secret, SecretError, random_password};
 
+use super::hash_threads::{HashThreads, Memory};
 use super::keys::Pepper;
 
 /// Memory of one hash in KiB: 19 MiB (OWASP Password Storage Cheat Sheet, the first of its equal choices).
@@ -26,10 +25,6 @@ pub const MEMORY_KIB: u32 = 19 * 1_024;
 pub const PASSES: u32 = 2;
 /// Threads of one hash.
 pub const LANES: u32 = 1;
-
-/// How much a hash's thread stands back where others want the processor (`nice`): beside one that never rests it still gets a
-/// tenth, so that logins slow down under load and don't stop.
-const STAND_BACK: i32 = 10;
 
 /// The dearest stored hash that is looked at. Verification takes its costs from the hash, so whoever can write one could
 /// otherwise have the daemon fill its memory.
@@ -64,6 +59,7 @@ pub enum PasswordError {
 /// Hashes and checks passwords.
 pub struct Passwords {
     work: Arc<Work>,
+    threads: HashThreads,
     /// One for each hash that runs or waits.
     places: Arc<Semaphore>,
     /// One for each hash that runs.
@@ -82,8 +78,10 @@ struct Work {
 impl Passwords {
     /// At most `concurrent` hashes (at least one) run at a time, for which the number of cores is right, and at most
     /// `queued` wait.
-    #[must_use]
-    pub fn new(pepper: Pepper, concurrent: usize, queued: usize) -> Self {
+    ///
+    /// # Errors
+    /// When the system gives no threads.
+    pub fn new(pepper: Pepper, concurrent: usize, queued: usize) -> std::io::Result<Self> {
         let concurrent = concurrent.clamp(1, Semaphore::MAX_PERMITS / 2);
         let queued = queued.min(Semaphore::MAX_PERMITS / 2);
         let work = Work {
@@ -92,11 +90,12 @@ impl Passwords {
             pepper,
             done: AtomicU64::new(0),
         };
-        Self {
+        Ok(Self {
             work: Arc::new(work),
+            threads: HashThreads::start(concurrent)?,
             places: Arc::new(Semaphore::new(concurrent.saturating_add(queued))),
             cores: Arc::new(Semaphore::new(concurrent)),
-        }
+        })
     }
 
     /// Hashes a new password, to a PHC string that names the pepper's id.
@@ -104,7 +103,8 @@ impl Passwords {
     /// # Errors
     /// [`PasswordError::Busy`], [`PasswordError::Failed`].
     pub async fn hash(&self, password: Secret) -> Result<String, PasswordError> {
-        self.run(move |work| work.hash(&password)).await
+        self.run(move |work, memory| work.hash(&password, memory))
+            .await
     }
 
     /// Whether `password` is the one that `stored` was made from. `None` stands for a person whom nobody knows: the same
@@ -117,9 +117,10 @@ impl Passwords {
         password: Secret,
         stored: Option<String>,
     ) -> Result<bool, PasswordError> {
-        self.run(move |work| {
+        self.run(move |work, memory| {
             let known = stored.is_some();
-            let matches = work.verify(&password, stored.as_deref().unwrap_or(&work.decoy))?;
+            let matches =
+                work.verify(&password, stored.as_deref().unwrap_or(&work.decoy), memory)?;
             Ok(matches & known)
         })
         .await
@@ -135,17 +136,19 @@ impl Passwords {
         password: Secret,
         stored: Option<String>,
     ) -> Result<(bool, Option<String>), PasswordError> {
-        self.run(move |work| {
+        self.run(move |work, memory| {
             let known = stored.is_some();
             let stored = stored.as_deref().unwrap_or(&work.decoy);
-            let right = work.verify(&password, stored)? & known;
+            let right = work.verify(&password, stored, memory)? & known;
             let outdated = right
                 && PasswordHash::new(stored)
                     .ok()
                     .and_then(|hash| Params::try_from(&hash).ok())
                     .is_some_and(|params| !work.has_costs_of_now(&params));
             // It was right either way: a hash that can't be made now is made at another login.
-            let renewed = outdated.then(|| work.hash(&password).ok()).flatten();
+            let renewed = outdated
+                .then(|| work.hash(&password, memory).ok())
+                .flatten();
             Ok((right, renewed))
         })
         .await
@@ -159,7 +162,7 @@ impl Passwords {
 
     async fn run<T: Send + 'static>(
         &self,
-        job: impl FnOnce(&Work) -> Result<T, PasswordError> + Send + 'static,
+        job: impl FnOnce(&Work, &mut Memory) -> Result<T, PasswordError> + Send + 'static,
     ) -> Result<T, PasswordError> {
         let place = Arc::clone(&self.places)
             .try_acquire_owned()
@@ -171,19 +174,13 @@ impl Passwords {
         let work = Arc::clone(&self.work);
         let (tell, told) = oneshot::channel();
         // Not one of the runtime's threads for blocking work: those do other things at another time, and would do them late.
-        // Starting one costs a thousandth of a hash.
-        thread::Builder::new()
-            .name("password".to_owned())
-            .spawn(move || {
-                // Of this thread alone, as Linux has it. Without it checks only wait longer.
-                let _ = rustix::process::nice(STAND_BACK);
-                let done = job(&work);
-                // Held by the hash itself: a caller that hangs up doesn't make room for another hash while this one runs.
-                drop((place, core));
-                // Nobody listens where the caller hung up.
-                let _ = tell.send(done);
-            })
-            .map_err(|_| PasswordError::Failed)?;
+        self.threads.run(move |memory| {
+            let done = job(&work, memory);
+            // Held by the hash itself: a caller that hangs up doesn't make room for another hash while this one runs.
+            drop((place, core));
+            // Nobody listens where the caller hung up.
+            let _ = tell.send(done);
+        })?;
         told.await.map_err(|_| PasswordError::Failed)?
     }
 }
@@ -195,15 +192,32 @@ impl fmt::Debug for Passwords {
 }
 
 impl Work {
-    fn argon2(&self) -> Result<Argon2<'_>, PasswordError> {
+    fn output(
+        &self,
+        password: &Secret,
+        salt: &Salt,
+        params: Params,
+        memory: &mut Memory,
+    ) -> Result<Output, PasswordError> {
+        let failed = |_| PasswordError::Failed;
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = output
+            .get_mut(..params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN))
+            .ok_or(PasswordError::Failed)?;
+        let memory = memory.blocks(params.block_count())?;
         let secret = self.pepper.expose();
-        Argon2::new_with_secret(
-            secret,
-            Algorithm::Argon2id,
-            Version::V0x13,
-            self.params.clone(),
-        )
-        .map_err(|_| PasswordError::Failed)
+        self.done.fetch_add(1, Ordering::Relaxed);
+        Argon2::new_with_secret(secret, Algorithm::Argon2id, Version::V0x13, params)
+            .and_then(|argon2| {
+                argon2.hash_password_into_with_memory(
+                    password.expose().as_bytes(),
+                    salt.as_ref(),
+                    output,
+                    memory,
+                )
+            })
+            .map_err(failed)?;
+        Output::new(output).map_err(|_| PasswordError::Failed)
     }
 
     fn has_costs_of_now(&self, params: &Params) -> bool {
@@ -211,43 +225,46 @@ impl Work {
         costs(params) == costs(&self.params)
     }
 
-    fn hash(&self, password: &Secret) -> Result<String, PasswordError> {
+    fn hash(&self, password: &Secret, memory: &mut Memory) -> Result<String, PasswordError> {
         let mut salt = [0_u8; SALT_BYTES];
         getrandom::fill(&mut salt).map_err(|_| PasswordError::Failed)?;
-        self.done.fetch_add(1, Ordering::Relaxed);
-        self.argon2()?
-            .hash_password_with_salt(password.expose().as_bytes(), &salt)
-            .map(|hash| hash.to_string())
-            .map_err(|_| PasswordError::Failed)
+        let salt = Salt::new(&salt).map_err(|_| PasswordError::Failed)?;
+        let output = self.output(password, &salt, self.params.clone(), memory)?;
+        let hash = PasswordHash {
+            algorithm: ARGON2ID_IDENT,
+            version: Some(VERSION),
+            params: ParamsString::try_from(&self.params).map_err(|_| PasswordError::Failed)?,
+            salt: Some(salt),
+            hash: Some(output),
+        };
+        Ok(hash.to_string())
     }
 
-    fn verify(&self, password: &Secret, stored: &str) -> Result<bool, PasswordError> {
+    fn verify(
+        &self,
+        password: &Secret,
+        stored: &str,
+        memory: &mut Memory,
+    ) -> Result<bool, PasswordError> {
         let stored = self.acceptable(stored)?;
-        self.done.fetch_add(1, Ordering::Relaxed);
-        match self
-            .argon2()?
-            .verify_password(password.expose().as_bytes(), &stored)
-        {
-            Ok(()) => Ok(true),
-            Err(password_hash::Error::PasswordInvalid) => Ok(false),
-            Err(_) => Err(PasswordError::Failed),
-        }
+        let output = self.output(password, &stored.salt, stored.params, memory)?;
+        // Compared in constant time.
+        Ok(output == stored.output)
     }
 
     /// Reads a stored hash, and refuses it before any work when it is not one that this daemon would have made.
-    fn acceptable(&self, stored: &str) -> Result<PasswordHash, PasswordError> {
+    fn acceptable(&self, stored: &str) -> Result<Stored, PasswordError> {
         if stored.len() > HASH_MAX_BYTES {
             return Err(PasswordError::Damaged);
         }
         let hash = PasswordHash::new(stored).map_err(|_| PasswordError::Damaged)?;
         let params = Params::try_from(&hash).map_err(|_| PasswordError::Damaged)?;
-        let whole = hash.algorithm == ARGON2ID_IDENT
-            && hash.version == Some(VERSION)
-            && hash.salt.is_some_and(|salt| salt.len() >= SALT_BYTES)
-            && hash
-                .hash
-                .is_some_and(|output| output.len() >= Params::DEFAULT_OUTPUT_LEN);
-        if !whole {
+        let (ARGON2ID_IDENT, Some(VERSION), Some(salt), Some(output)) =
+            (hash.algorithm, hash.version, hash.salt, hash.hash)
+        else {
+            return Err(PasswordError::Damaged);
+        };
+        if salt.len() < SALT_BYTES || output.len() < Params::DEFAULT_OUTPUT_LEN {
             return Err(PasswordError::Damaged);
         }
         if params.m_cost() > MEMORY_CAP_KIB
@@ -259,8 +276,19 @@ impl Work {
         if params.keyid() != self.params.keyid() {
             return Err(PasswordError::OtherPepper);
         }
-        Ok(hash)
+        Ok(Stored {
+            params,
+            salt,
+            output,
+        })
     }
+}
+
+/// A stored hash that this daemon would have made.
+struct Stored {
+    params: Params,
+    salt: Salt,
+    output: Output,
 }
 
 /// The costs of a new hash. The pepper's id goes with them: with another keyring every password would be wrong, and nobody
@@ -286,6 +314,7 @@ fn decoy(pepper: &Pepper) -> String {
 mod tests {
     use super::*;
     use crate::identity::keys::Key;
+    use argon2::PasswordHasher as _;
     use zeroize::Zeroizing;
 
     fn pepper(byte: u8) -> Pepper {
@@ -298,7 +327,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_the_password_itself_is_taken() {
-        let passwords = Passwords::new(pepper(1), 2, 8);
+        let passwords = Passwords::new(pepper(1), 2, 8).unwrap();
         let stored = passwords.hash(secret("正しい password")).await.unwrap();
         assert!(
             stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1,keyid="),
@@ -323,7 +352,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_unknown_person_takes_the_same_work_and_is_refused() {
-        let passwords = Passwords::new(pepper(1), 1, 8);
+        let passwords = Passwords::new(pepper(1), 1, 8).unwrap();
         let stored = passwords.hash(secret("x")).await.unwrap();
         let before = passwords.hashes_done();
         assert_eq!(
@@ -339,7 +368,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_surplus_is_told_at_once_that_it_is_too_many() {
-        let passwords = Passwords::new(pepper(1), 1, 1);
+        let passwords = Passwords::new(pepper(1), 1, 1).unwrap();
         let (running, waiting, surplus) = tokio::join!(
             passwords.verify(secret("x"), None),
             passwords.verify(secret("x"), None),
@@ -353,7 +382,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_caller_that_hangs_up_makes_no_room_while_its_hash_runs() {
-        let passwords = Passwords::new(pepper(1), 1, 0);
+        let passwords = Passwords::new(pepper(1), 1, 0).unwrap();
         {
             let mut given_up = Box::pin(passwords.verify(secret("x"), None));
             let waker = std::task::Waker::noop();
@@ -368,7 +397,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_stored_hash_above_the_cap_is_never_computed() {
-        let passwords = Passwords::new(pepper(1), 1, 0);
+        let passwords = Passwords::new(pepper(1), 1, 0).unwrap();
         let decoy = passwords.work.decoy.clone();
         for (from, to, expected) in [
             ("m=19456", "m=65537", PasswordError::TooCostly),
@@ -395,10 +424,11 @@ mod tests {
     #[tokio::test]
     async fn a_hash_made_with_another_keyring_says_so() {
         let stored = Passwords::new(pepper(1), 1, 0)
+            .unwrap()
             .hash(secret("x"))
             .await
             .unwrap();
-        let other = Passwords::new(pepper(2), 1, 0);
+        let other = Passwords::new(pepper(2), 1, 0).unwrap();
         assert_eq!(
             other.verify(secret("x"), Some(stored.clone())).await,
             Err(PasswordError::OtherPepper)
@@ -411,7 +441,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_right_password_under_older_costs_is_hashed_anew() {
-        let passwords = Passwords::new(pepper(1), 1, 0);
+        let passwords = Passwords::new(pepper(1), 1, 0).unwrap();
         let cheap = ParamsBuilder::new()
             .m_cost(8 * 1_024)
             .t_cost(1)
@@ -445,7 +475,7 @@ mod tests {
 
     #[test]
     fn passwords_print_no_pepper() {
-        let passwords = Passwords::new(pepper(7), 1, 1);
+        let passwords = Passwords::new(pepper(7), 1, 1).unwrap();
         assert_eq!(
             format!("{passwords:?}"),
             format!("Passwords(Pepper({}))", pepper(7).id())

@@ -126,11 +126,11 @@ impl ServeError {
                 | StartError::GapWaits { .. }
                 | StartError::StoreForgot { .. },
             ) => 65,
+            Self::OpenFiles { .. } | Self::Start(StartError::Threads(_)) => 71,
             Self::Restored(error) => error.exit_code(),
             Self::Store(_) | Self::Start(_) | Self::Seals(_) => 72,
             Self::Sink(error) => error.exit_code(),
             Self::Listen { .. } => 69,
-            Self::OpenFiles { .. } => 71,
             Self::LogFailed(_) => 74,
             Self::Internal(_) => 70,
         }
@@ -219,10 +219,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let (alarms, alarmed) = mpsc::channel(ALARMS);
     let handing = witnesses.start(&alarms);
     let metrics = Arc::new(Metrics::default());
-    let hooks = config.hook.clone().map(|hook| gate.start_hooks(hook));
-    // After the hooks, so that people are told.
     gate.carry_out_due_resets().await;
-    let mut parts: Vec<Arc<dyn Vitals>> = vec![
+    let parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
         Arc::new(gate.ledger().clone()),
         Arc::<Metrics>::clone(&metrics),
@@ -231,9 +229,6 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::new(sinks.states()),
         index,
     ];
-    if let Some(hooks) = hooks {
-        parts.push(Arc::new(hooks));
-    }
     let (stop, stopping) = watch::channel(false);
     let (health_reporter, health) = tonic_health::server::health_reporter();
     report_health(&health_reporter, true).await;

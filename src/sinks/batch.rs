@@ -132,7 +132,7 @@ fn weight(entry: &Entry) -> Weight {
 
 /// Where the log goes on when `next` lies in what was disposed of before it was sent. The one place where a sink learns that
 /// entries are gone.
-fn gap(segments: &[SegmentSpan], next: u64) -> Option<u64> {
+pub(super) fn gap(segments: &[SegmentSpan], next: u64) -> Option<u64> {
     let at = segments.partition_point(|segment| segment.next <= next);
     let later = segments.get(at..)?;
     let first = later.iter().find(|segment| !segment.disposed)?.first;

@@ -5,12 +5,15 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::command::CommandConfig;
 use crate::export::Format;
 use crate::http_client::Endpoint;
 use crate::tls_client::{TlsFiles, is_server_name};
 
 /// How many sinks there may be: each has a task and a batch in memory.
 const SINKS_MAX: usize = 16;
+/// The id of the sink that `[hook]` is.
+const HOOK: &str = "hook";
 const ID_MAX_BYTES: usize = 64;
 /// Set aside for examples (RFC 5612): whoever has a number of their own gives it.
 const ENTERPRISE_NUMBER: u32 = 32_473;
@@ -65,6 +68,20 @@ pub enum TargetConfig {
         /// A private file with the bearer token.
         token_file: Option<PathBuf>,
     },
+    /// The operator's own, run for what people should be told of; of `[hook]`.
+    Command(CommandConfig),
+}
+
+impl SinkConfig {
+    /// The sink that runs a command for what people should be told of.
+    #[must_use]
+    pub fn hook(command: CommandConfig) -> Self {
+        Self {
+            id: HOOK.to_owned(),
+            format: Format::JsonLines,
+            target: TargetConfig::Command(command),
+        }
+    }
 }
 
 /// A sink as it is written in the file.
@@ -107,6 +124,9 @@ pub(crate) fn read_tables(
             wrong(format!(
                 "{name}.id: {id:?} is not 1 to {ID_MAX_BYTES} lower-case letters, digits and hyphens"
             ));
+        }
+        if id == HOOK {
+            wrong(format!("{name}: is the id of [hook]"));
         }
         if !ids.insert(id) {
             wrong(format!("{name}: another sink has this id"));

@@ -9,6 +9,7 @@
 //! | `batch` | the next entries as text, bounded |
 //! | `run` | the loop of one sink: read, send, confirm, keep; wait longer after each failure |
 //! | `file`, `syslog`, `http` | where it goes, and when what was sent counts as arrived |
+//! | `command` | the operator's hook: run for the entries that people should be told of, from when it was configured on |
 //!
 //! A sink looks at the log five times a second and never waits in the writer's way; it reads as anyone reads what is durable. It
 //! holds one batch in memory, however far behind it is.
@@ -17,6 +18,7 @@
 //! in clear what is sealed.
 
 mod batch;
+mod command;
 mod config;
 mod file;
 mod http;
@@ -31,6 +33,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use command::CommandConfig;
 pub use config::{SinkConfig, TargetConfig};
 pub(crate) use config::{SinkTable, read_tables};
 
@@ -232,7 +235,12 @@ impl Sinks {
                 id: id.clone(),
                 source,
             })?;
-            let position = Position::take_up(&folder, id, reader.name(), reader.len())?;
+            // A hook that is new tells nobody of what is long past.
+            let begin = match &config.target {
+                TargetConfig::Command(_) => reader.len(),
+                _ => 0,
+            };
+            let position = Position::take_up(&folder, id, reader.name(), begin..=reader.len())?;
             let status = Arc::new(Status {
                 id: id.clone(),
                 arrived: AtomicU64::new(position.next()),

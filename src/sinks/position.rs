@@ -1,5 +1,6 @@
 //! The kept position of a sink: up to where everything is known to have arrived, and in which log.
 
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -28,27 +29,33 @@ pub(super) struct Position {
 }
 
 impl Position {
-    /// Reads the position of the sink `id`; the beginning of the log where none is kept.
+    /// Reads the position of the sink `id`; where none is kept, it begins at the start of `within` and that is kept at once,
+    /// so that what follows is sent even when nothing was confirmed before the next start. Blocks on the disk.
     ///
     /// # Errors
-    /// When the file can't be read, is of another log, or lies beyond this one's `entries`.
+    /// When the file can't be read, is of another log, or lies beyond the end of `within`, the number of entries.
     pub(super) fn take_up(
         folder: &Path,
         id: &str,
         log: &str,
-        entries: u64,
+        within: RangeInclusive<u64>,
     ) -> Result<Self, SinkError> {
+        let (begin, entries) = within.into_inner();
         let path = folder.join(format!("{id}.position"));
         let mut position = Self {
             path: path.clone(),
             log: log.to_owned(),
-            next: 0,
+            next: begin,
         };
         let bytes = match files::read_private(&path, FILE_MAX_BYTES) {
             Ok(bytes) => bytes,
             Err(FileError::System { source, .. })
                 if source.kind() == std::io::ErrorKind::NotFound =>
             {
+                position.keep(begin).map_err(|source| SinkError::File {
+                    id: id.to_owned(),
+                    source,
+                })?;
                 return Ok(position);
             }
             Err(source) => {
@@ -113,20 +120,20 @@ mod tests {
     #[test]
     fn a_position_is_taken_up_where_it_was_kept() {
         let folder = tempfile::tempdir().unwrap();
-        let mut position = Position::take_up(folder.path(), "siem", "log", 9).unwrap();
+        let mut position = Position::take_up(folder.path(), "siem", "log", 0..=9).unwrap();
         assert_eq!(position.next(), 0);
         position.keep(9).unwrap();
-        let again = Position::take_up(folder.path(), "siem", "log", 9).unwrap();
+        let again = Position::take_up(folder.path(), "siem", "log", 0..=9).unwrap();
         assert_eq!(again.next(), 9);
     }
 
     #[test]
     fn a_position_of_another_log_beyond_the_end_or_unreadable_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let mut position = Position::take_up(folder.path(), "siem", "log", 9).unwrap();
+        let mut position = Position::take_up(folder.path(), "siem", "log", 0..=9).unwrap();
         position.keep(9).unwrap();
         let refused = |log, entries| {
-            let error = Position::take_up(folder.path(), "siem", log, entries).unwrap_err();
+            let error = Position::take_up(folder.path(), "siem", log, 0..=entries).unwrap_err();
             assert_eq!(error.exit_code(), 65);
             error.to_string()
         };

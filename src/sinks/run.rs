@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::batch::{self, Batch};
+use super::command::{self, CommandTarget};
 use super::config::{SinkConfig, TargetConfig};
 use super::file::FileTarget;
 use super::http::HttpTarget;
@@ -38,6 +39,7 @@ pub(super) enum Target {
     File(FileTarget),
     Syslog(Box<SyslogTarget>),
     Http(Box<HttpTarget>),
+    Command(CommandTarget),
 }
 
 /// What is known of a batch that was sent.
@@ -83,6 +85,7 @@ impl Target {
                 let target = HttpTarget::open(&config.id, endpoint, tls, token_file, log)?;
                 Self::Http(Box::new(target))
             }
+            TargetConfig::Command(command) => Self::Command(CommandTarget::new(command)),
         })
     }
 
@@ -99,6 +102,7 @@ impl Target {
                 .map(|()| Sent::HandedOver)
                 .map_err(text),
             Self::Http(http) => http.send(batch).await.map(|()| Sent::Arrived).map_err(text),
+            Self::Command(command) => command.send(batch).await.map(|()| Sent::Arrived),
         }
     }
 
@@ -107,7 +111,7 @@ impl Target {
         match self {
             Self::File(file) => file.sync().await.map(|()| Some(sent)).map_err(text),
             Self::Syslog(syslog) => syslog.arrived().map_err(text),
-            Self::Http(_) => Ok(None),
+            Self::Http(_) | Self::Command(_) => Ok(None),
         }
     }
 
@@ -115,8 +119,8 @@ impl Target {
         match self {
             Self::File(file) => file.reset(),
             Self::Syslog(syslog) => syslog.reset(),
-            // Its client has let go of what failed.
-            Self::Http(_) => {}
+            // Its client has let go of what failed, and a command has ended.
+            Self::Http(_) | Self::Command(_) => {}
         }
     }
 
@@ -272,10 +276,17 @@ impl Sink {
             return Ok(None);
         }
         let now = self.clock.now();
-        tokio::task::spawn_blocking(move || batch::read(&reader, format, next, now))
-            .await
-            .map_err(text)?
-            .map_err(text)
+        let is_command = self.is_command();
+        tokio::task::spawn_blocking(move || {
+            if is_command {
+                command::read(&reader, next)
+            } else {
+                batch::read(&reader, format, next, now)
+            }
+        })
+        .await
+        .map_err(text)?
+        .map_err(text)
     }
 
     async fn send(&mut self, batch: Batch) -> Result<(), String> {
@@ -283,6 +294,10 @@ impl Sink {
             Ok(Sent::Arrived) => {
                 self.next = batch.next;
                 self.has_arrived(batch.next);
+                // People are not to be told twice, and seldom are at all.
+                if self.is_command() && !batch.lines.is_empty() {
+                    self.keep().await?;
+                }
                 Ok(())
             }
             Ok(Sent::HandedOver) => {
@@ -324,6 +339,10 @@ impl Sink {
         let kept = tokio::task::spawn_blocking(move || position.keep(arrived).map(|()| position));
         self.position = kept.await.map_err(text)?.map_err(text)?;
         Ok(())
+    }
+
+    const fn is_command(&self) -> bool {
+        matches!(self.target, Target::Command(_))
     }
 
     fn has_arrived(&mut self, next: u64) {

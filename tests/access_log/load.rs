@@ -1,7 +1,6 @@
 //! What fills the log: checks of a service that asks for itself, and logins of people, over a real TLS socket.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -140,25 +139,9 @@ pub(crate) async fn break_glass(daemon: &Daemon, person: &str, reason: &str) {
     assert_eq!(answer.decision(), Decision::Allow, "{:?}", answer.reasons);
 }
 
-/// One page of the HTTP address, head and body.
-pub(crate) fn get(daemon: &Daemon, path: &str) -> String {
-    let mut stream = TcpStream::connect(&daemon.http).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(60)))
-        .unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 /// The value of a metric.
 pub(crate) fn metric(daemon: &Daemon, name: &str) -> u64 {
-    let metrics = get(daemon, "/metrics");
+    let metrics = daemon.get("/metrics");
     let value = metrics
         .lines()
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));

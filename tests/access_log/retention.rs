@@ -10,7 +10,6 @@ use sekisho::domain::time::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::load::get;
 use crate::support::certificates::of_service;
 use crate::support::daemon::{Daemon, MovedClock};
 use crate::support::dev_house::{done, run, told};
@@ -124,7 +123,7 @@ impl House {
         sleep(Duration::from_millis(1_200));
         let until = Instant::now() + SOON;
         loop {
-            let told = get(self.daemon(), "/readyz");
+            let told = self.daemon().get("/readyz");
             if !told.contains("what is to be sealed under the key") {
                 return;
             }
@@ -416,7 +415,7 @@ fn a_disposal_that_cant_be_finished_holds_up_nothing_else_and_is_told_until_it_i
             house.kill_and_start();
             house.sekisho_login("administrator-2");
         }
-        let told = get(house.daemon(), "/readyz");
+        let told = house.daemon().get("/readyz");
         assert!(
             told.contains("\r\n\r\nready\n")
                 && told.contains("warning: not done yet")
@@ -439,7 +438,7 @@ fn a_disposal_that_cant_be_finished_holds_up_nothing_else_and_is_told_until_it_i
     // Held since, by the holds above, is only what had not been disposed of before.
     house.sekisho(&["log", "dispose", "--dry-run", "--before", &before]);
     assert_eq!(house.files(&house.log(), ".segment"), 2);
-    let told = get(house.daemon(), "/readyz");
+    let told = house.daemon().get("/readyz");
     assert!(!told.contains("not done yet"), "{told}");
 }
 

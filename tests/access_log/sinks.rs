@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use sekisho::files::write_private;
 use tempfile::TempDir;
 
-use super::load::{checks, get, metric, workload};
+use super::load::{checks, metric, workload};
 use super::ocsf_schema::Schema;
 use super::receivers::{Receiver, Speaks, header, index_of, tls, tls_of};
 use super::support::daemon::{Daemon, refused_start};
@@ -168,7 +168,7 @@ async fn every_entry_arrives_in_order_though_receivers_and_daemon_are_killed() {
         })
     })
     .await;
-    let ready = get(&daemon, "/readyz");
+    let ready = daemon.get("/readyz");
     assert!(ready.starts_with("HTTP/1.1 200 "), "{ready}");
     for (id, _) in &receivers {
         assert!(ready.contains(&format!("sink {id} is ")), "{id}: {ready}");
@@ -310,7 +310,7 @@ async fn what_a_receiver_refuses_is_told_and_sent_again_never_skipped() {
     checks(&mut workload(&daemon).await, 5).await;
     let heads = || receiver.received.lock().unwrap().heads.clone();
     until("it was tried again", || heads().len() >= 3).await;
-    let ready = get(&daemon, "/readyz");
+    let ready = daemon.get("/readyz");
     assert!(
         ready.contains("the receiver answered 422 Unprocessable Entity: told"),
         "{ready}"
@@ -330,7 +330,7 @@ async fn what_a_receiver_refuses_is_told_and_sent_again_never_skipped() {
         .status
         .store(200, std::sync::atomic::Ordering::SeqCst);
     all_arrive("strict", entries(&daemon), || receiver.indexes()).await;
-    assert!(!get(&daemon, "/readyz").contains("strict"));
+    assert!(!daemon.get("/readyz").contains("strict"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -368,7 +368,7 @@ async fn an_impostor_is_sent_nothing() {
         })
     })
     .await;
-    let ready = get(&daemon, "/readyz");
+    let ready = daemon.get("/readyz");
     for (id, receiver) in &receivers {
         let received = receiver.received.lock().unwrap();
         assert!(

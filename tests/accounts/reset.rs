@@ -266,18 +266,7 @@ fn the_hook_is_told_of_what_was_asked_for_and_done() {
     let [one, two] = ["administrator-1", "administrator-2"].map(|id| house.log_in(id));
     let asked = ask(&house, &one, "adviser-1", None).unwrap();
     ask(&house, &two, "adviser-1", asked["pending"].as_str()).unwrap();
-    let path = house.daemon.data().join("told.jsonl");
-    let until = Instant::now() + Duration::from_secs(20);
-    let lines = loop {
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        if text.lines().count() >= 2 || Instant::now() > until {
-            break text;
-        }
-    };
-    let told: Vec<Value> = lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
+    let told = hook_told(&house, 2);
     let events: Vec<&str> = told
         .iter()
         .map(|one| one["event"].as_str().unwrap())
@@ -290,4 +279,54 @@ fn the_hook_is_told_of_what_was_asked_for_and_done() {
     );
     assert_eq!(told[1]["by"], json!(["administrator-1", "administrator-2"]));
     assert_eq!(told[1]["person"], "adviser-1");
+}
+
+/// What the hook wrote, once it has `count` lines or 20 seconds are over.
+fn hook_told(house: &House, count: usize) -> Vec<Value> {
+    let path = house.daemon.data().join("told.jsonl");
+    let until = Instant::now() + Duration::from_secs(20);
+    let lines = loop {
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        if text.lines().count() >= count || Instant::now() > until {
+            break text;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_hook_is_told_after_a_kill_and_however_long_its_command_failed() {
+    let mut house = configured(House::with_clock(), |text| {
+        text + "\n[hook]\ncommand = [\"sh\", \"-c\", \"test -e mended && cat >> told.jsonl\"]\n"
+    });
+    let [one, two] = ["administrator-1", "administrator-2"].map(|id| house.log_in(id));
+    let asked = ask(&house, &one, "adviser-1", None).unwrap();
+    let house = house.kill_and_start(&[]);
+    ask(&house, &two, "adviser-1", asked["pending"].as_str()).unwrap();
+    let house = house.kill_and_start(&[]);
+    let until = Instant::now() + Duration::from_secs(20);
+    while !house
+        .daemon
+        .get("/readyz")
+        .contains("nobody was told of entry")
+    {
+        assert!(Instant::now() < until, "{}", house.daemon.get("/readyz"));
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    fs::write(house.daemon.data().join("mended"), "").unwrap();
+    let told = hook_told(&house, 2);
+    let events: Vec<&str> = told
+        .iter()
+        .map(|one| one["event"].as_str().unwrap())
+        .collect();
+    assert_eq!(events, ["reset-asked", "reset-done"]);
+    // And once only, though the daemon begins anew.
+    let house = house.kill_and_start(&[]);
+    std::thread::sleep(Duration::from_secs(2));
+    let path = house.daemon.data().join("told.jsonl");
+    assert_eq!(fs::read_to_string(path).unwrap().lines().count(), 2);
 }

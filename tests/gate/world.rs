@@ -103,7 +103,7 @@ async fn make_template() -> Template {
     );
     let keyring = Keyring::create(directory.path()).unwrap();
     let store = Store::open(&store_file).await.unwrap();
-    let passwords = Passwords::new(keyring.pepper.clone(), 2, 64);
+    let passwords = Passwords::new(keyring.pepper.clone(), 2, 64).unwrap();
     let mut seeds = HashMap::new();
     let administrators = ["administrator-1", "administrator-2"].map(|id| Person {
         id: name(id),

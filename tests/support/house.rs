@@ -90,7 +90,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
     }
     let keyring = Keyring::create(data).unwrap();
     let store = Store::open(&data.join("store.sqlite")).await.unwrap();
-    let passwords = Passwords::new(keyring.pepper.clone(), 2, 64);
+    let passwords = Passwords::new(keyring.pepper.clone(), 2, 64).unwrap();
     let mut rows = Vec::new();
     for person in &loaded.people {
         store.put_person(person).await.unwrap();
@@ -129,7 +129,6 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
         allow_loopback_device: false,
         login: sekisho::gate::LoginSettings::default(),
         small_office: false,
-        hook: None,
         log_deadline: Duration::from_secs(10),
         log_segment_bytes: 64 << 20,
         log_space: SpaceTiers {

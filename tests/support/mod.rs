@@ -42,7 +42,15 @@ pub fn repository() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The pack that all these tests run on.
+/// Every pack that is shipped.
+pub fn packs() -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(repository().join("policies")).expect("the folder of packs");
+    let mut packs: Vec<PathBuf> = folder.map(|entry| entry.expect("a pack").path()).collect();
+    packs.sort();
+    packs
+}
+
+/// The pack that all tests run on that need any.
 pub fn pack() -> PathBuf {
     repository().join("policies/recruitment")
 }

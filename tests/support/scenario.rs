@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 /// Where a person sits unless a scenario says otherwise.
 pub const OFFICE: &str = "203.0.113.10";
-/// The caller unless a scenario says otherwise.
+/// The caller unless a scenario or its file says otherwise.
 pub const CALLER: &str = "career-crm";
 /// The caller's session unless a scenario says otherwise.
 pub const SESSION: &str = "scenario";
@@ -20,6 +20,8 @@ pub const SESSION: &str = "scenario";
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// The caller of those that name none.
+    service: Option<String>,
     scenario: Vec<Scenario>,
 }
 
@@ -38,7 +40,7 @@ pub struct Scenario {
     #[serde(default)]
     pub workload: bool,
     /// The calling service; one that the pack lacks gets a certificate all the same.
-    #[serde(default = "caller")]
+    #[serde(default)]
     pub service: String,
     /// The device of the person; a workload has none unless one is given.
     client_ip: Option<String>,
@@ -73,10 +75,6 @@ pub struct Scenario {
     /// File, for messages.
     #[serde(skip)]
     pub file: String,
-}
-
-fn caller() -> String {
-    CALLER.into()
 }
 
 fn session() -> String {
@@ -388,6 +386,9 @@ pub fn load(pack: &Path) -> Result<Vec<Scenario>, String> {
             .into_owned();
         for mut scenario in file.scenario {
             scenario.file.clone_from(&name);
+            if scenario.service.is_empty() {
+                scenario.service = file.service.as_deref().unwrap_or(CALLER).into();
+            }
             scenario
                 .check()
                 .map_err(|error| format!("{name}: {:?}: {error}", scenario.name))?;

@@ -1,6 +1,7 @@
 //! The rule set: a policy pack as `decision` reads it. `policy` builds it from files and checks every id; here nothing can
 //! dangle, because rules hold positions ([`Id`]) and not names.
 
+mod basis;
 mod grants;
 mod log_retention;
 mod roles;
@@ -11,6 +12,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use time::UtcOffset;
 
+pub use basis::{
+    CollectedRule, ConfidentialRule, ConsentRule, KeepRule, LeastConsent, NeverTogether,
+    SafeguardRule, SuspensionRule, When,
+};
 pub use grants::{GrantCondition, GrantKey, Grants};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use roles::IncompatibleRoles;
@@ -149,6 +154,10 @@ pub struct Purpose {
     pub needs_case_ref: bool,
     /// Exceptions of which one, with its reference, is needed; empty where none is.
     pub needs_exception: Exceptions,
+    /// Whether the person must have asked for it.
+    pub needs_subject_request: bool,
+    /// Whether a document must be named besides (`basis.reference`).
+    pub needs_reference: bool,
     /// Line in pack.toml.
     pub line: u32,
 }
@@ -190,8 +199,6 @@ pub struct ExceptionRule {
     pub accepted: Exceptions,
     /// Those that ask for `consent_difficult`.
     pub consent_difficult: Exceptions,
-    /// Those that may stand in for the consent to special care.
-    pub instead_of_special_care_consent: Exceptions,
 }
 
 /// What a pack says to people.
@@ -286,6 +293,11 @@ pub enum Route {
     ThirdPartyStopsOnRequest,
     /// A third party, by law.
     ThirdPartyByLaw,
+    /// A third party to whom data are sold, or with whom they are shared for advertising (CCPA 1798.120), until the person opts
+    /// out.
+    ThirdPartySaleOrSharing,
+    /// Another place of the same legal entity: no provision at all.
+    SameLegalEntity,
 }
 
 impl Route {
@@ -298,6 +310,8 @@ impl Route {
             Self::ThirdPartyConsent => "third-party-consent",
             Self::ThirdPartyStopsOnRequest => "third-party-stops-on-request",
             Self::ThirdPartyByLaw => "third-party-by-law",
+            Self::ThirdPartySaleOrSharing => "third-party-sale-or-sharing",
+            Self::SameLegalEntity => "same-legal-entity",
         }
     }
 }
@@ -307,8 +321,14 @@ impl Route {
 pub struct Recipient {
     /// On which ground.
     pub route: Route,
-    /// Whether it is outside Japan.
+    /// On which ground where it follows its own purpose, if it may.
+    pub own_purpose_route: Option<Route>,
+    /// Where it is, ISO 3166-1 alpha-2.
+    pub country: Box<str>,
+    /// Whether that is outside Japan.
     pub abroad: bool,
+    /// Whether the country protects personal data as Japan does (APPI Art. 28(1)).
+    pub adequate: bool,
     /// Items that go there, those they cover included.
     pub items: IdSet<Category>,
     /// For these purposes.
@@ -321,7 +341,7 @@ pub struct Recipient {
     pub equivalent_until: Option<crate::domain::time::Timestamp>,
     /// Years that its record of provision is kept (APPI Art. 29); `None` where none is asked.
     pub record_years: Option<u16>,
-    /// The hold that stops a route that stops on request.
+    /// The hold that stops a route that stops on request, or a sale.
     pub stopped_by: Option<Box<str>>,
     /// Line in pack.toml.
     pub line: u32,
@@ -400,6 +420,20 @@ pub struct RuleSet {
     pub limits: Vec<Limit>,
     /// Retention.
     pub retention: Vec<RetentionRule>,
+    /// What must be kept.
+    pub keep: Vec<KeepRule>,
+    /// Where consent is asked.
+    pub consents: Vec<ConsentRule>,
+    /// Holds that stop uses.
+    pub suspensions: Vec<SuspensionRule>,
+    /// What never comes together.
+    pub never_together: Vec<NeverTogether>,
+    /// What was collected in a certain way.
+    pub collected: Vec<CollectedRule>,
+    /// What goes to nobody.
+    pub confidential: Vec<ConfidentialRule>,
+    /// Safeguards of transfers abroad.
+    pub safeguards: Vec<SafeguardRule>,
     /// How long the access log is kept.
     pub log_retention: LogRetention,
     /// Outcomes to be reported.

@@ -18,7 +18,6 @@ use crate::gate::records::log_holds::{Who, by_whom, reason_violations};
 use crate::gate::running::start::own_entry;
 use crate::gate::running::upkeep::Task;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
-use crate::hooks::{Event, Happened};
 use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredDeclined, StoredReset};
 
@@ -139,7 +138,6 @@ impl Gate {
         let Some((request, first)) = asked_by else {
             entry::detail(&mut entry, "request", "reset-second-factor");
             let (index, until) = self.ask(entry, &what, &asker, None, now).await?;
-            self.tell_hook(Happened::ResetAsked, &wish.person, &[&asker], index, now);
             return Ok(ResetOutcome {
                 index,
                 pending_until: Some(until),
@@ -151,8 +149,6 @@ impl Gate {
         let index = self
             .carry_out_reset(entry, &wish.person, request, now)
             .await?;
-        let by = [&first, &asker];
-        self.tell_hook(Happened::ResetDone, &wish.person, &by, index, now);
         Ok(ResetOutcome {
             index,
             pending_until: None,
@@ -220,7 +216,6 @@ impl Gate {
         };
         let by = Name::parse("host").map_err(|_| GateError::Internal("a name"))?;
         let (index, _) = self.ask(entry, &what, &by, Some(effective), now).await?;
-        self.tell_hook(Happened::ResetAskedAlone, &wish.person, &[], index, now);
         Ok(ResetOutcome {
             index,
             pending_until: None,
@@ -396,10 +391,8 @@ impl Gate {
             entry::detail(&mut entry, "asked_by", &*pending.by);
             entry::detail(&mut entry, "request_entry", pending.id.to_string());
             entry::detail(&mut entry, "alone", "true");
-            let index = self
-                .carry_out_reset(entry, &person, pending.id, now)
+            self.carry_out_reset(entry, &person, pending.id, now)
                 .await?;
-            self.tell_hook(Happened::ResetDoneAlone, &person, &[], index, now);
         }
         Ok(())
     }
@@ -453,25 +446,6 @@ impl Gate {
             .filter(|one| one.id != *person && administers(rules, one, now))
             .filter(|one| !one.disabled && !one.has_ended(now) && !one.is_on_leave(now))
             .count()
-    }
-
-    fn tell_hook(
-        &self,
-        happened: Happened,
-        person: &Name,
-        by: &[&Name],
-        index: LogIndex,
-        at: Timestamp,
-    ) {
-        if let Some(hooks) = self.hooks.get() {
-            hooks.tell(&Event {
-                happened,
-                person: person.to_string(),
-                by: by.iter().map(ToString::to_string).collect(),
-                log_index: index.0,
-                at: at.to_string(),
-            });
-        }
     }
 }
 

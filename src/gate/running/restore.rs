@@ -253,7 +253,8 @@ impl Gap {
         // Whether they are in force yet doesn't matter here.
         let named = lost::states(&log, &store, Timestamp::from_micros(i64::MAX)).await?;
         Ok(Self {
-            passwords: Passwords::new(keyring.pepper.clone(), password_threads(), 1),
+            passwords: Passwords::new(keyring.pepper.clone(), password_threads(), 1)
+                .map_err(StartError::Threads)?,
             people: people_of(store.people().await?),
             passed: Vec::new(),
             clock,

@@ -92,6 +92,9 @@ pub enum StartError {
         /// Entries that the store has applied.
         store: u64,
     },
+    /// The system gives no threads for hashing passwords.
+    #[error("no threads for hashing passwords: {0}")]
+    Threads(std::io::Error),
     /// A restored directory of which nobody has said yet that something is missing.
     #[error(
         "this directory was restored from a backup of {size} entries, and what came after is lost: two administrators declare that first, with `sekisho restore --declare-gap`"
@@ -280,7 +283,8 @@ impl Gate {
                 keyring.pepper.clone(),
                 password_threads(),
                 PASSWORDS_QUEUED_MAX,
-            ),
+            )
+            .map_err(StartError::Threads)?,
             subjects: Register::new(),
             people: ArcSwap::default(),
             log: Ledger::new(
@@ -296,7 +300,6 @@ impl Gate {
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
-            hooks: OnceLock::new(),
             host_proofs: HostProofs::default(),
             preparing: Arc::default(),
             scans: Semaphore::new(SCANS_AT_ONCE),

@@ -87,6 +87,8 @@ pub(super) fn purposes(declared: &Declared<'_, Purpose>, rules: &mut RuleSet) {
             categories: covered(entry, "categories", &rules.categories),
             needs_case_ref: entry.flag("needs_case_ref"),
             needs_exception: needed_exceptions(entry, rules),
+            needs_subject_request: entry.flag("needs_subject_request"),
+            needs_reference: entry.flag("needs_reference"),
             line: entry.line,
         };
         if let Some(place) = rules.purposes.get_mut(*id) {

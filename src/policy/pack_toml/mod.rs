@@ -1,6 +1,7 @@
 //! pack.toml to a rule set, but for the grants. Every id is declared before any is looked up, so that one fault is told once
 //! and sections may stand in any order.
 
+mod basis;
 mod callers;
 mod conditions;
 mod data;
@@ -66,12 +67,20 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     data::categories(&root, &mut rules);
     data::purposes(&purposes, &mut rules);
     recipients::holds(&holds, &mut rules);
-    recipients::recipients(&recipients, &mut rules);
+    let adequate = recipients::adequate_countries(&root);
+    recipients::recipients(&recipients, &adequate, &mut rules);
     conditions::dates(&dates, &mut rules);
     conditions::second_steps(&root, &mut rules);
     conditions::break_glass(&root, &mut rules);
     conditions::limits(&root, &mut rules);
     conditions::retention(&root, &mut rules);
+    basis::keep(&root, &mut rules);
+    basis::consents(&root, &mut rules);
+    basis::suspensions(&root, &mut rules);
+    basis::never_together(&root, &mut rules);
+    basis::collected(&root, &mut rules);
+    basis::confidential(&root, &mut rules);
+    basis::safeguards(&root, &mut rules);
     log_retention::log_retention(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
     root.finish();
@@ -108,6 +117,13 @@ fn blank() -> RuleSet {
         break_glass: Vec::new(),
         limits: Vec::new(),
         retention: Vec::new(),
+        keep: Vec::new(),
+        consents: Vec::new(),
+        suspensions: Vec::new(),
+        never_together: Vec::new(),
+        collected: Vec::new(),
+        confidential: Vec::new(),
+        safeguards: Vec::new(),
         log_retention: LogRetention::default(),
         outcomes: Vec::new(),
         grants: Grants::default(),
@@ -195,11 +211,6 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
         rules.exceptions = ExceptionRule {
             accepted,
             consent_difficult: exceptions_of(&exceptions, "consent_difficult", Some(accepted)),
-            instead_of_special_care_consent: exceptions_of(
-                &exceptions,
-                "instead_of_special_care_consent",
-                Some(accepted),
-            ),
         };
         exceptions.finish();
     }

@@ -2,6 +2,7 @@
 
 use time::Date;
 
+use super::basis::countries;
 use super::data::covered;
 use super::{Declared, chosen, find};
 use crate::decision::rules::{IdSet, Recipient, Route, RuleSet};
@@ -15,19 +16,24 @@ const STOPPED_BY: &str = "provision-stopped";
 /// Where no transfer abroad is.
 const HOME: &str = "JP";
 
-const ROUTES: [Route; 5] = [
+const ROUTES: [Route; 7] = [
     Route::SharedUse,
     Route::Outsourcing,
     Route::ThirdPartyConsent,
     Route::ThirdPartyStopsOnRequest,
     Route::ThirdPartyByLaw,
+    Route::ThirdPartySaleOrSharing,
+    Route::SameLegalEntity,
 ];
 
 pub(super) fn blank(line: u32) -> Recipient {
     Recipient {
         // Of all routes the one that is let through least, should a fault go untold.
         route: Route::Outsourcing,
+        own_purpose_route: None,
+        country: "".into(),
         abroad: true,
+        adequate: false,
         items: IdSet::default(),
         purposes: IdSet::default(),
         contract_until: None,
@@ -48,14 +54,31 @@ pub(super) fn holds(declared: &Declared<'_, u32>, rules: &mut RuleSet) {
     }
 }
 
-pub(super) fn recipients(declared: &Declared<'_, Recipient>, rules: &mut RuleSet) {
+/// `[abroad]`: countries that protect personal data as Japan does (APPI Art. 28(1)).
+pub(super) fn adequate_countries(root: &Entry<'_>) -> Vec<Box<str>> {
+    let Some(abroad) = root.section("abroad") else {
+        return Vec::new();
+    };
+    abroad.require(&["adequate_countries"]);
+    let named = countries(&abroad, "adequate_countries");
+    abroad.finish();
+    named
+}
+
+pub(super) fn recipients(
+    declared: &Declared<'_, Recipient>,
+    adequate: &[Box<str>],
+    rules: &mut RuleSet,
+) {
     for (id, entry) in declared {
         entry.require(&["route", "country", "items", "purposes"]);
         let mut recipient = blank(entry.line);
         recipient.items = covered(entry, "items", &rules.categories);
         recipient.purposes = chosen(entry, "purposes", "purpose", &rules.purposes);
         if let Some(country) = country(entry) {
+            recipient.country = country.value.into();
             recipient.abroad = country.value != HOME;
+            recipient.adequate = adequate.iter().any(|one| **one == *country.value);
             if recipient.abroad {
                 recipient.equivalent_until = end_of(entry.date("equivalent_until"), rules);
             } else {
@@ -64,7 +87,7 @@ pub(super) fn recipients(declared: &Declared<'_, Recipient>, rules: &mut RuleSet
         } else {
             entry.has("equivalent_until");
         }
-        match route(entry) {
+        match entry.text("route").and_then(|word| route_of(entry, word)) {
             Some(route) => {
                 recipient.route = route;
                 conditions_of_route(entry, rules, &mut recipient);
@@ -75,6 +98,7 @@ pub(super) fn recipients(declared: &Declared<'_, Recipient>, rules: &mut RuleSet
                     "inspected_until",
                     "record_years",
                     "stopped_by",
+                    "own_purpose_route",
                 ] {
                     entry.has(key);
                 }
@@ -102,7 +126,7 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
         }
     }
     match recipient.route {
-        Route::SharedUse | Route::Outsourcing => {
+        Route::SharedUse | Route::Outsourcing | Route::SameLegalEntity => {
             entry.refuse("record_years", "is for routes to a third party");
         }
         _ => {
@@ -111,21 +135,40 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
                 .and_then(|years| u16::try_from(years).ok());
         }
     }
-    if recipient.route == Route::ThirdPartyStopsOnRequest {
-        let hold = entry.text("stopped_by").unwrap_or(At {
-            value: STOPPED_BY,
-            line: entry.line,
-        });
-        find(entry, "hold", hold, &rules.holds);
-        recipient.stopped_by = Some(hold.value.into());
+    match recipient.route {
+        Route::ThirdPartyStopsOnRequest | Route::ThirdPartySaleOrSharing => {
+            if recipient.route == Route::ThirdPartySaleOrSharing {
+                entry.require(&["stopped_by"]);
+            }
+            let hold = entry.text("stopped_by").unwrap_or(At {
+                value: STOPPED_BY,
+                line: entry.line,
+            });
+            find(entry, "hold", hold, &rules.holds);
+            recipient.stopped_by = Some(hold.value.into());
+        }
+        _ => {
+            let why = "is for the routes \"third-party-stops-on-request\" and \"third-party-sale-or-sharing\"";
+            entry.refuse("stopped_by", why);
+        }
+    }
+    if recipient.route == Route::Outsourcing {
+        let word = entry.text("own_purpose_route");
+        recipient.own_purpose_route = word.and_then(|word| route_of(entry, word));
+        if recipient.own_purpose_route.is_some_and(|route| {
+            !matches!(route, Route::ThirdPartyConsent | Route::ThirdPartyByLaw)
+        }) {
+            entry.fault(entry.line, || {
+                "own_purpose_route: is \"third-party-consent\" or \"third-party-by-law\"".into()
+            });
+        }
     } else {
-        let why = "is for the route \"third-party-stops-on-request\"";
-        entry.refuse("stopped_by", why);
+        let why = "is for the route \"outsourcing\": any other recipient has its own purpose";
+        entry.refuse("own_purpose_route", why);
     }
 }
 
-fn route(entry: &Entry<'_>) -> Option<Route> {
-    let word = entry.text("route")?;
+pub(super) fn route_of(entry: &Entry<'_>, word: At<&str>) -> Option<Route> {
     let route = ROUTES.into_iter().find(|route| route.name() == word.value);
     if route.is_none() {
         entry.unknown("route", word, ROUTES.iter().map(|route| route.name()));
