@@ -14,6 +14,8 @@
 mod addresses;
 #[path = "attacks/clock.rs"]
 mod clock;
+#[path = "attacks/ended.rs"]
+mod ended;
 #[path = "attacks/enrollment.rs"]
 mod enrollment;
 #[path = "attacks/guessing.rs"]

@@ -19,6 +19,9 @@ mod failures;
 mod limits;
 #[path = "gate/outcomes.rs"]
 mod outcomes;
+#[path = "support/postgres.rs"]
+#[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
+mod postgres;
 #[path = "gate/reading.rs"]
 mod reading;
 #[path = "gate/request_ids.rs"]
@@ -31,5 +34,7 @@ mod sessions;
 mod strangers;
 #[path = "gate/subjects.rs"]
 mod subjects;
+#[path = "gate/two.rs"]
+mod two;
 #[path = "gate/world.rs"]
 mod world;

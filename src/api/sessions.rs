@@ -117,6 +117,7 @@ impl SessionService for Sessions {
         let revoked = self.revoke(&request, "RevokeSession", reason, read).await?;
         Ok(Response::new(RevokeSessionResponse {
             log_index: revoked.index.0,
+            ended: ended(&revoked),
         }))
     }
 

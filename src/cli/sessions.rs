@@ -45,7 +45,7 @@ pub(super) struct EndArgs {
     /// All sessions of this person
     #[arg(long, value_name = "ID")]
     person: Option<String>,
-    /// Every ticket that this service was given until now
+    /// Every ticket that this service was given until now, and every one that others got in exchange for those
     #[arg(long, value_name = "ID")]
     service: Option<String>,
     /// Why; sealed in the log
@@ -154,7 +154,8 @@ async fn end(args: EndArgs) -> Result<(), CliError> {
             .target
             .answer(service.revoke_session(request))
             .await?;
-        (answer.into_inner().log_index, 1)
+        let answer = answer.into_inner();
+        (answer.log_index, answer.ended)
     } else if let Some(person) = args.person {
         let request = RevokePersonRequest {
             person,

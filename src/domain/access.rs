@@ -139,7 +139,7 @@ pub struct TicketText(Box<str>);
 
 impl TicketText {
     /// The longest ticket, in bytes.
-    pub const MAX_BYTES: usize = 1_024;
+    pub const MAX_BYTES: usize = 2_048;
 
     /// Takes the text as it came.
     #[must_use]

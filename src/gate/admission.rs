@@ -15,7 +15,7 @@ use crate::domain::network::device_network;
 use crate::domain::person::Person;
 use crate::domain::reason::{ReasonCode, Stage};
 use crate::domain::time::Timestamp;
-use crate::identity::ticket::Ticket;
+use crate::identity::ticket::{Ticket, TicketError};
 
 /// A person's proof as request metadata carry it.
 #[derive(Debug, Clone)]
@@ -120,19 +120,19 @@ impl Gate {
         let Some(text) = text else {
             return closed(TicketFacts::Missing);
         };
-        let Ok(ticket) = self.verify_ticket(text) else {
-            return closed(TicketFacts::Invalid);
+        let ticket = match self.verify_ticket(text) {
+            Ok(ticket) => ticket,
+            Err(TicketError::Older) => {
+                return closed(TicketFacts::Expired { may_step_up: false });
+            }
+            Err(TicketError::NotGenuine) => return closed(TicketFacts::Invalid),
         };
         let last_use = self
             .sessions
             .last_use(ticket.session)
             .map_or(ticket.issued, |last| last.max(ticket.issued));
         let person = self.person(&ticket.person);
-        let revoked = self.sessions.is_revoked(ticket.session)
-            || self.service_ended(&ticket)
-            || person
-                .as_ref()
-                .is_none_or(|person| ticket.epoch < person.epoch);
+        let revoked = self.is_ended(&ticket, person.as_deref());
         let bound = device.is_some_and(|device| {
             ticket.is_bound_to(caller.id, device_network(device), session_ref)
         });

@@ -127,8 +127,8 @@ pub struct Gate {
     changes: tokio::sync::Mutex<changes::Changes>,
     /// Who is logged in.
     live: LiveSessions,
-    /// Until when the tickets of services were ended.
-    ended_services: ArcSwap<HashMap<Name, Timestamp>>,
+    /// How often the tickets of a service were ended; of most never. An entry more for each service whose tickets are ended.
+    generations: ArcSwap<HashMap<Name, u64>>,
     /// One disposal at a time; remembers until when segments have to be kept.
     disposing: tokio::sync::Mutex<records::disposal::DueDates>,
     /// Files and keys go for one disposal after the other.

@@ -137,6 +137,9 @@ impl Gate {
 struct NotYetReported(DecisionId);
 
 impl StillWanted for NotYetReported {
+    /// A decision is reported on to the daemon whose it is.
+    const BY_WHAT_OTHERS_CHANGE: bool = false;
+
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
         match gate.store.outcome_of(self.0).await? {
             Some(_) => Err(GateError::AlreadyReported),

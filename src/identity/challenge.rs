@@ -57,6 +57,8 @@ pub struct Challenge {
     pub opened: Timestamp,
     /// The person's epoch then: raised since, the challenge is worth nothing.
     pub epoch: u64,
+    /// The service's generation then: raised since, the challenge is worth nothing.
+    pub generation: u64,
 }
 
 /// The session reference may be a secret of the service, so it is left out.
@@ -290,6 +292,7 @@ mod tests {
             purpose: ChallengePurpose::Login,
             opened: at(0),
             epoch: 0,
+            generation: 0,
         }
     }
 

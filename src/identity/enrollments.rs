@@ -42,6 +42,8 @@ pub struct Enrollment {
     pub session: Option<Ticket>,
     /// The person's epoch then: once it is another, the enrolment is worth nothing.
     pub epoch: u64,
+    /// The service's generation then: raised since, the enrolment is worth nothing.
+    pub generation: u64,
 }
 
 impl fmt::Debug for Enrollment {
@@ -161,6 +163,7 @@ mod tests {
             code: None,
             session: None,
             epoch: 0,
+            generation: 0,
         }
     }
 

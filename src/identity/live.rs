@@ -25,6 +25,8 @@ pub struct LiveSession {
     pub expires: Timestamp,
     /// The person's epoch at the login: once the person's is higher, the session has ended.
     pub epoch: u64,
+    /// The service's generation at the login: once the service's is higher, the session has ended.
+    pub generation: u64,
 }
 
 /// All of them. Bounded by how many a person may have at once.
@@ -81,12 +83,12 @@ impl LiveSessions {
         own.iter().filter(|one| one.expires > now).count()
     }
 
-    /// Ends all that began at a service; tells how many had not run out at `now`.
-    pub fn end_of_service(&self, service: &str, now: Timestamp) -> usize {
+    /// Ends all that began at a service before it was of `generation`; tells how many had not run out at `now`.
+    pub fn end_of_service(&self, service: &str, generation: u64, now: Timestamp) -> usize {
         let mut ended = 0_usize;
         self.lock().retain(|_, own| {
             own.retain(|one| {
-                let stays = &*one.caller != service;
+                let stays = &*one.caller != service || one.generation >= generation;
                 ended = ended.saturating_add(usize::from(!stays && one.expires > now));
                 stays
             });
@@ -159,6 +161,7 @@ mod tests {
             began: at(began),
             expires: at(began + 100),
             epoch: 0,
+            generation: 0,
         }
     }
 
@@ -201,7 +204,8 @@ mod tests {
             at(0)
         );
         assert_eq!(live.end(SessionId(Uuid::from_u128(0))), None);
-        assert_eq!(live.end_of_service("pay", at(10)), 2);
+        assert_eq!(live.end_of_service("pay", 0, at(10)), 0);
+        assert_eq!(live.end_of_service("pay", 1, at(10)), 2);
         assert_eq!(live.end_of_person("b", at(10)), 2);
         assert_eq!(numbers(&live.list(at(10), |_| true, None, 9)), [3]);
         live.forget(at(103));

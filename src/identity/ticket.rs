@@ -8,15 +8,17 @@
 //! +---------+---------+-----------+-----------+-------------+-------------+
 //! | 0       | 1       | 2         | 18        | 34          | 42          |
 //! | version | methods | session   | device    | first login | second step |
-//! | 1       | bits    | 16 bytes  | 16 bytes  | 8 bytes     | 8 bytes     |
+//! | 2       | bits    | 16 bytes  | 16 bytes  | 8 bytes     | 8 bytes     |
 //! +---------+---------+-----------+-----------+-------------+-------------+
-//! | 50      | 58      | 66        | 74                                    |
-//! | issued  | expires | epoch     | caller, person, session reference:    |
-//! | 8 bytes | 8 bytes | 8 bytes   | each 1 byte of length, then the name  |
-//! +---------+---------+-----------+---------------------------------------+
+//! | 50      | 58      | 66        | 74        | 75          | 76          |
+//! | issued  | expires | epoch     | services  | which holds | services    |
+//! | 8 bytes | 8 bytes | 8 bytes   | how many  | it          | then names  |
+//! +---------+---------+-----------+-----------+-------------+-------------+
 //! ```
-//! The device is an IPv6 address, IPv4 as its mapped form; a session reference of length 0 is none. Nothing follows. The
-//! payload is not secret from the service that holds the ticket; it is opaque so that it may change.
+//! Each service is its generation, 8 bytes, and its name; after the services come the names of the person and of the session
+//! reference. A name is 1 byte of length, then its text. The device is an IPv6 address, IPv4 as its mapped form; a session
+//! reference of length 0 is none. Nothing follows. The payload is not secret from the service that holds the ticket; it is
+//! opaque so that it may change: a ticket of an older version has expired.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -27,9 +29,11 @@ use crate::domain::ids::{Name, SessionId};
 use crate::domain::network::device_network;
 use crate::domain::time::Timestamp;
 
-const PAYLOAD_VERSION: u8 = 1;
-/// Fixed fields, and three names of 128 bytes with their lengths.
-const PAYLOAD_MAX_BYTES: usize = 74 + 3 * 129;
+const PAYLOAD_VERSION: u8 = 2;
+/// Through how many services a session may be passed on.
+pub const SERVICES_MAX: usize = 8;
+/// Fixed fields, services with their generations, and two names of 128 bytes with their lengths.
+const PAYLOAD_MAX_BYTES: usize = 76 + SERVICES_MAX * (8 + 129) + 2 * 129;
 
 /// How a person proved who they are (RFC 8176).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +75,16 @@ impl fmt::Display for Method {
     }
 }
 
+/// A service that a session came through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Passage {
+    /// Which.
+    pub service: Name,
+    /// The service's generation when it was given a ticket: once the service's is higher, that ticket is revoked, and so is
+    /// what came of it.
+    pub generation: u64,
+}
+
 /// What a genuine ticket says. Whether it is expired, idle or revoked is not looked at here: that takes a clock.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Ticket {
@@ -96,6 +110,9 @@ pub struct Ticket {
     pub expires: Timestamp,
     /// The person's epoch when it was made: once the person's is higher, the ticket is revoked.
     pub epoch: u64,
+    /// The services that it came through, the one of the login first and `caller` among them, each once; at most
+    /// [`SERVICES_MAX`].
+    pub through: Vec<Passage>,
 }
 
 /// The session reference may be a secret of the service, so it is left out.
@@ -121,6 +138,23 @@ impl Ticket {
             && self.session_ref.as_deref() == session_ref
     }
 
+    /// The same session at another service, whose generation is `generation` now; `None` where it came through too many.
+    #[must_use]
+    pub fn passed_on(mut self, to: Name, generation: u64) -> Option<Self> {
+        // Back where it came through: what ended that one's tickets ends this one.
+        if !self.through.iter().any(|passage| passage.service == to) {
+            if self.through.len() >= SERVICES_MAX {
+                return None;
+            }
+            self.through.push(Passage {
+                service: to.clone(),
+                generation,
+            });
+        }
+        self.caller = to;
+        Some(self)
+    }
+
     pub(super) fn to_payload(&self) -> Vec<u8> {
         let methods = self
             .methods
@@ -143,13 +177,33 @@ impl Ticket {
             payload.extend_from_slice(&instant.micros().to_be_bytes());
         }
         payload.extend_from_slice(&self.epoch.to_be_bytes());
-        let session_ref = self.session_ref.as_deref().unwrap_or_default();
-        for name in [&*self.caller, &*self.person, session_ref] {
-            // A name has at most 128 bytes, so its length always fits.
+        let mut holder = self.through.iter();
+        let holder = holder.position(|passage| passage.service == self.caller);
+        for count in [self.through.len(), holder.unwrap_or(usize::MAX)] {
+            payload.push(u8::try_from(count).unwrap_or(u8::MAX));
+        }
+        // A name has at most 128 bytes, so its length always fits.
+        let put = |payload: &mut Vec<u8>, name: &str| {
             payload.push(u8::try_from(name.len()).unwrap_or(u8::MAX));
             payload.extend_from_slice(name.as_bytes());
+        };
+        for passage in &self.through {
+            payload.extend_from_slice(&passage.generation.to_be_bytes());
+            put(&mut payload, &passage.service);
         }
+        put(&mut payload, &self.person);
+        put(
+            &mut payload,
+            self.session_ref.as_deref().unwrap_or_default(),
+        );
         payload
+    }
+
+    /// Whether a payload is of a version that isn't made any more.
+    pub(super) fn is_older(payload: &[u8]) -> bool {
+        payload
+            .first()
+            .is_some_and(|it| (1..PAYLOAD_VERSION).contains(it))
     }
 
     pub(super) fn from_payload(payload: &[u8]) -> Option<Self> {
@@ -172,7 +226,20 @@ impl Ticket {
         let issued = rest.instant()?;
         let expires = rest.instant()?;
         let epoch = u64::from_be_bytes(rest.take()?);
-        let caller = Name::parse(rest.text()?).ok()?;
+        let [services, holder] = rest.take()?;
+        if usize::from(services) > SERVICES_MAX {
+            return None;
+        }
+        let mut through = Vec::with_capacity(usize::from(services));
+        for _ in 0..services {
+            let generation = u64::from_be_bytes(rest.take()?);
+            let service = Name::parse(rest.text()?).ok()?;
+            through.push(Passage {
+                service,
+                generation,
+            });
+        }
+        let caller = through.get(usize::from(holder))?.service.clone();
         let person = Name::parse(rest.text()?).ok()?;
         let session_ref = match rest.text()? {
             "" => None,
@@ -190,6 +257,7 @@ impl Ticket {
             issued,
             expires,
             epoch,
+            through,
         })
     }
 }
@@ -220,6 +288,7 @@ impl<'a> Rest<'a> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::domain::access::TicketText;
     use crate::identity::ticket_keys::tests::keys;
     use uuid::Uuid;
 
@@ -240,6 +309,14 @@ pub(super) mod tests {
             issued: Timestamp::from_seconds(300),
             expires: Timestamp::from_seconds(28_900),
             epoch: u64::MAX,
+            through: vec![passage("ats", 5)],
+        }
+    }
+
+    fn passage(service: &str, generation: u64) -> Passage {
+        Passage {
+            service: name(service),
+            generation,
         }
     }
 
@@ -251,12 +328,16 @@ pub(super) mod tests {
         plain.device = "2001:db8:1:2::".parse().unwrap();
         let mut long = ticket();
         long.caller = name(&"あ".repeat(42));
+        long.through = ('a'..='g')
+            .map(|letter| passage(&letter.to_string().repeat(128), u64::MAX))
+            .chain([passage(&long.caller, 0)])
+            .collect();
         long.person = name(&"p".repeat(128));
         long.session_ref = Some(name(&"s".repeat(128)));
         for ticket in [ticket(), plain, long] {
             let text = keys().issue(&ticket);
             assert!(text.expose().starts_with("sk1."));
-            assert!(text.expose().len() <= 680);
+            assert!(text.expose().len() <= TicketText::MAX_BYTES);
             assert_eq!(keys().verify(&text), Ok(ticket));
         }
     }
@@ -270,7 +351,11 @@ pub(super) mod tests {
             payload[at] = byte;
             Ticket::from_payload(&payload)
         };
-        assert_eq!(with(0, 2), None);
+        assert_eq!(with(0, 3), None);
+        assert_eq!(with(0, 1), None);
+        assert_eq!(with(74, 0), None, "through no service");
+        assert_eq!(with(74, 9), None, "through too many");
+        assert_eq!(with(75, 1), None, "held by none of them");
         assert_eq!(with(1, 0x0f), None);
         assert_eq!(
             Ticket::from_payload(&[payload.as_slice(), &[0]].concat()),
@@ -279,6 +364,25 @@ pub(super) mod tests {
         for end in 0..payload.len() {
             assert_eq!(Ticket::from_payload(&payload[..end]), None);
         }
+    }
+
+    #[test]
+    fn a_session_that_is_passed_on_says_through_which_services() {
+        let there = ticket().passed_on(name("crm"), 3).unwrap();
+        assert_eq!(&*there.caller, "crm");
+        assert_eq!(there.through, [passage("ats", 5), passage("crm", 3)]);
+        let text = keys().issue(&there);
+        assert_eq!(keys().verify(&text).unwrap(), there);
+        // Back again: what ended the first ticket ends this one.
+        let back = there.passed_on(name("ats"), 9).unwrap();
+        assert_eq!(&*back.caller, "ats");
+        assert_eq!(back.through, [passage("ats", 5), passage("crm", 3)]);
+        let mut far = back;
+        for number in 2..SERVICES_MAX {
+            far = far.passed_on(name(&number.to_string()), 0).unwrap();
+        }
+        assert_eq!(far.clone().passed_on(name("one more"), 0), None);
+        assert!(far.passed_on(name("crm"), 0).is_some());
     }
 
     #[test]

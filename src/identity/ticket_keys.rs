@@ -12,10 +12,16 @@ use crate::domain::access::TicketText;
 
 const FORM: &str = "sk1";
 
-/// Not made by this daemon, or altered since. There is one kind only: more would help a forger.
+/// Why a ticket is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the ticket is not genuine")]
-pub struct TicketError;
+pub enum TicketError {
+    /// Not made by this daemon, or altered since. There is one kind only: more would help a forger.
+    #[error("the ticket is not genuine")]
+    NotGenuine,
+    /// Made by an older version, which said less in it: it has expired.
+    #[error("the ticket was made by an older version")]
+    Older,
+}
 
 /// Makes tickets with the first key and checks them with the one that they name, so that a new key logs nobody out.
 #[derive(Clone)]
@@ -42,7 +48,7 @@ impl TicketKeys {
         }
     }
 
-    /// Makes the text of a ticket, at most 680 bytes.
+    /// Makes the text of a ticket, at most [`TicketText::MAX_BYTES`].
     #[must_use]
     pub fn issue(&self, ticket: &Ticket) -> TicketText {
         let mut text = String::with_capacity(TicketText::MAX_BYTES);
@@ -62,7 +68,11 @@ impl TicketKeys {
     /// # Errors
     /// When it is anything else.
     pub fn verify(&self, text: &TicketText) -> Result<Ticket, TicketError> {
-        self.read(text.expose()).ok_or(TicketError)
+        let payload = self.read(text.expose()).ok_or(TicketError::NotGenuine)?;
+        if Ticket::is_older(&payload) {
+            return Err(TicketError::Older);
+        }
+        Ticket::from_payload(&payload).ok_or(TicketError::NotGenuine)
     }
 
     /// Whether a text has the form of a ticket and names a key that is not here.
@@ -84,7 +94,7 @@ impl TicketKeys {
             .find(|key| key.id.as_str() == id)
     }
 
-    fn read(&self, text: &str) -> Option<Ticket> {
+    fn read(&self, text: &str) -> Option<Vec<u8>> {
         if text.len() > TicketText::MAX_BYTES {
             return None;
         }
@@ -101,7 +111,7 @@ impl TicketKeys {
         // The decoder takes canonical text only: no padding, white space, or stray bits at the end.
         let claimed = BASE64URL_NOPAD.decode(mac_text.as_bytes()).ok()?;
         mac.verify_slice(&claimed).ok()?;
-        Ticket::from_payload(&BASE64URL_NOPAD.decode(payload.as_bytes()).ok()?)
+        BASE64URL_NOPAD.decode(payload.as_bytes()).ok()
     }
 }
 
@@ -140,7 +150,7 @@ pub(super) mod tests {
                 if let Ok(altered) = String::from_utf8(bytes) {
                     assert_eq!(
                         keys().verify(&TicketText::new(&altered)),
-                        Err(TicketError),
+                        Err(TicketError::NotGenuine),
                         "{at}.{bit}"
                     );
                 }
@@ -175,10 +185,32 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_ticket_of_an_older_version_is_told_apart_where_it_is_genuine() {
+        let issue = |version: u8| {
+            let mut payload = ticket().to_payload();
+            payload[0] = version;
+            let mut text = format!("sk1.{}.", key(1).id);
+            BASE64URL_NOPAD.encode_append(&payload, &mut text);
+            let mut mac = key(1).hmac();
+            mac.update(text.as_bytes());
+            text.push('.');
+            BASE64URL_NOPAD.encode_append(&mac.finalize().into_bytes(), &mut text);
+            TicketText::new(&text)
+        };
+        let told = |version| keys().verify(&issue(version)).map(|_| ());
+        assert_eq!(told(2), Ok(()));
+        assert_eq!(told(1), Err(TicketError::Older));
+        assert_eq!(told(0), Err(TicketError::NotGenuine));
+        assert_eq!(told(3), Err(TicketError::NotGenuine));
+        let other = TicketKeys::new(&key(2), &[]);
+        assert_eq!(other.verify(&issue(1)), Err(TicketError::NotGenuine));
+    }
+
+    #[test]
     fn another_key_is_refused_even_under_the_same_id() {
         let text = keys().issue(&ticket());
         let other = TicketKeys::new(&key(2), &[]);
-        assert_eq!(other.verify(&text), Err(TicketError));
+        assert_eq!(other.verify(&text), Err(TicketError::NotGenuine));
         let same_id = TicketKeys {
             current: TicketKey {
                 id: key(1).id,
@@ -186,7 +218,7 @@ pub(super) mod tests {
             },
             older: vec![],
         };
-        assert_eq!(same_id.verify(&text), Err(TicketError));
+        assert_eq!(same_id.verify(&text), Err(TicketError::NotGenuine));
     }
 
     #[test]
@@ -194,7 +226,10 @@ pub(super) mod tests {
         let text = keys().issue(&ticket());
         let rotated = TicketKeys::new(&key(2), &[key(1)]);
         assert_eq!(rotated.verify(&text), Ok(ticket()));
-        assert_eq!(keys().verify(&rotated.issue(&ticket())), Err(TicketError));
+        assert_eq!(
+            keys().verify(&rotated.issue(&ticket())),
+            Err(TicketError::NotGenuine)
+        );
     }
 
     #[test]

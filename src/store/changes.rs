@@ -8,7 +8,9 @@ use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
 use crate::proto::stored_change::Kind;
-use crate::proto::{StoredChange, StoredDate, StoredGap, StoredHold, StoredSessionEnd};
+use crate::proto::{
+    StoredChange, StoredDate, StoredGap, StoredHold, StoredSession, StoredSessionEnd,
+};
 
 /// A transaction, and whose entry it follows.
 pub(super) struct Following<'a> {
@@ -17,6 +19,22 @@ pub(super) struct Following<'a> {
     pub(super) log: i64,
     /// Somebody was changed.
     people: bool,
+}
+
+/// The turn to change what daemons share. Dropped, it is given back and nothing was changed.
+#[derive(Debug)]
+pub struct Turn(Transaction);
+
+/// Each once, rising, and below `applied`.
+fn in_order(changes: &[(LogIndex, StoredChange)], applied: u64) -> Result<(), StoreError> {
+    let mut next = 0;
+    for (index, _) in changes {
+        if index.0 < next || index.0 >= applied {
+            return Err(StoreError::Order(*index));
+        }
+        next = index.0.saturating_add(1);
+    }
+    Ok(())
 }
 
 impl Store {
@@ -33,17 +51,50 @@ impl Store {
         changes: &[(LogIndex, StoredChange)],
         applied: u64,
     ) -> Result<(), StoreError> {
-        let mut next = 0;
-        for (index, _) in changes {
-            if index.0 < next || index.0 >= applied {
-                return Err(StoreError::Order(*index));
-            }
-            next = index.0.saturating_add(1);
-        }
+        in_order(changes, applied)?;
         let mut change = self.change().await?;
         if !changes.is_empty() {
             self.take_turn(&mut change).await?;
         }
+        self.make_in(change, changes, applied).await
+    }
+
+    /// The turn to change what daemons share: until it is given back, or nothing was heard for seconds, no other daemon changes
+    /// anything of it. `None` where there are no others.
+    ///
+    /// Hold it for as short as it takes to look at what is so, to write by that and to [`Self::apply_in`].
+    ///
+    /// # Errors
+    /// When the store can't be reached, or somebody else has the turn for too long.
+    pub async fn turn(&self) -> Result<Option<Turn>, StoreError> {
+        if !self.has_others() {
+            return Ok(None);
+        }
+        let mut change = self.change().await?;
+        self.take_turn(&mut change).await?;
+        Ok(Some(Turn(change)))
+    }
+
+    /// As [`Self::apply`], in a turn that is given back by it.
+    ///
+    /// # Errors
+    /// As for [`Self::apply`].
+    pub async fn apply_in(
+        &self,
+        turn: Turn,
+        changes: &[(LogIndex, StoredChange)],
+        applied: u64,
+    ) -> Result<(), StoreError> {
+        in_order(changes, applied)?;
+        self.make_in(turn.0, changes, applied).await
+    }
+
+    async fn make_in(
+        &self,
+        mut change: Transaction,
+        changes: &[(LogIndex, StoredChange)],
+        applied: u64,
+    ) -> Result<(), StoreError> {
         let mark = self.take_applied(&mut change).await?;
         let mut following = Following {
             store: self,
@@ -139,20 +190,41 @@ impl Following<'_> {
             }
             Kind::GapDeclared(gap) => self.declare_gap(index, gap).await,
             Kind::TakeUpCredential(taken) => {
-                staged::take_up(&mut self.change, self.log, index, taken).await?;
-                self.tell(Told::People).await
+                let stale = self.is_stale(&taken.person, taken.epoch).await?;
+                staged::take_up(&mut self.change, self.log, index, taken, stale).await?;
+                let goes_on = taken.goes_on.as_ref();
+                self.credential_changed(index, &taken.person, taken.epoch, goes_on)
+                    .await
             }
             Kind::RemoveCredential(removed) => {
                 staged::remove(&mut self.change, index, removed).await?;
-                self.tell(Told::People).await
+                self.credential_changed(index, &removed.person, removed.epoch, None)
+                    .await
             }
             Kind::OpenSession(opened) => self.open_session(index, opened).await,
-            Kind::RaiseEpoch(epoch) => self.raise_epoch(index, &epoch.person, epoch.epoch).await,
+            Kind::RaiseEpoch(epoch) => {
+                self.raise_epoch(index, &epoch.person, epoch.epoch, None)
+                    .await
+            }
             Kind::EndService(end) => self.end_service(index, end).await,
             Kind::Ask(request) => self.ask(index, request).await,
             Kind::Decline(declined) => self.forget_request(declined.request).await,
             Kind::ResetSecondFactor(reset) => self.reset_second_factor(index, reset).await,
         }
+    }
+
+    /// `epoch` 0 leaves the person's sessions as they are.
+    async fn credential_changed(
+        &mut self,
+        index: LogIndex,
+        person: &str,
+        epoch: u64,
+        goes_on: Option<&StoredSession>,
+    ) -> Result<(), StoreError> {
+        if epoch == 0 {
+            return self.tell(Told::People).await;
+        }
+        self.raise_epoch(index, person, epoch, goes_on).await
     }
 
     async fn register_hold(
@@ -269,6 +341,11 @@ impl Following<'_> {
 
     pub(super) async fn tell(&mut self, told: Told<'_>) -> Result<(), StoreError> {
         self.store.tell_others(&mut self.change, told).await
+    }
+
+    /// As [`Self::tell`], of what the daemon that made the change can't know by itself.
+    pub(super) async fn tell_all(&mut self, told: Told<'_>) -> Result<(), StoreError> {
+        self.store.tell_all(&mut self.change, told).await
     }
 }
 

@@ -40,6 +40,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use address::PostgresAddress;
+pub use changes::Turn;
 pub use copy::StoreMarks;
 pub use credentials::{Charge, Charging, Credential, RecoverySpent, SecondFactor, Throttle};
 pub use error::{Fault, StoreError};

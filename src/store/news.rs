@@ -18,6 +18,9 @@ const KEPT: i64 = 100_000;
 /// How many are read at once.
 const AT_ONCE: i64 = 500;
 
+/// In place of a log's number: a change from outside of a daemon, or what not even the daemon knows that made it.
+const NOBODYS: i64 = 0;
+
 const PEOPLE: i64 = 1;
 const SESSION: i64 = 2;
 const SUBJECT: i64 = 3;
@@ -165,6 +168,25 @@ impl Store {
         change: &mut Transaction,
         told: Told<'_>,
     ) -> Result<(), StoreError> {
+        self.tell_as(change, told, self.log.get().copied().unwrap_or(NOBODYS))
+            .await
+    }
+
+    /// As [`Self::tell_others`], and the daemon that makes the change with them.
+    pub(super) async fn tell_all(
+        &self,
+        change: &mut Transaction,
+        told: Told<'_>,
+    ) -> Result<(), StoreError> {
+        self.tell_as(change, told, NOBODYS).await
+    }
+
+    async fn tell_as(
+        &self,
+        change: &mut Transaction,
+        told: Told<'_>,
+        log: i64,
+    ) -> Result<(), StoreError> {
         if !self.has_others() {
             return Ok(());
         }
@@ -177,11 +199,10 @@ impl Store {
         query("UPDATE changes SET newest = newest + 1")
             .execute(change)
             .await?;
-        // Changes from outside of a daemon have no log.
         query(
             "INSERT INTO news (number, log, what, what_id) SELECT newest, $1, $2, $3 FROM changes",
         )
-        .bind(self.log.get().copied().unwrap_or(0))
+        .bind(log)
         .bind(what)
         .bind(id)
         .execute(change)

@@ -212,12 +212,12 @@ const TABLES: [Table; 19] = [
         ],
     },
     Table {
-        read: "SELECT session, person, caller, device, began, expires, epoch
+        read: "SELECT session, person, caller, device, began, expires, epoch, generation
                FROM live_sessions",
         of_log: false,
         write: "INSERT INTO live_sessions
-                    (session, person, caller, device, began, expires, epoch)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                    (session, person, caller, device, began, expires, epoch, generation)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         columns: &[
             ("session", Bytes),
             ("person", Text),
@@ -226,13 +226,14 @@ const TABLES: [Table; 19] = [
             ("began", Number),
             ("expires", Number),
             ("epoch", Number),
+            ("generation", Number),
         ],
     },
     Table {
-        read: "SELECT service, ended_until FROM ended_services",
+        read: "SELECT service, generation FROM service_generations",
         of_log: false,
-        write: "INSERT INTO ended_services (service, ended_until) VALUES ($1, $2)",
-        columns: &[("service", Text), ("ended_until", Number)],
+        write: "INSERT INTO service_generations (service, generation) VALUES ($1, $2)",
+        columns: &[("service", Text), ("generation", Number)],
     },
 ];
 

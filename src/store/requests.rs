@@ -183,6 +183,7 @@ impl Following<'_> {
         } else {
             self.forget_request(reset.settles).await?;
         }
-        self.raise_epoch(index, &reset.person, reset.epoch).await
+        self.raise_epoch(index, &reset.person, reset.epoch, None)
+            .await
     }
 }

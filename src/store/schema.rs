@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 11] = [
+const STEPS: [&str; 12] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -235,6 +235,16 @@ CREATE TABLE requests (
     // For how many microseconds daemons have served while a request waits for its time.
     "
 ALTER TABLE requests ADD COLUMN waited BIGINT NOT NULL DEFAULT 0 CHECK (waited >= 0);
+",
+    // How often the tickets of services were ended, in place of until when. Tickets that were given out before are of an older
+    // format and have expired.
+    "
+DROP TABLE ended_services;
+CREATE TABLE service_generations (
+    service    TEXT PRIMARY KEY,
+    generation BIGINT NOT NULL CHECK (generation >= 0)
+);
+ALTER TABLE live_sessions ADD COLUMN generation BIGINT NOT NULL DEFAULT 0;
 ",
 ];
 

@@ -217,12 +217,14 @@ impl Store {
 }
 
 /// Moves what lies ready into force. What can't be found or is another person's or of another kind is not: then the old one is
-/// removed too, since the log says that it is not in force any more.
+/// removed too, since the log says that it is not in force any more. So it is when it is `stale`: somebody else changed the
+/// person meanwhile, and neither of the two is certain to be right.
 pub(super) async fn take_up(
     change: &mut Transaction,
     log: i64,
     index: LogIndex,
     taken: &StoredTakeUp,
+    stale: bool,
 ) -> Result<(), StoreError> {
     let kind = known_kind(index, taken.kind)?;
     let row = query("SELECT person, content FROM staged WHERE id = $1 AND log = $2")
@@ -236,7 +238,7 @@ pub(super) async fn take_up(
         let bytes: Vec<u8> = row.try_get("content")?;
         content = Content::decode(bytes.as_slice())
             .ok()
-            .filter(|content| content.kind == taken.kind && person == taken.person);
+            .filter(|content| !stale && content.kind == taken.kind && person == taken.person);
         query("DELETE FROM staged WHERE id = $1")
             .bind(taken.staged.as_slice())
             .execute(&mut *change)
@@ -252,7 +254,7 @@ pub(super) async fn take_up(
             .execute(&mut *change)
             .await?;
     }
-    raise_epoch(change, index, &taken.person, taken.epoch).await
+    Ok(())
 }
 
 /// Removes a credential.
@@ -262,8 +264,7 @@ pub(super) async fn remove(
     removed: &StoredCredentialRemoval,
 ) -> Result<(), StoreError> {
     let kind = known_kind(index, removed.kind)?;
-    remove_kind(change, &removed.person, kind).await?;
-    raise_epoch(change, index, &removed.person, removed.epoch).await
+    remove_kind(change, &removed.person, kind).await
 }
 
 fn known_kind(index: LogIndex, kind: i32) -> Result<StoredCredentialKind, StoreError> {
@@ -381,24 +382,6 @@ async fn remove_kind(
     Ok(())
 }
 
-async fn raise_epoch(
-    change: &mut Transaction,
-    index: LogIndex,
-    person: &str,
-    epoch: u64,
-) -> Result<(), StoreError> {
-    if epoch == 0 {
-        return Ok(());
-    }
-    let epoch = to_stored(epoch).map_err(|_| StoreError::Change(index))?;
-    query("UPDATE people SET epoch = $2 WHERE id = $1 AND epoch < $2")
-        .bind(person)
-        .bind(epoch)
-        .execute(&mut *change)
-        .await?;
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -440,6 +423,7 @@ mod tests {
             person: of.to_owned(),
             kind: kind.into(),
             epoch,
+            goes_on: None,
             serial: String::new(),
         }))
     }
@@ -584,6 +568,7 @@ mod tests {
                 kind: StoredCredentialKind::SecondFactor.into(),
                 epoch: 0,
                 serial: "T-1".to_owned(),
+                goes_on: None,
             })),
         )
         .await;

@@ -1,8 +1,6 @@
 //! Two daemons on one PostgreSQL, whatever engine the others use.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::Path;
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
@@ -10,16 +8,24 @@ use std::time::{Duration, Instant};
 use sekisho::domain::ids::LogIndex;
 use sekisho::log::LogReader;
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::site::{detail, reason, refused_with, request};
+use crate::site::{detail, not_genuine, reason, refused_with, request};
 use crate::support::dev_house::{House, done};
 use crate::support::play::{CallError, Door, Metadata, Session};
 use crate::support::postgres::Postgres;
-use crate::support::scenario::{OFFICE, SESSION};
+use crate::support::scenario::{CALLER, OFFICE, SESSION};
 
 const PERSON: &str = "adviser-1";
 /// A challenge takes as many tries.
 const TRIES: usize = 5;
+
+/// A further daemon's directory, which may join.
+fn beside(first: &House) -> TempDir {
+    let folder = first.beside();
+    share(folder.path());
+    folder
+}
 
 /// Has the daemon of a folder follow what others change in its store.
 fn share(home: &Path) {
@@ -28,19 +34,6 @@ fn share(home: &Path) {
     let shared = text.replace("# shared = false", "shared = true");
     assert_ne!(text, shared);
     fs::write(&file, shared).unwrap();
-}
-
-/// What `/readyz` says.
-fn ready(house: &House) -> String {
-    let mut stream = TcpStream::connect(&house.daemon.http).unwrap();
-    write!(
-        stream,
-        "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
 }
 
 fn check(house: &House, session: &Session) -> String {
@@ -120,8 +113,12 @@ fn a_daemon_that_lacks_a_new_key_says_which_charges_nobody_and_takes_it_up_once_
             0
         );
     }
-    assert!(ready(&second).contains(&ids[0]), "{}", ready(&second));
-    assert!(!ready(&first).contains(&ids[0]));
+    assert!(
+        second.daemon.get("/readyz").contains(&ids[0]),
+        "{}",
+        second.daemon.get("/readyz")
+    );
+    assert!(!first.daemon.get("/readyz").contains(&ids[0]));
 
     // No restart: it looks again when something names a key that it lacks.
     fs::copy(
@@ -137,15 +134,17 @@ fn a_daemon_that_lacks_a_new_key_says_which_charges_nobody_and_takes_it_up_once_
         sleep(Duration::from_millis(300));
     }
     assert_eq!(check(&second, &old), "allowed");
-    assert!(!ready(&second).contains(&ids[0]), "{}", ready(&second));
+    assert!(
+        !second.daemon.get("/readyz").contains(&ids[0]),
+        "{}",
+        second.daemon.get("/readyz")
+    );
 }
 
 #[test]
 fn of_fifty_uses_of_one_code_at_once_through_two_daemons_one_succeeds() {
     let first = House::with_store(&Postgres::shared().database());
-    let folder = first.beside();
-    share(folder.path());
-    let second = House::take_up(folder);
+    let second = House::take_up(beside(&first));
     let houses = [&first, &second];
 
     let password = first.people.get(PERSON).password.clone();
@@ -203,4 +202,73 @@ fn of_fifty_uses_of_one_code_at_once_through_two_daemons_one_succeeds() {
         })
         .sum();
     assert_eq!(spent, 1);
+}
+
+#[test]
+fn what_one_daemon_ends_the_other_ends_too_with_all_that_was_begun_there() {
+    let url = Postgres::shared().database();
+    let mut first = House::with_store(&url);
+    let second = House::take_up(beside(&first));
+    let administrator = first.log_in("administrator-1");
+    let session = first.log_in("adviser-2");
+    let refused = |house: &House, session: &Session| {
+        let answer = house.answer(
+            "sekisho.v1.AccessService/Check",
+            &request(session),
+            &Metadata::new(),
+        );
+        reason(&answer).to_owned()
+    };
+    assert_eq!(refused(&second, &session), "none");
+
+    // At the same instant, one after the other as they come: none is lost.
+    let done: usize = thread::scope(|scope| {
+        let ends: Vec<_> = [&first, &second]
+            .into_iter()
+            .cycle()
+            .take(10)
+            .map(|house| {
+                let request = json!({ "person": PERSON, "reason": "lost the laptop" });
+                let metadata = administrator.metadata();
+                scope.spawn(move || {
+                    house.send(
+                        "sekisho.v1.SessionService/RevokePerson",
+                        &request,
+                        &metadata,
+                    )
+                })
+            })
+            .collect();
+        ends.into_iter()
+            .map(|end| end.join().unwrap())
+            .filter(Result::is_ok)
+            .count()
+    });
+    assert_eq!(done, 10);
+    let asked = format!("SELECT epoch FROM sekisho.people WHERE id = '{PERSON}'");
+    assert_eq!(Postgres::shared().sql(&url, &asked), "10");
+
+    // A login that was begun at the other.
+    let password = first.people.get("manager-1").password.clone();
+    let begin = json!({ "person": "manager-1", "password": password, "client_ip": OFFICE, "session_ref": SESSION });
+    let authentication = |name: &str| format!("sekisho.v1.AuthenticationService/{name}");
+    let begun = second.answer(&authentication("VerifyPassword"), &begin, &Metadata::new());
+    let request = json!({ "service": CALLER, "reason": "its host was broken into" });
+    first.answer(
+        "sekisho.v1.SessionService/RevokeService",
+        &request,
+        &administrator.metadata(),
+    );
+    let end = Instant::now() + Duration::from_secs(30);
+    while refused(&second, &session) != "REASON_CODE_TICKET_REVOKED" {
+        assert!(Instant::now() < end, "not in time");
+        thread::sleep(Duration::from_millis(50));
+    }
+    let code = first.people.get("manager-1").code(first.now());
+    let answer = json!({ "challenge_id": begun["challengeId"], "totp": code });
+    not_genuine(second.send(
+        &authentication("VerifySecondFactor"),
+        &answer,
+        &Metadata::new(),
+    ));
 }

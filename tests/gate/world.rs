@@ -28,7 +28,7 @@ use sekisho::identity::totp::Seed;
 use sekisho::log::{AccessLog, LogConfig, LogReader, SigningSeed};
 use sekisho::policy;
 use sekisho::proto::{EntryKind, StoredEntry};
-use sekisho::store::Store;
+use sekisho::store::{PostgresAddress, Store, StorePlace};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 use uuid::Uuid;
@@ -201,6 +201,51 @@ impl World {
         Self::begin(directory, clock, template, options)
             .await
             .unwrap()
+    }
+
+    /// Two daemons on the store at `url`, on one clock, each with its own log. Neither follows the other by itself: see
+    /// [`Self::follow`].
+    pub(crate) async fn pair(url: &str) -> [Self; 2] {
+        let first = Self::new().await;
+        let file = first.directory.path().join("template.sqlite");
+        files::create_private(&file, &first.template.store).unwrap();
+        let template = Store::open(&file).await.unwrap();
+        template.bind_log("test/nobodys").await.unwrap();
+        template.close().await;
+        let place = StorePlace::Postgres {
+            address: PostgresAddress::parse(url, None, Path::new("/")).unwrap(),
+            shared: true,
+        };
+        let store = Store::open_at(&place).await.unwrap();
+        assert!(store.fill_from(&file).await.unwrap());
+        let mut both = Vec::new();
+        for log in ["test/one", "test/two"] {
+            let directory = tempfile::tempdir().unwrap();
+            for file in ["keyring", "master.key"] {
+                let content = std::fs::read(first.directory.path().join(file)).unwrap();
+                files::create_private(&directory.path().join(file), &content).unwrap();
+            }
+            let store = Store::open_at(&place).await.unwrap();
+            let (path, options) = (directory.path(), &first.options);
+            let gate = start_with(path, &first.clock, first.template, options, (store, log));
+            both.push(Self {
+                gate: gate.await.unwrap(),
+                clock: Arc::clone(&first.clock),
+                directory,
+                template: first.template,
+                options: first.options.clone(),
+            });
+        }
+        both.try_into().unwrap_or_else(|_| panic!("two"))
+    }
+
+    /// Has it hear what others changed until now.
+    pub(crate) async fn follow(&self) {
+        let (stop, stopping) = tokio::sync::watch::channel(false);
+        let following = tokio::spawn(Arc::clone(&self.gate).follow_others(stopping));
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        stop.send(true).unwrap();
+        following.await.unwrap();
     }
 
     async fn begin(
@@ -378,6 +423,17 @@ async fn start(
     template: &'static Template,
     options: &Options,
 ) -> Result<Arc<Gate>, StartError> {
+    let store = Store::open(&directory.join("store.sqlite")).await.unwrap();
+    start_with(directory, clock, template, options, (store, "test/log")).await
+}
+
+async fn start_with(
+    directory: &Path,
+    clock: &Arc<HeldClock>,
+    template: &'static Template,
+    options: &Options,
+    (store, log): (Store, &str),
+) -> Result<Arc<Gate>, StartError> {
     let config = LogConfig {
         segment_bytes: 1 << 20,
         queue_entries: options.queue_entries,
@@ -401,13 +457,14 @@ async fn start(
             login: sekisho::gate::LoginSettings::default(),
             change_deadline: Duration::from_secs(4),
             dispose_needs_two: options.dispose_needs_two,
-            snapshot_max_age: Duration::from_secs(2),
+            // A test says itself when others are followed.
+            snapshot_max_age: minutes(60),
             request_ids_max: options.request_ids_max,
         },
         rules,
         keyring,
-        log: AccessLog::open(config, "test/log").unwrap(),
-        store: Store::open(&directory.join("store.sqlite")).await.unwrap(),
+        log: AccessLog::open(config, log).unwrap(),
+        store,
         seals,
     })
     .await

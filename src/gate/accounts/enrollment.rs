@@ -11,8 +11,9 @@ use crate::domain::ids::Name;
 use crate::domain::time::Timestamp;
 use crate::gate::accounts::credentials::DAYS_MAX;
 use crate::gate::accounts::notice::Notice;
+use crate::gate::accounts::passwords::StillCounts;
 use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
-use crate::gate::changes::StillWanted;
+use crate::gate::changes::{Both, StillWanted};
 use crate::gate::peer::Peer;
 use crate::gate::{Gate, GateError, Violation, entry};
 use crate::identity::challenge::ChallengePurpose;
@@ -20,6 +21,7 @@ use crate::identity::enrollments::{Enrollment, EnrollmentError};
 use crate::identity::keyring::Pepper;
 use crate::identity::one_time::{OneTimeCode, RECOVERY_CODES, Use};
 use crate::identity::qr::QrDrawing;
+use crate::identity::ticket::Ticket;
 use crate::identity::totp::{Code, Seed};
 use crate::proto::EntryKind;
 use crate::store::NewCredential;
@@ -160,6 +162,7 @@ impl Gate {
             code,
             session,
             epoch: person.epoch,
+            generation: challenge.generation,
         };
         let (id, expires) = match self.enrollments.open(enrollment, now) {
             Ok(opened) => opened,
@@ -235,10 +238,12 @@ impl Gate {
             return Err(self.step_refused(entry, "unknown id").await);
         };
         entry::acted_by(&mut entry, &person);
-        if person.epoch != enrollment.epoch {
-            return Err(self
-                .step_refused(entry, "the enrolment is of before a change of the account")
-                .await);
+        if let Some(ticket) = &enrollment.session {
+            entry::in_session(&mut entry, ticket);
+        }
+        let standing = Standing::of(&enrollment);
+        if let Some(why) = standing.why_over(self) {
+            return Err(self.step_refused(entry, why).await);
         }
         let (Ok(code), true) = (code, violations.is_empty()) else {
             let error = GateError::Malformed(violations);
@@ -254,12 +259,6 @@ impl Gate {
         );
         if let Some(why) = why_not {
             return Err(self.step_refused(entry, why).await);
-        }
-        if let Some(ticket) = &enrollment.session {
-            entry::in_session(&mut entry, ticket);
-            if self.sessions.is_revoked(ticket.session) || ticket.epoch < person.epoch {
-                return Err(self.step_refused(entry, "the session was ended").await);
-            }
         }
         let Some(step) = enrollment.seed.matching_step(&code, now) else {
             return Err(self.step_refused(entry, "wrong code").await);
@@ -281,6 +280,7 @@ impl Gate {
             last_step: step,
             recovery_codes: digests,
         };
+        let refused = entry.clone();
         entry::detail(&mut entry, "change", "enroll-second-factor");
         entry::detail(&mut entry, "outcome", "passed");
         let before = if enrollment.replaces.is_some() {
@@ -294,17 +294,21 @@ impl Gate {
         if !acknowledged.is_empty() {
             entry::detail(&mut entry, "acknowledged_notice", notice.digest);
         }
-        let still = SameFactor {
+        let factor = SameFactor {
             person: person.id.clone(),
             factor: enrollment.replaces,
             code: enrollment.code,
         };
         let id = person.id.clone();
-        self.take_up_if(entry, &person.id, &new, (0, ""), still, now, move |gate| {
-            gate.let_in(&id);
-        })
-        .await?;
-        Ok(codes)
+        let still = Both(standing, factor);
+        let apply = move |gate: &Self| gate.let_in(&id);
+        let done = self
+            .take_up_if(entry, &person.id, &new, (0, ""), still, now, apply)
+            .await;
+        match done {
+            Ok(_) => Ok(codes),
+            Err(error) => Err(self.not_taken_up(refused, error).await),
+        }
     }
 
     /// Draws new recovery codes in place of the old ones, after a fresh second step.
@@ -386,9 +390,14 @@ impl Gate {
             factor: Some(factor.id),
             code: None,
         };
-        let writes = entry.store_writes;
-        self.take_up_if(entry, &person.id, &new, (0, ""), still, now, |_| ())
-            .await?;
+        let still = Both(StillCounts(challenge), still);
+        let (writes, refused) = (entry.store_writes, entry.clone());
+        let done = self
+            .take_up_if(entry, &person.id, &new, (0, ""), still, now, |_| ())
+            .await;
+        if let Err(error) = done {
+            return Err(self.not_taken_up(refused, error).await);
+        }
         self.note_factor_writes(writes);
         Ok(codes)
     }
@@ -407,6 +416,52 @@ fn recovery_codes(
         codes.push(code.to_text());
     }
     Ok((codes, digests))
+}
+
+/// What an enrolment rests on.
+struct Standing {
+    person: Name,
+    epoch: u64,
+    service: Name,
+    generation: u64,
+    session: Option<Ticket>,
+}
+
+impl Standing {
+    fn of(enrollment: &Enrollment) -> Self {
+        Self {
+            person: enrollment.person.clone(),
+            epoch: enrollment.epoch,
+            service: enrollment.caller.clone(),
+            generation: enrollment.generation,
+            session: enrollment.session.clone(),
+        }
+    }
+
+    /// Why it is worth nothing any more; the words are for the log alone.
+    fn why_over(&self, gate: &Gate) -> Option<&'static str> {
+        let Some(person) = gate.person(&self.person) else {
+            return Some("unknown id");
+        };
+        if person.epoch != self.epoch {
+            return Some("the enrolment is of before a change of the account");
+        }
+        if self.generation < gate.generation(&self.service) {
+            return Some("the enrolment is of before the tickets of its service were ended");
+        }
+        let ended = |ticket| gate.is_ended(ticket, Some(&*person));
+        let over = self.session.as_ref().is_some_and(ended);
+        over.then_some("the session was ended")
+    }
+}
+
+impl StillWanted for Standing {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        match self.why_over(gate) {
+            None => Ok(()),
+            Some(_) => Err(GateError::NotGenuine),
+        }
+    }
 }
 
 /// The person has the second factor that they had when this began, or still none; and the one-time code still counts.

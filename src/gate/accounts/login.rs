@@ -24,7 +24,7 @@ use crate::gate::peer::{Caller, Peer};
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::password::{PasswordError, Secret};
-use crate::identity::ticket::{Method, Ticket};
+use crate::identity::ticket::{Method, Passage, SERVICES_MAX, Ticket, TicketError};
 use crate::proto::{
     Decision, EntryKind, StoredChange, StoredEntry, StoredSessionEnd, stored_change,
     stored_change::Kind,
@@ -169,6 +169,7 @@ impl Gate {
             purpose: ChallengePurpose::Login,
             opened: now,
             epoch: person.epoch,
+            generation: self.generation(caller.id),
         };
         let Ok((challenge, expires)) = self.challenges.open(challenge, now) else {
             let busy = busy("too many challenges are open", 60);
@@ -234,10 +235,8 @@ impl Gate {
             return Err(self.step_refused(entry, "unknown id").await);
         };
         entry::acted_by(&mut entry, &person);
-        if person.epoch != challenge.epoch {
-            return Err(self
-                .step_refused(entry, "the challenge is of before a change of the account")
-                .await);
+        if let Some(why) = self.why_over(&challenge, &person) {
+            return Err(self.step_refused(entry, why).await);
         }
         let credential = self.store.credential(&person.id).await?;
         let must_change = credential.as_ref().is_some_and(|it| it.must_change)
@@ -276,7 +275,7 @@ impl Gate {
                 .await);
         }
         let ticket = match &challenge.purpose {
-            ChallengePurpose::StepUp(ticket) if self.sessions.is_revoked(ticket.session) => {
+            ChallengePurpose::StepUp(ticket) if self.is_ended(ticket, Some(&*person)) => {
                 return Err(self.step_refused(entry, "the session was ended").await);
             }
             ChallengePurpose::StepUp(ticket) => Ticket {
@@ -296,6 +295,11 @@ impl Gate {
                 issued: now,
                 expires: now.plus(rules.session.absolute),
                 epoch: person.epoch,
+                // Of the first step: whatever was ended since has ended this.
+                through: vec![Passage {
+                    service: challenge.caller.clone(),
+                    generation: challenge.generation,
+                }],
             },
         };
         entry::in_session(&mut entry, &ticket);
@@ -353,6 +357,7 @@ impl Gate {
             purpose: ChallengePurpose::StepUp(admitted.ticket.clone()),
             opened: now,
             epoch: admitted.person.epoch,
+            generation: self.generation(caller.id),
         };
         let Ok((challenge, expires)) = self.challenges.open(challenge, now) else {
             let busy = busy("too many challenges are open", 60);
@@ -391,7 +396,8 @@ impl Gate {
             other => {
                 let code = match other {
                     Ok(_) => ReasonCode::TicketBindingMismatch,
-                    Err(_) => ReasonCode::TicketInvalid,
+                    Err(TicketError::Older) => ReasonCode::TicketExpired,
+                    Err(TicketError::NotGenuine) => ReasonCode::TicketInvalid,
                 };
                 let refused = NotAdmitted {
                     code,
@@ -468,14 +474,21 @@ impl Gate {
             }
         };
         let ticket = Ticket {
-            caller: Name::parse(caller.id)
-                .map_err(|_| GateError::Internal("a caller without id"))?,
             session_ref: new_session_ref,
             issued: now,
             ..admitted.ticket
         };
         let mut entry = self.step_entry(peer, &caller, "exchange-ticket", admitted.client_ip, now);
         entry::acted_by(&mut entry, &admitted.person);
+        let own = Name::parse(caller.id).map_err(|_| GateError::Internal("a caller without id"))?;
+        let Some(ticket) = ticket.passed_on(own, self.generation(caller.id)) else {
+            let error = GateError::TooLarge(format!(
+                "the session was passed on through {SERVICES_MAX} services, and to no more: the person logs in anew"
+            ));
+            return Err(self
+                .refuse(peer, &caller, entry, "ExchangeTicket", error)
+                .await);
+        };
         entry::in_session(&mut entry, &ticket);
         entry::detail(&mut entry, "from", as_partner.id);
         self.sessions.used(ticket.session, now);

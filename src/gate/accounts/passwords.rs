@@ -16,7 +16,9 @@ use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::password::{PasswordError, Secret, random_password};
 use crate::identity::password_rules;
 use crate::identity::ticket::Ticket;
-use crate::proto::{EntryKind, StoredChange, StoredEntry, StoredTakeUp, stored_change};
+use crate::proto::{
+    EntryKind, StoredChange, StoredEntry, StoredSession, StoredTakeUp, stored_change,
+};
 use crate::store::{NewCredential, StagedId};
 
 /// A password that a person chose.
@@ -57,6 +59,7 @@ impl Gate {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.people_service(&rules, peer, CALL, now).await?;
+        self.hear_others().await?;
         let id = &change.challenge;
         let Some((challenge, passed)) = self.challenges.charge_any(id, caller.id, now) else {
             let mut entry = entry::event(EntryKind::Authentication, now, &caller, peer);
@@ -145,16 +148,27 @@ impl Gate {
             hash,
             must_change: false,
         };
-        self.put_password(entry, &person, &new, epoch, now).await?;
-        self.note_factor_writes(writes);
-        let ChallengePurpose::StepUp(ticket) = challenge.purpose else {
-            return Ok(None);
+        let goes_on = match &challenge.purpose {
+            ChallengePurpose::StepUp(ticket) => Some(Ticket {
+                epoch,
+                second_step: second_step.unwrap_or(ticket.second_step),
+                issued: now,
+                ..ticket.clone()
+            }),
+            ChallengePurpose::Login => None,
         };
-        let ticket = Ticket {
-            epoch,
-            second_step: second_step.unwrap_or(ticket.second_step),
-            issued: now,
-            ..ticket
+        let refused = entry.clone();
+        entry.session_used = goes_on.is_some();
+        let still = StillCounts(challenge);
+        let done = self
+            .put_password(entry, (&person, epoch), &new, still, goes_on.as_ref(), now)
+            .await;
+        if let Err(error) = done {
+            return Err(self.not_taken_up(refused, error).await);
+        }
+        self.note_factor_writes(writes);
+        let Some(ticket) = goes_on else {
+            return Ok(None);
         };
         self.sessions.used(ticket.session, now);
         Ok(Some(self.keys.tickets().issue(&ticket)))
@@ -176,6 +190,7 @@ impl Gate {
         let administrator = self
             .administrator(&rules, peer, credentials, CALL, now)
             .await?;
+        self.hear_others().await?;
         let person = match self.somebody_else(&administrator, person) {
             Ok(person) => person,
             Err(violation) => {
@@ -204,7 +219,10 @@ impl Gate {
             must_change: true,
         };
         let epoch = person.epoch.saturating_add(1);
-        let index = self.put_password(entry, &person, &new, epoch, now).await?;
+        let still = SamePerson(Arc::clone(&person));
+        let index = self
+            .put_password(entry, (&person, epoch), &new, still, None, now)
+            .await?;
         Ok(PasswordSet {
             password: told,
             index,
@@ -220,13 +238,8 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Arc<Person>, &'static str> {
         let person = self.person(&challenge.person).ok_or("unknown id")?;
-        if person.epoch != challenge.epoch {
-            return Err("the challenge is of before a change of the account");
-        }
-        if let ChallengePurpose::StepUp(ticket) = &challenge.purpose
-            && self.sessions.is_revoked(ticket.session)
-        {
-            return Err("the session was ended");
+        if let Some(why) = self.why_over(challenge, &person) {
+            return Err(why);
         }
         match crate::gate::accounts::login::why_not(
             self,
@@ -271,41 +284,80 @@ impl Gate {
             .map_err(|weak| Violation::new("new_password", weak.to_string()))
     }
 
-    /// Lays a credential ready, writes the entry that takes it up, and makes it in memory. `epoch` is the person's from then on;
-    /// where it is not theirs by now, somebody else was faster, and nothing is done.
-    pub(in crate::gate) async fn put_password(
+    /// Lays a password ready, writes the entry that takes it up, and makes it in memory. The epoch is the person's from then on:
+    /// every session of theirs ends, but the one of the ticket that `goes_on`.
+    async fn put_password(
         self: &Arc<Self>,
         entry: StoredEntry,
-        person: &Arc<Person>,
+        (person, epoch): (&Arc<Person>, u64),
         new: &NewCredential,
-        epoch: u64,
+        still: impl StillWanted,
+        goes_on: Option<&Ticket>,
         now: Timestamp,
     ) -> Result<LogIndex, GateError> {
-        let still = SamePerson(Arc::clone(person));
-        let raised = Arc::clone(person);
-        self.take_up_if(
-            entry,
-            &person.id,
-            new,
-            (epoch, ""),
-            still,
-            now,
-            move |gate| {
-                gate.raise_epoch(&raised.id, epoch, now);
-            },
-        )
-        .await
+        let (raised, again) = (Arc::clone(person), goes_on.cloned());
+        let also = TakeUpAlso {
+            epoch,
+            serial: "",
+            goes_on: goes_on.map(|ticket| Self::opened(ticket, u32::MAX)),
+        };
+        let apply = move |gate: &Self| {
+            gate.raise_epoch(&raised.id, epoch, now);
+            if let Some(ticket) = again {
+                gate.open_now(&ticket, u32::MAX);
+            }
+        };
+        self.take_up_credential(entry, &person.id, new, also, still, now, apply)
+            .await
     }
 
-    /// The same with another last look. `also` is the epoch to raise to (0 for none) and the serial number of a token that is
-    /// used up (empty for none).
+    /// Lays a credential ready, writes the entry that takes it up, and makes it in memory by `apply`. The epoch is the one to
+    /// raise to (0 for none), the serial number that of a token that is used up (empty for none).
     #[allow(clippy::too_many_arguments)] // what an entry and its last look need
     pub(in crate::gate) async fn take_up_if(
+        self: &Arc<Self>,
+        entry: StoredEntry,
+        person: &str,
+        new: &NewCredential,
+        (epoch, serial): (u64, &str),
+        still: impl StillWanted,
+        now: Timestamp,
+        apply: impl FnOnce(&Self) + Send + 'static,
+    ) -> Result<LogIndex, GateError> {
+        let also = TakeUpAlso {
+            epoch,
+            serial,
+            goes_on: None,
+        };
+        self.take_up_credential(entry, person, new, also, still, now, apply)
+            .await
+    }
+
+    /// Says in the log what came of a change that was ready to be written as `entry`, where somebody else ended what it rests on
+    /// or changed the same at that moment: who and where, and what the store wrote for a second factor.
+    pub(in crate::gate) async fn not_taken_up(
+        &self,
+        mut entry: StoredEntry,
+        error: GateError,
+    ) -> GateError {
+        if !matches!(error, GateError::NotGenuine) {
+            return error;
+        }
+        let of_the_change = ["change", "outcome", "before", "after"];
+        entry
+            .details
+            .retain(|detail| !of_the_change.contains(&&*detail.key));
+        self.step_refused(entry, "ended or changed at the same time")
+            .await
+    }
+
+    #[allow(clippy::too_many_arguments)] // what an entry and its last look need
+    async fn take_up_credential(
         self: &Arc<Self>,
         mut entry: StoredEntry,
         person: &str,
         new: &NewCredential,
-        also: (u64, &str),
+        also: TakeUpAlso<'_>,
         still: impl StillWanted,
         now: Timestamp,
         apply: impl FnOnce(&Self) + Send + 'static,
@@ -316,8 +368,9 @@ impl Gate {
                 staged: staged.as_bytes().to_vec(),
                 person: person.to_owned(),
                 kind: new.kind().into(),
-                epoch: also.0,
-                serial: also.1.to_owned(),
+                epoch: also.epoch,
+                serial: also.serial.to_owned(),
+                goes_on: also.goes_on,
             })),
         });
         match self.change(entry, still, apply).await {
@@ -336,6 +389,26 @@ impl Gate {
                 }
                 Err(error)
             }
+        }
+    }
+}
+
+/// What else happens when a credential is taken up.
+struct TakeUpAlso<'a> {
+    epoch: u64,
+    serial: &'a str,
+    goes_on: Option<StoredSession>,
+}
+
+/// A challenge is still worth something.
+pub(in crate::gate) struct StillCounts(pub(in crate::gate) Challenge);
+
+impl StillWanted for StillCounts {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        let person = gate.person(&self.0.person);
+        match person.map(|person| gate.why_over(&self.0, &person)) {
+            Some(None) => Ok(()),
+            Some(Some(_)) | None => Err(GateError::NotGenuine),
         }
     }
 }

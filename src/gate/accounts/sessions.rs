@@ -4,22 +4,29 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use crate::domain::ids::{LogIndex, Name, SessionId};
+use crate::domain::person::Person;
 use crate::domain::time::Timestamp;
+use crate::gate::changes::{Decided, Wish};
 use crate::gate::peer::Peer;
 use crate::gate::records::log_holds::reason_violations;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
+use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::live::LiveSession;
-use crate::identity::ticket::Ticket;
+use crate::identity::ticket::{Passage, Ticket};
 use crate::proto::stored_change::Kind;
 use crate::proto::{
-    EntryKind, StoredChange, StoredEpoch, StoredServiceEnd, StoredSession, StoredSessionEnd,
+    EntryKind, StoredChange, StoredEntry, StoredEpoch, StoredServiceEnd, StoredSession,
+    StoredSessionEnd,
 };
 use crate::store::StoreError;
 
+/// No pack lets a session last longer.
+const SESSION_MAX: Duration = Duration::from_hours(366 * 24);
 /// How many are told at once.
 const PAGE_MAX: usize = 1_000;
 const PAGE: usize = 100;
@@ -150,14 +157,12 @@ impl Gate {
         let administrator = self
             .administrator(&rules, peer, credentials, call, now)
             .await?;
+        self.hear_others().await?;
         let mut violations = reason_violations(&reason);
         let live = match &what {
             Revocation::Session(session) => {
-                let found = self.live.list(now, |one| one.session == *session, None, 1);
-                if found.is_empty() {
-                    violations.push(Violation::new("session_id", "is no session that is live"));
-                }
-                found
+                // Of one that is not listed a ticket may be about all the same.
+                self.listed(now, |one| one.session == *session, None, 1)
             }
             Revocation::Person(person) => {
                 if self.person(person).is_none() {
@@ -185,7 +190,8 @@ impl Gate {
         entry.free_text = reason;
         let index = match what {
             Revocation::Session(session) => {
-                let until = live.first().map_or(now, |one| one.expires);
+                let longest = now.plus(SESSION_MAX);
+                let until = live.first().map_or(longest, |one| one.expires);
                 entry::detail(&mut entry, "change", "revoke-session");
                 entry::detail(&mut entry, "revoked_session", session.0.to_string());
                 if let Some(one) = live.first() {
@@ -209,13 +215,12 @@ impl Gate {
             Revocation::Service(service) => {
                 entry::detail(&mut entry, "change", "revoke-service");
                 entry::detail(&mut entry, "service", &*service);
-                entry.change = changing(Kind::EndService(StoredServiceEnd {
-                    service: service.to_string(),
-                    until_us: now.micros(),
-                }));
-                let apply = move |gate: &Self| gate.end_service(&service, now);
-                self.change(entry, crate::gate::changes::Always, apply)
-                    .await?
+                let end = EndService {
+                    entry,
+                    service,
+                    now,
+                };
+                self.make(end).await?.first()
             }
         };
         Ok(Revoked {
@@ -224,7 +229,7 @@ impl Gate {
         })
     }
 
-    /// Live sessions; those that a higher epoch ended are none.
+    /// Live sessions; those that a higher epoch or generation ended are none.
     fn listed(
         &self,
         now: Timestamp,
@@ -235,7 +240,9 @@ impl Gate {
         let people = self.people.load();
         let lives = |one: &LiveSession| {
             let person = people.get(&one.person);
-            person.is_some_and(|person| one.epoch >= person.epoch) && wanted(one)
+            person.is_some_and(|person| one.epoch >= person.epoch)
+                && one.generation >= self.generation(&one.caller)
+                && wanted(one)
         };
         self.live.list(now, lives, after, at_most)
     }
@@ -249,25 +256,28 @@ impl Gate {
         StoredSession {
             session: ticket.session.to_bytes(),
             person: ticket.person.to_string(),
-            caller: ticket.caller.to_string(),
+            caller: where_it_began(ticket).0.to_string(),
             device: Ipv6Addr::octets(&device).to_vec(),
             began_us: ticket.first_login.micros(),
             expires_us: ticket.expires.micros(),
             epoch: ticket.epoch,
+            generation: where_it_began(ticket).1,
             at_most,
         }
     }
 
     /// In memory: a session begins, and the oldest of the person's give way.
     pub(in crate::gate) fn open_now(&self, ticket: &Ticket, at_most: u32) {
+        let (caller, generation) = where_it_began(ticket);
         let opened = LiveSession {
             session: ticket.session,
             person: ticket.person.clone(),
-            caller: ticket.caller.clone(),
+            caller: caller.clone(),
             device: ticket.device,
             began: ticket.first_login,
             expires: ticket.expires,
             epoch: ticket.epoch,
+            generation,
         };
         for gone in self.live.open(opened, at_most) {
             self.sessions
@@ -294,39 +304,109 @@ impl Gate {
         self.live.end_of_person(person, now);
     }
 
-    fn end_service(&self, service: &Name, until: Timestamp) {
-        self.ended_services.rcu(|ended| {
-            let mut ended = HashMap::clone(ended);
-            let end = ended.entry(service.clone()).or_insert(until);
-            *end = until.max(*end);
-            ended
-        });
-        self.live.end_of_service(service, until);
+    /// How often the tickets of a service were ended.
+    pub(in crate::gate) fn generation(&self, service: &str) -> u64 {
+        self.generations
+            .load()
+            .get(service)
+            .copied()
+            .unwrap_or_default()
     }
 
-    /// Whether a ticket is of those of its service that were ended.
-    pub(in crate::gate) fn service_ended(&self, ticket: &Ticket) -> bool {
-        let ended = self.ended_services.load();
-        ended
-            .get(&ticket.caller)
-            .is_some_and(|until| ticket.issued <= *until)
+    /// In memory: generations are at least these.
+    fn raise_generations(&self, to: &[(Name, u64)]) {
+        if to.is_empty() {
+            return;
+        }
+        self.generations.rcu(|generations| {
+            let mut generations = HashMap::clone(generations);
+            for (service, generation) in to {
+                let known = generations.entry(service.clone()).or_default();
+                *known = (*known).max(*generation);
+            }
+            generations
+        });
+    }
+
+    /// Whether a ticket was ended before its time: its session, or all of its person, or all that came of the tickets of a
+    /// service. Takes no lock, and compares no clock.
+    pub(in crate::gate) fn is_ended(&self, ticket: &Ticket, person: Option<&Person>) -> bool {
+        let generations = self.generations.load();
+        let older = |passage: &Passage| {
+            let now = generations.get(&passage.service);
+            now.is_some_and(|now| passage.generation < *now)
+        };
+        self.sessions.is_revoked(ticket.session)
+            || ticket.through.iter().any(older)
+            || person.is_none_or(|person| ticket.epoch < person.epoch)
+    }
+
+    /// Why a challenge is worth nothing any more; the words are for the log alone.
+    pub(in crate::gate) fn why_over(
+        &self,
+        challenge: &Challenge,
+        person: &Person,
+    ) -> Option<&'static str> {
+        if person.epoch != challenge.epoch {
+            return Some("the challenge is of before a change of the account");
+        }
+        if challenge.generation < self.generation(&challenge.caller) {
+            return Some("the challenge is of before the tickets of its service were ended");
+        }
+        match &challenge.purpose {
+            ChallengePurpose::StepUp(ticket) if self.is_ended(ticket, Some(person)) => {
+                Some("the session was ended")
+            }
+            ChallengePurpose::StepUp(_) | ChallengePurpose::Login => None,
+        }
     }
 
     /// Takes up from the store who is logged in.
     pub(in crate::gate) async fn read_live(&self) -> Result<(), StoreError> {
         let (live, ended) = (
             self.store.live_sessions().await?,
-            self.store.ended_services().await?,
+            self.store.generations().await?,
         );
         self.live.replace(live);
-        self.ended_services
-            .store(Arc::new(ended.into_iter().collect()));
+        self.raise_generations(&ended);
         Ok(())
     }
 }
 
 pub(in crate::gate) const fn changing(kind: Kind) -> Option<StoredChange> {
     Some(StoredChange { kind: Some(kind) })
+}
+
+/// Where the login was, and of which generation the service was then.
+fn where_it_began(ticket: &Ticket) -> (&Name, u64) {
+    let first = ticket.through.first();
+    first.map_or((&ticket.caller, 0), |passage| {
+        (&passage.service, passage.generation)
+    })
+}
+
+/// Raises a service's generation to one more than it is when nobody else changes anything.
+struct EndService {
+    entry: StoredEntry,
+    service: Name,
+    now: Timestamp,
+}
+
+impl Wish for EndService {
+    async fn decide(mut self, gate: &Gate) -> Result<Decided, GateError> {
+        let generation = gate.generation(&self.service).saturating_add(1);
+        entry::detail(&mut self.entry, "generation", generation.to_string());
+        self.entry.change = changing(Kind::EndService(StoredServiceEnd {
+            service: self.service.to_string(),
+            generation,
+        }));
+        let (service, now) = (self.service, self.now);
+        let apply = Box::new(move |gate: &Gate, _| {
+            gate.raise_generations(&[(service.clone(), generation)]);
+            gate.live.end_of_service(&service, generation, now);
+        });
+        Ok((vec![self.entry], apply))
+    }
 }
 
 /// Raises a person's epoch to one more than it is when nobody else changes anything.

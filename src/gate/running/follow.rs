@@ -124,30 +124,47 @@ impl Gate {
             // A change of this daemon's own that is in memory and not in the store yet must not be undone by what is read.
             let mut changes = self.changes.lock().await;
             self.store_waiting(&mut changes).await?;
-            let asked = Instant::now();
-            let news = self.store.news_since(seen).await?;
-            if news.all {
-                self.read_all_anew().await?;
-            }
-            if news.people {
-                self.read_people().await?;
-            }
-            if news.live {
-                self.read_live().await?;
-            }
-            for (session, until) in news.sessions {
-                self.sessions.revoke(session, until, self.clock.steady());
-            }
-            for (subject, state) in news.subjects {
-                self.subjects.put(subject, state);
-            }
-            if news.more {
-                self.followed.seen.store(news.seen, Ordering::Release);
-            } else {
-                self.followed.reached(news.seen, asked);
+            if !self.take_in_news().await? {
                 return Ok(());
             }
         }
+    }
+
+    /// Takes what others changed into memory where anybody else may have; for what is decided by it before it is looked at anew.
+    pub(in crate::gate) async fn hear_others(&self) -> Result<(), GateError> {
+        if self.store.has_others() {
+            self.follow_once().await?;
+        }
+        Ok(())
+    }
+
+    /// Takes some of what others changed into memory; tells whether there is more. The lock of changes is held, and no change of
+    /// this daemon's own waits for the store.
+    pub(in crate::gate) async fn take_in_news(&self) -> Result<bool, GateError> {
+        let asked = Instant::now();
+        let seen = self.followed.seen.load(Ordering::Acquire);
+        let news = self.store.news_since(seen).await?;
+        if news.all {
+            self.read_all_anew().await?;
+        }
+        if news.people {
+            self.read_people().await?;
+        }
+        if news.live {
+            self.read_live().await?;
+        }
+        for (session, until) in news.sessions {
+            self.end_now(session, until);
+        }
+        for (subject, state) in news.subjects {
+            self.subjects.put(subject, state);
+        }
+        if news.more {
+            self.followed.seen.store(news.seen, Ordering::Release);
+        } else {
+            self.followed.reached(news.seen, asked);
+        }
+        Ok(news.more)
     }
 
     async fn read_people(&self) -> Result<(), StoreError> {

@@ -298,7 +298,7 @@ impl Gate {
             rules,
             changes: Mutex::new(Changes::default()),
             live: LiveSessions::default(),
-            ended_services: ArcSwap::default(),
+            generations: ArcSwap::default(),
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
