@@ -12,6 +12,8 @@
 
 #[path = "attacks/addresses.rs"]
 mod addresses;
+#[path = "attacks/both.rs"]
+mod both;
 #[path = "attacks/enrollment.rs"]
 mod enrollment;
 #[path = "attacks/guessing.rs"]

@@ -131,6 +131,15 @@ pub(super) trait StillWanted: Send + 'static {
     fn look(self, gate: &Gate) -> impl Future<Output = Result<(), GateError>> + Send;
 }
 
+/// Wanted while both are.
+impl<One: StillWanted + Sync, Two: StillWanted> StillWanted for (One, Two) {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        let (one, two) = self;
+        one.look(gate).await?;
+        two.look(gate).await
+    }
+}
+
 /// A change that raises a person's epoch.
 pub(super) trait PersonChange: Send + 'static {
     /// Whose.

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 10] = [
+const STEPS: [&str; 11] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -230,6 +230,16 @@ CREATE TABLE requests (
     done      BOOLEAN NOT NULL,
     ends      BIGINT,
     PRIMARY KEY (log, log_index)
+);
+",
+    // Which administrator knows a credential besides the person: `kind` as StoredCredentialKind numbers it, `whose` the person, or
+    // of a hardware token that is nobody's yet its serial number.
+    "
+CREATE TABLE told (
+    kind    BIGINT NOT NULL,
+    whose   TEXT NOT NULL,
+    told_to TEXT NOT NULL,
+    PRIMARY KEY (kind, whose)
 );
 ",
 ];

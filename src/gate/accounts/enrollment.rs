@@ -9,8 +9,10 @@ use zeroize::Zeroizing;
 use crate::domain::ids::Name;
 use crate::domain::time::Timestamp;
 use crate::gate::accounts::notice::Notice;
+use crate::gate::accounts::passwords::TakingUp;
 use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
 use crate::gate::changes::StillWanted;
+use crate::gate::guarded::is_guarded;
 use crate::gate::peer::Peer;
 use crate::gate::{Gate, GateError, Violation, entry};
 use crate::identity::challenge::ChallengePurpose;
@@ -106,8 +108,11 @@ impl Gate {
             return Err(self.refuse(peer, &caller, entry, CALL, error).await);
         }
         let mut code = None;
+        // Whoever was told the password of somebody who watches over others must not be that person by it alone.
+        let takes_code =
+            self.settings.login.enrollment_code_required || is_guarded(&rules, &person);
         // Who has just passed the second step with the old one proves more than a code from somebody else would.
-        if self.settings.login.enrollment_code_required && credential.second_factor.is_none() {
+        if takes_code && credential.second_factor.is_none() {
             let Ok(given) = OneTimeCode::parse(enrollment_code) else {
                 let what = if enrollment_code.is_empty() {
                     "is missing: an administrator gives it"
@@ -294,7 +299,11 @@ impl Gate {
             code: enrollment.code,
         };
         let id = person.id.clone();
-        self.take_up_if(entry, &person.id, &new, (0, ""), still, now, move |gate| {
+        let taking_up = TakingUp {
+            at_epoch: Some(person.epoch),
+            ..TakingUp::default()
+        };
+        self.take_up_if(entry, &person.id, &new, taking_up, still, now, move |gate| {
             gate.let_in(&id);
         })
         .await?;
@@ -381,7 +390,11 @@ impl Gate {
             code: None,
         };
         let writes = entry.store_writes;
-        self.take_up_if(entry, &person.id, &new, (0, ""), still, now, |_| ())
+        let taking_up = TakingUp {
+            at_epoch: Some(person.epoch),
+            ..TakingUp::default()
+        };
+        self.take_up_if(entry, &person.id, &new, taking_up, still, now, |_| ())
             .await?;
         self.note_factor_writes(writes);
         Ok(codes)
@@ -412,9 +425,7 @@ pub(in crate::gate) struct SameFactor {
 
 impl StillWanted for SameFactor {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
-        let credential = gate.store.credential(&self.person).await?;
-        let factor = credential.and_then(|credential| credential.second_factor);
-        if factor.map(|factor| factor.id) != self.factor {
+        if gate.store.second_factor_of(&self.person).await? != self.factor {
             return Err(GateError::AlreadyEnrolled);
         }
         if let Some(code) = self.code {

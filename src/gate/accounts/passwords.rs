@@ -11,6 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
 use crate::gate::changes::StillWanted;
 use crate::gate::peer::Peer;
+use crate::gate::pending::{Approval, Decides, Guarded, Wish};
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::password::{PasswordError, Secret, random_password};
@@ -145,7 +146,18 @@ impl Gate {
             hash,
             must_change: false,
         };
-        self.put_password(entry, &person, &new, epoch, now).await?;
+        // Whoever was told the one before might have chosen this one, as long as no second step was passed.
+        let told = match &credential.second_factor {
+            Some(_) => None,
+            None => self.store.told_to(&person.id).await?.password,
+        };
+        let taking_up = TakingUp {
+            epoch,
+            told_to: told.as_deref().and_then(|id| Name::parse(id).ok()),
+            ..TakingUp::default()
+        };
+        self.put_password(entry, &person, &new, (taking_up, None), now)
+            .await?;
         self.note_factor_writes(writes);
         let ChallengePurpose::StepUp(ticket) = challenge.purpose else {
             return Ok(None);
@@ -169,21 +181,41 @@ impl Gate {
         peer: &Peer,
         credentials: &Credentials,
         person: &Name,
-    ) -> Result<PasswordSet, GateError> {
+        approve: Option<LogIndex>,
+    ) -> Result<Guarded<PasswordSet>, GateError> {
         const CALL: &str = "SetPassword";
         let rules = self.rules.load_full();
         let now = self.now();
         let administrator = self
             .administrator(&rules, peer, credentials, CALL, now)
             .await?;
-        let person = match self.somebody_else(&administrator, person) {
-            Ok(person) => person,
+        let allowed = match self.somebody_else(&administrator, person).await? {
+            Ok(person) => {
+                let wish = Wish::SetPassword {
+                    person: person.id.clone(),
+                };
+                let own = &administrator.admitted.person.id;
+                let decides = self.who_gives(&rules, &person, &wish, approve, own, now);
+                decides.await?.map(|decides| (person, wish, decides))
+            }
+            Err(violation) => Err(violation),
+        };
+        let (person, wish, decides) = match allowed {
+            Ok(allowed) => allowed,
             Err(violation) => {
                 return Err(self
                     .refuse_administrator(peer, &administrator, CALL, vec![violation], now)
                     .await);
             }
         };
+        let own = administrator.admitted.person.id.clone();
+        if matches!(decides, Decides::Another) {
+            let mut entry =
+                self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
+            entry::detail(&mut entry, "of", &*person.id);
+            let awaited = self.ask_another(entry, &rules, &wish, &own, now).await?;
+            return Ok(Guarded::Awaited(awaited));
+        }
         let before = match self.store.credential(&person.id).await? {
             None => "none",
             Some(credential) if credential.must_change => "to be changed",
@@ -197,18 +229,27 @@ impl Gate {
             self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
         entry::detail(&mut entry, "change", "set-password");
         entry::detail(&mut entry, "of", &*person.id);
+        let approval = decides.approval().cloned();
+        if let Some(approval) = &approval {
+            approval.tell(&mut entry);
+        }
         entry::detail(&mut entry, "before", before);
         entry::detail(&mut entry, "after", "to be changed");
         let new = NewCredential::Password {
             hash,
             must_change: true,
         };
-        let epoch = person.epoch.saturating_add(1);
-        let index = self.put_password(entry, &person, &new, epoch, now).await?;
-        Ok(PasswordSet {
+        let taking_up = TakingUp {
+            epoch: person.epoch.saturating_add(1),
+            told_to: Some(own),
+            ..TakingUp::default()
+        };
+        let put = self.put_password(entry, &person, &new, (taking_up, approval), now);
+        let index = put.await?;
+        Ok(decides.done(PasswordSet {
             password: told,
             index,
-        })
+        }))
     }
 
     /// The person of a challenge, where it is still worth something.
@@ -271,41 +312,37 @@ impl Gate {
             .map_err(|weak| Violation::new("new_password", weak.to_string()))
     }
 
-    /// Lays a credential ready, writes the entry that takes it up, and makes it in memory. `epoch` is the person's from then on;
-    /// where it is not theirs by now, somebody else was faster, and nothing is done.
-    pub(in crate::gate) async fn put_password(
+    /// Lays a credential ready, writes the entry that takes it up, and makes it in memory. Its epoch is the person's from then on;
+    /// where somebody else was faster, nothing is done.
+    async fn put_password(
         self: &Arc<Self>,
         entry: StoredEntry,
         person: &Arc<Person>,
         new: &NewCredential,
-        epoch: u64,
+        (taking_up, approval): (TakingUp<'_>, Option<Approval>),
         now: Timestamp,
     ) -> Result<LogIndex, GateError> {
-        let still = SamePerson(Arc::clone(person));
+        let taking_up = TakingUp {
+            at_epoch: Some(person.epoch),
+            settles: approval.as_ref().map(|approval| approval.request),
+            ..taking_up
+        };
+        let epoch = taking_up.epoch;
+        let still = (SamePerson(Arc::clone(person)), approval);
         let raised = Arc::clone(person);
-        self.take_up_if(
-            entry,
-            &person.id,
-            new,
-            (epoch, ""),
-            still,
-            now,
-            move |gate| {
-                gate.raise_epoch(&raised.id, epoch, now);
-            },
-        )
-        .await
+        let apply = move |gate: &Self| gate.raise_epoch(&raised.id, epoch, now);
+        self.take_up_if(entry, &person.id, new, taking_up, still, now, apply)
+            .await
     }
 
-    /// The same with another last look. `also` is the epoch to raise to (0 for none) and the serial number of a token that is
-    /// used up (empty for none).
+    /// The same with another last look.
     #[allow(clippy::too_many_arguments)] // what an entry and its last look need
     pub(in crate::gate) async fn take_up_if(
         self: &Arc<Self>,
         mut entry: StoredEntry,
         person: &str,
         new: &NewCredential,
-        also: (u64, &str),
+        taking_up: TakingUp<'_>,
         still: impl StillWanted,
         now: Timestamp,
         apply: impl FnOnce(&Self) + Send + 'static,
@@ -316,8 +353,13 @@ impl Gate {
                 staged: staged.as_bytes().to_vec(),
                 person: person.to_owned(),
                 kind: new.kind().into(),
-                epoch: also.0,
-                serial: also.1.to_owned(),
+                epoch: taking_up.epoch,
+                serial: taking_up.serial.to_owned(),
+                at_epoch: taking_up.at_epoch,
+                settles: taking_up.settles.map(|request| request.0),
+                told_to: taking_up
+                    .told_to
+                    .map_or_else(String::new, |id| id.to_string()),
             })),
         });
         match self.change(entry, still, apply).await {
@@ -340,8 +382,23 @@ impl Gate {
     }
 }
 
+/// How a credential is taken up.
+#[derive(Debug, Default)]
+pub(in crate::gate) struct TakingUp<'a> {
+    /// The epoch to raise to; 0 for none.
+    pub(in crate::gate) epoch: u64,
+    /// The token that is used up; empty for none.
+    pub(in crate::gate) serial: &'a str,
+    /// The person's epoch, by which was decided that it may be.
+    pub(in crate::gate) at_epoch: Option<u64>,
+    /// The request that is carried out.
+    pub(in crate::gate) settles: Option<LogIndex>,
+    /// Who knows it as well.
+    pub(in crate::gate) told_to: Option<Name>,
+}
+
 /// Nothing of the person was changed meanwhile.
-struct SamePerson(Arc<Person>);
+pub(in crate::gate) struct SamePerson(pub(in crate::gate) Arc<Person>);
 
 impl StillWanted for SamePerson {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {

@@ -193,7 +193,10 @@ impl Gate {
                     entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("wrong code"));
                 };
-                let Some(writes) = self.store.spend_step(factor.id, step).await? else {
+                let Some(writes) = self
+                    .store
+                    .spend_step(factor.id, step, &THROTTLE)
+                    .await? else {
                     entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("used code"));
                 };
@@ -209,7 +212,10 @@ impl Gate {
                     return Ok(Tried::Refused(why));
                 }
                 let digest = code.digest(&self.keyring.pepper, Use::Recovery(factor.id));
-                let spent = self.store.spend_recovery_code(factor.id, &digest).await?;
+                let spent = self
+                    .store
+                    .spend_recovery_code(factor.id, &digest, &THROTTLE)
+                    .await?;
                 let Some(spent) = spent else {
                     entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("wrong or used recovery code"));
