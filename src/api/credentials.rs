@@ -165,11 +165,10 @@ impl CredentialService for CredentialCalls {
         };
         let approve = approved(request.approve);
         let gate = Arc::clone(&self.gate);
-        let assigned = to_its_end(async move {
-            gate.assign_token(&peer, &credentials, wish, approve).await
-        })
-        .await
-        .map_err(errors::status)?;
+        let assigned =
+            to_its_end(async move { gate.assign_token(&peer, &credentials, wish, approve).await })
+                .await
+                .map_err(errors::status)?;
         Ok(Response::new(match assigned {
             Guarded::Done { what, alone } => AssignTokenResponse {
                 log_index: what.0,

@@ -15,7 +15,8 @@ use crate::domain::person::Person;
 use crate::domain::person::form::{Edge, FIELDS, Form};
 use crate::domain::person::id::canonical;
 use crate::gate::{
-    Credentials, Gate, ImportOutcome, ImportWish, Peer, PeopleFilter, PersonChanged, PersonSort, PersonWish,
+    Credentials, Gate, ImportOutcome, ImportWish, Peer, PeopleFilter, PersonChanged, PersonSort,
+    PersonWish,
 };
 use crate::proto;
 use crate::proto::directory_service_server::DirectoryService;

@@ -165,7 +165,10 @@ const fn which(call: &'static str, change: &'static str) -> Which {
 fn reset(seen: RequestSeen) -> proto::ResetSeen {
     proto::ResetSeen {
         pending: seen.index.0,
-        person: seen.people.first().map_or_else(String::new, ToString::to_string),
+        person: seen
+            .people
+            .first()
+            .map_or_else(String::new, ToString::to_string),
         asked_by: seen.asked_by.to_string(),
         asked_at: instant(seen.asked_at.micros()),
         pending_until: seen.until.map(Timestamp::micros).and_then(instant),

@@ -173,20 +173,46 @@ mod tests {
         };
         for (what, before, after) in [
             ("given", plain(), of(None)),
-            ("for a day to come", plain(), person(&[role("administrator", Some(90), Some(99))])),
+            (
+                "for a day to come",
+                plain(),
+                person(&[role("administrator", Some(90), Some(99))]),
+            ),
             ("over already", plain(), of(Some(-5))),
             ("of a disabled account", plain(), disabled(of(None))),
-            ("reviews", plain(), person(&[role("security-manager", None, None)])),
-            ("administers as well", person(&[role("security-manager", None, Some(9))]),
-                person(&[role("security-manager", None, Some(9)), role("administrator", Some(10), None)])),
+            (
+                "reviews",
+                plain(),
+                person(&[role("security-manager", None, None)]),
+            ),
+            (
+                "administers as well",
+                person(&[role("security-manager", None, Some(9))]),
+                person(&[
+                    role("security-manager", None, Some(9)),
+                    role("administrator", Some(10), None),
+                ]),
+            ),
             ("longer", of(Some(9)), of(Some(10))),
             ("for good", of(Some(9)), of(None)),
-            ("begins earlier", person(&[role("administrator", Some(9), None)]), of(None)),
+            (
+                "begins earlier",
+                person(&[role("administrator", Some(9), None)]),
+                of(None),
+            ),
             ("again", of(Some(-9)), of(None)),
             ("enabled", disabled(of(None)), of(None)),
-            ("employed for longer", ended(of(None), 5), ended(of(None), 6)),
+            (
+                "employed for longer",
+                ended(of(None), 5),
+                ended(of(None), 6),
+            ),
             ("back from a leave", on_leave(of(None), None), of(None)),
-            ("back earlier", on_leave(of(None), Some(9)), on_leave(of(None), Some(8))),
+            (
+                "back earlier",
+                on_leave(of(None), Some(9)),
+                on_leave(of(None), Some(8)),
+            ),
         ] {
             assert!(takes_two(&rules, Some(&before), &after, NOW), "{what}");
             assert!(takes_two(&rules, None, &after, NOW), "{what}");
@@ -195,13 +221,29 @@ mod tests {
             ("taken away", of(None), plain()),
             ("shorter", of(None), of(Some(9))),
             ("disabled", of(None), disabled(of(None))),
-            ("over, and disabled no more", disabled(of(Some(-9))), of(Some(-9))),
-            ("another department's", of(None), Person {
-                departments: vec![Name::parse("e").unwrap()],
-                ..of(None)
-            }),
-            ("no such role", plain(), person(&[role("legal", None, None)])),
-            ("reviews a department", plain(), person(&[role("information-manager", None, None)])),
+            (
+                "over, and disabled no more",
+                disabled(of(Some(-9))),
+                of(Some(-9)),
+            ),
+            (
+                "another department's",
+                of(None),
+                Person {
+                    departments: vec![Name::parse("e").unwrap()],
+                    ..of(None)
+                },
+            ),
+            (
+                "no such role",
+                plain(),
+                person(&[role("legal", None, None)]),
+            ),
+            (
+                "reviews a department",
+                plain(),
+                person(&[role("information-manager", None, None)]),
+            ),
         ] {
             assert!(!takes_two(&rules, Some(&before), &after, NOW), "{what}");
         }

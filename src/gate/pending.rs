@@ -592,7 +592,14 @@ mod tests {
             (HOLD, &two, 0, true),
             (HOLD, &one, 899, false),
             (HOLD, &one, 900, true),
-            (Wish::SetPassword { person: two.clone() }, &two, 1_000, false),
+            (
+                Wish::SetPassword {
+                    person: two.clone(),
+                },
+                &two,
+                1_000,
+                false,
+            ),
         ] {
             let alone = Pending {
                 effective: Some(Timestamp::from_seconds(900)),
@@ -621,7 +628,11 @@ mod tests {
         assert!(room("a-2", hold).is_there(&all).is_ok());
         assert!(room("a-1", RequestKind::SetPassword).is_there(&all).is_ok());
         all.extend((10..1_000).map(|id| pending(id, &format!("b-{id}"), HOLD)));
-        assert!(room("a-2", RequestKind::SetPassword).is_there(&all).is_err());
+        assert!(
+            room("a-2", RequestKind::SetPassword)
+                .is_there(&all)
+                .is_err()
+        );
     }
 
     #[test]

@@ -276,7 +276,11 @@ impl Store {
             }
             let writes = self.count_factor_write(&mut change).await?;
             if !self.has_others() {
-                return Ok(Freeing { change, writes, tells });
+                return Ok(Freeing {
+                    change,
+                    writes,
+                    tells,
+                });
             }
             query("UPDATE second_factors SET failures = failures WHERE id = $1")
                 .bind(id.as_bytes().as_slice())
@@ -289,7 +293,11 @@ impl Store {
             let failures = row.map(|row| row.try_get("failures")).transpose()?;
             let failures = failures.map(read_failures).transpose()?.unwrap_or(0);
             if tells || failures < throttle.disabled_at {
-                return Ok(Freeing { change, writes, tells });
+                return Ok(Freeing {
+                    change,
+                    writes,
+                    tells,
+                });
             }
             // The turn comes before any other row, so that nobody waits for each other in a circle.
             change.rollback().await?;

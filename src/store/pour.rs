@@ -432,7 +432,10 @@ mod tests {
         store.put_password("p", "hash").await.unwrap();
         let factor = Uuid::from_u128(1);
         store.put_second_factor("p", factor, b"seed").await.unwrap();
-        store.spend_step(factor, 9, &crate::store::credentials::tests::LENIENT).await.unwrap();
+        store
+            .spend_step(factor, 9, &crate::store::credentials::tests::LENIENT)
+            .await
+            .unwrap();
         let throttle = crate::store::Throttle {
             disabled_at: 50,
             wait_after: |_| std::time::Duration::from_secs(30),

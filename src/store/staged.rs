@@ -206,7 +206,10 @@ impl Store {
         let mut told = ToldTo::default();
         for (kind, slot) in [
             (StoredCredentialKind::Password, &mut told.password),
-            (StoredCredentialKind::EnrollmentCode, &mut told.enrollment_code),
+            (
+                StoredCredentialKind::EnrollmentCode,
+                &mut told.enrollment_code,
+            ),
             (StoredCredentialKind::SecondFactor, &mut told.second_factor),
         ] {
             *slot = self.told(kind, person).await?;
@@ -219,7 +222,8 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn token_imported_by(&self, serial: &str) -> Result<Option<String>, StoreError> {
-        self.told(StoredCredentialKind::HardwareTokens, serial).await
+        self.told(StoredCredentialKind::HardwareTokens, serial)
+            .await
     }
 
     async fn told(

@@ -303,9 +303,17 @@ impl Gate {
             at_epoch: Some(person.epoch),
             ..TakingUp::default()
         };
-        self.take_up_if(entry, &person.id, &new, taking_up, still, now, move |gate| {
-            gate.let_in(&id);
-        })
+        self.take_up_if(
+            entry,
+            &person.id,
+            &new,
+            taking_up,
+            still,
+            now,
+            move |gate| {
+                gate.let_in(&id);
+            },
+        )
         .await?;
         Ok(codes)
     }

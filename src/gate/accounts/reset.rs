@@ -244,7 +244,11 @@ impl Gate {
             if self.store.second_factor_of(person).await? != *factor {
                 // Enrolled or taken away since: what is there now was not meant.
                 entry::detail(&mut entry, "change", "decline-reset");
-                entry::detail(&mut entry, "why", "the person has another second factor by now");
+                entry::detail(
+                    &mut entry,
+                    "why",
+                    "the person has another second factor by now",
+                );
                 entry.change = changing(Kind::Decline(StoredDeclined {
                     request: pending.id.0,
                 }));

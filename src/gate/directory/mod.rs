@@ -23,8 +23,8 @@ pub use read::{PeopleFilter, SeenPeople};
 
 use super::changes::StillWanted;
 use super::peer::Peer;
-use super::records::log_holds::Administrator;
 use super::pending::{Approval, Awaited, Decides, Wish};
+use super::records::log_holds::Administrator;
 use super::{Credentials, Gate, GateError, Violation, entry, guarded};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name};

@@ -628,8 +628,17 @@ mod tests {
             (LogIndex(1), effective)
         );
         assert_eq!(gap.store.people().await.unwrap()[0].epoch, 1_000);
-        assert_eq!(gap.store.spend_step(FACTOR, 500, &THROTTLE).await.unwrap(), None);
-        assert!(gap.store.spend_step(FACTOR, 501, &THROTTLE).await.unwrap().is_some());
+        assert_eq!(
+            gap.store.spend_step(FACTOR, 500, &THROTTLE).await.unwrap(),
+            None
+        );
+        assert!(
+            gap.store
+                .spend_step(FACTOR, 501, &THROTTLE)
+                .await
+                .unwrap()
+                .is_some()
+        );
         let reader = gap.log.reader();
         let refused = may_serve(&reader, 1, SystemClock.now()).unwrap_err();
         assert!(matches!(refused, StartError::GapWaits { .. }), "{refused}");
