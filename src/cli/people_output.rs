@@ -298,11 +298,13 @@ mod tests {
                 after: "yes".to_owned(),
             }],
             sessions_ended: true,
+            takes_two: true,
         });
         let lines = import_lines(&person, true, Language::English);
         assert_eq!(lines[0], "line 3: changes adviser-1");
         assert_eq!(lines[1], "  disabled: \"no\" -> \"yes\"");
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[3], "  takes a second administrator");
+        assert_eq!(lines.len(), 4);
         let error = What::Error(ImportError {
             line: 4,
             field: "pledge".to_owned(),

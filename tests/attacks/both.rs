@@ -461,3 +461,125 @@ fn an_old_request_takes_no_newer_factor_away() {
     call(&site, &two, reset, &approving(&request, &pending)).unwrap();
     assert_eq!(site.first_step("adviser-1")["enrollmentRequired"], true);
 }
+
+#[test]
+fn an_import_that_makes_somebody_an_administrator_is_made_by_two_and_whole() {
+    let mut site = Site::open();
+    let [one, two] = [ONE, TWO].map(|id| site.person(id));
+    let method = "DirectoryService/ImportPeople";
+    let request = import(
+        "id,departments,roles\nnew-1,career,administrator\nnew-2,career,legal\nadviser-1,sales,security-manager\n",
+    );
+    let summary = |answer: Value| {
+        let all = answer.as_array().cloned().unwrap_or_else(|| vec![answer]);
+        (all.last().unwrap()["summary"].clone(), all)
+    };
+    let mut dry = request.clone();
+    dry["dry_run"] = true.into();
+    let (_, all) = summary(call(&site, &one, method, &dry).unwrap());
+    let takes_two = |one: &Value| one["person"]["takesTwo"] == true;
+    assert_eq!(
+        all.iter().map(takes_two).collect::<Vec<_>>(),
+        [true, false, true, false]
+    );
+    let (asked, _) = summary(call(&site, &one, method, &request).unwrap());
+    let pending = waits(&asked);
+    let read = |id: &str| {
+        call(
+            &site,
+            &one,
+            "DirectoryService/GetPerson",
+            &json!({ "id": id }),
+        )
+    };
+    assert_eq!(
+        read("new-2").unwrap_err().code,
+        "NOT_FOUND",
+        "whole or not at all"
+    );
+    let other = import(
+        "id,departments,roles\nnew-1,career,administrator\nadviser-2,sales,security-manager\n",
+    );
+    refused(
+        call(&site, &two, method, &approving(&other, &pending)),
+        "something else",
+    );
+    let (done, _) = summary(call(&site, &two, method, &approving(&request, &pending)).unwrap());
+    assert_eq!(
+        (&done["created"], &done["changed"]),
+        (&json!(2), &json!(1)),
+        "{done}"
+    );
+    assert_eq!(
+        read("new-1").unwrap()["person"]["roles"][0]["role"],
+        "administrator"
+    );
+    assert_eq!(requests(&site, &one), Vec::<Value>::new());
+    // Both who had credentials and who had none.
+    let password = site.people.get("adviser-1").password.clone();
+    not_genuine(site.first_step_with("adviser-1", &password));
+    site.kill_and_start();
+    not_genuine(site.first_step_with("adviser-1", &password));
+    // By a file of hundreds nobody is asked.
+    let rows: String = (0..51)
+        .map(|n| format!("many-{n},career,administrator\n"))
+        .collect();
+    let many = import(&format!("id,departments,roles\n{rows}"));
+    let one = site.person(ONE);
+    let error = call(&site, &one, method, &many).unwrap_err();
+    assert!(error.to_string().contains("csv[52].roles"), "{error}");
+}
+
+#[test]
+fn a_token_whose_seed_one_administrator_has_is_no_step_of_one_whose_password_they_were_told() {
+    const HEX: &str = "3132333435363738393031323334353637383930313233343536373839303132";
+    let mut site = Site::open();
+    let [one, two] = [ONE, TWO].map(|id| site.person(id));
+    let tokens = |serial: &str| json!({ "csv": format!("serial,algorithm,digits,period,seed\n{serial},SHA1,6,30,{HEX}\n") });
+    call(
+        &site,
+        &two,
+        "CredentialService/ImportTokens",
+        &tokens("T-1"),
+    )
+    .unwrap();
+    call(
+        &site,
+        &one,
+        "CredentialService/ImportTokens",
+        &tokens("T-2"),
+    )
+    .unwrap();
+    let person =
+        json!({ "person": with_role("auditor-9", &json!({ "role": "security-manager" })) });
+    let both = |site: &Site, method: &str, request: &Value, approval: &Value| {
+        let pending = waits(&call(site, &one, method, request).unwrap());
+        call(site, &two, method, &approving(approval, &pending))
+    };
+    both(&site, "DirectoryService/CreatePerson", &person, &person).unwrap();
+    let whose = json!({ "person": "auditor-9" });
+    both(&site, "CredentialService/SetPassword", &whose, &whose).unwrap();
+    let assign = |site: &Site, serial: &str| {
+        let asked = json!({ "person": "auditor-9", "serial": serial });
+        let mut shown = asked.clone();
+        let key = data_encoding::HEXLOWER.decode(HEX.as_bytes()).unwrap();
+        let uri = format!("secret={}&", data_encoding::BASE32_NOPAD.encode(&key));
+        shown["totp"] = code_of(&uri, site.now()).into();
+        both(site, "CredentialService/AssignToken", &asked, &shown)
+    };
+    refused(assign(&site, "T-1"), "another imported");
+    assign(&site, "T-2").unwrap();
+    // And the other way round: the seed is the first one's, so the next password is not.
+    let pending = waits(&call(&site, &two, "CredentialService/SetPassword", &whose).unwrap());
+    let told = call(
+        &site,
+        &one,
+        "CredentialService/SetPassword",
+        &approving(&whose, &pending),
+    );
+    refused(told, "imported this person's token");
+    // Nobody's second factor is replaced by it, whether they have a password or not.
+    let asked = json!({ "person": "auditor-9", "serial": "T-1" });
+    let taken = call(&site, &one, "CredentialService/AssignToken", &asked);
+    crate::site::refused_with(taken, "FAILED_PRECONDITION", "SECOND_FACTOR_ENROLLED");
+}

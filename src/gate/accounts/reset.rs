@@ -94,7 +94,7 @@ impl Gate {
             factor,
         };
         let mut asked_by = None;
-        if let Some(id) = wish.approve {
+        if let Some(id) = wish.approve.filter(|_| wish.person != asker) {
             match self.to_approve(&rules, id, &asker, now).await? {
                 Ok(pending) if pending.wish == what => asked_by = Some((id, pending.by)),
                 Ok(pending) => {
