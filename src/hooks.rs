@@ -46,6 +46,14 @@ pub enum Happened {
     ResetAskedAlone,
     /// What one person alone asked for was carried out.
     ResetDoneAlone,
+    /// An administrator asks for something else that takes two.
+    RequestAsked,
+    /// It was carried out by two.
+    RequestDone,
+    /// One administrator alone asks for it, in a small office.
+    RequestAskedAlone,
+    /// One administrator alone carried it out.
+    RequestDoneAlone,
 }
 
 /// An event, as the command reads it. No secrets; a person's id, and where the log has more.
@@ -54,6 +62,9 @@ pub struct Event {
     /// What.
     #[serde(rename = "event")]
     pub happened: Happened,
+    /// Of a request: what for, as entries name its kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<&'static str>,
     /// To whom.
     pub person: String,
     /// By whom; empty for the host.
@@ -212,6 +223,7 @@ mod tests {
     fn event(person: &str) -> Event {
         Event {
             happened: Happened::ResetDone,
+            request: None,
             person: person.to_owned(),
             by: vec!["a-1".to_owned(), "a-2".to_owned()],
             log_index: 7,

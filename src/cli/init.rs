@@ -400,7 +400,7 @@ dispose_needs_two = true
 small_office = false
 
 # A program, run without a shell, that gets one JSON object on its standard input when people should be told of something: a
-# reset of a second factor that was asked for or done. It sends the message to them and to the security managers.
+# reset of a second factor, or another request about people that takes two, that was asked for or done. It sends the message to them and to the security managers.
 # [hook]
 # command = ["/usr/local/bin/tell-people"]
 # timeout_seconds = 10

@@ -15,6 +15,7 @@ use super::{Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::time::Timestamp;
+use crate::hooks::{Event, Happened};
 use crate::proto::stored_request::What;
 use crate::proto::{
     StoredChange, StoredDisposeWish, StoredEntry, StoredPeopleWish, StoredRequest, StoredResetWish,
@@ -405,6 +406,12 @@ impl Gate {
             entry::detail(&mut entry, "effective", from.to_string());
         }
         let (request, until) = self.ask(entry, wish, by, effective, now).await?;
+        let happened = if alone {
+            Happened::RequestAskedAlone
+        } else {
+            Happened::RequestAsked
+        };
+        self.tell_of(happened, wish, &[by], request, now);
         Ok(Awaited {
             request,
             until,
@@ -449,6 +456,50 @@ impl Gate {
             asked_by: pending.by,
             alone,
         })))
+    }
+
+    /// Lets the operator's command know that `wish` was carried out by the entry `index`, where it took two.
+    pub(super) fn tell_done(
+        &self,
+        wish: &Wish,
+        approval: Option<&Approval>,
+        own: &Name,
+        index: LogIndex,
+        now: Timestamp,
+    ) {
+        match approval {
+            Some(approval) if approval.alone => {
+                self.tell_of(Happened::RequestDoneAlone, wish, &[own], index, now);
+            }
+            Some(approval) => {
+                let by = [&approval.asked_by, own];
+                self.tell_of(Happened::RequestDone, wish, &by, index, now);
+            }
+            None => {}
+        }
+    }
+
+    fn tell_of(
+        &self,
+        happened: Happened,
+        wish: &Wish,
+        by: &[&Name],
+        index: LogIndex,
+        at: Timestamp,
+    ) {
+        let Some(hooks) = self.hooks.get() else {
+            return;
+        };
+        for person in wish.people() {
+            hooks.tell(&Event {
+                happened,
+                request: Some(wish.kind().name()),
+                person: person.to_string(),
+                by: by.iter().map(ToString::to_string).collect(),
+                log_index: index.0,
+                at: at.to_string(),
+            });
+        }
     }
 
     /// Whether this is a small office in which nobody but `person` could see to `wish` now.

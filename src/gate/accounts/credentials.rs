@@ -168,13 +168,14 @@ impl Gate {
         let taking_up = TakingUp {
             at_epoch: Some(person.epoch),
             settles: approval.as_ref().map(|approval| approval.request),
-            told_to: Some(own),
+            told_to: Some(own.clone()),
             ..TakingUp::default()
         };
         let still = (SamePerson(Arc::clone(&person)), approval);
         let index = self
             .take_up_if(entry, &person.id, &new, taking_up, still, now, |_| ())
             .await?;
+        self.tell_done(&wish, decides.approval(), &own, index, now);
         Ok(decides.done(CodeIssued {
             code: code.to_text(),
             ends,
@@ -379,7 +380,9 @@ impl Gate {
         let still = ((SamePerson(Arc::clone(&person)), still), approval);
         let apply = move |gate: &Self| gate.let_in(&owner);
         let put = self.take_up_if(entry, &person.id, &new, taking_up, still, now, apply);
-        Ok(decides.done(put.await?))
+        let index = put.await?;
+        self.tell_done(&wish, decides.approval(), &own, index, now);
+        Ok(decides.done(index))
     }
 
     /// Who has a say in giving `person` something to prove themselves with: two, where they watch over others. Nobody may be told

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use crate::domain::ids::Name;
 use crate::domain::time::Timestamp;
 use crate::gate::accounts::notice::Notice;
-use crate::gate::accounts::passwords::TakingUp;
+use crate::gate::accounts::passwords::{SamePerson, TakingUp};
 use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
 use crate::gate::changes::StillWanted;
 use crate::gate::guarded::is_guarded;
@@ -303,6 +303,7 @@ impl Gate {
             at_epoch: Some(person.epoch),
             ..TakingUp::default()
         };
+        let still = (SamePerson(Arc::clone(&person)), still);
         self.take_up_if(
             entry,
             &person.id,
@@ -402,6 +403,7 @@ impl Gate {
             at_epoch: Some(person.epoch),
             ..TakingUp::default()
         };
+        let still = (SamePerson(Arc::clone(&person)), still);
         self.take_up_if(entry, &person.id, &new, taking_up, still, now, |_| ())
             .await?;
         self.note_factor_writes(writes);

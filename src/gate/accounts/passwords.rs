@@ -241,11 +241,12 @@ impl Gate {
         };
         let taking_up = TakingUp {
             epoch: person.epoch.saturating_add(1),
-            told_to: Some(own),
+            told_to: Some(own.clone()),
             ..TakingUp::default()
         };
         let put = self.put_password(entry, &person, &new, (taking_up, approval), now);
         let index = put.await?;
+        self.tell_done(&wish, decides.approval(), &own, index, now);
         Ok(decides.done(PasswordSet {
             password: told,
             index,

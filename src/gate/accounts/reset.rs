@@ -306,6 +306,7 @@ impl Gate {
         if let Some(hooks) = self.hooks.get() {
             hooks.tell(&Event {
                 happened,
+                request: None,
                 person: person.to_string(),
                 by: by.iter().map(ToString::to_string).collect(),
                 log_index: index.0,

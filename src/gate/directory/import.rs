@@ -210,8 +210,12 @@ impl Gate {
                 Err(GateError::Conflict(_)) => {}
                 Err(error) => return Err(error),
                 Ok(receipts) => {
+                    let index = receipts.iter().last().map(|receipt| receipt.index());
+                    if let Some(index) = index {
+                        self.tell_done(&what, approval, &actor, index, now);
+                    }
                     return Ok(ImportOutcome {
-                        index: receipts.iter().last().map(|receipt| receipt.index()),
+                        index,
                         alone: approval.is_some_and(|approval| approval.alone),
                         ..outcome
                     });
@@ -363,8 +367,8 @@ fn together(
             });
         }
     }
-    let guarded = planned.plans.iter().filter(|(_, plan)| plan.takes_two);
-    if let Some((line, _)) = guarded.skip(GUARDED_MAX).next() {
+    let mut guarded = planned.plans.iter().filter(|(_, plan)| plan.takes_two);
+    if let Some((line, _)) = guarded.nth(GUARDED_MAX) {
         planned.faults.push(ImportFault {
             line: *line,
             field: "roles".to_owned(),

@@ -200,9 +200,11 @@ impl Gate {
                 other => other?,
             };
             let person = self.person(&id);
+            let index = receipts.first().index();
+            self.tell_done(&what, approval, &actor, index, now);
             return Ok(PersonChanged {
                 person: Some(person.ok_or(GateError::Internal("a changed person is gone"))?),
-                index: Some(receipts.first().index()),
+                index: Some(index),
                 awaited: None,
                 alone: approval.is_some_and(|approval| approval.alone),
                 sessions_ended,
