@@ -266,11 +266,14 @@ fn the_hook_is_told_of_what_was_asked_for_and_done() {
     let [one, two] = ["administrator-1", "administrator-2"].map(|id| house.log_in(id));
     let asked = ask(&house, &one, "adviser-1", None).unwrap();
     ask(&house, &two, "adviser-1", asked["pending"].as_str()).unwrap();
+    let guarded = json!({ "person": "security-1" });
+    let set = "sekisho.v1.CredentialService/SetPassword";
+    house.answer(set, &guarded, &one.metadata());
     let path = house.daemon.data().join("told.jsonl");
     let until = Instant::now() + Duration::from_secs(20);
     let lines = loop {
         let text = fs::read_to_string(&path).unwrap_or_default();
-        if text.lines().count() >= 2 || Instant::now() > until {
+        if text.lines().count() >= 3 || Instant::now() > until {
             break text;
         }
     };
@@ -284,10 +287,14 @@ fn the_hook_is_told_of_what_was_asked_for_and_done() {
         .collect();
     assert_eq!(
         events,
-        ["reset-asked", "reset-done"],
+        ["reset-asked", "reset-done", "request-asked"],
         "{}",
         house.daemon.output()
     );
     assert_eq!(told[1]["by"], json!(["administrator-1", "administrator-2"]));
     assert_eq!(told[1]["person"], "adviser-1");
+    assert_eq!(
+        (&told[2]["request"], &told[2]["person"]),
+        (&json!("set-password"), &json!("security-1"))
+    );
 }
