@@ -62,7 +62,8 @@
 //! 9. **Nobody alone**: releasing a hold takes an administrator's own ticket, never a service's certificate; disposing of the
 //!    log, and releasing a hold of it, takes two of them, or is marked as done alone. A second factor is reset by two, neither
 //!    the one it is for; by one alone only on the host, after a day, marked until another reviewed it. Nobody gives themselves
-//!    a role, and the last account that administers stays.
+//!    a role, and the last account that administers stays. Two make somebody watch over others (administer, audit, review
+//!    everything), and give out what such a one proves themselves with: so that nobody is both of the two by a second account.
 //! 10. **A pack loads whole or not at all.**
 
 pub mod api;

@@ -12,12 +12,16 @@
 
 #[path = "attacks/addresses.rs"]
 mod addresses;
+#[path = "attacks/both.rs"]
+mod both;
 #[path = "attacks/clock.rs"]
 mod clock;
 #[path = "attacks/ended.rs"]
 mod ended;
 #[path = "attacks/enrollment.rs"]
 mod enrollment;
+#[path = "attacks/freed.rs"]
+mod freed;
 #[path = "attacks/guessing.rs"]
 mod guessing;
 #[path = "attacks/keys.rs"]

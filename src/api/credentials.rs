@@ -6,8 +6,9 @@ use tonic::{Request, Response, Status};
 use zeroize::Zeroizing;
 
 use super::read::Fields;
+use super::requests::{approved, awaited};
 use super::{errors, peer, taken, to_its_end, write};
-use crate::gate::{Gate, TokenFile};
+use crate::gate::{Gate, Guarded, TokenFile, TokenWish};
 use crate::proto::credential_service_server::CredentialService;
 use crate::proto::import_tokens_request::File;
 use crate::proto::{
@@ -43,12 +44,30 @@ impl CredentialService for CredentialCalls {
         let person = fields.required("person", &request.person);
         let person = taken(&self.gate, &peer, "SetPassword", fields.finish(person)).await?;
         let gate = Arc::clone(&self.gate);
-        let set = to_its_end(async move { gate.set_password(&peer, &credentials, &person).await })
-            .await
-            .map_err(errors::status)?;
-        Ok(Response::new(SetPasswordResponse {
-            password: set.password.expose().to_owned(),
-            log_index: set.index.0,
+        let approve = approved(request.approve);
+        let set = to_its_end(async move {
+            gate.set_password(&peer, &credentials, &person, approve)
+                .await
+        })
+        .await
+        .map_err(errors::status)?;
+        Ok(Response::new(match set {
+            Guarded::Done { what, alone } => SetPasswordResponse {
+                password: what.password.expose().to_owned(),
+                log_index: what.index.0,
+                alone,
+                ..SetPasswordResponse::default()
+            },
+            Guarded::Awaited(asked) => {
+                let (pending, pending_until, effective_at) = awaited(Some(asked));
+                SetPasswordResponse {
+                    log_index: pending,
+                    pending,
+                    pending_until,
+                    effective_at,
+                    ..SetPasswordResponse::default()
+                }
+            }
         }))
     }
 
@@ -70,15 +89,30 @@ impl CredentialService for CredentialCalls {
         .await?;
         let gate = Arc::clone(&self.gate);
         let issued = to_its_end(async move {
-            gate.issue_enrollment_code(&peer, &credentials, &person, request.valid_days)
+            let approve = approved(request.approve);
+            gate.issue_enrollment_code(&peer, &credentials, &person, request.valid_days, approve)
                 .await
         })
         .await
         .map_err(errors::status)?;
-        Ok(Response::new(IssueEnrollmentCodeResponse {
-            enrollment_code: issued.code.to_string(),
-            expires_at: write::instant(issued.ends.micros()),
-            log_index: issued.index.0,
+        Ok(Response::new(match issued {
+            Guarded::Done { what, alone } => IssueEnrollmentCodeResponse {
+                enrollment_code: what.code.to_string(),
+                expires_at: write::instant(what.ends.micros()),
+                log_index: what.index.0,
+                alone,
+                ..IssueEnrollmentCodeResponse::default()
+            },
+            Guarded::Awaited(asked) => {
+                let (pending, pending_until, effective_at) = awaited(Some(asked));
+                IssueEnrollmentCodeResponse {
+                    log_index: pending,
+                    pending,
+                    pending_until,
+                    effective_at,
+                    ..IssueEnrollmentCodeResponse::default()
+                }
+            }
         }))
     }
 
@@ -124,14 +158,33 @@ impl CredentialService for CredentialCalls {
         let serial = fields.required("serial", &request.serial);
         let both = person.zip(serial);
         let (person, serial) = taken(&self.gate, &peer, "AssignToken", fields.finish(both)).await?;
-        let code = Zeroizing::new(request.totp);
+        let wish = TokenWish {
+            person,
+            serial,
+            code: Zeroizing::new(request.totp),
+        };
+        let approve = approved(request.approve);
         let gate = Arc::clone(&self.gate);
-        let index = to_its_end(async move {
-            gate.assign_token(&peer, &credentials, &person, &serial, &code)
+        let assigned =
+            to_its_end(async move { gate.assign_token(&peer, &credentials, wish, approve).await })
                 .await
-        })
-        .await
-        .map_err(errors::status)?;
-        Ok(Response::new(AssignTokenResponse { log_index: index.0 }))
+                .map_err(errors::status)?;
+        Ok(Response::new(match assigned {
+            Guarded::Done { what, alone } => AssignTokenResponse {
+                log_index: what.0,
+                alone,
+                ..AssignTokenResponse::default()
+            },
+            Guarded::Awaited(asked) => {
+                let (pending, pending_until, effective_at) = awaited(Some(asked));
+                AssignTokenResponse {
+                    log_index: pending,
+                    pending,
+                    pending_until,
+                    effective_at,
+                    ..AssignTokenResponse::default()
+                }
+            }
+        }))
     }
 }

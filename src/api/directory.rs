@@ -8,13 +8,15 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::read::Fields;
+use super::requests::{approved, awaited};
 use super::{errors, peer, people, people_csv, taken, to_its_end};
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::person::form::{Edge, FIELDS, Form};
 use crate::domain::person::id::canonical;
 use crate::gate::{
-    Credentials, Gate, ImportOutcome, Peer, PeopleFilter, PersonChanged, PersonSort, PersonWish,
+    Credentials, Gate, ImportOutcome, ImportWish, Peer, PeopleFilter, PersonChanged, PersonSort,
+    PersonWish,
 };
 use crate::proto;
 use crate::proto::directory_service_server::DirectoryService;
@@ -67,17 +69,23 @@ impl Directory {
     }
 
     fn changed(&self, changed: &PersonChanged) -> ChangePersonResponse {
+        let (pending, pending_until, effective_at) = awaited(changed.awaited);
         ChangePersonResponse {
-            person: Some(self.person(changed)),
+            person: self.person(changed),
             log_index: changed.index.map_or(0, |index| index.0),
             unchanged: changed.index.is_none(),
             sessions_ended: changed.sessions_ended,
+            pending,
+            pending_until,
+            effective_at,
+            alone: changed.alone,
         }
     }
 
-    fn person(&self, changed: &PersonChanged) -> proto::Person {
+    fn person(&self, changed: &PersonChanged) -> Option<proto::Person> {
         let offset = self.gate.rules().utc_offset;
-        people::person(&changed.person, changed.at, offset)
+        let person = changed.person.as_deref();
+        person.map(|person| people::person(person, changed.at, offset))
     }
 
     /// A change that says no more than whose account it is.
@@ -85,7 +93,7 @@ impl Directory {
         &self,
         request: &Request<T>,
         (call, sort): (&'static str, PersonSort),
-        (id, reference): (&str, &str),
+        (id, reference, approve): (&str, &str, u64),
         mut fields: Fields,
     ) -> Result<Response<ChangePersonResponse>, Status> {
         let peer = peer::of(request)?;
@@ -98,6 +106,7 @@ impl Directory {
             fields: Vec::new(),
             subject_refs: None,
             reference,
+            approve: approved(approve),
         });
         let wish = taken(&self.gate, &peer, call, fields.finish(wish)).await?;
         let changed = self.change(peer, credentials, wish).await?;
@@ -148,12 +157,26 @@ impl DirectoryService for Directory {
             fields: FIELDS.to_vec(),
             subject_refs: given.subject_refs,
             reference,
+            approve: approved(request.approve),
         });
         let wish = taken(&self.gate, &peer, "CreatePerson", fields.finish(wish)).await?;
         let changed = self.change(peer, credentials, wish).await?;
+        let ChangePersonResponse {
+            person,
+            log_index,
+            pending,
+            pending_until,
+            effective_at,
+            alone,
+            ..
+        } = self.changed(&changed);
         Ok(Response::new(CreatePersonResponse {
-            person: Some(self.person(&changed)),
-            log_index: changed.index.map_or(0, |index| index.0),
+            person,
+            log_index,
+            pending,
+            pending_until,
+            effective_at,
+            alone,
         }))
     }
 
@@ -176,6 +199,7 @@ impl DirectoryService for Directory {
             fields: masked,
             subject_refs: given.subject_refs,
             reference,
+            approve: approved(request.approve),
         });
         let wish = taken(&self.gate, &peer, "ChangePerson", fields.finish(wish)).await?;
         let changed = self.change(peer, credentials, wish).await?;
@@ -187,7 +211,7 @@ impl DirectoryService for Directory {
         request: Request<DisablePersonRequest>,
     ) -> Result<Response<ChangePersonResponse>, Status> {
         let asked = request.get_ref();
-        let whose = (asked.id.as_str(), asked.reference.as_str());
+        let whose = (asked.id.as_str(), asked.reference.as_str(), 0);
         let what = ("DisablePerson", PersonSort::Disable);
         self.by_id(&request, what, whose, Fields::default()).await
     }
@@ -197,7 +221,7 @@ impl DirectoryService for Directory {
         request: Request<EnablePersonRequest>,
     ) -> Result<Response<ChangePersonResponse>, Status> {
         let asked = request.get_ref();
-        let whose = (asked.id.as_str(), asked.reference.as_str());
+        let whose = (asked.id.as_str(), asked.reference.as_str(), asked.approve);
         let what = ("EnablePerson", PersonSort::Enable);
         self.by_id(&request, what, whose, Fields::default()).await
     }
@@ -211,7 +235,7 @@ impl DirectoryService for Directory {
         let mut form = Form::new(self.gate.rules().utc_offset);
         let at = form.instant("employment_end", &asked.employment_end, Edge::End);
         people::tell(&mut fields, form, "");
-        let whose = (asked.id.as_str(), asked.reference.as_str());
+        let whose = (asked.id.as_str(), asked.reference.as_str(), asked.approve);
         let what = ("EndEmployment", PersonSort::EndEmployment(at));
         self.by_id(&request, what, whose, fields).await
     }
@@ -319,8 +343,12 @@ impl DirectoryService for Directory {
                 tokio::task::spawn_blocking(move || people_csv::read(&csv, by.as_ref(), offset))
                     .await
                     .map_err(|_| crate::gate::GateError::Internal("reading a file ended early"))?;
-            gate.import_people(&peer, &credentials, read, reference, request.dry_run)
-                .await
+            let wish = ImportWish {
+                reference,
+                dry_run: request.dry_run,
+                approve: approved(request.approve),
+            };
+            gate.import_people(&peer, &credentials, read, wish).await
         })
         .await
         .map_err(errors::status)?;
@@ -371,12 +399,17 @@ fn told(outcome: ImportOutcome) -> Vec<ImportPeopleResponse> {
         .iter()
         .filter(|person| person.created)
         .count();
+    let (pending, pending_until, effective_at) = awaited(outcome.awaited);
     let summary = proto::ImportSummary {
         created: count(created),
         changed: count(outcome.people.len().saturating_sub(created)),
         unchanged: count(outcome.unchanged),
         errors: count(outcome.faults.len()),
         log_index: outcome.index.map_or(0, |index| index.0),
+        pending,
+        pending_until,
+        effective_at,
+        alone: outcome.alone,
     };
     let people = outcome.people.into_iter().map(|person| {
         What::Person(proto::ImportedPerson {
@@ -393,6 +426,7 @@ fn told(outcome: ImportOutcome) -> Vec<ImportPeopleResponse> {
                 })
                 .collect(),
             sessions_ended: person.sessions_ended,
+            takes_two: person.takes_two,
         })
     });
     let faults = outcome.faults.into_iter().map(|fault| {

@@ -189,6 +189,7 @@ fn row(
             fields,
             subject_refs,
             reference: reference.cloned(),
+            approve: None,
         },
     })
 }

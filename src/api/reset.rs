@@ -9,7 +9,7 @@ use super::write::instant;
 use super::{errors, peer, taken, to_its_end};
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
-use crate::gate::{Gate, HostResetWish, ResetOutcome, ResetSeen, ResetWish};
+use crate::gate::{Gate, HostResetWish, RequestKind, RequestSeen, ResetOutcome, ResetWish, Which};
 use crate::proto;
 use crate::proto::reset_service_server::ResetService;
 use crate::proto::{
@@ -106,9 +106,9 @@ impl ResetService for Resets {
         taken(&self.gate, &peer, "DeclineReset", fields.finish(Some(()))).await?;
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move {
-            let (pending, reason) = (LogIndex(request.pending), request.reason);
-            gate.decline_reset(&peer, &credentials, pending, reason)
-                .await
+            let what = (LogIndex(request.pending), request.reason);
+            let which = which("DeclineReset", "decline-reset");
+            gate.decline_request(&peer, &credentials, which, what).await
         })
         .await
         .map_err(errors::status)?;
@@ -126,9 +126,9 @@ impl ResetService for Resets {
         taken(&self.gate, &peer, "ReviewReset", fields.finish(Some(()))).await?;
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move {
-            let (pending, finding) = (LogIndex(request.pending), request.finding);
-            gate.review_reset(&peer, &credentials, pending, finding)
-                .await
+            let what = (LogIndex(request.pending), request.finding);
+            let which = which("ReviewReset", "review-reset");
+            gate.review_request(&peer, &credentials, which, what).await
         })
         .await
         .map_err(errors::status)?;
@@ -145,7 +145,7 @@ impl ResetService for Resets {
         taken(&self.gate, &peer, "ListResets", fields.finish(Some(()))).await?;
         let seen = self
             .gate
-            .list_resets(&peer, &credentials)
+            .list_requests(&peer, &credentials, which("ListResets", ""))
             .await
             .map_err(errors::status)?;
         let resets = seen.into_iter().map(reset).collect();
@@ -153,10 +153,22 @@ impl ResetService for Resets {
     }
 }
 
-fn reset(seen: ResetSeen) -> proto::ResetSeen {
+/// Of what waits, the resets only.
+const fn which(call: &'static str, change: &'static str) -> Which {
+    Which {
+        call,
+        change,
+        only: Some(RequestKind::ResetSecondFactor),
+    }
+}
+
+fn reset(seen: RequestSeen) -> proto::ResetSeen {
     proto::ResetSeen {
         pending: seen.index.0,
-        person: seen.person.to_string(),
+        person: seen
+            .people
+            .first()
+            .map_or_else(String::new, ToString::to_string),
         asked_by: seen.asked_by.to_string(),
         asked_at: instant(seen.asked_at.micros()),
         pending_until: seen.until.map(Timestamp::micros).and_then(instant),

@@ -10,6 +10,7 @@ use super::client::{Connection, Target, with_proof};
 use super::error::{CliError, Fault};
 use super::login::Input;
 use super::output::print_text;
+use super::requests::{Approving, Told, told};
 use super::ticket_file::{Kept, TicketFile, to_the_second};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock, Timestamp};
@@ -39,6 +40,8 @@ pub(super) struct PersonArgs {
     /// The person's ID
     person: String,
     #[command(flatten)]
+    approving: Approving,
+    #[command(flatten)]
     connection: Connection,
 }
 
@@ -50,6 +53,8 @@ pub(super) struct CodeArgs {
     /// For how many days it counts, 1 to 30
     #[arg(long, value_name = "DAYS", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=30))]
     days: u32,
+    #[command(flatten)]
+    approving: Approving,
     #[command(flatten)]
     connection: Connection,
 }
@@ -73,6 +78,8 @@ pub(super) struct AssignArgs {
     person: String,
     /// The token's serial number
     serial: String,
+    #[command(flatten)]
+    approving: Approving,
     #[command(flatten)]
     connection: Connection,
 }
@@ -117,12 +124,16 @@ pub(super) async fn credentials(command: CredentialsCommand) -> Result<(), CliEr
 
 async fn set_password(args: PersonArgs) -> Result<(), CliError> {
     let mut at = Administering::open(&args.connection).await?;
-    let person = args.person.clone();
-    let request = with_proof(SetPasswordRequest { person }, &at.kept, at.language)?;
+    let request = SetPasswordRequest {
+        person: args.person.clone(),
+        approve: args.approving.number(),
+    };
+    let request = with_proof(request, &at.kept, at.language)?;
     let answer = at.target.answer(at.service.set_password(request)).await?;
-    let password = Zeroizing::new(answer.into_inner().password);
-    let told = Word::PasswordDrawn.fill(at.language, &[&args.person, &password]);
-    print_text(&told, at.language)
+    let mut answer = answer.into_inner();
+    let password = Zeroizing::new(std::mem::take(&mut answer.password));
+    let done = Zeroizing::new(Word::PasswordDrawn.fill(at.language, &[&args.person, &password]));
+    print_told(told!(answer), &done, at.language)
 }
 
 async fn enrollment_code(args: CodeArgs) -> Result<(), CliError> {
@@ -130,18 +141,19 @@ async fn enrollment_code(args: CodeArgs) -> Result<(), CliError> {
     let request = IssueEnrollmentCodeRequest {
         person: args.person.clone(),
         valid_days: args.days,
+        approve: args.approving.number(),
     };
     let request = with_proof(request, &at.kept, at.language)?;
-    let answer = at
+    let mut answer = at
         .target
         .answer(at.service.issue_enrollment_code(request))
         .await?
         .into_inner();
     let ends = answer.expires_at.map_or(0, |at| at.seconds);
     let ends = to_the_second(Timestamp::from_seconds(ends));
-    let code = Zeroizing::new(answer.enrollment_code);
-    let told = Word::EnrollmentCodeIssued.fill(at.language, &[&args.person, &code, &ends]);
-    print_text(&told, at.language)
+    let code = Zeroizing::new(std::mem::take(&mut answer.enrollment_code));
+    let done = Word::EnrollmentCodeIssued.fill(at.language, &[&args.person, &code, &ends]);
+    print_told(told!(answer), &Zeroizing::new(done), at.language)
 }
 
 async fn import_tokens(args: ImportArgs) -> Result<(), CliError> {
@@ -179,11 +191,25 @@ async fn assign_token(args: AssignArgs) -> Result<(), CliError> {
         person: args.person.clone(),
         serial: args.serial.clone(),
         totp: code.trim().to_owned(),
+        approve: args.approving.number(),
     };
     let request = with_proof(request, &at.kept, at.language)?;
-    at.target.answer(at.service.assign_token(request)).await?;
-    let told = Word::TokenAssigned.fill(at.language, &[&args.serial, &args.person]);
-    print_text(&told, at.language)
+    let answer = at.target.answer(at.service.assign_token(request)).await?;
+    let answer = answer.into_inner();
+    let done = Word::TokenAssigned.fill(at.language, &[&args.serial, &args.person]);
+    print_told(told!(answer), &done, at.language)
+}
+
+/// Tells what was done, or that it was only asked for.
+fn print_told(told: Told<'_>, done: &str, language: Language) -> Result<(), CliError> {
+    if let Some(awaits) = told.awaits(language) {
+        return print_text(&awaits, language);
+    }
+    print_text(done, language)?;
+    match told.marked(language) {
+        Some(marked) => print_text(marked, language),
+        None => Ok(()),
+    }
 }
 
 /// A file of seeds, as text.

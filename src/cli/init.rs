@@ -89,7 +89,7 @@ pub(super) async fn run(arguments: InitArgs) -> Result<(), Failure> {
     let pack = policy::load(&arguments.pack).map_err(Failure::configuration)?;
     if arguments.administrators.len() < 2 {
         eprintln!(
-            "sekisho: with one administrator nobody can reset that person's second factor; name two"
+            "sekisho: with one administrator nobody can reset that person's second factor or make another administrator; name two"
         );
     }
     let mut people = administrators(&arguments.administrators, &pack.rules)?;
@@ -395,12 +395,12 @@ dispose_needs_two = true
 # snapshot_max_age_ms = 2000
 
 [accounts]
-# Where there is one administrator only: true lets that one ask on this host (`sekisho reset second-factor --on-host`) for what
-# else takes two. It is carried out 24 hours later, and marked until somebody reviewed it.
+# Where there is one administrator only: true lets that one do alone what else takes two, 24 hours after it was asked for; it is
+# marked until somebody reviewed it. A reset is asked for on this host (`sekisho reset second-factor --on-host`).
 small_office = false
 
 # A program, run without a shell, that gets one JSON object on its standard input when people should be told of something: a
-# reset of a second factor that was asked for or done. It sends the message to them and to the security managers.
+# reset of a second factor, or another request about people that takes two, that was asked for or done. It sends the message to them and to the security managers.
 # [hook]
 # command = ["/usr/local/bin/tell-people"]
 # timeout_seconds = 10

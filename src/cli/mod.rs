@@ -28,6 +28,7 @@ mod people_output;
 mod people_profile;
 mod proof;
 mod reindex;
+mod requests;
 mod reset;
 mod restore;
 mod retention;
@@ -122,6 +123,9 @@ enum Command {
     /// Take second factors away: two administrators, neither the one it is for
     #[command(subcommand)]
     Reset(reset::ResetCommand),
+    /// See what waits for a second administrator, decline it, or review what one did alone
+    #[command(subcommand)]
+    Requests(requests::RequestsCommand),
     /// List and renew the keys that everything is sealed and signed with
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -216,6 +220,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Log(command) => log::log(command).await,
         Command::People(command) => people::people(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
+        Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
         Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
     }

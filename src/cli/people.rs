@@ -12,6 +12,7 @@ use super::login::say;
 use super::output::print;
 use super::people_output as output;
 use super::people_profile::{ProfileArgs, RoleEdits};
+use super::requests::{Approving, told as two};
 use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock as _, SystemClock};
@@ -43,7 +44,7 @@ pub(super) enum PeopleCommand {
     /// Disable an account: every session ends
     Disable(RefersArgs),
     /// Enable it again
-    Enable(RefersArgs),
+    Enable(EnableArgs),
     /// End an employment, now or with a day
     End(EndArgs),
     /// Import people from CSV: all of them, or none
@@ -78,6 +79,15 @@ pub(super) struct IdArgs {
     output: OutputArgs,
 }
 
+/// Arguments of `sekisho people enable`.
+#[derive(Debug, clap::Args)]
+pub(super) struct EnableArgs {
+    #[command(flatten)]
+    approving: Approving,
+    #[command(flatten)]
+    refers: RefersArgs,
+}
+
 /// Arguments of `sekisho people disable` and `enable`.
 #[derive(Debug, clap::Args)]
 pub(super) struct RefersArgs {
@@ -103,6 +113,8 @@ pub(super) struct AddArgs {
     #[arg(long, value_name = "TEXT", default_value = "")]
     reference: String,
     #[command(flatten)]
+    approving: Approving,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -126,6 +138,8 @@ pub(super) struct ChangeArgs {
     #[arg(long, value_name = "TEXT", default_value = "")]
     reference: String,
     #[command(flatten)]
+    approving: Approving,
+    #[command(flatten)]
     output: OutputArgs,
 }
 
@@ -141,6 +155,8 @@ pub(super) struct EndArgs {
     /// The request or decision behind it
     #[arg(long, value_name = "TEXT", default_value = "")]
     reference: String,
+    #[command(flatten)]
+    approving: Approving,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -159,6 +175,8 @@ pub(super) struct ImportArgs {
     /// The request or decision behind it
     #[arg(long, value_name = "TEXT", default_value = "")]
     reference: String,
+    #[command(flatten)]
+    approving: Approving,
     #[command(flatten)]
     output: OutputArgs,
 }
@@ -286,12 +304,17 @@ async fn add(args: AddArgs) -> Result<(), CliError> {
     let request = asking.request(CreatePersonRequest {
         person: Some(person),
         reference: args.reference,
+        approve: args.approving.number(),
     })?;
     let answer = asking.service.create_person(request);
     let answer = asking.target.answer(answer).await?.into_inner();
     let changed = ChangePersonResponse {
         person: answer.person,
         log_index: answer.log_index,
+        pending: answer.pending,
+        pending_until: answer.pending_until,
+        effective_at: answer.effective_at,
+        alone: answer.alone,
         ..ChangePersonResponse::default()
     };
     told(
@@ -319,6 +342,7 @@ async fn change(args: ChangeArgs) -> Result<(), CliError> {
         update_mask: paths,
         expected_revision,
         reference: args.reference,
+        approve: args.approving.number(),
     })?;
     let answer = asking.service.change_person(request);
     let answer = asking.target.answer(answer).await?.into_inner();
@@ -346,11 +370,13 @@ async fn disable(args: RefersArgs) -> Result<(), CliError> {
     )
 }
 
-async fn enable(args: RefersArgs) -> Result<(), CliError> {
+async fn enable(args: EnableArgs) -> Result<(), CliError> {
+    let (args, approving) = (args.refers, args.approving);
     let mut asking = Asking::open(&args.output.connection).await?;
     let request = asking.request(EnablePersonRequest {
         id: args.id,
         reference: args.reference,
+        approve: approving.number(),
     })?;
     let answer = asking.service.enable_person(request);
     let answer = asking.target.answer(answer).await?.into_inner();
@@ -368,6 +394,7 @@ async fn end(args: EndArgs) -> Result<(), CliError> {
         id: args.id,
         employment_end: args.on,
         reference: args.reference,
+        approve: args.approving.number(),
     })?;
     let answer = asking.service.end_employment(request);
     let answer = asking.target.answer(answer).await?.into_inner();
@@ -389,6 +416,10 @@ fn told(
     if json {
         return print(&[output::changed(answer).to_string()], language);
     }
+    let two = two!(answer);
+    if let Some(line) = two.awaits(language) {
+        return print(&[line], language);
+    }
     let person = answer.person.clone().unwrap_or_default();
     if answer.unchanged {
         let line = Word::PersonUnchanged.fill(language, &[&person.id]);
@@ -403,6 +434,7 @@ fn told(
     if answer.sessions_ended {
         lines.push(Word::SessionsEnded.text(language).to_owned());
     }
+    lines.extend(two.marked(language).map(str::to_owned));
     print(&lines, language)
 }
 
@@ -414,6 +446,7 @@ async fn import(args: ImportArgs) -> Result<(), CliError> {
         csv,
         dry_run: args.dry_run,
         reference: args.reference,
+        approve: args.approving.number(),
     })?;
     let answer = asking.service.import_people(request);
     let mut answers = asking.target.answer(answer).await?.into_inner();

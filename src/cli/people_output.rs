@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::requests::told;
 use super::table::{Cell, Column, Screen, Table, Tone};
 use super::words::{Language, Word};
 use crate::domain::person::EmploymentKind;
@@ -62,12 +63,14 @@ fn without_empty(mut value: Value) -> Value {
 
 /// What became of a change.
 pub(super) fn changed(answer: &ChangePersonResponse) -> Value {
-    json!({
+    let mut value = json!({
         "person": answer.person.as_ref().map(person),
         "logIndex": answer.log_index.to_string(),
         "unchanged": answer.unchanged,
         "sessionsEnded": answer.sessions_ended,
-    })
+    });
+    told!(answer).json(&mut value);
+    value
 }
 
 /// One thing of an import.
@@ -83,19 +86,24 @@ pub(super) fn imported(what: &What) -> Value {
                 "after": change.after,
             })).collect::<Vec<_>>(),
             "sessionsEnded": person.sessions_ended,
+            "takesTwo": person.takes_two,
         }}),
         What::Error(error) => json!({ "error": {
             "line": error.line,
             "field": error.field,
             "description": error.description,
         }}),
-        What::Summary(summary) => json!({ "summary": {
-            "created": summary.created,
-            "changed": summary.changed,
-            "unchanged": summary.unchanged,
-            "errors": summary.errors,
-            "logIndex": summary.log_index.to_string(),
-        }}),
+        What::Summary(summary) => {
+            let mut value = json!({
+                "created": summary.created,
+                "changed": summary.changed,
+                "unchanged": summary.unchanged,
+                "errors": summary.errors,
+                "logIndex": summary.log_index.to_string(),
+            });
+            told!(summary).json(&mut value);
+            json!({ "summary": value })
+        }
     }
 }
 
@@ -117,6 +125,9 @@ pub(super) fn import_lines(what: &What, dry_run: bool, language: Language) -> Ve
             if person.sessions_ended {
                 lines.push(format!("  {}", Word::SessionsEnded.text(language)));
             }
+            if person.takes_two {
+                lines.push(format!("  {}", Word::TakesTwo.text(language)));
+            }
             lines
         }
         What::Error(error) => {
@@ -136,12 +147,17 @@ pub(super) fn import_lines(what: &What, dry_run: bool, language: Language) -> Ve
                 summary.errors.to_string(),
             ];
             let counts: Vec<&str> = counts.iter().map(String::as_str).collect();
-            let word = if dry_run {
+            let two = told!(summary);
+            let awaits = two.awaits(language);
+            let word = if dry_run || awaits.is_some() {
                 Word::WouldImport
             } else {
                 Word::Imported
             };
-            vec![word.fill(language, &counts)]
+            let mut lines = vec![word.fill(language, &counts)];
+            lines.extend(awaits);
+            lines.extend(two.marked(language).map(str::to_owned));
+            lines
         }
     }
 }
@@ -282,11 +298,13 @@ mod tests {
                 after: "yes".to_owned(),
             }],
             sessions_ended: true,
+            takes_two: true,
         });
         let lines = import_lines(&person, true, Language::English);
         assert_eq!(lines[0], "line 3: changes adviser-1");
         assert_eq!(lines[1], "  disabled: \"no\" -> \"yes\"");
-        assert_eq!(lines.len(), 3);
+        assert_eq!(lines[3], "  takes a second administrator");
+        assert_eq!(lines.len(), 4);
         let error = What::Error(ImportError {
             line: 4,
             field: "pledge".to_owned(),

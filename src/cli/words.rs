@@ -388,6 +388,30 @@ words! {
     ResetReviewed:
         "reset {0} is reviewed (entry {1})",
         "リセット {0} を確認済みにしました(記録 {1})";
+    SecondApproves:
+        "this takes two administrators, and is asked for (request {0}): another approves it until {1} by the same command with --approve {0}",
+        "管理者二人が必要な操作です。申請しました(申請 {0})。{1} までに別の管理者が同じコマンドに --approve {0} を付けて承認します";
+    AloneLater:
+        "this takes two administrators, and there is no other: it is asked for (request {0}); carry it out from {2} until {1} by the same command with --approve {0}; until it was reviewed it stays marked",
+        "管理者二人が必要な操作ですが、ほかに管理者がいません。申請しました(申請 {0})。{2} から {1} までに同じコマンドに --approve {0} を付けて実行してください。確認されるまで印が残ります";
+    DoneAlone:
+        "done by one administrator ALONE: until it was reviewed it stays marked",
+        "管理者一人による操作です。確認されるまで印が残ります";
+    NoRequests:
+        "no request waits",
+        "待っている申請はありません";
+    RequestReviewed:
+        "request {0} is reviewed (entry {1})",
+        "申請 {0} を確認済みにしました(記録 {1})";
+    TakesTwo: "takes a second administrator", "別の管理者の承認が必要";
+    AskedOther: "something else", "その他";
+    AskedDispose: "disposal of the log", "ログの廃棄";
+    AskedReleaseLogHold: "release of a hold of the log", "ログの保全の解除";
+    AskedReset: "reset of a second factor", "第二要素のリセット";
+    AskedChangePeople: "role that administers, audits or reviews", "管理・監査・確認を行う役割の付与";
+    AskedSetPassword: "new password", "パスワードの再設定";
+    AskedEnrollmentCode: "enrolment code", "登録コードの発行";
+    AskedAssignToken: "hardware token", "トークンの割り当て";
     NoResets:
         "no reset waits",
         "待っているリセットはありません";

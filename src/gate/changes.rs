@@ -227,6 +227,17 @@ pub(super) trait StillWanted: Send + 'static {
     fn look(self, gate: &Gate) -> impl Future<Output = Result<(), GateError>> + Send;
 }
 
+/// Wanted while both are.
+impl<One: StillWanted + Sync, Two: StillWanted> StillWanted for (One, Two) {
+    const BY_WHAT_OTHERS_CHANGE: bool = One::BY_WHAT_OTHERS_CHANGE || Two::BY_WHAT_OTHERS_CHANGE;
+
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        let (one, two) = self;
+        one.look(gate).await?;
+        two.look(gate).await
+    }
+}
+
 /// A change that raises a person's epoch.
 pub(super) trait PersonChange: Send + 'static {
     /// Whose.
@@ -236,18 +247,6 @@ pub(super) trait PersonChange: Send + 'static {
     /// A last look with nobody else changing anything: says why it is not wanted any more.
     fn look(&self, _: &Gate) -> impl Future<Output = Result<(), GateError>> + Send {
         async { Ok(()) }
-    }
-}
-
-/// Wanted when both are.
-pub(super) struct Both<A, B>(pub(super) A, pub(super) B);
-
-impl<A: StillWanted, B: StillWanted> StillWanted for Both<A, B> {
-    const BY_WHAT_OTHERS_CHANGE: bool = A::BY_WHAT_OTHERS_CHANGE || B::BY_WHAT_OTHERS_CHANGE;
-
-    async fn look(self, gate: &Gate) -> Result<(), GateError> {
-        self.0.look(gate).await?;
-        self.1.look(gate).await
     }
 }
 

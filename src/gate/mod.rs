@@ -12,6 +12,7 @@ mod counters;
 mod directory;
 mod entry;
 mod error;
+mod guarded;
 mod ledger;
 mod outcome;
 mod peer;
@@ -19,6 +20,7 @@ mod pending;
 mod records;
 mod refusals;
 mod repeats;
+mod requests;
 mod running;
 mod strangers;
 mod subjects;
@@ -28,29 +30,31 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 
-pub use accounts::credentials::{CodeIssued, TokenFile, TokensImported};
+pub use accounts::credentials::{CodeIssued, TokenFile, TokenWish, TokensImported};
 pub use accounts::enrollment::{EnrollmentBegun, EnrollmentConfirmation, RecoveryCodes};
 pub use accounts::login::{ChallengeOpened, LoginRequest, StepUpRequest, TicketGiven};
 pub use accounts::notice::Notice;
 pub use accounts::passwords::{PasswordChange, PasswordSet};
-pub use accounts::reset::{HostResetWish, ResetOutcome, ResetSeen, ResetWish};
+pub use accounts::reset::{HostResetWish, ResetOutcome, ResetWish};
 pub use accounts::second_factor::Shown;
 pub use accounts::sessions::{Revocation, Revoked, SessionPage, SessionQuery};
 pub use admission::Credentials;
 pub use check::{Answer, Answers};
 pub use directory::{
-    ChangedField, ImportFault, ImportOutcome, ImportRow, ImportedPerson, PeopleFilter,
+    ChangedField, ImportFault, ImportOutcome, ImportRow, ImportWish, ImportedPerson, PeopleFilter,
     PersonChanged, PersonSort, PersonWish, SeenPeople,
 };
 pub use error::{GateError, Violation};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
+pub use pending::{Awaited, Guarded, RequestKind};
 pub use records::disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use records::log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
 pub use records::lost;
 pub use records::read_log::{Found, Page, ReadEntry};
 pub use records::sieve::{EntryFilter, Sieve};
+pub use requests::{RequestSeen, Which};
 pub use running::restore;
 pub use running::start::{Parts, StartError};
 pub use running::upkeep::Upkeep;

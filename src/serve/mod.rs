@@ -257,6 +257,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::access_log(&gate))
         .add_service(services::sessions(&gate))
         .add_service(services::resets(&gate))
+        .add_service(services::requests(&gate))
         .add_service(services::explanations(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
@@ -356,6 +357,7 @@ mod services {
     use proto::authentication_service_server::AuthenticationServiceServer;
     use proto::credential_service_server::CredentialServiceServer;
     use proto::directory_service_server::DirectoryServiceServer;
+    use proto::request_service_server::RequestServiceServer;
     use proto::reset_service_server::ResetServiceServer;
     use proto::session_service_server::SessionServiceServer;
     use proto::subject_service_server::SubjectServiceServer;
@@ -398,6 +400,11 @@ mod services {
 
     pub(super) fn sessions(gate: &Arc<Gate>) -> SessionServiceServer<api::Sessions> {
         SessionServiceServer::new(api::Sessions::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn requests(gate: &Arc<Gate>) -> RequestServiceServer<api::Requests> {
+        RequestServiceServer::new(api::Requests::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

@@ -16,9 +16,9 @@ use super::batch::{Batch, BatchError, Line, Weight};
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
 use crate::log::LogReader;
-use crate::proto::StoredEntry;
 use crate::proto::stored_change::Kind;
 use crate::proto::stored_request::What;
+use crate::proto::{StoredEntry, StoredResetWish};
 
 /// How many entries are looked through in one turn.
 const LOOKED_THROUGH: usize = 2_000;
@@ -39,16 +39,28 @@ pub struct CommandConfig {
 enum Happened {
     /// An administrator asks for a reset of a second factor; another has to approve.
     #[serde(rename = "reset-asked")]
-    Asked,
+    ResetAsked,
     /// A second factor was reset by two administrators.
     #[serde(rename = "reset-done")]
-    Done,
+    ResetDone,
     /// One person alone asks for a reset, on the host.
     #[serde(rename = "reset-asked-alone")]
-    AskedAlone,
+    ResetAskedAlone,
     /// What one person alone asked for was carried out.
     #[serde(rename = "reset-done-alone")]
-    DoneAlone,
+    ResetDoneAlone,
+    /// An administrator asks for something else about people that takes two.
+    #[serde(rename = "request-asked")]
+    RequestAsked,
+    /// It was carried out by two.
+    #[serde(rename = "request-done")]
+    RequestDone,
+    /// One administrator alone asks for it, in a small office.
+    #[serde(rename = "request-asked-alone")]
+    RequestAskedAlone,
+    /// One administrator alone carried it out.
+    #[serde(rename = "request-done-alone")]
+    RequestDoneAlone,
 }
 
 /// An event, as the command reads it. No secrets; a person's id, and where the log has more.
@@ -56,6 +68,9 @@ enum Happened {
 struct Event {
     #[serde(rename = "event")]
     happened: Happened,
+    /// Of a request: what for, as entries name its kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    request: Option<String>,
     /// To whom.
     person: String,
     /// By whom; empty for the host.
@@ -67,42 +82,82 @@ struct Event {
 }
 
 impl Event {
-    /// What an entry says that people should be told of, if anything.
-    fn of(index: LogIndex, entry: &StoredEntry) -> Option<Self> {
-        let (happened, person) = match entry.change.as_ref()?.kind.as_ref()? {
-            Kind::Ask(request) => {
-                let Some(What::ResetSecondFactor(person)) = &request.what else {
-                    return None;
-                };
-                let happened = match request.effective_us {
-                    Some(_) => Happened::AskedAlone,
-                    None => Happened::Asked,
-                };
-                (happened, person)
-            }
-            Kind::ResetSecondFactor(reset) if detail(entry, "alone").is_some() => {
-                (Happened::DoneAlone, &reset.person)
-            }
-            Kind::ResetSecondFactor(reset) => (Happened::Done, &reset.person),
-            _ => return None,
+    /// What an entry says that people should be told of: an event for each person concerned.
+    fn of(index: LogIndex, entry: &StoredEntry) -> Vec<Self> {
+        let Some(kind) = entry
+            .change
+            .as_ref()
+            .and_then(|change| change.kind.as_ref())
+        else {
+            return Vec::new();
         };
-        let by = match happened {
-            Happened::Asked => vec![entry.person.clone()],
-            Happened::Done => ["asked_by", "approved_by"]
-                .into_iter()
-                .filter_map(|key| detail(entry, key))
-                .map(str::to_owned)
-                .collect(),
-            Happened::AskedAlone | Happened::DoneAlone => Vec::new(),
+        let Some((happened, people)) = happened(entry, kind) else {
+            return Vec::new();
         };
-        Some(Self {
-            happened,
-            person: person.clone(),
-            by,
-            log_index: index.0,
-            at: Timestamp::from_micros(entry.time_us).to_string(),
-        })
+        let by: &[&str] = match happened {
+            Happened::ResetAskedAlone | Happened::ResetDoneAlone => &[],
+            Happened::ResetAsked | Happened::RequestAsked | Happened::RequestAskedAlone => {
+                &[&entry.person]
+            }
+            Happened::ResetDone | Happened::RequestDone | Happened::RequestDoneAlone => {
+                &["asked_by", "approved_by"].map(|key| detail(entry, key).unwrap_or_default())
+            }
+        };
+        let request = match happened {
+            Happened::RequestAsked | Happened::RequestAskedAlone => detail(entry, "request"),
+            Happened::RequestDone | Happened::RequestDoneAlone => match kind {
+                Kind::PutGuardedPerson(_) => Some("change-people"),
+                _ => detail(entry, "change"),
+            },
+            _ => None,
+        };
+        people
+            .into_iter()
+            .map(|person| Self {
+                happened,
+                request: request.map(str::to_owned),
+                person,
+                by: by
+                    .iter()
+                    .filter(|who| !who.is_empty())
+                    .map(|who| (*who).to_owned())
+                    .collect(),
+                log_index: index.0,
+                at: Timestamp::from_micros(entry.time_us).to_string(),
+            })
+            .collect()
     }
+}
+
+/// What a change means to people, and to whom.
+fn happened(entry: &StoredEntry, kind: &Kind) -> Option<(Happened, Vec<String>)> {
+    let alone = detail(entry, "alone").is_some();
+    let either = |by_two, by_one| if alone { by_one } else { by_two };
+    let reset = either(Happened::ResetDone, Happened::ResetDoneAlone);
+    let done = either(Happened::RequestDone, Happened::RequestDoneAlone);
+    let asked = either(Happened::RequestAsked, Happened::RequestAskedAlone);
+    Some(match kind {
+        Kind::Ask(request) => match request.what.as_ref()? {
+            What::ResetSecondFactor(person) | What::ResetFactor(StoredResetWish { person, .. }) => {
+                let asked = either(Happened::ResetAsked, Happened::ResetAskedAlone);
+                (asked, vec![person.clone()])
+            }
+            What::ChangePeople(wish) => (asked, wish.people.clone()),
+            What::SetPassword(person) | What::IssueEnrollmentCode(person) => {
+                (asked, vec![person.clone()])
+            }
+            What::AssignToken(wish) => (asked, vec![wish.person.clone()]),
+            What::Dispose(_) | What::ReleaseLogHold(_) => return None,
+        },
+        Kind::ResetSecondFactor(done) => (reset, vec![done.person.clone()]),
+        Kind::TakeUpCredential(taken) if taken.settles.is_some() => {
+            (done, vec![taken.person.clone()])
+        }
+        Kind::PutGuardedPerson(guarded) if guarded.settles.is_some() => {
+            (done, vec![guarded.person.as_ref()?.id.clone()])
+        }
+        _ => return None,
+    })
 }
 
 fn detail<'a>(entry: &'a StoredEntry, key: &str) -> Option<&'a str> {
@@ -154,14 +209,15 @@ pub(super) fn read(reader: &LogReader, next: u64) -> Result<Option<Batch>, Batch
             Err(error) => return Err(error.into()),
         };
         batch.next = index.0.saturating_add(1);
-        if let Some(event) = Event::of(index, &entry) {
-            batch.lines.push(Line {
+        let events = Event::of(index, &entry);
+        if !events.is_empty() {
+            batch.lines.extend(events.iter().map(|event| Line {
                 index: index.0,
                 time: Timestamp::from_micros(entry.time_us),
                 kind: entry.kind,
                 weight: Weight::Grave,
-                text: serde_json::to_string(&event).unwrap_or_default() + "\n",
-            });
+                text: serde_json::to_string(event).unwrap_or_default() + "\n",
+            }));
             break;
         }
     }

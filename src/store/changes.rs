@@ -188,8 +188,19 @@ impl Following<'_> {
                 self.people = true;
                 people::put(&mut self.change, index, person).await
             }
+            Kind::PutGuardedPerson(guarded) => {
+                self.people = true;
+                self.settle(guarded.settles).await?;
+                let person = guarded.person.as_ref().ok_or(StoreError::Change(index))?;
+                people::put(&mut self.change, index, person).await?;
+                if guarded.without_credentials {
+                    staged::remove_all(&mut self.change, &person.id).await?;
+                }
+                Ok(())
+            }
             Kind::GapDeclared(gap) => self.declare_gap(index, gap).await,
             Kind::TakeUpCredential(taken) => {
+                self.settle(taken.settles).await?;
                 let stale = self.is_stale(&taken.person, taken.epoch).await?;
                 staged::take_up(&mut self.change, self.log, index, taken, stale).await?;
                 let goes_on = taken.goes_on.as_ref();
@@ -522,7 +533,7 @@ mod tests {
         }
         assert!(
             store
-                .spend_step(Uuid::from_u128(900), 77)
+                .spend_step(Uuid::from_u128(900), 77, &crate::store::credentials::tests::LENIENT)
                 .await
                 .unwrap()
                 .is_some()
@@ -548,7 +559,7 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(told().await, [(500, Some(50)), (901, Some(77))]);
-        let spent = store.spend_step(Uuid::from_u128(3), 50).await.unwrap();
+        let spent = store.spend_step(Uuid::from_u128(3), 50, &crate::store::credentials::tests::LENIENT).await.unwrap();
         assert_eq!(spent, None);
         // The clock was set back: nobody's epoch stays as it was, no step comes back.
         store

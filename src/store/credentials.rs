@@ -7,7 +7,7 @@ use std::time::Duration;
 use sqlx::error::ErrorKind;
 use uuid::Uuid;
 
-use super::engine::{Query, Row, query};
+use super::engine::{Query, Row, Transaction, query};
 use super::error::StoreError;
 use super::news::Told;
 use super::people::read_name;
@@ -91,6 +91,21 @@ impl Store {
             must_change: row.try_get("must_change")?,
             second_factor,
         }))
+    }
+
+    /// The id of a person's second factor, whether they have a password or not.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn second_factor_of(&self, person: &str) -> Result<Option<Uuid>, StoreError> {
+        let row = query("SELECT id FROM second_factors WHERE person = $1")
+            .bind(person)
+            .fetch_optional(&self.engine)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        Uuid::from_slice(row.try_get("id")?)
+            .map(Some)
+            .map_err(|_| StoreError::Damaged("a second factor's id".to_owned()))
     }
 
     /// Sets a person's password, before there is a log: what people change later is taken up by an entry. Durable when it
@@ -235,27 +250,84 @@ impl Store {
 
     /// Spends a step whose code was right, and sets the failures to none. `Some` only if the step is newer than every one
     /// spent before: of many parallel uses of one code exactly one is told so. It is the number of this write. Durable when
-    /// it returns; only then may success be told.
+    /// it returns; only then may success be told. Where tries under way had disabled the factor, others are told that it is free.
     ///
     /// # Errors
     /// When the store can't be written. The step may then be spent or not, and the code must count as wrong.
-    pub async fn spend_step(&self, id: Uuid, step: u64) -> Result<Option<u64>, StoreError> {
-        let mut change = self.change().await?;
-        let writes = self.count_factor_write(&mut change).await?;
+    pub async fn spend_step(
+        &self,
+        id: Uuid,
+        step: u64,
+        throttle: &Throttle,
+    ) -> Result<Option<u64>, StoreError> {
+        let step = to_stored(step)?;
+        let mut freeing = self.freeing(id, throttle).await?;
         let spent = query(
             "UPDATE second_factors SET last_step = $2, failures = 0, waits_until = 0
              WHERE id = $1 AND (last_step IS NULL OR last_step < $2)",
         )
         .bind(id.as_bytes().as_slice())
-        .bind(to_stored(step)?)
-        .execute(&mut change)
+        .bind(step)
+        .execute(&mut freeing.change)
         .await?;
         if spent != 1 {
-            change.rollback().await?;
+            freeing.change.rollback().await?;
             return Ok(None);
         }
+        self.free(freeing).await.map(Some)
+    }
+
+    /// Begins to set the failures of a factor to none. Its row is taken, so that no other try is counted meanwhile; where it is
+    /// disabled, the turn to tell others was taken before.
+    async fn freeing(&self, id: Uuid, throttle: &Throttle) -> Result<Freeing, StoreError> {
+        let mut tells = false;
+        loop {
+            let mut change = self.change().await?;
+            if tells {
+                self.take_turn(&mut change).await?;
+            }
+            let writes = self.count_factor_write(&mut change).await?;
+            if !self.has_others() {
+                return Ok(Freeing {
+                    change,
+                    writes,
+                    tells,
+                });
+            }
+            query("UPDATE second_factors SET failures = failures WHERE id = $1")
+                .bind(id.as_bytes().as_slice())
+                .execute(&mut change)
+                .await?;
+            let row = query("SELECT failures FROM second_factors WHERE id = $1")
+                .bind(id.as_bytes().as_slice())
+                .fetch_optional(&mut change)
+                .await?;
+            let failures = row.map(|row| row.try_get("failures")).transpose()?;
+            let failures = failures.map(read_failures).transpose()?.unwrap_or(0);
+            if tells || failures < throttle.disabled_at {
+                return Ok(Freeing {
+                    change,
+                    writes,
+                    tells,
+                });
+            }
+            // The turn comes before any other row, so that nobody waits for each other in a circle.
+            change.rollback().await?;
+            tells = true;
+        }
+    }
+
+    async fn free(&self, freeing: Freeing) -> Result<u64, StoreError> {
+        let Freeing {
+            mut change,
+            writes,
+            tells,
+        } = freeing;
+        if tells {
+            self.tell_others(&mut change, Told::People).await?;
+        }
         change.commit().await?;
-        Ok(Some(writes))
+        Ok(writes)
     }
 
     /// Writes as much as [`Self::spend_step`] does and changes nothing but the count of writes: so that how long a wrong code takes
@@ -279,33 +351,32 @@ impl Store {
         &self,
         factor: Uuid,
         digest: &[u8; 32],
+        throttle: &Throttle,
     ) -> Result<Option<RecoverySpent>, StoreError> {
         let id = factor.as_bytes().as_slice();
-        let mut change = self.change().await?;
-        let writes = self.count_factor_write(&mut change).await?;
+        let mut freeing = self.freeing(factor, throttle).await?;
+        let change = &mut freeing.change;
         let spent = query("DELETE FROM recovery_codes WHERE factor = $1 AND digest = $2")
             .bind(id)
             .bind(digest.as_slice())
-            .execute(&mut change)
+            .execute(&mut *change)
             .await?;
         if spent != 1 {
-            change.rollback().await?;
+            freeing.change.rollback().await?;
             return Ok(None);
         }
         query("UPDATE second_factors SET failures = 0, waits_until = 0 WHERE id = $1")
             .bind(id)
-            .execute(&mut change)
+            .execute(&mut *change)
             .await?;
         let left = query(CODES_LEFT)
             .bind(id)
-            .fetch_one(&mut change)
+            .fetch_one(&mut *change)
             .await?
             .try_get("codes")?;
-        change.commit().await?;
-        Ok(Some(RecoverySpent {
-            left: read_failures(left)?,
-            writes,
-        }))
+        let left = read_failures(left)?;
+        let writes = self.free(freeing).await?;
+        Ok(Some(RecoverySpent { left, writes }))
     }
 
     /// How many recovery codes a second factor has left.
@@ -409,6 +480,15 @@ pub struct Charge {
     pub writes: u64,
 }
 
+/// A factor whose failures are about to be none.
+struct Freeing {
+    change: Transaction,
+    /// The number of this write.
+    writes: u64,
+    /// It was disabled: others have it so in memory.
+    tells: bool,
+}
+
 fn read_failures(stored: i64) -> Result<u32, StoreError> {
     u32::try_from(stored).map_err(|_| StoreError::Damaged("a count of failures".to_owned()))
 }
@@ -425,7 +505,7 @@ pub(super) fn person_is_missing(error: StoreError) -> StoreError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::store::people::tests::person;
     use crate::store::tests::{Home, both};
@@ -433,7 +513,7 @@ mod tests {
 
     const FACTOR: Uuid = Uuid::from_u128(1);
     /// Nothing waits.
-    const LENIENT: Throttle = Throttle {
+    pub(in crate::store) const LENIENT: Throttle = Throttle {
         disabled_at: 1_000,
         wait_after: |_| Duration::ZERO,
     };
@@ -507,7 +587,7 @@ mod tests {
             store.charge_second_factor(FACTOR, &LENIENT, at(0)).await,
             Err(StoreError::NoSuchSecondFactor)
         ));
-        assert!(store.spend_step(FACTOR, 1).await.unwrap().is_none());
+        assert!(store.spend_step(FACTOR, 1, &LENIENT).await.unwrap().is_none());
     }
     }
 
@@ -517,16 +597,16 @@ mod tests {
         let mut uses = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
-            uses.spawn(async move { store.spend_step(FACTOR, 1_000).await.unwrap().is_some() });
+            uses.spawn(async move { store.spend_step(FACTOR, 1_000, &LENIENT).await.unwrap().is_some() });
         }
         let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
         assert_eq!(wins, 1);
         // Read by another connection while the first store was never closed: nothing hangs on an orderly end.
         let again = home.open().await;
-        assert!(again.spend_step(FACTOR, 1_000).await.unwrap().is_none());
-        assert!(again.spend_step(FACTOR, 999).await.unwrap().is_none());
+        assert!(again.spend_step(FACTOR, 1_000, &LENIENT).await.unwrap().is_none());
+        assert!(again.spend_step(FACTOR, 999, &LENIENT).await.unwrap().is_none());
         assert_eq!(factor(&again).await.last_step, Some(1_000));
-        assert!(again.spend_step(FACTOR, 1_001).await.unwrap().is_some());
+        assert!(again.spend_step(FACTOR, 1_001, &LENIENT).await.unwrap().is_some());
     }
     }
 
@@ -538,7 +618,7 @@ mod tests {
             let mut uses = JoinSet::new();
             for store in stores.iter().cycle().take(50) {
                 let store = store.clone();
-                uses.spawn(async move { store.spend_step(FACTOR, step).await.unwrap().is_some() });
+                uses.spawn(async move { store.spend_step(FACTOR, step, &LENIENT).await.unwrap().is_some() });
             }
             let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
             assert_eq!(wins, 1);
@@ -597,16 +677,16 @@ mod tests {
     both! {
     async fn only_a_spent_step_ends_a_row_of_failures(home) {
         let store = enrolled(&home).await;
-        assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
+        assert!(store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().is_some());
         for expected in 1..=3 {
             assert_eq!(
                 charged(&store, FACTOR).await.failures,
                 expected
             );
         }
-        assert!(store.spend_step(FACTOR, 10).await.unwrap().is_none());
+        assert!(store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().is_none());
         assert_eq!(factor(&store).await.failures, 3);
-        assert!(store.spend_step(FACTOR, 11).await.unwrap().is_some());
+        assert!(store.spend_step(FACTOR, 11, &LENIENT).await.unwrap().is_some());
         assert_eq!(factor(&store).await.failures, 0);
     }
     }
@@ -614,7 +694,7 @@ mod tests {
     both! {
     async fn sealing_anew_forgets_neither_spent_steps_nor_failures(home) {
         let store = enrolled(&home).await;
-        assert!(store.spend_step(FACTOR, 10).await.unwrap().is_some());
+        assert!(store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().is_some());
         charged(&store, FACTOR).await;
         store.put_second_factor("p", FACTOR, b"anew").await.unwrap();
         let kept = factor(&store).await;
@@ -625,7 +705,7 @@ mod tests {
         let new = factor(&store).await;
         assert_eq!((new.id, new.last_step, new.failures), (other, None, 0));
         assert!(
-            store.spend_step(FACTOR, 11).await.unwrap().is_none(),
+            store.spend_step(FACTOR, 11, &LENIENT).await.unwrap().is_none(),
             "it is gone"
         );
     }
@@ -677,7 +757,7 @@ mod tests {
         assert_eq!(factor(&again).await.failures, 2);
         assert!(matches!(charge(130).await, Charging::Charged(it) if it.failures == 3));
         // Right after all: neither waits nor failures are left.
-        assert!(again.spend_step(FACTOR, 5).await.unwrap().is_some());
+        assert!(again.spend_step(FACTOR, 5, &LENIENT).await.unwrap().is_some());
         assert!(matches!(charge(130).await, Charging::Charged(it) if it.failures == 1));
     }
     }

@@ -326,6 +326,7 @@ mod tests {
             epoch,
             serial: String::new(),
             goes_on,
+            ..StoredTakeUp::default()
         };
         apply(store, Kind::TakeUpCredential(taken)).await;
     }

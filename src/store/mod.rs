@@ -49,7 +49,7 @@ pub use news::News;
 pub use people::stored_person;
 pub use requests::KeptRequest;
 pub use sealed_seeds::{SealedSeed, SeedOwner};
-pub use staged::{NewCredential, NewToken, StagedId};
+pub use staged::{NewCredential, NewToken, StagedId, ToldTo};
 
 use engine::{Engine, Transaction};
 

@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 19] = [
+const TABLES: [Table; 20] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -106,6 +106,12 @@ const TABLES: [Table; 19] = [
         of_log: false,
         write: "INSERT INTO hardware_tokens (serial, sealed_seed) VALUES ($1, $2)",
         columns: &[("serial", Text), ("sealed_seed", Bytes)],
+    },
+    Table {
+        read: "SELECT kind, whose, told_to FROM told",
+        of_log: false,
+        write: "INSERT INTO told (kind, whose, told_to) VALUES ($1, $2, $3)",
+        columns: &[("kind", Number), ("whose", Text), ("told_to", Text)],
     },
     Table {
         // An entry that names one may be in the log already, and not yet followed.
@@ -428,7 +434,10 @@ mod tests {
         store.put_password("p", "hash").await.unwrap();
         let factor = Uuid::from_u128(1);
         store.put_second_factor("p", factor, b"seed").await.unwrap();
-        store.spend_step(factor, 9).await.unwrap();
+        store
+            .spend_step(factor, 9, &crate::store::credentials::tests::LENIENT)
+            .await
+            .unwrap();
         let throttle = crate::store::Throttle {
             disabled_at: 50,
             wait_after: |_| std::time::Duration::from_secs(30),

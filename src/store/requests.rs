@@ -101,18 +101,37 @@ impl Following<'_> {
         .bind(to_stored(index.0)?)
         .bind(request.encode_to_vec())
         .bind(false)
-        .bind(request.effective_us.is_none().then_some(request.until_us))
+        .bind(may_end(request).then_some(request.until_us))
         .execute(&mut self.change)
         .await?;
         Ok(())
     }
 
-    /// The request of entry `request`, if any, was carried out by two.
+    /// The request of entry `request`, if any, was carried out. What one person asked for alone stays until it is reviewed.
     pub(super) async fn settle(&mut self, request: Option<u64>) -> Result<(), StoreError> {
-        match request {
-            Some(request) => self.forget_request(request).await,
-            None => Ok(()),
+        let Some(request) = request else {
+            return Ok(());
+        };
+        let found = query("SELECT what FROM requests WHERE log = $1 AND log_index = $2")
+            .bind(self.log)
+            .bind(to_stored(request)?)
+            .fetch_optional(&mut self.change)
+            .await?;
+        let alone = match &found {
+            Some(row) => StoredRequest::decode(row.try_get::<&[u8]>("what")?)
+                .is_ok_and(|what| what.effective_us.is_some()),
+            None => false,
+        };
+        if !alone {
+            return self.forget_request(request).await;
         }
+        query("UPDATE requests SET done = $3, ends = NULL WHERE log = $1 AND log_index = $2")
+            .bind(self.log)
+            .bind(to_stored(request)?)
+            .bind(true)
+            .execute(&mut self.change)
+            .await?;
+        Ok(())
     }
 
     pub(super) async fn forget_request(&mut self, request: u64) -> Result<(), StoreError> {
@@ -134,12 +153,26 @@ impl Following<'_> {
             let index = from_stored(row.try_get("log_index")?)?;
             let request = StoredRequest::decode(row.try_get::<&[u8]>("what")?)
                 .map_err(|_| StoreError::Damaged("a request".to_owned()))?;
-            let same = matches!(request.what, Some(What::ResetSecondFactor(of)) if of == **person);
+            let same = match request.what {
+                Some(What::ResetSecondFactor(of)) => of == **person,
+                Some(What::ResetFactor(of)) => of.person == **person,
+                _ => false,
+            };
             if same && index != but && !row.try_get::<bool>("done")? {
                 self.forget_request(index).await?;
             }
         }
         Ok(())
+    }
+
+    /// Whether the person's second factor is this one; none where it is empty.
+    async fn has_factor(&mut self, person: &Name, factor: &[u8]) -> Result<bool, StoreError> {
+        let found = query("SELECT id FROM second_factors WHERE person = $1")
+            .bind(&**person)
+            .fetch_optional(&mut self.change)
+            .await?;
+        let found = found.map(|row| row.try_get::<Vec<u8>>("id")).transpose()?;
+        Ok(found.unwrap_or_default() == factor)
     }
 
     pub(super) async fn reset_second_factor(
@@ -148,6 +181,15 @@ impl Following<'_> {
         reset: &StoredReset,
     ) -> Result<(), StoreError> {
         let person = Name::parse(&reset.person).map_err(|_| StoreError::Change(index))?;
+        if let Some(factor) = &reset.factor
+            && !self.has_factor(&person, factor).await?
+        {
+            // Another daemon had the person enrol anew meanwhile: that one was not meant.
+            self.settle(Some(reset.settles)).await?;
+            return self
+                .raise_epoch(index, &reset.person, reset.epoch, None)
+                .await;
+        }
         // The code for an enrolment as well: it was given out before, who knows to whom.
         for kind in [
             StoredCredentialKind::SecondFactor,
@@ -161,29 +203,18 @@ impl Following<'_> {
             staged::remove(&mut self.change, index, &removed).await?;
         }
         self.forget_other_resets(&person, reset.settles).await?;
-        let request = to_stored(reset.settles)?;
-        let found = query("SELECT what FROM requests WHERE log = $1 AND log_index = $2")
-            .bind(self.log)
-            .bind(request)
-            .fetch_optional(&mut self.change)
-            .await?;
-        let alone = match &found {
-            Some(row) => StoredRequest::decode(row.try_get::<&[u8]>("what")?)
-                .is_ok_and(|what| what.effective_us.is_some()),
-            None => false,
-        };
-        // What one person asked for alone stays until it is reviewed.
-        if alone {
-            query("UPDATE requests SET done = $3 WHERE log = $1 AND log_index = $2")
-                .bind(self.log)
-                .bind(request)
-                .bind(true)
-                .execute(&mut self.change)
-                .await?;
-        } else {
-            self.forget_request(reset.settles).await?;
-        }
+        self.settle(Some(reset.settles)).await?;
         self.raise_epoch(index, &reset.person, reset.epoch, None)
             .await
     }
+}
+
+/// Whether nobody can carry it out any more at its end. A reset that was asked for on the host is carried out when it is due,
+/// however late that is.
+const fn may_end(request: &StoredRequest) -> bool {
+    let reset = matches!(
+        request.what,
+        Some(What::ResetSecondFactor(_) | What::ResetFactor(_))
+    );
+    request.effective_us.is_none() || !reset
 }

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 12] = [
+const STEPS: [&str; 13] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -245,6 +245,16 @@ CREATE TABLE service_generations (
     generation BIGINT NOT NULL CHECK (generation >= 0)
 );
 ALTER TABLE live_sessions ADD COLUMN generation BIGINT NOT NULL DEFAULT 0;
+",
+    // Which administrator knows a credential besides the person: `kind` as StoredCredentialKind numbers it, `whose` the person, or
+    // of a hardware token that is nobody's yet its serial number.
+    "
+CREATE TABLE told (
+    kind    BIGINT NOT NULL,
+    whose   TEXT NOT NULL,
+    told_to TEXT NOT NULL,
+    PRIMARY KEY (kind, whose)
+);
 ",
 ];
 

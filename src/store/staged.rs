@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::credentials::person_is_missing;
 use super::engine::{Transaction, query};
 use super::error::StoreError;
-use super::{Store, to_stored};
+use super::{Store, from_stored, to_stored};
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
 use crate::proto::{StoredCredentialKind, StoredCredentialRemoval, StoredTakeUp};
@@ -70,6 +70,17 @@ impl std::fmt::Debug for NewCredential {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "NewCredential({:?})", self.kind())
     }
+}
+
+/// Which administrators know what a person proves themselves with.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ToldTo {
+    /// The password in force was drawn for them, or is in the place of one that was.
+    pub password: Option<String>,
+    /// The code for an enrolment was drawn for them.
+    pub enrollment_code: Option<String>,
+    /// They imported the seed of the hardware token that is the second factor.
+    pub second_factor: Option<String>,
 }
 
 /// Names what lies ready: 16 random bytes.
@@ -187,6 +198,48 @@ impl Store {
         Ok(id)
     }
 
+    /// Who else knows what `person` proves themselves with.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn told_to(&self, person: &str) -> Result<ToldTo, StoreError> {
+        let mut told = ToldTo::default();
+        for (kind, slot) in [
+            (StoredCredentialKind::Password, &mut told.password),
+            (
+                StoredCredentialKind::EnrollmentCode,
+                &mut told.enrollment_code,
+            ),
+            (StoredCredentialKind::SecondFactor, &mut told.second_factor),
+        ] {
+            *slot = self.told(kind, person).await?;
+        }
+        Ok(told)
+    }
+
+    /// Who imported the seed of a hardware token that is nobody's yet.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn token_imported_by(&self, serial: &str) -> Result<Option<String>, StoreError> {
+        self.told(StoredCredentialKind::HardwareTokens, serial)
+            .await
+    }
+
+    async fn told(
+        &self,
+        kind: StoredCredentialKind,
+        whose: &str,
+    ) -> Result<Option<String>, StoreError> {
+        query("SELECT told_to FROM told WHERE kind = $1 AND whose = $2")
+            .bind(i64::from(i32::from(kind)))
+            .bind(whose)
+            .fetch_optional(&self.engine)
+            .await?
+            .map(|row| row.try_get("told_to"))
+            .transpose()
+    }
+
     /// Drops what lies ready under this id: it is not wanted after all.
     ///
     /// # Errors
@@ -217,8 +270,8 @@ impl Store {
 }
 
 /// Moves what lies ready into force. What can't be found or is another person's or of another kind is not: then the old one is
-/// removed too, since the log says that it is not in force any more. So it is when it is `stale`: somebody else changed the
-/// person meanwhile, and neither of the two is certain to be right.
+/// removed too, since the log says that it is not in force any more. So it is when it is `stale`, or when the account was changed
+/// since it was laid ready: it may take more than one administrator by now, and neither change is certain to be right.
 pub(super) async fn take_up(
     change: &mut Transaction,
     log: i64,
@@ -244,8 +297,20 @@ pub(super) async fn take_up(
             .execute(&mut *change)
             .await?;
     }
+    if let Some(at_epoch) = taken.at_epoch {
+        let row = query("SELECT epoch FROM people WHERE id = $1")
+            .bind(&taken.person)
+            .fetch_optional(&mut *change)
+            .await?;
+        let epoch = row.map(|row| row.try_get("epoch")).transpose()?;
+        let epoch = epoch.map(from_stored).transpose()?;
+        content = content.filter(|_| epoch.is_none_or(|epoch| epoch <= at_epoch));
+    }
     match content {
-        Some(content) => put(change, index, taken, kind, &content).await?,
+        Some(content) => {
+            put(change, index, taken, kind, &content).await?;
+            tell(change, taken, kind, &content).await?;
+        }
         None => remove_kind(change, &taken.person, kind).await?,
     }
     if !taken.serial.is_empty() {
@@ -253,6 +318,7 @@ pub(super) async fn take_up(
             .bind(&taken.serial)
             .execute(&mut *change)
             .await?;
+        forget_told(change, StoredCredentialKind::HardwareTokens, &taken.serial).await?;
     }
     Ok(())
 }
@@ -348,6 +414,65 @@ async fn put(
     Ok(())
 }
 
+/// Keeps who else knows what was just put.
+async fn tell(
+    change: &mut Transaction,
+    taken: &StoredTakeUp,
+    kind: StoredCredentialKind,
+    content: &Content,
+) -> Result<(), StoreError> {
+    const TELL: &str = "INSERT INTO told (kind, whose, told_to) VALUES ($1, $2, $3)
+         ON CONFLICT (kind, whose) DO UPDATE SET told_to = excluded.told_to";
+    // Whoever imported the seed of a token knows the factor that it becomes.
+    const OF_TOKEN: &str = "INSERT INTO told (kind, whose, told_to)
+         SELECT $1, $2, told_to FROM told WHERE kind = $3 AND whose = $4";
+    let number = |kind: StoredCredentialKind| i64::from(i32::from(kind));
+    let whose: Vec<&str> = match kind {
+        StoredCredentialKind::Password
+        | StoredCredentialKind::SecondFactor
+        | StoredCredentialKind::EnrollmentCode => vec![&taken.person],
+        StoredCredentialKind::HardwareTokens => {
+            let tokens = content.tokens.iter();
+            tokens.map(|token| token.serial.as_str()).collect()
+        }
+        StoredCredentialKind::RecoveryCodes | StoredCredentialKind::Unspecified => return Ok(()),
+    };
+    for whose in whose {
+        forget_told(change, kind, whose).await?;
+        if !taken.told_to.is_empty() {
+            query(TELL)
+                .bind(number(kind))
+                .bind(whose)
+                .bind(&taken.told_to)
+                .execute(&mut *change)
+                .await?;
+        }
+    }
+    if kind == StoredCredentialKind::SecondFactor && !taken.serial.is_empty() {
+        query(OF_TOKEN)
+            .bind(number(kind))
+            .bind(&taken.person)
+            .bind(number(StoredCredentialKind::HardwareTokens))
+            .bind(&taken.serial)
+            .execute(&mut *change)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn forget_told(
+    change: &mut Transaction,
+    kind: StoredCredentialKind,
+    whose: &str,
+) -> Result<(), StoreError> {
+    query("DELETE FROM told WHERE kind = $1 AND whose = $2")
+        .bind(i64::from(i32::from(kind)))
+        .bind(whose)
+        .execute(change)
+        .await?;
+    Ok(())
+}
+
 async fn put_recovery_codes(change: &mut Transaction, content: &Content) -> Result<(), StoreError> {
     for digest in &content.digests {
         query("INSERT INTO recovery_codes (factor, digest) VALUES ($1, $2) ON CONFLICT DO NOTHING")
@@ -378,6 +503,18 @@ async fn remove_kind(
     };
     for statement in statements {
         query(statement).bind(person).execute(&mut *change).await?;
+    }
+    forget_told(change, kind, person).await
+}
+
+/// Removes all that a person proves themselves with.
+pub(super) async fn remove_all(change: &mut Transaction, person: &str) -> Result<(), StoreError> {
+    for kind in [
+        StoredCredentialKind::Password,
+        StoredCredentialKind::SecondFactor,
+        StoredCredentialKind::EnrollmentCode,
+    ] {
+        remove_kind(change, person, kind).await?;
     }
     Ok(())
 }
@@ -423,8 +560,7 @@ mod tests {
             person: of.to_owned(),
             kind: kind.into(),
             epoch,
-            goes_on: None,
-            serial: String::new(),
+            ..StoredTakeUp::default()
         }))
     }
 
@@ -514,10 +650,10 @@ mod tests {
         let kind = StoredCredentialKind::SecondFactor;
         apply(&store, take_up(id, "p", kind, 0)).await;
         assert_eq!(store.recovery_codes_left(OLD).await.unwrap(), 0);
-        assert_eq!(store.spend_step(OLD, 1_000).await.unwrap(), None);
-        assert_eq!(store.spend_step(NEW, 77).await.unwrap(), None);
-        assert!(store.spend_step(NEW, 78).await.unwrap().is_some());
-        let spend = async |digest| store.spend_recovery_code(NEW, &digest).await.unwrap();
+        assert_eq!(store.spend_step(OLD, 1_000, &crate::store::credentials::tests::LENIENT).await.unwrap(), None);
+        assert_eq!(store.spend_step(NEW, 77, &crate::store::credentials::tests::LENIENT).await.unwrap(), None);
+        assert!(store.spend_step(NEW, 78, &crate::store::credentials::tests::LENIENT).await.unwrap().is_some());
+        let spend = async |digest| store.spend_recovery_code(NEW, &digest, &crate::store::credentials::tests::LENIENT).await.unwrap();
         assert_eq!(spend([9; 32]).await, None);
         assert_eq!(spend([1; 32]).await.unwrap().left, 1);
         assert_eq!(spend([1; 32]).await, None);
@@ -568,7 +704,7 @@ mod tests {
                 kind: StoredCredentialKind::SecondFactor.into(),
                 epoch: 0,
                 serial: "T-1".to_owned(),
-                goes_on: None,
+                ..StoredTakeUp::default()
             })),
         )
         .await;

@@ -112,3 +112,89 @@ fn an_administrator_works_with_people_at_a_terminal() {
         "{done}"
     );
 }
+
+#[test]
+fn two_administrators_make_a_third_one_at_their_terminals() {
+    let house = House::open();
+    let data = house.data().to_owned();
+    let other = tempfile::tempdir().unwrap();
+    let homes = [house.home().to_owned(), other.path().to_owned()];
+    for (home, id) in homes.iter().zip(["administrator-1", "administrator-2"]) {
+        let input = credentials(home, &data, id, &house.people.get(id).password);
+        done(home, &input, &["login", "--data", &data]);
+    }
+    let at = |home: usize, words: &[&str]| {
+        let mut arguments = words.to_vec();
+        arguments.extend(["--data", &data]);
+        done(&homes[home], "", &arguments)
+    };
+    let number = |told: &str| {
+        let after = ["--approve ", "\"pending\":\""];
+        let rest = after.iter().find_map(|before| told.split_once(before));
+        let (_, rest) = rest.unwrap_or_else(|| panic!("{told}"));
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits
+    };
+    let both = |words: &[&str]| {
+        let asked = at(0, words);
+        let number = number(&asked);
+        let mut approving = words.to_vec();
+        approving.extend(["--approve", &number]);
+        (asked, at(1, &approving))
+    };
+    let grant = [
+        "people",
+        "change",
+        "adviser-2",
+        "--add-role",
+        "administrator",
+    ];
+    let (asked, changed) = both(&grant);
+    assert!(asked.contains("takes two administrators"), "{asked}");
+    assert!(
+        changed.contains("changed adviser-2") && changed.contains("every session"),
+        "{changed}"
+    );
+    let (_, told) = both(&["credentials", "set-password", "adviser-2"]);
+    assert!(told.contains("password of adviser-2"), "{told}");
+    let asked = at(
+        1,
+        &[
+            "credentials",
+            "enrollment-code",
+            "adviser-2",
+            "--lang",
+            "ja",
+        ],
+    );
+    assert!(asked.contains("管理者二人が必要な操作です"), "{asked}");
+    let pending = number(&asked);
+    let list = at(0, &["requests", "list"]);
+    let expected = format!("{pending}: enrolment code: adviser-2, asked for by administrator-2");
+    assert!(list.contains(&expected), "{list}");
+    let list = at(0, &["requests", "list", "--json"]);
+    let json: Value = serde_json::from_str(&list).unwrap();
+    assert_eq!(json["kind"], "REQUEST_KIND_ISSUE_ENROLLMENT_CODE");
+    let declined = at(0, &["requests", "decline", &pending, "--reason", "later"]);
+    assert!(
+        declined.contains(&format!("declined request {pending}")),
+        "{declined}"
+    );
+    assert!(at(0, &["requests", "list", "--lang", "ja"]).contains("待っている申請はありません"));
+    let add = [
+        "people",
+        "add",
+        "fourth-1",
+        "--department",
+        "career",
+        "--role",
+        "administrator",
+    ];
+    let (_, added) = both(&add);
+    assert!(added.starts_with("added fourth-1 (entry "), "{added}");
+    at(0, &["people", "disable", "fourth-1"]);
+    let (asked, enabled) = both(&["people", "enable", "fourth-1", "--json"]);
+    let json: Value = serde_json::from_str(&asked).unwrap_or_default();
+    assert!(json["pending"].is_string(), "{asked}");
+    assert!(enabled.contains("fourth-1"), "{enabled}");
+}

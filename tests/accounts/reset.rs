@@ -296,19 +296,26 @@ fn the_hook_is_told_of_what_was_asked_for_and_done() {
     let [one, two] = ["administrator-1", "administrator-2"].map(|id| house.log_in(id));
     let asked = ask(&house, &one, "adviser-1", None).unwrap();
     ask(&house, &two, "adviser-1", asked["pending"].as_str()).unwrap();
-    let told = hook_told(&house, 2);
+    let guarded = json!({ "person": "security-1" });
+    let set = "sekisho.v1.CredentialService/SetPassword";
+    house.answer(set, &guarded, &one.metadata());
+    let told = hook_told(&house, 3);
     let events: Vec<&str> = told
         .iter()
         .map(|one| one["event"].as_str().unwrap())
         .collect();
     assert_eq!(
         events,
-        ["reset-asked", "reset-done"],
+        ["reset-asked", "reset-done", "request-asked"],
         "{}",
         house.daemon.output()
     );
     assert_eq!(told[1]["by"], json!(["administrator-1", "administrator-2"]));
     assert_eq!(told[1]["person"], "adviser-1");
+    assert_eq!(
+        (&told[2]["request"], &told[2]["person"]),
+        (&json!("set-password"), &json!("security-1"))
+    );
 }
 
 /// What the hook wrote, once it has `count` lines or 20 seconds are over.

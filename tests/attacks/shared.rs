@@ -21,7 +21,7 @@ const PERSON: &str = "adviser-1";
 const TRIES: usize = 5;
 
 /// A further daemon's directory, which may join.
-fn beside(first: &House) -> TempDir {
+pub(crate) fn beside(first: &House) -> TempDir {
     let folder = first.beside();
     share(folder.path());
     folder

@@ -3,7 +3,8 @@
 use sekisho::domain::access::TicketText;
 use sekisho::domain::reason::ReasonCode;
 use sekisho::gate::{
-    GateError, LoginRequest, PasswordChange, Revocation, SessionQuery, Shown, StepUpRequest,
+    GateError, Guarded, LoginRequest, PasswordChange, Revocation, SessionQuery, Shown,
+    StepUpRequest,
 };
 use sekisho::identity::password::Secret;
 
@@ -126,8 +127,13 @@ async fn a_password_that_was_set_at_one_is_not_undone_by_a_change_that_was_begun
     let challenge = two.gate.begin_step_up(&crm(), begun).await.unwrap();
     let administrator = log_in(&one, "administrator-1").await;
     let proof = credentials(&administrator);
-    let set = one.gate.set_password(&crm(), &proof, &name(WHO)).await;
-    let set = set.unwrap();
+    let set = one
+        .gate
+        .set_password(&crm(), &proof, &name(WHO), None)
+        .await;
+    let Guarded::Done { what: set, .. } = set.unwrap() else {
+        panic!("it takes one administrator only");
+    };
     let change = PasswordChange {
         challenge: name(&challenge.challenge),
         new_password: Secret::parse("雨の月曜 plum 47").unwrap(),

@@ -1,6 +1,7 @@
 //! What administrators do for other people's second factors: a one-time code for the enrolment, and hardware tokens. Nobody does
 //! any of it for themselves, and none of it takes the place of a second factor that somebody has: that is a reset, which takes
-//! two.
+//! two. For somebody who watches over others all of it takes two ([`crate::gate::guarded`]): what is drawn is drawn when the second
+//! administrator approves, and told to that one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,12 +9,16 @@ use std::time::Duration;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::decision::rules::RuleSet;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::time::Timestamp;
 use crate::gate::accounts::enrollment::SameFactor;
+use crate::gate::accounts::passwords::{SamePerson, TakingUp};
 use crate::gate::changes::StillWanted;
+use crate::gate::guarded::is_guarded;
 use crate::gate::peer::Peer;
+use crate::gate::pending::{Approval, Decides, Guarded, Wish};
 use crate::gate::records::log_holds::Administrator;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::one_time::{OneTimeCode, Use};
@@ -58,6 +63,22 @@ impl std::fmt::Debug for TokenFile {
     }
 }
 
+/// A hardware token that is to be somebody's second factor.
+pub struct TokenWish {
+    /// Whose.
+    pub person: Name,
+    /// Which.
+    pub serial: Name,
+    /// What it shows; not looked at where another administrator is asked.
+    pub code: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for TokenWish {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenWish({}, {})", self.person, self.serial)
+    }
+}
+
 /// What an import took, or would take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokensImported {
@@ -78,7 +99,8 @@ impl Gate {
         credentials: &Credentials,
         person: &Name,
         valid_days: u32,
-    ) -> Result<CodeIssued, GateError> {
+        approve: Option<LogIndex>,
+    ) -> Result<Guarded<CodeIssued>, GateError> {
         const CALL: &str = "IssueEnrollmentCode";
         let rules = self.rules.load_full();
         let now = self.now();
@@ -90,14 +112,34 @@ impl Gate {
             let what = format!("is over {DAYS_MAX}");
             violations.push(Violation::new("valid_days", what));
         }
-        let person = self
-            .somebody_else(&administrator, person)
-            .map_err(|violation| violations.push(violation));
-        let (Ok(person), true) = (person, violations.is_empty()) else {
+        let own = administrator.admitted.person.id.clone();
+        let wish = Wish::IssueEnrollmentCode {
+            person: person.clone(),
+        };
+        let mut decides = None;
+        let person = self.somebody_else(&administrator, person).await?;
+        if let Ok(person) = &person {
+            match self
+                .who_gives(&rules, person, &wish, approve, &own, now)
+                .await?
+            {
+                Ok(who) => decides = Some(who),
+                Err(violation) => violations.push(violation),
+            }
+        }
+        let person = person.map_err(|violation| violations.push(violation));
+        let (Ok(person), Some(decides), true) = (person, decides, violations.is_empty()) else {
             return Err(self
                 .refuse_administrator(peer, &administrator, CALL, violations, now)
                 .await);
         };
+        if matches!(decides, Decides::Another) {
+            let mut entry =
+                self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
+            entry::detail(&mut entry, "of", &*person.id);
+            let awaited = self.ask_another(entry, &rules, &wish, &own, now).await?;
+            return Ok(Guarded::Awaited(awaited));
+        }
         let days = if valid_days == 0 { DAYS } else { valid_days };
         let ends = now.plus(Duration::from_hours(24) * days);
         let code = OneTimeCode::random().map_err(|_| GateError::Internal("no random numbers"))?;
@@ -115,26 +157,29 @@ impl Gate {
             ),
         );
         entry::detail(&mut entry, "after", format!("one until {ends}"));
+        let approval = decides.approval().cloned();
+        if let Some(approval) = &approval {
+            approval.tell(&mut entry);
+        }
         let new = NewCredential::EnrollmentCode {
             digest: code.digest(&self.keyring.pepper, Use::Enrollment(&person.id)),
             ends,
         };
+        let taking_up = TakingUp {
+            at_epoch: Some(person.epoch),
+            settles: approval.as_ref().map(|approval| approval.request),
+            told_to: Some(own.clone()),
+            ..TakingUp::default()
+        };
+        let still = (SamePerson(Arc::clone(&person)), approval);
         let index = self
-            .take_up_if(
-                entry,
-                &person.id,
-                &new,
-                (0, ""),
-                crate::gate::changes::Always,
-                now,
-                |_| (),
-            )
+            .take_up_if(entry, &person.id, &new, taking_up, still, now, |_| ())
             .await?;
-        Ok(CodeIssued {
+        Ok(decides.done(CodeIssued {
             code: code.to_text(),
             ends,
             index,
-        })
+        }))
     }
 
     /// Takes a seed file, whole or not at all. A token that is there already is refused; one that was somebody's may come back.
@@ -202,8 +247,12 @@ impl Gate {
         let sealed = sealed.map_err(|_| GateError::Internal("a seed can't be sealed"))?;
         let new = NewCredential::HardwareTokens(sealed);
         let still = NotThereYet(serials.clone());
+        let taking_up = TakingUp {
+            told_to: Some(administrator.admitted.person.id.clone()),
+            ..TakingUp::default()
+        };
         let index = self
-            .take_up_if(entry, "", &new, (0, ""), still, now, |_| ())
+            .take_up_if(entry, "", &new, taking_up, still, now, |_| ())
             .await?;
         Ok(TokensImported {
             serials,
@@ -220,10 +269,9 @@ impl Gate {
         self: &Arc<Self>,
         peer: &Peer,
         credentials: &Credentials,
-        person: &Name,
-        serial: &Name,
-        code: &str,
-    ) -> Result<LogIndex, GateError> {
+        wish: TokenWish,
+        approve: Option<LogIndex>,
+    ) -> Result<Guarded<LogIndex>, GateError> {
         const CALL: &str = "AssignToken";
         let rules = self.rules.load_full();
         let now = self.now();
@@ -231,17 +279,40 @@ impl Gate {
             .administrator(&rules, peer, credentials, CALL, now)
             .await?;
         let mut violations = Vec::new();
-        let person = self
-            .somebody_else(&administrator, person)
-            .map_err(|violation| violations.push(violation));
-        let code = Code::parse(code)
+        let own = administrator.admitted.person.id.clone();
+        let TokenWish {
+            person,
+            serial,
+            code,
+        } = wish;
+        let wish = Wish::AssignToken {
+            person: person.clone(),
+            serial: serial.clone(),
+        };
+        let mut decides = None;
+        let person = self.somebody_else(&administrator, &person).await?;
+        if let Ok(person) = &person {
+            match self
+                .who_gives(&rules, person, &wish, approve, &own, now)
+                .await?
+            {
+                Ok(who) => decides = Some(who),
+                Err(violation) => violations.push(violation),
+            }
+        }
+        let person = person.map_err(|violation| violations.push(violation));
+        // It is shown when it is carried out.
+        let asks = matches!(decides, Some(Decides::Another));
+        let code = Code::parse(if asks { "000000" } else { &code })
             .map_err(|error| violations.push(Violation::new("totp", error.to_string())));
+        let serial = &serial;
         let sealed = self.store.hardware_token(serial).await?;
         if sealed.is_none() {
             let what = "is no token that was imported and is nobody's yet";
             violations.push(Violation::new("serial", what));
         }
-        let (Ok(person), Ok(code), Some(sealed)) = (person, code, sealed) else {
+        let all = (person, code, sealed, decides, violations.is_empty());
+        let (Ok(person), Ok(code), Some(sealed), Some(decides), true) = all else {
             return Err(self
                 .refuse_administrator(peer, &administrator, CALL, violations, now)
                 .await);
@@ -251,10 +322,13 @@ impl Gate {
         entry::detail(&mut entry, "of", &*person.id);
         entry::detail(&mut entry, "serial", &**serial);
         let caller = &administrator.caller;
-        let credential = self.store.credential(&person.id).await?;
-        if credential.is_some_and(|credential| credential.second_factor.is_some()) {
+        if self.store.second_factor_of(&person.id).await?.is_some() {
             let error = GateError::AlreadyEnrolled;
             return Err(self.refuse(peer, caller, entry, CALL, error).await);
+        }
+        if matches!(decides, Decides::Another) {
+            let awaited = self.ask_another(entry, &rules, &wish, &own, now).await?;
+            return Ok(Guarded::Awaited(awaited));
         }
         if let Err(error) = self.has_key_of(&sealed).await {
             return Err(self.refuse(peer, caller, entry, CALL, error).await);
@@ -279,6 +353,10 @@ impl Gate {
         entry::detail(&mut entry, "before", "none");
         entry::detail(&mut entry, "after", format!("second factor {id}"));
         entry::detail(&mut entry, "time_step", step.to_string());
+        let approval = decides.approval().cloned();
+        if let Some(approval) = &approval {
+            approval.tell(&mut entry);
+        }
         let new = NewCredential::SecondFactor {
             id,
             sealed_seed,
@@ -295,25 +373,76 @@ impl Gate {
             },
         };
         let owner = person.id.clone();
-        let also = (0, &**serial);
-        self.take_up_if(entry, &person.id, &new, also, still, now, move |gate| {
-            gate.let_in(&owner);
-        })
-        .await
+        let taking_up = TakingUp {
+            serial,
+            at_epoch: Some(person.epoch),
+            settles: approval.as_ref().map(|approval| approval.request),
+            ..TakingUp::default()
+        };
+        let still = ((SamePerson(Arc::clone(&person)), still), approval);
+        let apply = move |gate: &Self| gate.let_in(&owner);
+        let put = self.take_up_if(entry, &person.id, &new, taking_up, still, now, apply);
+        let index = put.await?;
+        Ok(decides.done(index))
     }
 
-    /// The person that an administrator names, who is not themselves.
-    pub(in crate::gate) fn somebody_else(
+    /// Who has a say in giving `person` something to prove themselves with: two, where they watch over others. Nobody may be told
+    /// both steps of such a person: they could be both.
+    pub(in crate::gate) async fn who_gives(
+        &self,
+        rules: &RuleSet,
+        person: &Person,
+        wish: &Wish,
+        approve: Option<LogIndex>,
+        own: &Name,
+        now: Timestamp,
+    ) -> Result<Result<Decides, Violation>, GateError> {
+        let takes_two = is_guarded(rules, person);
+        let decides = self
+            .who_decides(rules, (wish, takes_two), approve, own, now)
+            .await?;
+        let Ok(Decides::Approved(Approval { alone: false, .. })) = decides else {
+            return Ok(decides);
+        };
+        let told = self.store.told_to(&person.id).await?;
+        let is_own = |told: &Option<String>| told.as_deref() == Some(&**own);
+        let why_not = match wish {
+            Wish::SetPassword { .. } if is_own(&told.enrollment_code) => {
+                "you were told this person's code for the enrolment: another administrator is told the password"
+            }
+            Wish::SetPassword { .. } if is_own(&told.second_factor) => {
+                "you imported this person's token: another administrator is told the password"
+            }
+            Wish::IssueEnrollmentCode { .. } if is_own(&told.password) => {
+                "you were told this person's password: another administrator is told the code"
+            }
+            Wish::AssignToken { serial, .. }
+                if told.password.is_some()
+                    && told.password == self.store.token_imported_by(serial).await? =>
+            {
+                "the administrator who was told this person's password imported this token: take one that another imported"
+            }
+            _ => return Ok(decides),
+        };
+        Ok(Err(Violation::new("approve", why_not)))
+    }
+
+    /// The person that an administrator names, who is not themselves; as the store has them where others change it too.
+    pub(in crate::gate) async fn somebody_else(
         &self,
         administrator: &Administrator<'_>,
         person: &Name,
-    ) -> Result<Arc<Person>, Violation> {
+    ) -> Result<Result<Arc<Person>, Violation>, GateError> {
         if administrator.admitted.person.id == *person {
             let what = "is yourself: another administrator does this for you";
-            return Err(Violation::new("person", what));
+            return Ok(Err(Violation::new("person", what)));
         }
-        self.person(person)
-            .ok_or_else(|| Violation::new("person", "is nobody that the directory knows"))
+        if self.store.has_others() {
+            self.follow_once().await?;
+        }
+        Ok(self
+            .person(person)
+            .ok_or_else(|| Violation::new("person", "is nobody that the directory knows")))
     }
 }
 

@@ -11,9 +11,10 @@ use crate::domain::ids::Name;
 use crate::domain::time::Timestamp;
 use crate::gate::accounts::credentials::DAYS_MAX;
 use crate::gate::accounts::notice::Notice;
-use crate::gate::accounts::passwords::StillCounts;
+use crate::gate::accounts::passwords::{StillCounts, TakingUp};
 use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
-use crate::gate::changes::{Both, StillWanted};
+use crate::gate::changes::StillWanted;
+use crate::gate::guarded::is_guarded;
 use crate::gate::peer::Peer;
 use crate::gate::{Gate, GateError, Violation, entry};
 use crate::identity::challenge::ChallengePurpose;
@@ -110,8 +111,11 @@ impl Gate {
             return Err(self.refuse(peer, &caller, entry, CALL, error).await);
         }
         let mut code = None;
+        // Whoever was told the password of somebody who watches over others must not be that person by it alone.
+        let takes_code =
+            self.settings.login.enrollment_code_required || is_guarded(&rules, &person);
         // Who has just passed the second step with the old one proves more than a code from somebody else would.
-        if self.settings.login.enrollment_code_required && credential.second_factor.is_none() {
+        if takes_code && credential.second_factor.is_none() {
             let Ok(given) = OneTimeCode::parse(enrollment_code) else {
                 let what = if enrollment_code.is_empty() {
                     "is missing: an administrator gives it"
@@ -300,10 +304,14 @@ impl Gate {
             code: enrollment.code,
         };
         let id = person.id.clone();
-        let still = Both(standing, factor);
+        let taking_up = TakingUp {
+            at_epoch: Some(person.epoch),
+            ..TakingUp::default()
+        };
+        let still = (standing, factor);
         let apply = move |gate: &Self| gate.let_in(&id);
         let done = self
-            .take_up_if(entry, &person.id, &new, (0, ""), still, now, apply)
+            .take_up_if(entry, &person.id, &new, taking_up, still, now, apply)
             .await;
         match done {
             Ok(_) => Ok(codes),
@@ -390,10 +398,14 @@ impl Gate {
             factor: Some(factor.id),
             code: None,
         };
-        let still = Both(StillCounts(challenge), still);
+        let taking_up = TakingUp {
+            at_epoch: Some(person.epoch),
+            ..TakingUp::default()
+        };
+        let still = (StillCounts(challenge), still);
         let (writes, refused) = (entry.store_writes, entry.clone());
         let done = self
-            .take_up_if(entry, &person.id, &new, (0, ""), still, now, |_| ())
+            .take_up_if(entry, &person.id, &new, taking_up, still, now, |_| ())
             .await;
         if let Err(error) = done {
             return Err(self.not_taken_up(refused, error).await);
@@ -473,9 +485,7 @@ pub(in crate::gate) struct SameFactor {
 
 impl StillWanted for SameFactor {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
-        let credential = gate.store.credential(&self.person).await?;
-        let factor = credential.and_then(|credential| credential.second_factor);
-        if factor.map(|factor| factor.id) != self.factor {
+        if gate.store.second_factor_of(&self.person).await? != self.factor {
             return Err(GateError::AlreadyEnrolled);
         }
         if let Some(code) = self.code {

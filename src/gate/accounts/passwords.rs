@@ -11,6 +11,7 @@ use crate::domain::time::Timestamp;
 use crate::gate::accounts::second_factor::{Attempt, FactorPassed, Shown};
 use crate::gate::changes::StillWanted;
 use crate::gate::peer::Peer;
+use crate::gate::pending::{Decides, Guarded, Wish};
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::identity::challenge::{Challenge, ChallengePurpose};
 use crate::identity::password::{PasswordError, Secret, random_password};
@@ -157,11 +158,29 @@ impl Gate {
             }),
             ChallengePurpose::Login => None,
         };
+        // Whoever was told the one before might have chosen this one, as long as no second step was passed.
+        let told = match &credential.second_factor {
+            Some(_) => None,
+            None => self.store.told_to(&person.id).await?.password,
+        };
+        let taking_up = TakingUp {
+            epoch,
+            told_to: told.as_deref().and_then(|id| Name::parse(id).ok()),
+            ..TakingUp::default()
+        };
         let refused = entry.clone();
         entry.session_used = goes_on.is_some();
         let still = StillCounts(challenge);
         let done = self
-            .put_password(entry, (&person, epoch), &new, still, goes_on.as_ref(), now)
+            .put_password(
+                entry,
+                &person,
+                &new,
+                taking_up,
+                still,
+                goes_on.as_ref(),
+                now,
+            )
             .await;
         if let Err(error) = done {
             return Err(self.not_taken_up(refused, error).await);
@@ -183,7 +202,8 @@ impl Gate {
         peer: &Peer,
         credentials: &Credentials,
         person: &Name,
-    ) -> Result<PasswordSet, GateError> {
+        approve: Option<LogIndex>,
+    ) -> Result<Guarded<PasswordSet>, GateError> {
         const CALL: &str = "SetPassword";
         let rules = self.rules.load_full();
         let now = self.now();
@@ -191,14 +211,33 @@ impl Gate {
             .administrator(&rules, peer, credentials, CALL, now)
             .await?;
         self.hear_others().await?;
-        let person = match self.somebody_else(&administrator, person) {
-            Ok(person) => person,
+        let allowed = match self.somebody_else(&administrator, person).await? {
+            Ok(person) => {
+                let wish = Wish::SetPassword {
+                    person: person.id.clone(),
+                };
+                let own = &administrator.admitted.person.id;
+                let decides = self.who_gives(&rules, &person, &wish, approve, own, now);
+                decides.await?.map(|decides| (person, wish, decides))
+            }
+            Err(violation) => Err(violation),
+        };
+        let (person, wish, decides) = match allowed {
+            Ok(allowed) => allowed,
             Err(violation) => {
                 return Err(self
                     .refuse_administrator(peer, &administrator, CALL, vec![violation], now)
                     .await);
             }
         };
+        let own = administrator.admitted.person.id.clone();
+        if matches!(decides, Decides::Another) {
+            let mut entry =
+                self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
+            entry::detail(&mut entry, "of", &*person.id);
+            let awaited = self.ask_another(entry, &rules, &wish, &own, now).await?;
+            return Ok(Guarded::Awaited(awaited));
+        }
         let before = match self.store.credential(&person.id).await? {
             None => "none",
             Some(credential) if credential.must_change => "to be changed",
@@ -212,21 +251,29 @@ impl Gate {
             self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
         entry::detail(&mut entry, "change", "set-password");
         entry::detail(&mut entry, "of", &*person.id);
+        let approval = decides.approval().cloned();
+        if let Some(approval) = &approval {
+            approval.tell(&mut entry);
+        }
         entry::detail(&mut entry, "before", before);
         entry::detail(&mut entry, "after", "to be changed");
         let new = NewCredential::Password {
             hash,
             must_change: true,
         };
-        let epoch = person.epoch.saturating_add(1);
-        let still = SamePerson(Arc::clone(&person));
-        let index = self
-            .put_password(entry, (&person, epoch), &new, still, None, now)
-            .await?;
-        Ok(PasswordSet {
+        let taking_up = TakingUp {
+            epoch: person.epoch.saturating_add(1),
+            settles: approval.as_ref().map(|approval| approval.request),
+            told_to: Some(own.clone()),
+            ..TakingUp::default()
+        };
+        let still = (SamePerson(Arc::clone(&person)), approval);
+        let put = self.put_password(entry, &person, &new, taking_up, still, None, now);
+        let index = put.await?;
+        Ok(decides.done(PasswordSet {
             password: told,
             index,
-        })
+        }))
     }
 
     /// The person of a challenge, where it is still worth something.
@@ -285,79 +332,43 @@ impl Gate {
     }
 
     /// Lays a password ready, writes the entry that takes it up, and makes it in memory. The epoch is the person's from then on:
-    /// every session of theirs ends, but the one of the ticket that `goes_on`.
+    /// every session of theirs ends, but the one of the ticket that `goes_on`. Where somebody else was faster, nothing is done.
+    #[allow(clippy::too_many_arguments)] // what an entry and its last look need
     async fn put_password(
         self: &Arc<Self>,
         entry: StoredEntry,
-        (person, epoch): (&Arc<Person>, u64),
+        person: &Arc<Person>,
         new: &NewCredential,
+        taking_up: TakingUp<'_>,
         still: impl StillWanted,
         goes_on: Option<&Ticket>,
         now: Timestamp,
     ) -> Result<LogIndex, GateError> {
         let (raised, again) = (Arc::clone(person), goes_on.cloned());
-        let also = TakeUpAlso {
-            epoch,
-            serial: "",
+        let taking_up = TakingUp {
+            at_epoch: Some(person.epoch),
             goes_on: goes_on.map(|ticket| Self::opened(ticket, u32::MAX)),
+            ..taking_up
         };
+        let epoch = taking_up.epoch;
         let apply = move |gate: &Self| {
             gate.raise_epoch(&raised.id, epoch, now);
             if let Some(ticket) = again {
                 gate.open_now(&ticket, u32::MAX);
             }
         };
-        self.take_up_credential(entry, &person.id, new, also, still, now, apply)
+        self.take_up_if(entry, &person.id, new, taking_up, still, now, apply)
             .await
     }
 
-    /// Lays a credential ready, writes the entry that takes it up, and makes it in memory by `apply`. The epoch is the one to
-    /// raise to (0 for none), the serial number that of a token that is used up (empty for none).
+    /// Lays a credential ready, writes the entry that takes it up, and makes it in memory by `apply`.
     #[allow(clippy::too_many_arguments)] // what an entry and its last look need
     pub(in crate::gate) async fn take_up_if(
         self: &Arc<Self>,
-        entry: StoredEntry,
-        person: &str,
-        new: &NewCredential,
-        (epoch, serial): (u64, &str),
-        still: impl StillWanted,
-        now: Timestamp,
-        apply: impl FnOnce(&Self) + Send + 'static,
-    ) -> Result<LogIndex, GateError> {
-        let also = TakeUpAlso {
-            epoch,
-            serial,
-            goes_on: None,
-        };
-        self.take_up_credential(entry, person, new, also, still, now, apply)
-            .await
-    }
-
-    /// Says in the log what came of a change that was ready to be written as `entry`, where somebody else ended what it rests on
-    /// or changed the same at that moment: who and where, and what the store wrote for a second factor.
-    pub(in crate::gate) async fn not_taken_up(
-        &self,
-        mut entry: StoredEntry,
-        error: GateError,
-    ) -> GateError {
-        if !matches!(error, GateError::NotGenuine) {
-            return error;
-        }
-        let of_the_change = ["change", "outcome", "before", "after"];
-        entry
-            .details
-            .retain(|detail| !of_the_change.contains(&&*detail.key));
-        self.step_refused(entry, "ended or changed at the same time")
-            .await
-    }
-
-    #[allow(clippy::too_many_arguments)] // what an entry and its last look need
-    async fn take_up_credential(
-        self: &Arc<Self>,
         mut entry: StoredEntry,
         person: &str,
         new: &NewCredential,
-        also: TakeUpAlso<'_>,
+        taking_up: TakingUp<'_>,
         still: impl StillWanted,
         now: Timestamp,
         apply: impl FnOnce(&Self) + Send + 'static,
@@ -368,9 +379,14 @@ impl Gate {
                 staged: staged.as_bytes().to_vec(),
                 person: person.to_owned(),
                 kind: new.kind().into(),
-                epoch: also.epoch,
-                serial: also.serial.to_owned(),
-                goes_on: also.goes_on,
+                epoch: taking_up.epoch,
+                serial: taking_up.serial.to_owned(),
+                goes_on: taking_up.goes_on,
+                at_epoch: taking_up.at_epoch,
+                settles: taking_up.settles.map(|request| request.0),
+                told_to: taking_up
+                    .told_to
+                    .map_or_else(String::new, |id| id.to_string()),
             })),
         });
         match self.change(entry, still, apply).await {
@@ -391,13 +407,24 @@ impl Gate {
             }
         }
     }
-}
 
-/// What else happens when a credential is taken up.
-struct TakeUpAlso<'a> {
-    epoch: u64,
-    serial: &'a str,
-    goes_on: Option<StoredSession>,
+    /// Says in the log what came of a change that was ready to be written as `entry`, where somebody else ended what it rests on
+    /// or changed the same at that moment: who and where, and what the store wrote for a second factor.
+    pub(in crate::gate) async fn not_taken_up(
+        &self,
+        mut entry: StoredEntry,
+        error: GateError,
+    ) -> GateError {
+        if !matches!(error, GateError::NotGenuine) {
+            return error;
+        }
+        let of_the_change = ["change", "outcome", "before", "after"];
+        entry
+            .details
+            .retain(|detail| !of_the_change.contains(&&*detail.key));
+        self.step_refused(entry, "ended or changed at the same time")
+            .await
+    }
 }
 
 /// A challenge is still worth something.
@@ -413,8 +440,25 @@ impl StillWanted for StillCounts {
     }
 }
 
+/// How a credential is taken up.
+#[derive(Debug, Default)]
+pub(in crate::gate) struct TakingUp<'a> {
+    /// The epoch to raise to; 0 for none.
+    pub(in crate::gate) epoch: u64,
+    /// The token that is used up; empty for none.
+    pub(in crate::gate) serial: &'a str,
+    /// The session that goes on, under the new epoch.
+    pub(in crate::gate) goes_on: Option<StoredSession>,
+    /// The person's epoch, by which was decided that it may be.
+    pub(in crate::gate) at_epoch: Option<u64>,
+    /// The request that is carried out.
+    pub(in crate::gate) settles: Option<LogIndex>,
+    /// Who knows it as well.
+    pub(in crate::gate) told_to: Option<Name>,
+}
+
 /// Nothing of the person was changed meanwhile.
-struct SamePerson(Arc<Person>);
+pub(in crate::gate) struct SamePerson(pub(in crate::gate) Arc<Person>);
 
 impl StillWanted for SamePerson {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {

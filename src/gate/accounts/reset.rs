@@ -6,25 +6,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
 use crate::gate::accounts::sessions::changing;
 use crate::gate::admission::administers;
-use crate::gate::changes::{PersonChange, StillWanted};
+use crate::gate::changes::{PersonChange, StillWanted as _};
 use crate::gate::peer::Peer;
-use crate::gate::pending::{Pending, StillPending, Wish};
-use crate::gate::records::log_holds::{Who, by_whom, reason_violations};
+use crate::gate::pending::{ALONE_WAITS, StillPending, Wish};
+use crate::gate::records::log_holds::{by_whom, reason_violations};
 use crate::gate::running::start::own_entry;
 use crate::gate::running::upkeep::Task;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredDeclined, StoredReset};
 
-/// How long the daemon serves before what one person asked for alone is carried out. While it is stopped nobody knows whether time
-/// passes or the clock is set.
-const ALONE_WAITS: Duration = Duration::from_hours(24);
 /// How far the host's clock may be from the daemon's, and how long a proof is good.
 const PROOF_AGE: Duration = Duration::from_mins(1);
 
@@ -63,25 +62,6 @@ pub struct ResetOutcome {
     pub effective: Option<Timestamp>,
 }
 
-/// A reset that waits, or that one person did alone and nobody reviewed yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResetSeen {
-    /// The entry that asked.
-    pub index: LogIndex,
-    /// Whose second factor.
-    pub person: Name,
-    /// Who asked; `host` for one on the host.
-    pub asked_by: Name,
-    /// When.
-    pub asked_at: Timestamp,
-    /// Until when it can be approved; `None` for one that nobody approves.
-    pub until: Option<Timestamp>,
-    /// Alone: when it is carried out at the earliest, or was.
-    pub effective: Option<Timestamp>,
-    /// Carried out.
-    pub done: bool,
-}
-
 const CALL: &str = "ResetSecondFactor";
 
 impl Gate {
@@ -108,21 +88,25 @@ impl Gate {
             let what = "is yourself: two other administrators reset it";
             violations.push(Violation::new("person", what));
         }
+        let factor = self.store.second_factor_of(&wish.person).await?;
         let what = Wish::ResetSecondFactor {
             person: wish.person.clone(),
+            factor,
         };
         let mut asked_by = None;
-        if let Some(id) = wish.approve {
-            match self.to_approve(id, &asker, now).await? {
-                Ok(pending)
-                    if pending.wish == what && !self.administers_now(&rules, &pending.by, now) =>
-                {
-                    let what = "was asked for by somebody who administers no more: ask anew";
-                    violations.push(Violation::new("approve", what));
-                }
+        if let Some(id) = wish.approve.filter(|_| wish.person != asker) {
+            match self.to_approve(&rules, id, &asker, now).await? {
                 Ok(pending) if pending.wish == what => asked_by = Some((id, pending.by)),
-                Ok(_) => {
-                    let what = "is a request for something else than the reset of this person";
+                Ok(pending) => {
+                    let newer = matches!(
+                        &pending.wish,
+                        Wish::ResetSecondFactor { person, .. } if *person == wish.person
+                    );
+                    let what = if newer {
+                        "is of another second factor than the person has now: ask anew"
+                    } else {
+                        "is a request for something else than the reset of this person"
+                    };
                     violations.push(Violation::new("approve", what));
                 }
                 Err(violation) => violations.push(violation),
@@ -149,7 +133,7 @@ impl Gate {
         entry::detail(&mut entry, "change", "reset-second-factor");
         by_whom(&mut entry, Some(&first), Some(request));
         let index = self
-            .carry_out_reset(entry, &wish.person, request, now)
+            .carry_out_reset(entry, (&wish.person, factor), request, now)
             .await?;
         Ok(ResetOutcome {
             index,
@@ -217,6 +201,7 @@ impl Gate {
         entry.free_text = wish.reason;
         let what = Wish::ResetSecondFactor {
             person: wish.person.clone(),
+            factor: self.store.second_factor_of(&wish.person).await?,
         };
         let by = Name::parse("host").map_err(|_| GateError::Internal("a name"))?;
         let (index, _) = self.ask(entry, &what, &by, Some(effective), now).await?;
@@ -225,153 +210,6 @@ impl Gate {
             pending_until: None,
             effective: Some(effective),
         })
-    }
-
-    /// Takes back a reset that was asked for.
-    ///
-    /// # Errors
-    /// When nobody who administers asks, there is no such request, or the entry can't be written.
-    pub async fn decline_reset(
-        self: &Arc<Self>,
-        peer: &Peer,
-        credentials: &Credentials,
-        request: LogIndex,
-        reason: String,
-    ) -> Result<LogIndex, GateError> {
-        const CALL: &str = "DeclineReset";
-        let rules = self.rules.load_full();
-        let now = self.now();
-        let administrator = self
-            .administrator(&rules, peer, credentials, CALL, now)
-            .await?;
-        let mut violations = reason_violations(&reason);
-        let found = self
-            .resets()
-            .await?
-            .into_iter()
-            .find(|(pending, _)| pending.id == request && pending.waits(now));
-        if found.is_none() {
-            violations.push(Violation::new("pending", "is no reset that waits"));
-        }
-        if !violations.is_empty() {
-            return Err(self
-                .refuse_administrator(peer, &administrator, CALL, violations, now)
-                .await);
-        }
-        let mut entry =
-            self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
-        entry::detail(&mut entry, "change", "decline-reset");
-        entry::detail(&mut entry, "request_entry", request.to_string());
-        if let Some((_, person)) = &found {
-            entry::detail(&mut entry, "of", &**person);
-        }
-        entry.free_text = reason;
-        entry.change = changing(Kind::Decline(StoredDeclined { request: request.0 }));
-        let still = StillPending(request);
-        Ok(self.change(entry, still, |_| ()).await?.index())
-    }
-
-    /// Somebody who reviews looked at what one person did alone: it is marked no more.
-    ///
-    /// # Errors
-    /// When nobody who reviews everything asks, it is their own, there is no such reset, or the entry can't be written.
-    pub async fn review_reset(
-        self: &Arc<Self>,
-        peer: &Peer,
-        credentials: &Credentials,
-        request: LogIndex,
-        finding: String,
-    ) -> Result<LogIndex, GateError> {
-        const CALL: &str = "ReviewReset";
-        let rules = self.rules.load_full();
-        let now = self.now();
-        let reviewer = self
-            .admitted_with(&rules, peer, credentials, CALL, now, Who::Reviewer)
-            .await?;
-        let mut violations = reason_violations(&finding);
-        for violation in &mut violations {
-            violation.field = "finding".to_owned();
-        }
-        let own = reviewer.admitted.person.id.clone();
-        let found = self
-            .resets()
-            .await?
-            .into_iter()
-            .find(|(pending, _)| pending.id == request && pending.done);
-        match &found {
-            None => {
-                let what = "is no reset that one person did alone and that waits for a review";
-                violations.push(Violation::new("pending", what));
-            }
-            Some((_, person)) if *person == own => {
-                let what = "is of your own second factor: nobody reviews that of theirs";
-                violations.push(Violation::new("pending", what));
-            }
-            // Where there is one administrator only, the host was in their hands.
-            Some(_) if self.administers_now(&rules, &own, now) => {
-                let what = "was done with an administrator's means: somebody who doesn't administer reviews it";
-                violations.push(Violation::new("pending", what));
-            }
-            Some(_) => {}
-        }
-        if !violations.is_empty() {
-            return Err(self
-                .refuse_administrator(peer, &reviewer, CALL, violations, now)
-                .await);
-        }
-        let mut entry = self.administrators_entry(EntryKind::Administration, peer, &reviewer, now);
-        entry::detail(&mut entry, "change", "review-reset");
-        entry::detail(&mut entry, "request_entry", request.to_string());
-        if let Some((_, person)) = &found {
-            entry::detail(&mut entry, "of", &**person);
-        }
-        entry.free_text = finding;
-        entry.change = changing(Kind::Decline(StoredDeclined { request: request.0 }));
-        let index = self
-            .change(entry, StillDone(request), |_| ())
-            .await?
-            .index();
-        self.carry_out_due_resets().await;
-        Ok(index)
-    }
-
-    /// The resets that wait, and those that one person did alone and nobody reviewed.
-    ///
-    /// # Errors
-    /// When nobody who administers asks, or the call can't be logged.
-    pub async fn list_resets(
-        self: &Arc<Self>,
-        peer: &Peer,
-        credentials: &Credentials,
-    ) -> Result<Vec<ResetSeen>, GateError> {
-        const CALL: &str = "ListResets";
-        let rules = self.rules.load_full();
-        let now = self.now();
-        let administrator = self
-            .administrator(&rules, peer, credentials, CALL, now)
-            .await?;
-        let mut entry =
-            self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
-        entry::detail(&mut entry, "call", CALL);
-        self.log.append(std::slice::from_ref(&entry))?.await?;
-        let seen = self.resets().await?.into_iter();
-        Ok(seen
-            .filter(|(pending, _)| pending.done || pending.waits(now))
-            .map(|(pending, person)| ResetSeen {
-                index: pending.id,
-                person,
-                asked_at: pending.until.minus(crate::gate::pending::WAITS),
-                asked_by: pending.by,
-                until: pending.effective.is_none().then_some(pending.until),
-                effective: pending.effective.map(|then| {
-                    if pending.done {
-                        return then;
-                    }
-                    now.plus(ALONE_WAITS.saturating_sub(pending.waited))
-                }),
-                done: pending.done,
-            })
-            .collect())
     }
 
     /// Carries out what was asked for on the host and has waited long enough.
@@ -384,24 +222,41 @@ impl Gate {
     async fn try_due_resets(self: &Arc<Self>) -> Result<(), GateError> {
         let now = self.now();
         self.count_waits().await?;
-        let resets = self.resets().await?;
-        let unreviewed = resets.iter().filter(|(pending, _)| pending.done).count();
+        let requests = self.requests().await?;
+        let unreviewed = requests.iter().filter(|pending| pending.done).count();
         let told = (unreviewed > 0).then(|| {
-            format!("{unreviewed} resets of second factors were done by one person alone and nobody reviewed them")
+            format!("{unreviewed} requests that take two administrators were carried out by one person alone and nobody reviewed them")
         });
         self.upkeep.tell(Task::Review, told);
-        for (pending, person) in resets {
-            let due = pending.effective.is_some() && pending.waited >= ALONE_WAITS;
+        for pending in requests {
+            let due = pending.is_on_host() && pending.waited >= ALONE_WAITS;
+            let Wish::ResetSecondFactor { person, factor } = &pending.wish else {
+                continue;
+            };
             if !due || pending.done {
                 continue;
             }
             let mut entry = own_entry(EntryKind::Administration, now);
-            entry::detail(&mut entry, "change", "reset-second-factor");
-            entry::detail(&mut entry, "of", &*person);
+            entry::detail(&mut entry, "of", &**person);
             entry::detail(&mut entry, "asked_by", &*pending.by);
             entry::detail(&mut entry, "request_entry", pending.id.to_string());
+            if self.store.second_factor_of(person).await? != *factor {
+                // Enrolled or taken away since: what is there now was not meant.
+                entry::detail(&mut entry, "change", "decline-reset");
+                entry::detail(
+                    &mut entry,
+                    "why",
+                    "the person has another second factor by now",
+                );
+                entry.change = changing(Kind::Decline(StoredDeclined {
+                    request: pending.id.0,
+                }));
+                self.change(entry, StillPending(pending.id), |_| ()).await?;
+                continue;
+            }
+            entry::detail(&mut entry, "change", "reset-second-factor");
             entry::detail(&mut entry, "alone", "true");
-            self.carry_out_reset(entry, &person, pending.id, now)
+            self.carry_out_reset(entry, (person, *factor), pending.id, now)
                 .await?;
         }
         Ok(())
@@ -420,12 +275,13 @@ impl Gate {
     async fn carry_out_reset(
         self: &Arc<Self>,
         entry: crate::proto::StoredEntry,
-        person: &Name,
+        (person, factor): (&Name, Option<Uuid>),
         request: LogIndex,
         now: Timestamp,
     ) -> Result<LogIndex, GateError> {
         let reset = Reset {
             person: person.clone(),
+            factor,
             request,
         };
         let of = person.clone();
@@ -434,28 +290,6 @@ impl Gate {
             gate.let_in(&of);
         };
         Ok(self.change_epoch(entry, reset, apply).await?.index())
-    }
-
-    async fn resets(&self) -> Result<Vec<(Pending, Name)>, GateError> {
-        let resets = self.requests().await?.into_iter();
-        Ok(resets
-            .filter_map(|pending| match &pending.wish {
-                Wish::ResetSecondFactor { person } => {
-                    let person = person.clone();
-                    Some((pending, person))
-                }
-                Wish::Dispose { .. } | Wish::ReleaseLogHold { .. } => None,
-            })
-            .collect())
-    }
-
-    fn administers_now(&self, rules: &RuleSet, person: &Name, now: Timestamp) -> bool {
-        self.person(person).is_some_and(|one| {
-            administers(rules, &one, now)
-                && !one.disabled
-                && !one.has_ended(now)
-                && !one.is_on_leave(now)
-        })
     }
 
     /// How many administrators may log in at `now`, `person` not counted.
@@ -472,6 +306,7 @@ impl Gate {
 /// A reset, for a person and after a request.
 struct Reset {
     person: Name,
+    factor: Option<Uuid>,
     request: LogIndex,
 }
 
@@ -485,24 +320,21 @@ impl PersonChange for Reset {
             person: self.person.to_string(),
             epoch,
             settles: self.request.0,
+            factor: Some(
+                self.factor
+                    .map_or_else(Vec::new, |id| id.as_bytes().to_vec()),
+            ),
         })
     }
 
     async fn look(&self, gate: &Gate) -> Result<(), GateError> {
-        StillPending(self.request).look(gate).await
-    }
-}
-
-/// Nobody reviewed it meanwhile.
-struct StillDone(LogIndex);
-
-impl StillWanted for StillDone {
-    async fn look(self, gate: &Gate) -> Result<(), GateError> {
-        let kept = gate.requests().await?;
-        if kept.iter().any(|one| one.id == self.0 && one.done) {
+        StillPending(self.request).look(gate).await?;
+        if gate.store.second_factor_of(&self.person).await? == self.factor {
             return Ok(());
         }
-        Err(GateError::NotFound("it was reviewed meanwhile"))
+        Err(GateError::NotFound(
+            "the person enrolled another second factor meanwhile",
+        ))
     }
 }
 

@@ -108,7 +108,7 @@ impl Gate {
                 return Err(self.refuse(peer, caller, entry, call, error).await);
             }
             Charging::Disabled => {
-                self.lock_out(&person.id);
+                self.lock_out_as_stored(&person.id).await;
                 return Err(self
                     .step_refused(entry, "the second factor is disabled")
                     .await);
@@ -118,7 +118,7 @@ impl Gate {
         entry::detail(&mut entry, "attempt", charge.failures.to_string());
         let tried = self.try_factor(&attempt, &mut entry).await;
         if throttle::is_disabled(charge.failures) && !matches!(tried, Ok(Tried::Passed { .. })) {
-            self.lock_out(&person.id);
+            self.lock_out_as_stored(&person.id).await;
             entry::detail(&mut entry, "second_factor", "disabled from now on");
         }
         match tried? {
@@ -198,7 +198,7 @@ impl Gate {
                     entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("wrong code"));
                 };
-                let Some(writes) = self.store.spend_step(factor.id, step).await? else {
+                let Some(writes) = self.store.spend_step(factor.id, step, &THROTTLE).await? else {
                     entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("used code"));
                 };
@@ -214,7 +214,10 @@ impl Gate {
                     return Ok(Tried::Refused(why));
                 }
                 let digest = code.digest(&self.keyring.pepper, Use::Recovery(factor.id));
-                let spent = self.store.spend_recovery_code(factor.id, &digest).await?;
+                let spent = self
+                    .store
+                    .spend_recovery_code(factor.id, &digest, &THROTTLE)
+                    .await?;
                 let Some(spent) = spent else {
                     entry.store_writes = self.store.spend_nothing().await?;
                     return Ok(Tried::Refused("wrong or used recovery code"));
@@ -234,7 +237,7 @@ impl Gate {
     }
 
     /// From now on every check with this person's tickets is refused.
-    pub(in crate::gate) fn lock_out(&self, person: &Name) {
+    fn lock_out(&self, person: &Name) {
         if self.is_locked_out(person) {
             return;
         }
@@ -243,6 +246,24 @@ impl Gate {
             locked.insert(person.clone());
             locked
         });
+    }
+
+    /// As [`Self::lock_out`], of a factor that was disabled when it was looked at: another call, or another daemon, may have freed
+    /// it or taken it away since, and told so before this one took note. What the store has then counts.
+    async fn lock_out_as_stored(&self, person: &Name) {
+        if self.is_locked_out(person) {
+            return;
+        }
+        self.lock_out(person);
+        let looked = async {
+            // A change of this daemon's own that is in memory and not in the store yet must not be undone by what is read.
+            let mut changes = self.changes.lock().await;
+            self.store_waiting(&mut changes).await?;
+            self.read_locked_out().await.map_err(GateError::from)
+        };
+        if let Err(error) = looked.await {
+            tracing::warn!(%error, "whether a second factor is still disabled can't be looked up: it counts as disabled");
+        }
     }
 
     /// The person's second factor is another one, or was shown to be theirs after all.

@@ -5,13 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::plan::{ChangedField, Plan, Refusal};
-use super::{People, PersonSort, PersonWish, TRIES, administrators, check};
+use super::{People, PersonSort, PersonWish, StillThese, TRIES, administrators, check, wish_of};
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::form::FieldFault;
 use crate::domain::person::id;
 use crate::domain::time::Timestamp;
 use crate::gate::peer::Peer;
+use crate::gate::pending::{Awaited, Decides};
 use crate::gate::records::log_holds::Administrator;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::proto::EntryKind;
@@ -19,6 +20,8 @@ use crate::proto::EntryKind;
 /// The most violations that a refusal names one by one: an answer has to fit into its headers.
 const NAMED_MAX: usize = 32;
 const CALL: &str = "ImportPeople";
+/// The most people of one import that take two administrators: a request names all of them.
+const GUARDED_MAX: usize = 50;
 
 /// A row that could be read.
 #[derive(Debug, Clone)]
@@ -53,6 +56,8 @@ pub struct ImportedPerson {
     pub changes: Vec<ChangedField>,
     /// Whether every session of theirs is ended.
     pub sessions_ended: bool,
+    /// Whether it takes two administrators.
+    pub takes_two: bool,
 }
 
 /// What an import came to, or would.
@@ -64,8 +69,23 @@ pub struct ImportOutcome {
     pub unchanged: usize,
     /// What is wrong: then nothing was changed.
     pub faults: Vec<ImportFault>,
-    /// The entry that sums up; `None` where nothing was written.
+    /// The entry that sums up, or that asks; `None` where nothing was written.
     pub index: Option<LogIndex>,
+    /// It takes two, and was only asked for.
+    pub awaited: Option<Awaited>,
+    /// It took two, and one did it alone.
+    pub alone: bool,
+}
+
+/// How an import is made.
+#[derive(Debug, Default)]
+pub struct ImportWish {
+    /// The request or decision behind it.
+    pub reference: Option<Name>,
+    /// Only tell what it would change and what is wrong.
+    pub dry_run: bool,
+    /// Another administrator's request for the same.
+    pub approve: Option<LogIndex>,
 }
 
 /// What is planned for a file.
@@ -80,15 +100,19 @@ impl Gate {
     /// Imports people, or tells what an import would change and what is wrong.
     ///
     /// # Errors
-    /// When nobody who administers asks, or the entries can't be written; with `dry_run` not for faults, which are told.
+    /// When nobody who administers asks, or the entries can't be written; in a dry run not for faults, which are told.
     pub async fn import_people(
         self: &Arc<Self>,
         peer: &Peer,
         credentials: &Credentials,
         (rows, unread): (Vec<ImportRow>, Vec<ImportFault>),
-        reference: Option<Name>,
-        dry_run: bool,
+        wish: ImportWish,
     ) -> Result<ImportOutcome, GateError> {
+        let ImportWish {
+            reference,
+            dry_run,
+            approve,
+        } = wish;
         let rules = self.rules.load_full();
         let now = self.now();
         let administrator = self
@@ -130,6 +154,33 @@ impl Gate {
             if planned.plans.is_empty() {
                 return Ok(outcome);
             }
+            let plans = planned.plans.iter().map(|(_, plan)| plan);
+            let what = wish_of(plans.clone());
+            let takes_two = plans.filter(|plan| plan.takes_two).count() > 0;
+            let decides = self
+                .who_decides(&rules, (&what, takes_two), approve, &actor, now)
+                .await?;
+            let decides = match decides {
+                Ok(decides) => decides,
+                Err(violation) => {
+                    let error = GateError::Malformed(vec![violation]);
+                    return Err(self.refused(peer, &administrator, CALL, error, now).await);
+                }
+            };
+            if matches!(decides, Decides::Another) {
+                let mut entry = self.summary(peer, &administrator, &outcome, now);
+                entry::detail(&mut entry, "outcome", "request");
+                for (number, id) in (1..).zip(what.people()) {
+                    entry::detail(&mut entry, &format!("account.{number}"), &**id);
+                }
+                let awaited = self.ask_another(entry, &rules, &what, &actor, now).await?;
+                return Ok(ImportOutcome {
+                    index: Some(awaited.request),
+                    awaited: Some(awaited),
+                    ..outcome
+                });
+            }
+            let approval = decides.approval();
             let mut entries = Vec::with_capacity(planned.plans.len().saturating_add(1));
             let mut changed = Vec::with_capacity(planned.plans.len());
             for (line, plan) in planned.plans {
@@ -140,11 +191,13 @@ impl Gate {
                     fields: Vec::new(),
                     subject_refs: None,
                     reference: reference.clone(),
+                    approve: None,
                 };
-                let mut entry = self.entry_of_change(peer, &administrator, &plan, &wish, now);
+                let by = (&wish, approval);
+                let mut entry = self.entry_of_change(peer, &administrator, &plan, by, now);
                 entry::detail(&mut entry, "import_line", line.to_string());
                 entries.push(entry);
-                changed.push(plan.after);
+                changed.push(plan);
             }
             let mut summary = self.summary(peer, &administrator, &outcome, now);
             entry::detail(&mut summary, "outcome", "imported");
@@ -152,12 +205,15 @@ impl Gate {
                 entry::detail(&mut summary, "reference", &**reference);
             }
             entries.push(summary);
-            match self.put_people(changed, entries, people).await {
+            let still = (StillThese(people), approval.cloned());
+            match self.put_people(changed, entries, still).await {
                 Err(GateError::Conflict(_)) => {}
                 Err(error) => return Err(error),
                 Ok(receipts) => {
+                    let index = receipts.iter().last().map(|receipt| receipt.index());
                     return Ok(ImportOutcome {
-                        index: receipts.iter().last().map(|receipt| receipt.index()),
+                        index,
+                        alone: approval.is_some_and(|approval| approval.alone),
                         ..outcome
                     });
                 }
@@ -210,12 +266,13 @@ fn outcome(planned: &Planned) -> ImportOutcome {
         created: plan.before.is_none(),
         changes: plan.changes.clone(),
         sessions_ended: plan.sessions_ended,
+        takes_two: plan.takes_two,
     });
     ImportOutcome {
         people: people.collect(),
         unchanged: planned.unchanged,
         faults: planned.faults.clone(),
-        index: None,
+        ..ImportOutcome::default()
     }
 }
 
@@ -306,6 +363,16 @@ fn together(
                 what: fault.what,
             });
         }
+    }
+    let mut guarded = planned.plans.iter().filter(|(_, plan)| plan.takes_two);
+    if let Some((line, _)) = guarded.nth(GUARDED_MAX) {
+        planned.faults.push(ImportFault {
+            line: *line,
+            field: "roles".to_owned(),
+            what: format!(
+                "is one more than the {GUARDED_MAX} people for whom one import may ask a second administrator"
+            ),
+        });
     }
     let plans: Vec<&Plan> = planned.plans.iter().map(|(_, plan)| plan).collect();
     if administrators::would_be_none(rules, people, &plans, now)

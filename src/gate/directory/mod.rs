@@ -6,6 +6,7 @@
 //! ```
 //! A plan is made against one snapshot of the people. Under the lock of changes it counts only while that snapshot is still
 //! the one in force; otherwise it is made anew. So two administrators never pass a rule together that either would break.
+//! What makes somebody watch over others takes two ([`super::guarded`]): the first only asks, the second asks for the same.
 
 mod administrators;
 mod check;
@@ -16,21 +17,22 @@ mod read;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub use import::{ImportFault, ImportOutcome, ImportRow, ImportedPerson};
+pub use import::{ImportFault, ImportOutcome, ImportRow, ImportWish, ImportedPerson};
 pub use plan::ChangedField;
 pub use read::{PeopleFilter, SeenPeople};
 
 use super::changes::StillWanted;
 use super::peer::Peer;
+use super::pending::{Approval, Awaited, Decides, Wish};
 use super::records::log_holds::Administrator;
-use super::{Credentials, Gate, GateError, Violation, entry};
+use super::{Credentials, Gate, GateError, Violation, entry, guarded};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::person::form::FieldFault;
 use crate::domain::time::Timestamp;
 use crate::log::Receipts;
-use crate::proto::{EntryKind, StoredChange, StoredEntry, stored_change};
+use crate::proto::{EntryKind, StoredChange, StoredEntry, StoredGuardedPerson, stored_change};
 use crate::store::stored_person;
 use plan::{Plan, Refusal};
 
@@ -97,15 +99,21 @@ pub struct PersonWish {
     pub subject_refs: Option<Vec<SubjectRef>>,
     /// The request or decision behind it.
     pub reference: Option<Name>,
+    /// Another administrator's request for the same.
+    pub approve: Option<LogIndex>,
 }
 
 /// What came of it.
 #[derive(Debug, Clone)]
 pub struct PersonChanged {
-    /// As they are now.
-    pub person: Arc<Person>,
-    /// The entry of the change; `None` when there was nothing to change.
+    /// As they are now; `None` for somebody new who was only asked for.
+    pub person: Option<Arc<Person>>,
+    /// The entry of the change, or of the request for it; `None` when there was nothing to change.
     pub index: Option<LogIndex>,
+    /// It takes two, and was only asked for.
+    pub awaited: Option<Awaited>,
+    /// It took two, and one did it alone.
+    pub alone: bool,
     /// Whether every session of theirs was ended.
     pub sessions_ended: bool,
     /// When.
@@ -145,23 +153,59 @@ impl Gate {
             };
             if plan.changes.is_empty() {
                 return Ok(PersonChanged {
-                    person: Arc::new(plan.after),
+                    person: Some(Arc::new(plan.after)),
                     index: None,
+                    awaited: None,
+                    alone: false,
                     sessions_ended: false,
                     at: now,
                 });
             }
-            let entry = self.entry_of_change(peer, &administrator, &plan, &wish, now);
+            let what = wish_of([&plan]);
+            let takes_two = (&what, plan.takes_two);
+            let decides = self
+                .who_decides(&rules, takes_two, wish.approve, &actor, now)
+                .await?;
+            let decides = match decides {
+                Ok(decides) => decides,
+                Err(violation) => {
+                    let error = GateError::Malformed(vec![violation]);
+                    return Err(self.refused(peer, &administrator, call, error, now).await);
+                }
+            };
+            if matches!(decides, Decides::Another) {
+                let mut entry =
+                    self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
+                plan.tell(&mut entry);
+                if let Some(reference) = &wish.reference {
+                    entry::detail(&mut entry, "reference", &**reference);
+                }
+                let awaited = self.ask_another(entry, &rules, &what, &actor, now).await?;
+                return Ok(PersonChanged {
+                    person: plan.before,
+                    index: Some(awaited.request),
+                    awaited: Some(awaited),
+                    alone: false,
+                    sessions_ended: false,
+                    at: now,
+                });
+            }
+            let approval = decides.approval();
+            let entry = self.entry_of_change(peer, &administrator, &plan, (&wish, approval), now);
             let sessions_ended = plan.sessions_ended;
             let id = plan.after.id.clone();
-            let receipts = match self.put_people(vec![plan.after], vec![entry], people).await {
+            let still = (StillThese(people), approval.cloned());
+            let receipts = match self.put_people(vec![plan], vec![entry], still).await {
                 Err(GateError::Conflict(_)) => continue,
                 other => other?,
             };
             let person = self.person(&id);
+            let index = receipts.first().index();
             return Ok(PersonChanged {
-                person: person.ok_or(GateError::Internal("a changed person is gone"))?,
-                index: Some(receipts.first().index()),
+                person: Some(person.ok_or(GateError::Internal("a changed person is gone"))?),
+                index: Some(index),
+                awaited: None,
+                alone: approval.is_some_and(|approval| approval.alone),
                 sessions_ended,
                 at: now,
             });
@@ -191,17 +235,21 @@ impl Gate {
     /// Writes entries, the first of them of these people in their order, and has everybody see them so.
     async fn put_people(
         self: &Arc<Self>,
-        changed: Vec<Person>,
+        plans: Vec<Plan>,
         entries: Vec<StoredEntry>,
-        planned_with: Arc<People>,
+        still: (StillThese, Option<Approval>),
     ) -> Result<Receipts, GateError> {
-        self.change_all(entries, StillThese(planned_with), move |gate, receipts| {
-            let changed: Vec<Arc<Person>> = changed
+        self.change_all(entries, still, move |gate, receipts| {
+            let without = plans.iter().filter(|plan| plan.without_credentials);
+            let without: Vec<Name> = without.map(|plan| plan.after.id.clone()).collect();
+            let changed: Vec<Arc<Person>> = plans
                 .into_iter()
                 .zip(receipts.iter())
-                .map(|(mut person, receipt)| {
-                    person.revision = receipt.index();
-                    Arc::new(person)
+                .map(|(plan, receipt)| {
+                    Arc::new(Person {
+                        revision: receipt.index(),
+                        ..plan.after
+                    })
                 })
                 .collect();
             gate.people.rcu(|people| {
@@ -213,6 +261,10 @@ impl Gate {
                 );
                 people
             });
+            // Their second factor is gone, disabled or not.
+            for person in without {
+                gate.let_in(&person);
+            }
         })
         .await
     }
@@ -222,7 +274,7 @@ impl Gate {
         peer: &Peer,
         administrator: &Administrator<'_>,
         plan: &Plan,
-        wish: &PersonWish,
+        (wish, approval): (&PersonWish, Option<&Approval>),
         now: Timestamp,
     ) -> StoredEntry {
         let mut entry =
@@ -232,9 +284,19 @@ impl Gate {
         if let Some(reference) = &wish.reference {
             entry::detail(&mut entry, "reference", &**reference);
         }
-        entry.change = Some(StoredChange {
-            kind: Some(stored_change::Kind::PutPerson(stored_person(&plan.after))),
-        });
+        let person = stored_person(&plan.after);
+        let kind = match approval.filter(|_| plan.takes_two) {
+            None => stored_change::Kind::PutPerson(person),
+            Some(approval) => {
+                approval.tell(&mut entry);
+                stored_change::Kind::PutGuardedPerson(StoredGuardedPerson {
+                    person: Some(person),
+                    without_credentials: plan.without_credentials,
+                    settles: Some(approval.request.0),
+                })
+            }
+        };
+        entry.change = Some(StoredChange { kind: Some(kind) });
         entry
     }
 
@@ -255,6 +317,16 @@ impl Gate {
         }
         self.refuse(peer, &administrator.caller, entry, call, error)
             .await
+    }
+}
+
+/// What two are asked for: the plans that take two, in their order.
+fn wish_of<'a>(plans: impl IntoIterator<Item = &'a Plan>) -> Wish {
+    let plans = plans.into_iter().filter(|plan| plan.takes_two);
+    let after: Vec<&Person> = plans.map(|plan| &plan.after).collect();
+    Wish::ChangePeople {
+        people: after.iter().map(|person| person.id.clone()).collect(),
+        digest: guarded::digest(after.into_iter()),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::domain::person::Person;
 use crate::domain::person::form::{self, FieldFault};
 use crate::domain::person::id;
 use crate::domain::time::Timestamp;
-use crate::gate::entry;
+use crate::gate::{entry, guarded};
 use crate::proto::StoredEntry;
 
 /// A detail of an entry is cut beyond so many bytes.
@@ -45,6 +45,10 @@ pub(super) struct Plan {
     /// Empty when nothing is to be written.
     pub(super) changes: Vec<ChangedField>,
     pub(super) sessions_ended: bool,
+    /// It makes somebody watch over others.
+    pub(super) takes_two: bool,
+    /// One administrator alone may have seen to what they prove themselves with: all of it goes.
+    pub(super) without_credentials: bool,
 }
 
 impl Plan {
@@ -90,6 +94,10 @@ impl Plan {
         let changes = differences(before.as_deref(), &after, rules.utc_offset);
         let mut plan = Self {
             sessions_ended: false,
+            takes_two: guarded::takes_two(rules, before.as_deref(), &after, now),
+            without_credentials: before
+                .as_deref()
+                .is_some_and(|before| guarded::is_newly_guarded(rules, before, &after)),
             before,
             after,
             changes,
@@ -102,7 +110,7 @@ impl Plan {
             return Err(Refusal::Faults(faults));
         }
         if let Some(before) = &plan.before
-            && before.is_active(now) != plan.after.is_active(now)
+            && (plan.without_credentials || before.is_active(now) != plan.after.is_active(now))
         {
             // Who may work no more has no session; who may again begins a new one.
             plan.after.epoch = before.epoch.saturating_add(1);
@@ -143,6 +151,9 @@ impl Plan {
         entry::detail(entry, "account", &*self.after.id);
         if self.sessions_ended {
             entry::detail(entry, "sessions", "ended");
+        }
+        if self.without_credentials {
+            entry::detail(entry, "credentials", "removed");
         }
         for change in &self.changes {
             tell(entry, "before", change.field, &change.before);
@@ -260,6 +271,7 @@ mod tests {
             fields: fields.to_vec(),
             subject_refs: None,
             reference: None,
+            approve: None,
         }
     }
 

@@ -178,7 +178,7 @@ impl Gate {
             let what = "is told by the request that is approved: leave it out";
             return Ok(Err(Violation::new("before", what)));
         }
-        let pending = match self.to_approve(id, person, now).await? {
+        let pending = match self.to_approve(rules, id, person, now).await? {
             Ok(pending) => pending,
             Err(violation) => return Ok(Err(violation)),
         };
@@ -191,9 +191,7 @@ impl Gate {
             Wish::Dispose { before, .. } => {
                 may_be_asked(rules, before, now).map(|()| (before, Some(pending.by)))
             }
-            Wish::ReleaseLogHold { .. } | Wish::ResetSecondFactor { .. } => {
-                Err(Violation::new("approve", "is no request for a disposal"))
-            }
+            _ => Err(Violation::new("approve", "is no request for a disposal")),
         })
     }
 

@@ -269,7 +269,7 @@ impl Gate {
         let wish = Wish::ReleaseLogHold { hold: release.hold };
         let mut asked_by = None;
         if let Some(id) = release.approve {
-            match self.to_approve(id, &person, now).await? {
+            match self.to_approve(&rules, id, &person, now).await? {
                 Ok(pending) if pending.wish == wish => asked_by = Some(pending.by),
                 Ok(_) => {
                     let what = "is a request for something else than the release of this hold";

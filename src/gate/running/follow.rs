@@ -174,7 +174,7 @@ impl Gate {
     }
 
     /// Whose second factor is disabled, as the store has it; of one that is disabled meanwhile nothing is forgotten.
-    async fn read_locked_out(&self) -> Result<(), StoreError> {
+    pub(in crate::gate) async fn read_locked_out(&self) -> Result<(), StoreError> {
         loop {
             let before = self.locked_out.load_full();
             let locked = self.store.locked_people(&THROTTLE).await?;

@@ -384,7 +384,7 @@ impl Gap {
         if step < seed.step_at(now) {
             return Ok(Err("code of an earlier step"));
         }
-        let writes = self.store.spend_step(factor.id, step).await?;
+        let writes = self.store.spend_step(factor.id, step, &THROTTLE).await?;
         Ok(writes.map(|writes| (step, writes)).ok_or("used code"))
     }
 
@@ -629,8 +629,17 @@ mod tests {
             (LogIndex(1), effective)
         );
         assert_eq!(gap.store.people().await.unwrap()[0].epoch, 1_000);
-        assert_eq!(gap.store.spend_step(FACTOR, 500).await.unwrap(), None);
-        assert!(gap.store.spend_step(FACTOR, 501).await.unwrap().is_some());
+        assert_eq!(
+            gap.store.spend_step(FACTOR, 500, &THROTTLE).await.unwrap(),
+            None
+        );
+        assert!(
+            gap.store
+                .spend_step(FACTOR, 501, &THROTTLE)
+                .await
+                .unwrap()
+                .is_some()
+        );
         let reader = gap.log.reader();
         let refused = may_serve(&reader, 1, SystemClock.now()).unwrap_err();
         assert!(matches!(refused, StartError::GapWaits { .. }), "{refused}");
