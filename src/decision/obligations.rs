@@ -35,7 +35,7 @@ pub fn must_be_kept(
 ) -> bool {
     subject
         .date(&rule.date)
-        .is_some_and(|from| now <= from.plus_years(rule.years, utc_offset))
+        .is_some_and(|from| now < from.plus_years(rule.years, utc_offset))
 }
 
 pub(super) fn of(

@@ -229,11 +229,11 @@ impl Provision<'_> {
         }
         let code = ReasonCode::ForeignConsentRequired;
         match self.recipient.equivalent_until {
-            Some(until) if self.facts.now > until => {
+            Some(until) if self.facts.now > until && !self.recipient.lapsed_counts_as_none => {
                 self.fail(ReasonCode::EquivalentMeasuresReviewOverdue, self.name)
             }
-            Some(_) => Ok(()),
-            None => self.consent_by(code, self.fail(code, self.name)),
+            Some(until) if self.facts.now <= until => Ok(()),
+            Some(_) | None => self.consent_by(code, self.fail(code, self.name)),
         }
     }
 

@@ -154,13 +154,14 @@ pub struct House {
     address: String,
     data: PathBuf,
     people: People,
+    registrar: String,
     channels: HashMap<String, Channel>,
     pool: prost_reflect::DescriptorPool,
 }
 
 impl House {
-    /// Furnishes `folder` and serves in it.
-    pub fn open(folder: &Path) -> Self {
+    /// Furnishes `folder` for a pack and serves in it.
+    pub fn open(folder: &Path, pack: &Path) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
@@ -172,13 +173,21 @@ impl House {
             i64::try_from(machine_now()).unwrap(),
         ));
         let running = runtime.block_on(async {
-            let config = furnish(&data, &super::pack()).await;
+            let config = furnish(&data, pack).await;
             serve::start(config, clock.clone()).await.unwrap()
         });
         let people = People::read(&data);
         let address = running.grpc.to_string();
+        let registrar = policy::load(pack)
+            .unwrap()
+            .rules
+            .services
+            .iter()
+            .find(|(_, _, service)| service.registers_subjects)
+            .map_or_else(String::new, |(_, id, _)| id.to_owned());
         let running = Some(running);
         Self {
+            registrar,
             runtime,
             clock,
             running,
@@ -270,6 +279,10 @@ impl Door for House {
 
     fn now(&self) -> u64 {
         u64::try_from(self.clock.now().seconds()).unwrap()
+    }
+
+    fn registrar(&self) -> String {
+        self.registrar.clone()
     }
 
     fn people(&self) -> &People {

@@ -201,6 +201,10 @@ impl<D: Door> Door for Overheard<D> {
         self.door.now()
     }
 
+    fn registrar(&self) -> String {
+        self.door.registrar()
+    }
+
     fn people(&self) -> &People {
         self.door.people()
     }

@@ -337,8 +337,11 @@ pub struct Recipient {
     pub contract_until: Option<crate::domain::time::Timestamp>,
     /// Outsourcing: until when the last inspection counts.
     pub inspected_until: Option<crate::domain::time::Timestamp>,
-    /// Abroad: until when the check of equivalent measures counts (APPI Art. 28(3)).
+    /// Abroad: until when the check of equivalent measures counts (APPI Art. 28(3)). Where it has lapsed, the provision is refused for
+    /// that, or (`lapsed_counts_as_none`) as if there had never been any.
     pub equivalent_until: Option<crate::domain::time::Timestamp>,
+    /// How a lapsed check counts.
+    pub lapsed_counts_as_none: bool,
     /// Years that its record of provision is kept (APPI Art. 29); `None` where none is asked.
     pub record_years: Option<u16>,
     /// The hold that stops a route that stops on request, or a sale.

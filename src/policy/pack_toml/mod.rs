@@ -67,8 +67,8 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     data::categories(&root, &mut rules);
     data::purposes(&purposes, &mut rules);
     recipients::holds(&holds, &mut rules);
-    let adequate = recipients::adequate_countries(&root);
-    recipients::recipients(&recipients, &adequate, &mut rules);
+    let abroad = recipients::abroad(&root);
+    recipients::recipients(&recipients, &abroad, &mut rules);
     conditions::dates(&dates, &mut rules);
     conditions::second_steps(&root, &mut rules);
     conditions::break_glass(&root, &mut rules);

@@ -39,6 +39,7 @@ pub(super) fn blank(line: u32) -> Recipient {
         contract_until: None,
         inspected_until: None,
         equivalent_until: None,
+        lapsed_counts_as_none: false,
         record_years: None,
         stopped_by: None,
         line,
@@ -54,22 +55,28 @@ pub(super) fn holds(declared: &Declared<'_, u32>, rules: &mut RuleSet) {
     }
 }
 
-/// `[abroad]`: countries that protect personal data as Japan does (APPI Art. 28(1)).
-pub(super) fn adequate_countries(root: &Entry<'_>) -> Vec<Box<str>> {
-    let Some(abroad) = root.section("abroad") else {
-        return Vec::new();
-    };
-    abroad.require(&["adequate_countries"]);
-    let named = countries(&abroad, "adequate_countries");
-    abroad.finish();
-    named
+/// `[abroad]`.
+#[derive(Debug, Default)]
+pub(super) struct Abroad {
+    /// Countries that protect personal data as Japan does (APPI Art. 28(1)).
+    adequate: Vec<Box<str>>,
+    /// A conforming system whose check has lapsed is none.
+    lapsed_counts_as_none: bool,
 }
 
-pub(super) fn recipients(
-    declared: &Declared<'_, Recipient>,
-    adequate: &[Box<str>],
-    rules: &mut RuleSet,
-) {
+pub(super) fn abroad(root: &Entry<'_>) -> Abroad {
+    let Some(section) = root.section("abroad") else {
+        return Abroad::default();
+    };
+    let abroad = Abroad {
+        adequate: countries(&section, "adequate_countries"),
+        lapsed_counts_as_none: section.flag("lapsed_counts_as_none"),
+    };
+    section.finish();
+    abroad
+}
+
+pub(super) fn recipients(declared: &Declared<'_, Recipient>, abroad: &Abroad, rules: &mut RuleSet) {
     for (id, entry) in declared {
         entry.require(&["route", "country", "items", "purposes"]);
         let mut recipient = blank(entry.line);
@@ -78,7 +85,8 @@ pub(super) fn recipients(
         if let Some(country) = country(entry) {
             recipient.country = country.value.into();
             recipient.abroad = country.value != HOME;
-            recipient.adequate = adequate.iter().any(|one| **one == *country.value);
+            recipient.adequate = abroad.adequate.iter().any(|one| **one == *country.value);
+            recipient.lapsed_counts_as_none = abroad.lapsed_counts_as_none;
             if recipient.abroad {
                 recipient.equivalent_until = end_of(entry.date("equivalent_until"), rules);
             } else {
