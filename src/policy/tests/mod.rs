@@ -48,8 +48,8 @@ fn no_id_of_a_pack_is_in_the_sources() {
         ids.extend(rules.recipients.iter().map(|(_, id, _)| id.to_owned()));
         ids.extend(rules.kinds.iter().map(|(_, id, _)| id.to_owned()));
     }
-    // A field of people too: who employs somebody who was sent.
-    ids.remove("employer");
+    // A single plain word means other things too: a column, a field.
+    ids.retain(|id| id.contains(['-', '.']));
     assert!(packs > 0 && ids.len() > 20, "{ids:?}");
     let mut folders = vec![root.join("src")];
     let mut found = Vec::new();
@@ -59,6 +59,9 @@ fn no_id_of_a_pack_is_in_the_sources() {
             if path.is_dir() {
                 // Tests name what they test.
                 folders.extend((!path.ends_with("tests")).then_some(path));
+                continue;
+            }
+            if path.ends_with("tests.rs") {
                 continue;
             }
             let text = std::fs::read_to_string(&path).unwrap();
