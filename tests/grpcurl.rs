@@ -25,8 +25,8 @@ use support::daemon::{Daemon, MovedClock};
 use support::grpcurl::Grpcurl;
 use support::people::People;
 use support::play::{CallError, Door, Metadata, log_in, play, read_entry};
-use support::scenario::{CALLER, OFFICE, SESSION, Scenario, load};
-use support::{pack, say};
+use support::scenario::{OFFICE, READERS, SESSION, Scenario, load, reader_of, registrar_of};
+use support::{packs, say};
 
 /// A daemon of its own with a clock of its own, asked by grpcurl.
 struct GrpcurlDoor {
@@ -34,14 +34,15 @@ struct GrpcurlDoor {
     clock: MovedClock,
     grpcurl: Grpcurl,
     people: People,
+    registrar: String,
     made: PathBuf,
 }
 
 impl GrpcurlDoor {
-    fn open(folder: &Path) -> Self {
+    fn open(folder: &Path, pack: &Path) -> Self {
         let data = folder.join("data");
         let clock = MovedClock::new(folder).unwrap_or_else(|missing| panic!("{missing}"));
-        let daemon = Daemon::start(&data, Some(&clock));
+        let daemon = Daemon::start_pack(pack, &data, Some(&clock));
         let grpcurl = Grpcurl::new(&data, &daemon.grpc);
         let people = People::read(&data);
         Self {
@@ -49,6 +50,7 @@ impl GrpcurlDoor {
             clock,
             grpcurl,
             people,
+            registrar: registrar_of(pack),
             made: folder.into(),
         }
     }
@@ -95,12 +97,16 @@ impl Door for GrpcurlDoor {
     fn people(&self) -> &People {
         &self.people
     }
+
+    fn registrar(&self) -> String {
+        self.registrar.clone()
+    }
 }
 
 /// Plays what `next` deals out, then reads the entries; gives each scenario's problems.
-fn run(scenarios: &[Scenario], next: &AtomicUsize) -> Vec<(usize, Vec<String>)> {
+fn run(pack: &Path, scenarios: &[Scenario], next: &AtomicUsize) -> Vec<(usize, Vec<String>)> {
     let folder = tempfile::tempdir().unwrap();
-    let mut door = GrpcurlDoor::open(folder.path());
+    let mut door = GrpcurlDoor::open(folder.path(), pack);
     let mut results = Vec::new();
     let mut decided = Vec::new();
     while let Some((number, scenario)) = {
@@ -115,8 +121,9 @@ fn run(scenarios: &[Scenario], next: &AtomicUsize) -> Vec<(usize, Vec<String>)> 
         results.push((number, played.problems));
     }
     door.advance(Duration::from_secs(3_600));
-    let manager = log_in(&mut door, "security-1", (CALLER, OFFICE, SESSION))
-        .unwrap_or_else(|error| panic!("login of security-1: {error}\n{}", door.daemon.output()));
+    let (_, reader, service) = reader_of(pack);
+    let manager = log_in(&mut door, reader, (service, OFFICE, SESSION))
+        .unwrap_or_else(|error| panic!("login of {reader}: {error}\n{}", door.daemon.output()));
     for (at, number, id) in decided {
         let (_, problems) = &mut results[at];
         match read_entry(&mut door, &manager, &id) {
@@ -134,8 +141,17 @@ fn why_left(scenario: &Scenario) -> Option<&'static str> {
 
 #[test]
 fn every_scenario_holds_for_real_grpcurl_and_the_shipped_binary() {
+    let packs = packs();
+    assert_eq!(packs.len(), READERS.len());
+    let failed: usize = packs.iter().map(|pack| scenarios_of(pack)).sum();
+    assert_eq!(failed, 0, "{failed} scenarios failed");
+}
+
+/// How many of a pack fail.
+fn scenarios_of(pack: &Path) -> usize {
     let began = Instant::now();
-    let (playable, left): (Vec<_>, Vec<_>) = load(&pack())
+    let (id, ..) = reader_of(pack);
+    let (playable, left): (Vec<_>, Vec<_>) = load(pack)
         .unwrap()
         .into_iter()
         .partition(|scenario| why_left(scenario).is_none());
@@ -145,7 +161,7 @@ fn every_scenario_holds_for_real_grpcurl_and_the_shipped_binary() {
     let next = AtomicUsize::new(0);
     let results: Vec<(usize, Vec<String>)> = thread::scope(|scope| {
         let running: Vec<_> = (0..workers)
-            .map(|_| scope.spawn(|| run(&playable, &next)))
+            .map(|_| scope.spawn(|| run(pack, &playable, &next)))
             .collect();
         running
             .into_iter()
@@ -169,13 +185,16 @@ fn every_scenario_holds_for_real_grpcurl_and_the_shipped_binary() {
         }
         failed += 1;
         let scenario = &playable[number];
-        say(&format!("FAILED {}: {}", scenario.file, scenario.name));
+        say(&format!(
+            "FAILED {id}, {}: {}",
+            scenario.file, scenario.name
+        ));
         for problem in problems {
             say(&format!("    {problem}"));
         }
     }
     say(&format!(
-        "grpcurl: {} passed, {failed} failed, {} left to the other runners, in {:.0?}",
+        "{id}, grpcurl: {} passed, {failed} failed, {} left to the other runners, in {:.0?}",
         playable.len() - failed,
         left.len(),
         began.elapsed()
@@ -188,5 +207,5 @@ fn every_scenario_holds_for_real_grpcurl_and_the_shipped_binary() {
     for (reason, count) in why {
         say(&format!("    {count} left: {reason}"));
     }
-    assert_eq!(failed, 0, "{failed} scenarios failed");
+    failed
 }

@@ -21,18 +21,9 @@ use sekisho::policy;
 use support::compare::entry_differs;
 use support::house::House;
 use support::play::{Door, log_in, play, read_entry};
-use support::scenario::{CALLER, OFFICE, SESSION, Scenario, load};
+use support::scenario::{OFFICE, READERS, SESSION, Scenario, load, reader_of};
 use support::secrets::Overheard;
 use support::{packs, say};
-
-/// Who reads all of the log in each pack, and the service where they log in.
-const READERS: [(&str, &str, &str); 5] = [
-    ("filing-office", "security-1", "filing-desk"),
-    ("housing-and-care", "privacy-1", "care-desk"),
-    ("multi-jurisdiction", "officer-1", "customer-desk"),
-    ("recruitment", "security-1", CALLER),
-    ("scrivener-office", "security-1", "case-desk"),
-];
 
 /// Reads the entries of these decisions as a security manager.
 fn read_entries(
@@ -124,8 +115,7 @@ fn every_scenario_holds_for_the_daemon_behind_its_socket() {
 /// How many of a pack fail.
 fn scenarios_of(pack: &Path) -> usize {
     let began = Instant::now();
-    let id = pack.file_name().unwrap().to_string_lossy().into_owned();
-    let (_, reader, service) = READERS.into_iter().find(|(pack, ..)| *pack == id).unwrap();
+    let (id, reader, service) = reader_of(pack);
     let reader = (reader, service);
     let asks_for_training = policy::load(pack).unwrap().rules.standing.training;
     let (mut playable, left): (Vec<_>, Vec<_>) = load(pack)

@@ -178,13 +178,7 @@ impl House {
         });
         let people = People::read(&data);
         let address = running.grpc.to_string();
-        let registrar = policy::load(pack)
-            .unwrap()
-            .rules
-            .services
-            .iter()
-            .find(|(_, _, service)| service.registers_subjects)
-            .map_or_else(String::new, |(_, id, _)| id.to_owned());
+        let registrar = super::scenario::registrar_of(pack);
         let running = Some(running);
         Self {
             registrar,

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use sekisho::policy;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -15,6 +16,30 @@ pub const OFFICE: &str = "203.0.113.10";
 pub const CALLER: &str = "career-crm";
 /// The caller's session unless a scenario says otherwise.
 pub const SESSION: &str = "scenario";
+
+/// Who reads all of the log in each pack, and the service where they log in.
+pub const READERS: [(&str, &str, &str); 5] = [
+    ("filing-office", "security-1", "filing-desk"),
+    ("housing-and-care", "privacy-1", "care-desk"),
+    ("multi-jurisdiction", "officer-1", "customer-desk"),
+    ("recruitment", "security-1", CALLER),
+    ("scrivener-office", "security-1", "case-desk"),
+];
+
+/// The row of [`READERS`] of a pack.
+pub fn reader_of(pack: &Path) -> (&'static str, &'static str, &'static str) {
+    let row = READERS.into_iter().find(|(id, ..)| pack.ends_with(id));
+    row.unwrap_or_else(|| panic!("{}: who reads the log?", pack.display()))
+}
+
+/// The service that registers holds and dates in a pack; empty for none.
+pub fn registrar_of(pack: &Path) -> String {
+    let rules = policy::load(pack).expect("a pack that loads").rules;
+    let mut services = rules.services.iter();
+    services
+        .find(|(_, _, service)| service.registers_subjects)
+        .map_or_else(String::new, |(_, id, _)| id.to_owned())
+}
 
 /// One file.
 #[derive(Debug, Deserialize)]
