@@ -28,7 +28,11 @@ pub fn of_service(data: &Path, service: &str) -> Identity {
 
 /// The trust domain, read from a certificate that `sekisho dev` made.
 pub fn trust_domain(data: &Path) -> String {
-    let path = of_service(data, super::scenario::CALLER).certificate;
+    let made = fs::read_dir(data.join("dev/services")).expect("certificates of services");
+    let path = made
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| path.extension().is_some_and(|extension| extension == "pem"))
+        .expect("a service's certificate");
     let text = fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (_, pem) = parse_x509_pem(&text).expect("a certificate in PEM");
     let certificate = pem.parse_x509().expect("a certificate");
