@@ -140,6 +140,9 @@ pub(super) enum Decides {
 pub(super) struct Approval {
     pub(super) request: LogIndex,
     pub(super) asked_by: Name,
+    /// Who carries it out.
+    pub(super) own: Name,
+    pub(super) wish: Wish,
     /// By who asked.
     pub(super) alone: bool,
 }
@@ -458,6 +461,8 @@ impl Gate {
         Ok(Ok(Decides::Approved(Approval {
             request: id,
             asked_by: pending.by,
+            own: person.clone(),
+            wish: wish.clone(),
             alone,
         })))
     }
@@ -547,11 +552,38 @@ impl StillWanted for StillPending {
     }
 }
 
+impl StillWanted for Option<StillPending> {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        match self {
+            Some(pending) => pending.look(gate).await,
+            None => Ok(()),
+        }
+    }
+}
+
 /// Who decided still does.
 impl StillWanted for Option<Approval> {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
         match self {
-            Some(approval) => StillPending(approval.request).look(gate).await,
+            Some(approval) => {
+                StillPending(approval.request).look(gate).await?;
+                let (rules, now) = (gate.rules.load_full(), gate.now());
+                let may = |who| gate.administers_now(&rules, who, now);
+                let alone =
+                    !approval.alone || gate.is_alone(&rules, &approval.own, &approval.wish, now);
+                // Told at the next try, in the words for it.
+                if may(&approval.own)
+                    && may(&approval.asked_by)
+                    && alone
+                    && gate.why_both(&approval).await?.is_none()
+                {
+                    return Ok(());
+                }
+                Err(GateError::Busy {
+                    what: "who approves, or what they were told, changed at this moment",
+                    retry_after: Duration::from_secs(1),
+                })
+            }
             None => Ok(()),
         }
     }

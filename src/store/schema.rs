@@ -246,14 +246,14 @@ CREATE TABLE service_generations (
 );
 ALTER TABLE live_sessions ADD COLUMN generation BIGINT NOT NULL DEFAULT 0;
 ",
-    // Which administrator knows a credential besides the person: `kind` as StoredCredentialKind numbers it, `whose` the person, or
+    // Which administrators know a credential besides the person, or had it in their hands: `kind` as StoredCredentialKind numbers it, `whose` the person, or
     // of a hardware token that is nobody's yet its serial number.
     "
 CREATE TABLE told (
     kind    BIGINT NOT NULL,
     whose   TEXT NOT NULL,
     told_to TEXT NOT NULL,
-    PRIMARY KEY (kind, whose)
+    PRIMARY KEY (kind, whose, told_to)
 );
 ",
 ];

@@ -76,11 +76,11 @@ impl std::fmt::Debug for NewCredential {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ToldTo {
     /// The password in force was drawn for them, or is in the place of one that was.
-    pub password: Option<String>,
+    pub password: Vec<String>,
     /// The code for an enrolment was drawn for them.
-    pub enrollment_code: Option<String>,
-    /// They imported the seed of the hardware token that is the second factor.
-    pub second_factor: Option<String>,
+    pub enrollment_code: Vec<String>,
+    /// They once imported the seed of the hardware token that is the second factor, or had the token when it was assigned.
+    pub second_factor: Vec<String>,
 }
 
 /// Names what lies ready: 16 random bytes.
@@ -217,11 +217,11 @@ impl Store {
         Ok(told)
     }
 
-    /// Who imported the seed of a hardware token that is nobody's yet.
+    /// Who ever imported the seed of a hardware token.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn token_imported_by(&self, serial: &str) -> Result<Option<String>, StoreError> {
+    pub async fn token_imported_by(&self, serial: &str) -> Result<Vec<String>, StoreError> {
         self.told(StoredCredentialKind::HardwareTokens, serial)
             .await
     }
@@ -230,14 +230,14 @@ impl Store {
         &self,
         kind: StoredCredentialKind,
         whose: &str,
-    ) -> Result<Option<String>, StoreError> {
-        query("SELECT told_to FROM told WHERE kind = $1 AND whose = $2")
-            .bind(i64::from(i32::from(kind)))
-            .bind(whose)
-            .fetch_optional(&self.engine)
-            .await?
-            .map(|row| row.try_get("told_to"))
-            .transpose()
+    ) -> Result<Vec<String>, StoreError> {
+        let rows =
+            query("SELECT told_to FROM told WHERE kind = $1 AND whose = $2 ORDER BY told_to")
+                .bind(i64::from(i32::from(kind)))
+                .bind(whose)
+                .fetch_all(&self.engine)
+                .await?;
+        rows.iter().map(|row| row.try_get("told_to")).collect()
     }
 
     /// Drops what lies ready under this id: it is not wanted after all.
@@ -318,7 +318,6 @@ pub(super) async fn take_up(
             .bind(&taken.serial)
             .execute(&mut *change)
             .await?;
-        forget_told(change, StoredCredentialKind::HardwareTokens, &taken.serial).await?;
     }
     Ok(())
 }
@@ -422,10 +421,10 @@ async fn tell(
     content: &Content,
 ) -> Result<(), StoreError> {
     const TELL: &str = "INSERT INTO told (kind, whose, told_to) VALUES ($1, $2, $3)
-         ON CONFLICT (kind, whose) DO UPDATE SET told_to = excluded.told_to";
+         ON CONFLICT DO NOTHING";
     // Whoever imported the seed of a token knows the factor that it becomes.
     const OF_TOKEN: &str = "INSERT INTO told (kind, whose, told_to)
-         SELECT $1, $2, told_to FROM told WHERE kind = $3 AND whose = $4";
+         SELECT $1, $2, told_to FROM told WHERE kind = $3 AND whose = $4 ON CONFLICT DO NOTHING";
     let number = |kind: StoredCredentialKind| i64::from(i32::from(kind));
     let whose: Vec<&str> = match kind {
         StoredCredentialKind::Password
@@ -438,7 +437,10 @@ async fn tell(
         StoredCredentialKind::RecoveryCodes | StoredCredentialKind::Unspecified => return Ok(()),
     };
     for whose in whose {
-        forget_told(change, kind, whose).await?;
+        // Whoever imported a token's seed knows it for good, whoever imports it again.
+        if kind != StoredCredentialKind::HardwareTokens {
+            forget_told(change, kind, whose).await?;
+        }
         if !taken.told_to.is_empty() {
             query(TELL)
                 .bind(number(kind))

@@ -559,16 +559,24 @@ fn a_token_whose_seed_one_administrator_has_is_no_step_of_one_whose_password_the
     both(&site, "DirectoryService/CreatePerson", &person, &person).unwrap();
     let whose = json!({ "person": "auditor-9" });
     both(&site, "CredentialService/SetPassword", &whose, &whose).unwrap();
-    let assign = |site: &Site, serial: &str| {
+    // Asked for by the first, approved by the second.
+    let assign = |site: &Site, serial: &str, asks: &Session, approves: &Session| {
         let asked = json!({ "person": "auditor-9", "serial": serial });
         let mut shown = asked.clone();
         let key = data_encoding::HEXLOWER.decode(HEX.as_bytes()).unwrap();
         let uri = format!("secret={}&", data_encoding::BASE32_NOPAD.encode(&key));
         shown["totp"] = code_of(&uri, site.now()).into();
-        both(site, "CredentialService/AssignToken", &asked, &shown)
+        let method = "CredentialService/AssignToken";
+        let pending = waits(&call(site, asks, method, &asked).unwrap());
+        call(site, approves, method, &approving(&shown, &pending))
     };
-    refused(assign(&site, "T-1"), "another imported");
-    assign(&site, "T-2").unwrap();
+    refused(assign(&site, "T-1", &two, &one), "another imported");
+    // Whoever approves shows its code: they have the token, whoever imported it.
+    refused(
+        assign(&site, "T-2", &one, &two),
+        "told this person's password",
+    );
+    assign(&site, "T-2", &two, &one).unwrap();
     // And the other way round: the seed is the first one's, so the next password is not.
     let pending = waits(&call(&site, &two, "CredentialService/SetPassword", &whose).unwrap());
     let told = call(
@@ -577,9 +585,29 @@ fn a_token_whose_seed_one_administrator_has_is_no_step_of_one_whose_password_the
         "CredentialService/SetPassword",
         &approving(&whose, &pending),
     );
-    refused(told, "imported this person's token");
+    refused(told, "imported or assigned this person's token");
     // Nobody's second factor is replaced by it, whether they have a password or not.
     let asked = json!({ "person": "auditor-9", "serial": "T-1" });
     let taken = call(&site, &one, "CredentialService/AssignToken", &asked);
     crate::site::refused_with(taken, "FAILED_PRECONDITION", "SECOND_FACTOR_ENROLLED");
+}
+
+#[test]
+fn nobody_renews_their_own_training_or_pledge() {
+    let mut site = Site::open();
+    let one = site.person(ONE);
+    for (field, value) in [
+        ("trainedUntil", json!("2098-01-01T00:00:00Z")),
+        ("pledge", json!("2026-01-01T00:00:00Z")),
+    ] {
+        let mask = if field == "pledge" {
+            "pledge"
+        } else {
+            "trained_until"
+        };
+        let request = json!({ "person": { "id": ONE, field: value }, "update_mask": [mask] });
+        let error = call(&site, &one, "DirectoryService/ChangePerson", &request).unwrap_err();
+        assert_eq!(error.code, "INVALID_ARGUMENT", "{error}");
+        assert!(error.to_string().contains(mask), "{error}");
+    }
 }

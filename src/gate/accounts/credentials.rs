@@ -377,6 +377,8 @@ impl Gate {
             serial,
             at_epoch: Some(person.epoch),
             settles: approval.as_ref().map(|approval| approval.request),
+            // They have it, or its code could not have been shown.
+            told_to: Some(own.clone()),
             ..TakingUp::default()
         };
         let still = ((SamePerson(Arc::clone(&person)), still), approval);
@@ -401,30 +403,50 @@ impl Gate {
         let decides = self
             .who_decides(rules, (wish, takes_two), approve, own, now)
             .await?;
-        let Ok(Decides::Approved(Approval { alone: false, .. })) = decides else {
+        let Ok(Decides::Approved(approval)) = &decides else {
             return Ok(decides);
         };
-        let told = self.store.told_to(&person.id).await?;
-        let is_own = |told: &Option<String>| told.as_deref() == Some(&**own);
-        let why_not = match wish {
-            Wish::SetPassword { .. } if is_own(&told.enrollment_code) => {
-                "you were told this person's code for the enrolment: another administrator is told the password"
-            }
-            Wish::SetPassword { .. } if is_own(&told.second_factor) => {
-                "you imported this person's token: another administrator is told the password"
-            }
-            Wish::IssueEnrollmentCode { .. } if is_own(&told.password) => {
-                "you were told this person's password: another administrator is told the code"
-            }
-            Wish::AssignToken { serial, .. }
-                if told.password.is_some()
-                    && told.password == self.store.token_imported_by(serial).await? =>
-            {
-                "the administrator who was told this person's password imported this token: take one that another imported"
-            }
-            _ => return Ok(decides),
+        Ok(match self.why_both(approval).await? {
+            Some(why_not) => Err(Violation::new("approve", why_not)),
+            None => decides,
+        })
+    }
+
+    /// Why whoever carries out what they approve would know, or would have had in their hands, both steps of the person it is for.
+    pub(in crate::gate) async fn why_both(
+        &self,
+        approval: &Approval,
+    ) -> Result<Option<&'static str>, GateError> {
+        let [person] = approval.wish.people() else {
+            return Ok(None);
         };
-        Ok(Err(Violation::new("approve", why_not)))
+        if approval.alone {
+            return Ok(None);
+        }
+        let told = self.store.told_to(person).await?;
+        let is_own = |told: &[String]| told.iter().any(|one| **one == *approval.own);
+        Ok(match &approval.wish {
+            Wish::SetPassword { .. } if is_own(&told.enrollment_code) => Some(
+                "you were told this person's code for the enrolment: another administrator is told the password",
+            ),
+            Wish::SetPassword { .. } if is_own(&told.second_factor) => Some(
+                "you imported or assigned this person's token: another administrator is told the password",
+            ),
+            Wish::IssueEnrollmentCode { .. } if is_own(&told.password) => {
+                Some("you were told this person's password: another administrator is told the code")
+            }
+            Wish::AssignToken { .. } if is_own(&told.password) => Some(
+                "you were told this person's password: another administrator assigns the token",
+            ),
+            Wish::AssignToken { serial, .. } if !told.password.is_empty() => {
+                let imported = self.store.token_imported_by(serial).await?;
+                let knows = told.password.iter().any(|one| imported.contains(one));
+                (knows || imported.is_empty()).then_some(
+                    "the administrator who was told this person's password imported this token, or nobody knows who did: take one that another imported",
+                )
+            }
+            _ => None,
+        })
     }
 
     /// The person that an administrator names, who is not themselves; as the store has them where others change it too.

@@ -161,7 +161,7 @@ impl Gate {
         // Whoever was told the one before might have chosen this one, as long as no second step was passed.
         let told = match &credential.second_factor {
             Some(_) => None,
-            None => self.store.told_to(&person.id).await?.password,
+            None => self.store.told_to(&person.id).await?.password.pop(),
         };
         let taking_up = TakingUp {
             epoch,

@@ -7,7 +7,7 @@ use crate::domain::person::RoleAssignment;
 use crate::domain::person::form::{self, FieldFault};
 
 /// What nobody changes of their own account: it decides what they may do, or who looks at it.
-const NOT_ONES_OWN: [&str; 9] = [
+const NOT_ONES_OWN: [&str; 11] = [
     "departments",
     "employment_kind",
     "employer",
@@ -17,6 +17,8 @@ const NOT_ONES_OWN: [&str; 9] = [
     "network_exceptions",
     "subject_pseudonyms",
     "disabled",
+    "trained_until",
+    "pledge",
 ];
 
 fn fault(field: impl Into<String>, what: impl Into<String>) -> FieldFault {

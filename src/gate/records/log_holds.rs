@@ -13,7 +13,7 @@ use crate::domain::time::Timestamp;
 use crate::gate::admission::{Admitted, administers, reviews_all};
 use crate::gate::changes::StillWanted;
 use crate::gate::peer::{Caller, Peer};
-use crate::gate::pending::Wish;
+use crate::gate::pending::{StillPending, Wish};
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::proto::{
     EntryKind, StoredChange, StoredEntry, StoredLogHold, StoredLogHoldRelease, stored_change,
@@ -303,7 +303,7 @@ impl Gate {
                 settles: release.approve.map(|request| request.0),
             })),
         });
-        let still = StillHeld(release.hold);
+        let still = (StillHeld(release.hold), release.approve.map(StillPending));
         let receipt = self.change(entry, still, |_| ()).await?;
         Ok(LogHoldReleased {
             index: receipt.index(),
