@@ -488,6 +488,12 @@ impl Gate {
         kept.into_iter().map(Pending::read).collect()
     }
 
+    /// What one person did alone and nobody reviewed yet, through whichever daemon.
+    pub(super) async fn done_alone(&self) -> Result<Vec<Pending>, GateError> {
+        let kept = self.store.done_alone().await?;
+        kept.into_iter().map(Pending::read).collect()
+    }
+
     /// The request `id`, for `person` to approve now; or why not, for the field `approve`.
     pub(super) async fn to_approve(
         &self,

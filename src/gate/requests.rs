@@ -165,8 +165,10 @@ impl Gate {
                 let what = "was done with an administrator's means: somebody who doesn't administer reviews it";
                 Some(what.to_owned())
             }
-            // Whoever did it alone may be this person too.
-            Some(_) => done
+            // Whoever did it alone may be this person too, through whichever daemon.
+            Some(_) => self
+                .done_alone()
+                .await?
                 .iter()
                 .find(|one| one.wish.people().contains(&own))
                 .map(|one| match one.wish.kind() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use prost::Message as _;
 
 use super::changes::Following;
-use super::engine::query;
+use super::engine::{Row, query};
 use super::error::StoreError;
 use super::{Store, from_stored, staged, to_stored};
 use crate::domain::ids::{LogIndex, Name};
@@ -27,6 +27,16 @@ pub struct KeptRequest {
     pub waited: Duration,
 }
 
+fn read(row: &Row) -> Result<KeptRequest, StoreError> {
+    Ok(KeptRequest {
+        index: LogIndex(from_stored(row.try_get("log_index")?)?),
+        what: StoredRequest::decode(row.try_get::<&[u8]>("what")?)
+            .map_err(|_| StoreError::Damaged("a request".to_owned()))?,
+        done: row.try_get("done")?,
+        waited: Duration::from_micros(from_stored(row.try_get("waited")?)?),
+    })
+}
+
 impl Store {
     /// All that are kept, in the order of their entries.
     ///
@@ -39,17 +49,20 @@ impl Store {
         .bind(self.log()?)
         .fetch_all(&self.engine)
         .await?;
-        rows.iter()
-            .map(|row| {
-                Ok(KeptRequest {
-                    index: LogIndex(from_stored(row.try_get("log_index")?)?),
-                    what: StoredRequest::decode(row.try_get::<&[u8]>("what")?)
-                        .map_err(|_| StoreError::Damaged("a request".to_owned()))?,
-                    done: row.try_get("done")?,
-                    waited: Duration::from_micros(from_stored(row.try_get("waited")?)?),
-                })
-            })
-            .collect()
+        rows.iter().map(read).collect()
+    }
+
+    /// Those that one person carried out alone and that nobody reviewed yet, of all logs: each is reviewed where it was done.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn done_alone(&self) -> Result<Vec<KeptRequest>, StoreError> {
+        let rows = query(
+            "SELECT log_index, what, done, waited FROM requests WHERE done ORDER BY log, log_index",
+        )
+        .fetch_all(&self.engine)
+        .await?;
+        rows.iter().map(read).collect()
     }
 
     /// Those that wait for their time have waited for so much longer.
