@@ -24,6 +24,8 @@ mod outcomes;
 mod postgres;
 #[path = "gate/reading.rs"]
 mod reading;
+#[path = "gate/references.rs"]
+mod references;
 #[path = "gate/request_ids.rs"]
 mod request_ids;
 #[path = "gate/retention.rs"]

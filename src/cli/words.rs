@@ -624,7 +624,7 @@ words! {
 }
 
 /// Labels of an entry's fields, by their name in JSON.
-const LABELS: [(&str, &str, &str); 51] = [
+const LABELS: [(&str, &str, &str); 53] = [
     ("logIndex", "index", "番号"),
     ("time", "time", "日時"),
     ("kind", "kind", "種別"),
@@ -659,6 +659,12 @@ const LABELS: [(&str, &str, &str); 51] = [
     ("recipient", "recipient", "提供先"),
     ("provisionRoute", "route of provision", "提供の区分"),
     ("basisReference", "reference of basis", "根拠の番号"),
+    (
+        "basisReferenceStanding",
+        "reference of basis is",
+        "根拠の番号の登録",
+    ),
+    ("caseRefStanding", "case is", "案件番号の登録"),
     ("subjectRequest", "asked by the subject", "本人の請求"),
     ("consentDifficult", "consent difficult", "同意取得が困難"),
     ("collectedVia", "collected via", "取得方法"),

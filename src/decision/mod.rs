@@ -19,6 +19,7 @@ mod network;
 mod obligations;
 mod person;
 mod provision;
+mod references;
 mod scope;
 mod subject;
 mod two_step;

@@ -5,6 +5,7 @@ use super::rules::{ConfidentialRule, ConsentRule, Id, Purpose, Recipient, Route,
 use super::scope::Scope;
 use super::verdict::RuleLine;
 use super::{Failure, Outcome, subject};
+use super::references::Withdrawn;
 use crate::domain::access::{AccessRequest, Action};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::time::Timestamp;
@@ -66,8 +67,8 @@ fn check(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Result<(), Fa
         Route::ThirdPartyStopsOnRequest,
         ReasonCode::ProvisionStopped,
     )?;
-    provision.consent()?;
-    provision.abroad()?;
+    provision.consent(scope)?;
+    provision.abroad(scope)?;
     provision.safeguard()?;
     provision.stopped(
         scope,
@@ -181,8 +182,14 @@ impl Provision<'_> {
         })
     }
 
-    /// By every rule that asks for consent with this code on this route; `none` is what there is without any.
-    fn consent_by(&self, code: ReasonCode, none: Result<(), Failure>) -> Result<(), Failure> {
+    /// By every rule that asks for consent with this code on this route; `none` is what there is without any. A withdrawal that is
+    /// registered outranks what is claimed.
+    fn consent_by(
+        &self,
+        scope: &mut Scope,
+        code: ReasonCode,
+        none: Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let request = self.facts.request;
         let kind = request
             .subject_kind
@@ -194,36 +201,47 @@ impl Provision<'_> {
         let of_route = |rule: &&ConsentRule| {
             rule.denial == code && (rule.routes.is_empty() || rule.routes.contains(&self.route))
         };
-        let mut asked = self.rules.consents.iter().filter(of_route).peekable();
-        if asked.peek().is_none() {
+        let counts = |rule: &&ConsentRule| match (kind, self.purpose_id) {
+            (Some(kind), Some(purpose)) => rule.when.is(request, kind, purpose),
+            // Refused before; asked all the same.
+            _ => true,
+        };
+        if !self.rules.consents.iter().any(|rule| of_route(&rule)) {
             return none;
         }
-        for rule in asked {
-            let counts = match (kind, self.purpose_id) {
-                (Some(kind), Some(purpose)) => rule.when.is(request, kind, purpose),
-                // Refused before; asked all the same.
-                _ => true,
-            };
-            if counts && let Some(denial) = rule.denies(request, exception) {
+        let asked = || {
+            let rules = self.rules.consents.iter();
+            rules.filter(of_route).filter(counts)
+        };
+        let withdrawn = Withdrawn::of(self.facts, self.purpose);
+        let given = withdrawn.consent(self.facts, scope);
+        for rule in asked() {
+            if let Some(denial) = rule.denies(request, given, exception) {
                 return Err(Failure::by(
                     Reason::new(denial, self.name),
                     RuleLine::Pack(rule.line),
                 ));
             }
         }
-        Ok(())
+        withdrawn.check(
+            self.facts,
+            scope,
+            exception,
+            (asked(), |_| true),
+            self.name,
+        )
     }
 
-    fn consent(&self) -> Result<(), Failure> {
+    fn consent(&self, scope: &mut Scope) -> Result<(), Failure> {
         let code = ReasonCode::ThirdPartyConsentRequired;
         let none = match self.route {
             Route::ThirdPartyConsent => self.fail(code, self.name),
             _ => Ok(()),
         };
-        self.consent_by(code, none)
+        self.consent_by(scope, code, none)
     }
 
-    fn abroad(&self) -> Result<(), Failure> {
+    fn abroad(&self, scope: &mut Scope) -> Result<(), Failure> {
         if !self.recipient.abroad || self.recipient.adequate {
             return Ok(());
         }
@@ -233,7 +251,7 @@ impl Provision<'_> {
                 self.fail(ReasonCode::EquivalentMeasuresReviewOverdue, self.name)
             }
             Some(until) if self.facts.now <= until => Ok(()),
-            Some(_) | None => self.consent_by(code, self.fail(code, self.name)),
+            Some(_) | None => self.consent_by(scope, code, self.fail(code, self.name)),
         }
     }
 

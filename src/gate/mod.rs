@@ -58,7 +58,7 @@ pub use requests::{RequestSeen, Which};
 pub use running::restore;
 pub use running::start::{Parts, StartError};
 pub use running::upkeep::Upkeep;
-pub use subjects::{DateSet, HoldChange};
+pub use subjects::{DateSet, HoldChange, ReferencePage, ReferenceWish, Register};
 
 pub use crate::config::LoginSettings;
 use crate::decision::rules::{RuleSet, Service};

@@ -221,6 +221,8 @@ impl Following<'_> {
             Kind::Ask(request) => self.ask(index, request).await,
             Kind::Decline(declined) => self.forget_request(declined.request).await,
             Kind::ResetSecondFactor(reset) => self.reset_second_factor(index, reset).await,
+            Kind::RegisterReference(reference) => self.put_reference(index, reference, false).await,
+            Kind::WithdrawReference(reference) => self.put_reference(index, reference, true).await,
         }
     }
 
@@ -361,13 +363,13 @@ impl Following<'_> {
 }
 
 /// Checked here and not left to the tables, so that the entry can be named.
-fn subject(index: LogIndex, bytes: &[u8]) -> Result<&[u8], StoreError> {
+pub(super) fn subject(index: LogIndex, bytes: &[u8]) -> Result<&[u8], StoreError> {
     Pseudonym::from_bytes(bytes)
         .map(|_| bytes)
         .ok_or(StoreError::Change(index))
 }
 
-fn name(index: LogIndex, text: &str) -> Result<&str, StoreError> {
+pub(super) fn name(index: LogIndex, text: &str) -> Result<&str, StoreError> {
     Name::parse(text)
         .map(|_| text)
         .map_err(|_| StoreError::Change(index))

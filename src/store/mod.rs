@@ -28,6 +28,7 @@ mod news;
 mod people;
 mod postgres;
 mod pour;
+mod references;
 mod requests;
 mod schema;
 mod sealed_seeds;

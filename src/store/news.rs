@@ -1,5 +1,5 @@
 //! What other daemons changed in a store that several share, so that each can follow what it keeps in memory: people, ended
-//! sessions, holds and dates.
+//! sessions, holds, dates and references.
 //!
 //! Every change that others have to learn of gets a number in the transaction that makes it. Whoever makes one takes the row
 //! with the newest number first and keeps it until the commit: numbers therefore appear in their order, none is filled in
@@ -9,8 +9,9 @@ use super::engine::{Transaction, query};
 use super::error::StoreError;
 use super::people::read_name;
 use super::{Store, from_stored, to_stored};
-use crate::domain::ids::SessionId;
-use crate::domain::subject::{Pseudonym, SubjectState};
+use crate::domain::ids::{Name, SessionId};
+use crate::domain::reference::Reference;
+use crate::domain::subject::{Pseudonym, SubjectState, Words};
 use crate::domain::time::Timestamp;
 
 /// How many are kept: a daemon that was away for longer reads all anew.
@@ -25,6 +26,7 @@ const PEOPLE: i64 = 1;
 const SESSION: i64 = 2;
 const SUBJECT: i64 = 3;
 const LIVE: i64 = 4;
+const GENERAL: i64 = 5;
 
 /// What others are told of.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +35,10 @@ pub(super) enum Told<'a> {
     People,
     /// A session was ended.
     Session(&'a [u8]),
-    /// A hold or a date of a subject.
+    /// A hold, a date or a reference of a subject.
     Subject(&'a [u8]),
+    /// A reference that is for nobody in particular: its id.
+    General(&'a str),
     /// Who is logged in, or which services' tickets were ended.
     Live,
 }
@@ -56,6 +60,8 @@ pub struct News {
     pub sessions: Vec<(SessionId, Timestamp)>,
     /// What is registered now of the subjects of whom something changed; nothing where all was released.
     pub subjects: Vec<(Pseudonym, SubjectState)>,
+    /// What is registered now for nobody in particular, under the ids where something changed.
+    pub general: Vec<(Name, Vec<Reference>)>,
 }
 
 impl Store {
@@ -114,7 +120,7 @@ impl Store {
         news.seen = from_stored(*last)?;
         news.more = news.seen < newest;
         let own = self.log.get().copied();
-        let mut subjects = Vec::new();
+        let (mut subjects, mut general) = (Vec::new(), Vec::new());
         for row in &rows {
             if own == Some(row.try_get("log")?) {
                 continue;
@@ -125,6 +131,7 @@ impl Store {
                 (LIVE, _) => news.live = true,
                 (SESSION, Some(id)) => news.sessions.extend(self.ended_session(id).await?),
                 (SUBJECT, Some(id)) => subjects.push(id),
+                (GENERAL, Some(id)) => general.push(id),
                 _ => return Err(StoreError::Damaged("news of an unknown kind".to_owned())),
             }
         }
@@ -132,6 +139,11 @@ impl Store {
         subjects.dedup();
         for subject in subjects {
             news.subjects.push(self.subject(subject).await?);
+        }
+        general.sort_unstable();
+        general.dedup();
+        for id in general {
+            news.general.push(self.general_of(&id).await?);
         }
         Ok(news)
     }
@@ -195,6 +207,7 @@ impl Store {
             Told::Live => (LIVE, None),
             Told::Session(id) => (SESSION, Some(id.to_vec())),
             Told::Subject(id) => (SUBJECT, Some(id.to_vec())),
+            Told::General(id) => (GENERAL, Some(id.as_bytes().to_vec())),
         };
         query("UPDATE changes SET newest = newest + 1")
             .execute(change)
@@ -236,13 +249,18 @@ impl Store {
         .fetch_all(&self.engine)
         .await?;
         let mut state = SubjectState::default();
+        let mut words = Words::default();
         for row in &rows {
-            let name = read_name(row.try_get("name")?)?;
+            let name = words.word(&read_name(row.try_get("name")?)?);
             match row.try_get::<Option<i64>>("value")? {
                 None => state.holds.push(name),
                 Some(micros) => state.dates.push((name, Timestamp::from_micros(micros))),
             }
         }
+        state.references = self
+            .references(Some(subject), None, usize::MAX)
+            .await?
+            .into();
         Ok((subject, state))
     }
 }

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -255,6 +255,22 @@ CREATE TABLE told (
     told_to TEXT NOT NULL,
     PRIMARY KEY (kind, whose, told_to)
 );
+",
+    // Documents that callers refer to. `subject` is empty where one is for nobody in particular; `kind` as ReferenceKind numbers
+    // it; `purposes` are ids between commas; `at_us` is when it was registered or, once it is, withdrawn.
+    "
+CREATE TABLE subject_references (
+    subject   BLOB NOT NULL CHECK (length(subject) IN (0, 32)),
+    kind      BIGINT NOT NULL,
+    id        TEXT NOT NULL,
+    purposes  TEXT NOT NULL,
+    ends      BIGINT,
+    at_us     BIGINT NOT NULL,
+    withdrawn BOOLEAN NOT NULL,
+    log_index BIGINT NOT NULL,
+    log       BIGINT NOT NULL,
+    PRIMARY KEY (subject, kind, id)
+) WITHOUT ROWID;
 ",
 ];
 

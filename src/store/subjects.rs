@@ -1,11 +1,26 @@
-//! Holds and dates of the people whose data are guarded, by pseudonym. They are changed by `apply` only.
+//! Holds, dates and references of the people whose data are guarded, by pseudonym. They are changed by `apply` only.
 
 use super::Store;
 use super::engine::query;
 use super::error::StoreError;
 use super::people::read_name;
-use crate::domain::subject::{Pseudonym, SubjectState};
+use super::references;
+use crate::domain::subject::{Pseudonym, SubjectState, Words};
 use crate::domain::time::Timestamp;
+
+/// All tables lie in this order on disk, so nothing is sorted. Columns that one table has and the others lack are read as
+/// nothing.
+const ALL: &str = "
+    SELECT subject, CAST(0 AS BIGINT) AS kind, hold AS name, CAST(NULL AS BIGINT) AS value,
+        CAST(NULL AS TEXT) AS purposes, CAST(NULL AS BIGINT) AS at_us, FALSE AS withdrawn
+    FROM holds
+    UNION ALL
+    SELECT subject, CAST(0 AS BIGINT), date, value, CAST(NULL AS TEXT), CAST(NULL AS BIGINT), FALSE
+    FROM dates
+    UNION ALL
+    SELECT subject, kind, id, ends, purposes, at_us, withdrawn
+    FROM subject_references WHERE subject > $1
+    ORDER BY 1, 2, 3";
 
 impl Store {
     /// Hands over what is registered, subject by subject in the order of their pseudonyms and all as of one moment, without
@@ -17,22 +32,15 @@ impl Store {
         &self,
         mut each: impl FnMut(Pseudonym, SubjectState),
     ) -> Result<u64, StoreError> {
-        // Both tables lie in this order on disk, so nothing is sorted.
         let mut reading = self.engine.reading().await?;
-        let mut rows = query(
-            "SELECT subject, hold AS name, NULL AS value FROM holds
-             UNION ALL SELECT subject, date, value FROM dates
-             ORDER BY 1, 2",
-        )
-        .fetch(&mut reading);
+        let mut rows = query(ALL).bind(Vec::new()).fetch(&mut reading);
         let mut count = 0_u64;
+        let mut words = Words::default();
         let mut current: Option<(Pseudonym, SubjectState)> = None;
         while let Some(row) = rows.next().await {
             let row = row?;
             let subject = Pseudonym::from_bytes(row.try_get("subject")?)
                 .ok_or_else(|| StoreError::Damaged("a pseudonym".to_owned()))?;
-            let name = read_name(row.try_get("name")?)?;
-            let value: Option<i64> = row.try_get("value")?;
             if current.as_ref().is_some_and(|(same, _)| *same != subject)
                 && let Some((done, state)) = current.take()
             {
@@ -40,7 +48,12 @@ impl Store {
                 count = count.saturating_add(1);
             }
             let (_, state) = current.get_or_insert_with(|| (subject, SubjectState::default()));
-            match value {
+            if row.try_get::<i64>("kind")? > 0 {
+                state.put_reference(references::read(&row, "name", "value", &mut words)?);
+                continue;
+            }
+            let name = words.word(&read_name(row.try_get("name")?)?);
+            match row.try_get::<Option<i64>>("value")? {
                 None => state.holds.push(name),
                 Some(micros) => state.dates.push((name, Timestamp::from_micros(micros))),
             }
@@ -136,12 +149,8 @@ mod tests {
     async fn subjects_come_without_a_sort() {
         let home = Home::sqlite();
         let store = home.open().await;
-        let plan = query(
-            "EXPLAIN QUERY PLAN
-             SELECT subject, hold AS name, NULL AS value FROM holds
-             UNION ALL SELECT subject, date, value FROM dates
-             ORDER BY 1, 2",
-        );
+        let explain = String::leak(format!("EXPLAIN QUERY PLAN {ALL}"));
+        let plan = query(explain).bind(Vec::new());
         let rows = plan.fetch_all(&store.engine).await.unwrap();
         for row in &rows {
             let step: &str = row.try_get("detail").unwrap();

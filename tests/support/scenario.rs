@@ -26,9 +26,13 @@ pub const READERS: [(&str, &str, &str); 5] = [
     ("scrivener-office", "security-1", "case-desk"),
 ];
 
+/// The same of the packs that only tests have.
+const OWN_READERS: [(&str, &str, &str); 1] = [("registered-first", "security-1", "desk")];
+
 /// The row of [`READERS`] of a pack.
 pub fn reader_of(pack: &Path) -> (&'static str, &'static str, &'static str) {
-    let row = READERS.into_iter().find(|(id, ..)| pack.ends_with(id));
+    let rows = READERS.into_iter().chain(OWN_READERS);
+    let row = rows.into_iter().find(|(id, ..)| pack.ends_with(id));
     row.unwrap_or_else(|| panic!("{}: who reads the log?", pack.display()))
 }
 
@@ -133,6 +137,10 @@ pub struct Given {
     pub date: Option<String>,
     pub value: Option<String>,
     pub subject_ref: Option<String>,
+    /// A reference is registered for `subject_ref`, or for nobody in particular.
+    pub reference: Option<GivenReference>,
+    /// One is withdrawn.
+    pub withdraw: Option<GivenReference>,
     /// Another request, `times` times, each after waiting `every`.
     earlier: Option<Value>,
     pub times: Option<usize>,
@@ -152,6 +160,17 @@ pub struct Given {
     pub end_session: Option<bool>,
     /// The ticket of the login is exchanged for one of the scenario's service.
     pub exchange: Option<bool>,
+}
+
+/// A reference: `kind` as the pack names it, `until` in RFC 3339.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenReference {
+    pub kind: String,
+    pub reference: String,
+    #[serde(default)]
+    pub purposes: Vec<String>,
+    pub until: Option<String>,
 }
 
 /// What must come of it.
@@ -197,6 +216,11 @@ pub enum Step<'a> {
         date: &'a str,
         value: &'a str,
     },
+    Reference {
+        subject: Option<&'a str>,
+        reference: &'a GivenReference,
+        withdrawn: bool,
+    },
     Earlier {
         request: Value,
         times: usize,
@@ -228,6 +252,15 @@ impl Given {
                 date,
                 value,
             });
+        }
+        for (reference, withdrawn) in [(&self.reference, false), (&self.withdraw, true)] {
+            if let Some(reference) = reference {
+                steps.push(Step::Reference {
+                    subject,
+                    reference,
+                    withdrawn,
+                });
+            }
         }
         if let Some(request) = &self.earlier {
             let allowed = match self.expect.as_deref() {

@@ -23,7 +23,7 @@ use crate::gate::records::log_state::JUMP;
 use crate::gate::records::read_log::SCANS_AT_ONCE;
 use crate::gate::refusals::Refusals;
 use crate::gate::repeats::{Key, REMEMBERED, Repeats};
-use crate::gate::running::follow::Followed;
+use crate::gate::running::follow::{Followed, load};
 use crate::gate::running::forgetting::Settled;
 use crate::gate::subjects::Register;
 use crate::gate::{Gate, GateError, Settings, entry};
@@ -336,10 +336,7 @@ impl Gate {
         if seeds.unreadable > 0 {
             gate.look_for_missing_keys().await?;
         }
-        let subjects = &gate.subjects;
-        gate.store
-            .load_subjects(|subject, state| subjects.put(subject, state))
-            .await?;
+        load(&gate.store, &gate.subjects).await?;
         for (session, until) in gate.store.revoked_sessions().await? {
             gate.sessions.revoke(session, until, gate.clock.steady());
         }

@@ -7,6 +7,7 @@ mod conditions;
 mod data;
 mod log_retention;
 mod recipients;
+mod references;
 
 use std::time::Duration;
 
@@ -77,6 +78,7 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     basis::keep(&root, &mut rules);
     basis::consents(&root, &mut rules);
     basis::suspensions(&root, &mut rules);
+    references::references(&root, &mut rules);
     basis::never_together(&root, &mut rules);
     basis::collected(&root, &mut rules);
     basis::confidential(&root, &mut rules);
@@ -120,6 +122,7 @@ fn blank() -> RuleSet {
         keep: Vec::new(),
         consents: Vec::new(),
         suspensions: Vec::new(),
+        references: Vec::new(),
         never_together: Vec::new(),
         collected: Vec::new(),
         confidential: Vec::new(),
