@@ -15,8 +15,12 @@ mod any_request;
 mod clock;
 #[path = "gate/failures.rs"]
 mod failures;
+#[path = "gate/imports.rs"]
+mod imports;
 #[path = "gate/limits.rs"]
 mod limits;
+#[path = "gate/matching.rs"]
+mod matching;
 #[path = "gate/outcomes.rs"]
 mod outcomes;
 #[path = "support/postgres.rs"]

@@ -253,7 +253,10 @@ impl World<'_> {
             .iter()
             .map(|subject| Arc::new(self.subjects.get(subject).cloned().unwrap_or_default()))
             .collect();
-        let said = [request.basis.reference.as_deref(), request.case_ref.as_deref()];
+        let said = [
+            request.basis.reference.as_deref(),
+            request.case_ref.as_deref(),
+        ];
         let general: Vec<Arc<Reference>> = self
             .references
             .references

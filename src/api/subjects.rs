@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::read::Fields;
-use super::{errors, peer, taken, to_its_end};
+use super::{errors, peer, subjects_import, subjects_match, taken, to_its_end};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::Name;
 use crate::domain::reference::{PURPOSES_MAX, Reference, ReferenceKind};
@@ -13,7 +13,8 @@ use crate::gate::{DateSet, Gate, HoldChange, ReferenceWish};
 use crate::proto;
 use crate::proto::subject_service_server::SubjectService;
 use crate::proto::{
-    FilterSubjectsRequest, FilterSubjectsResponse, ListReferencesRequest, ListReferencesResponse,
+    FilterSubjectsRequest, FilterSubjectsResponse, ImportSubjectsRequest, ListOverdueRequest,
+    ListOverdueResponse, ListReferencesRequest, ListReferencesResponse, MatchRequest,
     RegisterHoldRequest, RegisterHoldResponse, RegisterReferenceRequest, RegisterReferenceResponse,
     ReleaseHoldRequest, ReleaseHoldResponse, SetDateRequest, SetDateResponse,
     WithdrawReferenceRequest, WithdrawReferenceResponse,
@@ -67,13 +68,18 @@ fn reference_wish(
     let kind = kind_of(fields, kind);
     let reference = fields.required("reference", reference);
     if purposes.len() > PURPOSES_MAX {
-        fields.wrong("purposes", format!("names more than {PURPOSES_MAX} purposes"));
+        fields.wrong(
+            "purposes",
+            format!("names more than {PURPOSES_MAX} purposes"),
+        );
     }
     let purposes: Vec<Name> = purposes
         .iter()
         .take(PURPOSES_MAX)
         .enumerate()
-        .filter_map(|(position, purpose)| fields.required(&format!("purposes[{position}]"), purpose))
+        .filter_map(|(position, purpose)| {
+            fields.required(&format!("purposes[{position}]"), purpose)
+        })
         .collect();
     let until = fields.instant("until", until);
     Some(ReferenceWish {
@@ -116,7 +122,7 @@ fn page_start(fields: &mut Fields, token: &str) -> Option<(ReferenceKind, Name)>
     start
 }
 
-fn page_size(fields: &mut Fields, asked: i32) -> usize {
+pub(super) fn page_size(fields: &mut Fields, asked: i32) -> usize {
     match usize::try_from(asked) {
         Ok(0) => PAGE_SIZE,
         Ok(size) if asked <= PAGE_SIZE_MAX => size,
@@ -139,7 +145,7 @@ fn reference(reference: &Reference) -> proto::Reference {
 }
 
 /// Any instant: the epoch is one too.
-fn wire(at: crate::domain::time::Timestamp) -> prost_types::Timestamp {
+pub(super) fn wire(at: crate::domain::time::Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: at.seconds(),
         nanos: i32::try_from(at.micros().rem_euclid(1_000_000))
@@ -150,6 +156,30 @@ fn wire(at: crate::domain::time::Timestamp) -> prost_types::Timestamp {
 
 #[tonic::async_trait]
 impl SubjectService for Subjects {
+    type ImportStream = subjects_import::Told;
+    type MatchStream = subjects_match::Told;
+
+    async fn import(
+        &self,
+        request: Request<tonic::Streaming<ImportSubjectsRequest>>,
+    ) -> Result<Response<Self::ImportStream>, Status> {
+        subjects_import::import(&self.gate, request).await
+    }
+
+    async fn r#match(
+        &self,
+        request: Request<tonic::Streaming<MatchRequest>>,
+    ) -> Result<Response<Self::MatchStream>, Status> {
+        subjects_match::matching(&self.gate, request).await
+    }
+
+    async fn list_overdue(
+        &self,
+        request: Request<ListOverdueRequest>,
+    ) -> Result<Response<ListOverdueResponse>, Status> {
+        subjects_match::overdue(&self.gate, request).await
+    }
+
     async fn register_hold(
         &self,
         request: Request<RegisterHoldRequest>,
@@ -166,9 +196,10 @@ impl SubjectService for Subjects {
         );
         let change = taken(&self.gate, &peer, "RegisterHold", fields.finish(change)).await?;
         let gate = Arc::clone(&self.gate);
-        let index = to_its_end(async move { gate.register_hold(&peer, &credentials, change).await })
-            .await
-            .map_err(errors::status)?;
+        let index =
+            to_its_end(async move { gate.register_hold(&peer, &credentials, change).await })
+                .await
+                .map_err(errors::status)?;
         Ok(Response::new(RegisterHoldResponse { log_index: index.0 }))
     }
 
@@ -283,7 +314,9 @@ impl SubjectService for Subjects {
             to_its_end(async move { gate.register_reference(&peer, &credentials, wish).await })
                 .await
                 .map_err(errors::status)?;
-        Ok(Response::new(RegisterReferenceResponse { log_index: index.0 }))
+        Ok(Response::new(RegisterReferenceResponse {
+            log_index: index.0,
+        }))
     }
 
     async fn withdraw_reference(
@@ -306,7 +339,9 @@ impl SubjectService for Subjects {
             to_its_end(async move { gate.withdraw_reference(&peer, &credentials, wish).await })
                 .await
                 .map_err(errors::status)?;
-        Ok(Response::new(WithdrawReferenceResponse { log_index: index.0 }))
+        Ok(Response::new(WithdrawReferenceResponse {
+            log_index: index.0,
+        }))
     }
 
     async fn list_references(

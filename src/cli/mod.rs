@@ -26,6 +26,7 @@ mod own;
 mod people;
 mod people_output;
 mod people_profile;
+mod progress;
 mod proof;
 mod reindex;
 mod requests;
@@ -35,6 +36,8 @@ mod retention;
 mod sample;
 mod serve;
 mod sessions;
+mod subjects;
+mod subjects_files;
 mod table;
 mod ticket_file;
 mod words;
@@ -150,6 +153,9 @@ enum Command {
     /// The people who work with the data: accounts, roles, leave (administrators)
     #[command(subcommand)]
     People(people::PeopleCommand),
+    /// The people whose data are guarded: holds, dates, references, imports
+    #[command(subcommand)]
+    Subjects(subjects::SubjectsCommand),
     /// Look at policy packs
     #[command(subcommand)]
     Policy(PolicyCommand),
@@ -219,6 +225,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             .map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
         Command::People(command) => people::people(command).await,
+        Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
         Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),

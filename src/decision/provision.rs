@@ -1,11 +1,11 @@
 //! Stage `provision`: data leave the company: to whom, on which route, and are its conditions met?
 
 use super::facts::Facts;
+use super::references::Withdrawn;
 use super::rules::{ConfidentialRule, ConsentRule, Id, Purpose, Recipient, Route, RuleSet};
 use super::scope::Scope;
 use super::verdict::RuleLine;
 use super::{Failure, Outcome, subject};
-use super::references::Withdrawn;
 use crate::domain::access::{AccessRequest, Action};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::time::Timestamp;
@@ -223,13 +223,7 @@ impl Provision<'_> {
                 ));
             }
         }
-        withdrawn.check(
-            self.facts,
-            scope,
-            exception,
-            (asked(), |_| true),
-            self.name,
-        )
+        withdrawn.check(self.facts, scope, exception, (asked(), |_| true), self.name)
     }
 
     fn consent(&self, scope: &mut Scope) -> Result<(), Failure> {

@@ -70,10 +70,7 @@ impl Withdrawn {
         };
         scope.check_subjects(|position| {
             if self.is(position) {
-                return Err(Failure::by(
-                    Reason::new(code, about),
-                    RuleLine::Pack(line),
-                ));
+                return Err(Failure::by(Reason::new(code, about), RuleLine::Pack(line)));
             }
             Ok(())
         })
@@ -138,8 +135,9 @@ fn counts(rules: &RuleSet, rule: &ReferenceRule, facts: &Facts<'_>, scope: &Scop
         let recipient = request.provision.recipient.as_deref();
         let recipient = recipient.and_then(|name| rules.recipients.get(rules.recipients.id(name)?));
         request.action == Action::Provide
-            && recipient
-                .is_some_and(|recipient| rule.routes.contains(&provision::route(recipient, request)))
+            && recipient.is_some_and(|recipient| {
+                rule.routes.contains(&provision::route(recipient, request))
+            })
     };
     let basis = &request.basis;
     of_categories

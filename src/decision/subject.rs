@@ -2,8 +2,8 @@
 //! retention? Within it the order is that of the codes' numbers, after what a claimed exception lacks.
 
 use super::facts::Facts;
-use super::references::{self, Withdrawn};
 use super::obligations::{must_be_kept, retention_over};
+use super::references::{self, Withdrawn};
 use super::rules::RuleSet;
 use super::scope::Scope;
 use super::verdict::RuleLine;
@@ -82,8 +82,9 @@ fn check(
     }
 
     let consent = |scope: &mut Scope, asked: ReasonCode| {
-        let of_stage =
-            || counting().filter(|rule| !rule.special_care && rule.denial.stage() == Stage::Subject);
+        let of_stage = || {
+            counting().filter(|rule| !rule.special_care && rule.denial.stage() == Stage::Subject)
+        };
         let given = withdrawn.consent(facts, scope);
         let denial = of_stage().find(|rule| rule.denies(request, given, exception) == Some(asked));
         if let Some(rule) = denial {

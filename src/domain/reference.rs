@@ -83,8 +83,9 @@ impl Reference {
 #[must_use]
 pub fn consent_is_withdrawn(all: &[Reference], purpose: &str, now: Timestamp) -> bool {
     let consents = || {
-        all.iter()
-            .filter(|reference| reference.kind == ReferenceKind::Consent && reference.covers(purpose))
+        all.iter().filter(|reference| {
+            reference.kind == ReferenceKind::Consent && reference.covers(purpose)
+        })
     };
     let withdrawn = consents()
         .filter(|reference| reference.withdrawn)
@@ -136,8 +137,14 @@ mod tests {
         assert!(!withdrawn(&[consent("a", 1, false)], 50));
         assert!(withdrawn(&[consent("a", 10, true)], 50));
         // One that was given before doesn't outlast it, nor one of the same instant.
-        assert!(withdrawn(&[consent("a", 10, true), consent("b", 9, false)], 50));
-        assert!(withdrawn(&[consent("a", 10, true), consent("b", 10, false)], 50));
+        assert!(withdrawn(
+            &[consent("a", 10, true), consent("b", 9, false)],
+            50
+        ));
+        assert!(withdrawn(
+            &[consent("a", 10, true), consent("b", 10, false)],
+            50
+        ));
         let anew = [consent("a", 10, true), consent("b", 11, false)];
         assert!(!withdrawn(&anew, 100));
         assert!(withdrawn(&anew, 101));

@@ -38,6 +38,15 @@ impl Pseudonym {
     }
 }
 
+impl Pseudonym {
+    /// Reads 64 hexadecimal digits, as the log shows them.
+    #[must_use]
+    pub fn from_hex(text: &str) -> Option<Self> {
+        let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(text.as_bytes());
+        Self::from_bytes(&bytes.ok()?)
+    }
+}
+
 /// Lower-case hex.
 impl fmt::Display for Pseudonym {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -46,9 +46,10 @@ impl Case {
         let request = &self.request;
         let everybody = request.subjects.all_people() >= request.record_count;
         let people = everybody.then_some(&*self.states).unwrap_or_default();
-        let registered = request.purpose.as_deref().is_some_and(|purpose| {
-            is_registered(said, purpose, &self.references, people, now)
-        });
+        let registered = request
+            .purpose
+            .as_deref()
+            .is_some_and(|purpose| is_registered(said, purpose, &self.references, people, now));
         if registered {
             ReferenceStanding::Registered
         } else {
@@ -102,7 +103,10 @@ impl Gate {
             .iter()
             .map(|pseudonym| self.subjects.state(pseudonym))
             .collect();
-        let said = [request.basis.reference.as_deref(), request.case_ref.as_deref()];
+        let said = [
+            request.basis.reference.as_deref(),
+            request.case_ref.as_deref(),
+        ];
         let references = said
             .into_iter()
             .flatten()

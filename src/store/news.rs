@@ -7,6 +7,7 @@
 
 use super::engine::{Transaction, query};
 use super::error::StoreError;
+use super::imports::Folded;
 use super::people::read_name;
 use super::{Store, from_stored, to_stored};
 use crate::domain::ids::{Name, SessionId};
@@ -18,6 +19,8 @@ use crate::domain::time::Timestamp;
 const KEPT: i64 = 100_000;
 /// How many are read at once.
 const AT_ONCE: i64 = 500;
+/// How many that tell of thousands of subjects each.
+const IMPORTED_AT_ONCE: usize = 4;
 
 /// In place of a log's number: a change from outside of a daemon, or what not even the daemon knows that made it.
 const NOBODYS: i64 = 0;
@@ -27,6 +30,7 @@ const SESSION: i64 = 2;
 const SUBJECT: i64 = 3;
 const LIVE: i64 = 4;
 const GENERAL: i64 = 5;
+const IMPORTED: i64 = 6;
 
 /// What others are told of.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +43,8 @@ pub(super) enum Told<'a> {
     Subject(&'a [u8]),
     /// A reference that is for nobody in particular: its id.
     General(&'a str),
+    /// Something of many subjects of an import.
+    Imported(&'a Folded),
     /// Who is logged in, or which services' tickets were ended.
     Live,
 }
@@ -99,13 +105,26 @@ impl Store {
             return Err(StoreError::PutBack { seen, newest });
         }
         // Of each number there is a row, one's own as well: where they don't follow on, some were forgotten.
-        let rows = query(
+        let mut rows = query(
             "SELECT number, log, what, what_id FROM news WHERE number > $1 ORDER BY number LIMIT $2",
         )
         .bind(to_stored(seen)?)
         .bind(AT_ONCE)
         .fetch_all(&self.engine)
         .await?;
+        let own = self.log.get().copied();
+        let mut large = 0;
+        let mut cut = rows.len();
+        for (position, row) in rows.iter().enumerate() {
+            let is_large =
+                row.try_get::<i64>("what")? == IMPORTED && own != Some(row.try_get("log")?);
+            large += usize::from(is_large);
+            if large == IMPORTED_AT_ONCE {
+                cut = position.saturating_add(1);
+                break;
+            }
+        }
+        rows.truncate(cut);
         let numbers = rows.iter().map(|row| row.try_get::<i64>("number"));
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
         let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
@@ -119,8 +138,7 @@ impl Store {
         // One that came after the newest was looked at is as good.
         news.seen = from_stored(*last)?;
         news.more = news.seen < newest;
-        let own = self.log.get().copied();
-        let (mut subjects, mut general) = (Vec::new(), Vec::new());
+        let (mut subjects, mut general, mut imported) = (Vec::new(), Vec::new(), Vec::new());
         for row in &rows {
             if own == Some(row.try_get("log")?) {
                 continue;
@@ -132,7 +150,17 @@ impl Store {
                 (SESSION, Some(id)) => news.sessions.extend(self.ended_session(id).await?),
                 (SUBJECT, Some(id)) => subjects.push(id),
                 (GENERAL, Some(id)) => general.push(id),
+                (IMPORTED, Some(id)) => imported.push(id),
                 _ => return Err(StoreError::Damaged("news of an unknown kind".to_owned())),
+            }
+        }
+        for id in imported {
+            let folded = Folded::from_bytes(&id)
+                .ok_or_else(|| StoreError::Damaged("news of an import".to_owned()))?;
+            match self.subjects_of(&folded).await? {
+                Some(of) => news.subjects.extend(of),
+                // It is not there any more.
+                None => news.all = true,
             }
         }
         subjects.sort_unstable();
@@ -208,6 +236,7 @@ impl Store {
             Told::Session(id) => (SESSION, Some(id.to_vec())),
             Told::Subject(id) => (SUBJECT, Some(id.to_vec())),
             Told::General(id) => (GENERAL, Some(id.as_bytes().to_vec())),
+            Told::Imported(folded) => (IMPORTED, Some(folded.to_bytes())),
         };
         query("UPDATE changes SET newest = newest + 1")
             .execute(change)
@@ -261,6 +290,10 @@ impl Store {
             .references(Some(subject), None, usize::MAX)
             .await?
             .into();
+        // After the tables: what is on its way there was registered later.
+        for row in self.on_the_way(subject).await? {
+            row.put_into(&mut state);
+        }
         Ok((subject, state))
     }
 }

@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 21] = [
+const TABLES: [Table; 23] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -176,6 +176,41 @@ const TABLES: [Table; 21] = [
             ("withdrawn", Flag),
             ("log_index", Number),
             ("log", Number),
+        ],
+    },
+    Table {
+        // What is in force is everybody's, also where it is not in its place yet.
+        read: "SELECT id, CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log, log_index,
+                   row_count, at_us, folded, done, lost
+               FROM imports WHERE log = $1 OR log_index IS NOT NULL",
+        of_log: true,
+        write: "INSERT INTO imports (id, log, log_index, row_count, at_us, folded, done, lost)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        columns: &[
+            ("id", Bytes),
+            ("log", Number),
+            ("log_index", MaybeNumber),
+            ("row_count", Number),
+            ("at_us", Number),
+            ("folded", MaybeBytes),
+            ("done", Flag),
+            ("lost", Flag),
+        ],
+    },
+    Table {
+        read: "SELECT batch, subject, sort, name, value, purposes, reference FROM imported
+               WHERE batch IN (SELECT id FROM imports WHERE log = $1 OR log_index IS NOT NULL)",
+        of_log: true,
+        write: "INSERT INTO imported (batch, subject, sort, name, value, purposes, reference)
+                VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        columns: &[
+            ("batch", Bytes),
+            ("subject", Bytes),
+            ("sort", Number),
+            ("name", Text),
+            ("value", MaybeNumber),
+            ("purposes", Text),
+            ("reference", Text),
         ],
     },
     Table {

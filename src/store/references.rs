@@ -3,6 +3,7 @@
 use super::changes::{Following, name, subject};
 use super::engine::{Row, query};
 use super::error::StoreError;
+use super::imports::Sort;
 use super::news::Told;
 use super::people::read_name;
 use super::{Store, to_stored};
@@ -13,7 +14,7 @@ use crate::domain::time::Timestamp;
 use crate::proto::StoredReference;
 
 /// Between the purposes of one; no id has it in it.
-const SEPARATOR: char = ',';
+pub(super) const SEPARATOR: char = ',';
 
 /// Reads one, where its id and its end are in these columns.
 pub(super) fn read(
@@ -32,7 +33,10 @@ pub(super) fn read(
     Ok(Reference {
         kind,
         id: read_name(row.try_get(id)?)?,
-        purposes: purposes.split(SEPARATOR).map(|purpose| words.word(purpose)).collect(),
+        purposes: purposes
+            .split(SEPARATOR)
+            .map(|purpose| words.word(purpose))
+            .collect(),
         until: until.map(Timestamp::from_micros),
         since: Timestamp::from_micros(row.try_get("at_us")?),
         withdrawn: row.try_get("withdrawn")?,
@@ -97,7 +101,10 @@ impl Store {
         };
         while let Some(row) = rows.next().await {
             let reference = read(&row?, "id", "ends", &mut words)?;
-            if current.first().is_some_and(|first| first.id != reference.id) {
+            if current
+                .first()
+                .is_some_and(|first| first.id != reference.id)
+            {
                 hand_over(std::mem::take(&mut current));
             }
             current.push(reference);
@@ -141,6 +148,7 @@ impl Following<'_> {
         for purpose in &reference.purposes {
             name(index, purpose)?;
         }
+        self.supersede(whose, Sort::Reference(kind), id).await?;
         // One that is withdrawn stays as it is; one that is registered again is no newer than it was.
         const REGISTER: &str = "
             INSERT INTO subject_references
@@ -323,10 +331,13 @@ pub(super) mod tests {
         let store = home.open().await;
         let other = home.open_shared("log-b").await;
         let seen = other.newest_change().await.unwrap();
-        apply(&store, vec![
-            Kind::RegisterReference(reference(1, 3, "c-1")),
-            Kind::RegisterReference(general(1, "n-1")),
-        ])
+        apply(
+            &store,
+            vec![
+                Kind::RegisterReference(reference(1, 3, "c-1")),
+                Kind::RegisterReference(general(1, "n-1")),
+            ],
+        )
         .await;
         let news = other.news_since(seen).await.unwrap();
         assert_eq!(news.subjects.len(), 1);

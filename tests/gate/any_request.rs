@@ -494,7 +494,11 @@ impl Run {
                 hold: hold.clone(),
                 reference: None,
             };
-            self.world.gate.register_hold(&crm(), &nobody(), change).await.unwrap();
+            self.world
+                .gate
+                .register_hold(&crm(), &nobody(), change)
+                .await
+                .unwrap();
             state.add_hold(&(*hold).into());
         } else if self.dice.once_in(40) {
             let date = name(self.dice.pick(&["last-contact", "retention-end"]));
@@ -509,7 +513,11 @@ impl Run {
                 value,
                 reference: None,
             };
-            self.world.gate.set_date(&crm(), &nobody(), change).await.unwrap();
+            self.world
+                .gate
+                .set_date(&crm(), &nobody(), change)
+                .await
+                .unwrap();
             state.set_date(&(*date).into(), value);
         } else if self.dice.once_in(120) {
             let person = self.dice.pick(&PEOPLE);

@@ -73,7 +73,10 @@ async fn an_entry_says_whether_what_was_declared_was_registered_and_so_after_a_k
     let declared = ReferenceStanding::Declared;
     let none = standing(&world, read_of(&ticket, "js-1")).await;
     assert_eq!(none, ReferenceStanding::Unspecified);
-    assert_eq!(standing(&world, referring(&ticket, "js-1", "C-1")).await, declared);
+    assert_eq!(
+        standing(&world, referring(&ticket, "js-1", "C-1")).await,
+        declared
+    );
     let index = register(&world, consent("js-1", "C-1")).await;
     register(&world, wish(None, ReferenceKind::Notice, "N-1")).await;
     register(&world, consent("js-1", "C-2")).await;
@@ -115,7 +118,10 @@ async fn a_service_that_may_registers_or_a_person_who_administers() {
     let adviser = world.log_in("adviser-1").await;
     let registering = async |peer: Peer, credentials: Credentials| {
         let wish = consent("js-1", "C-1");
-        world.gate.register_reference(&peer, &credentials, wish).await
+        world
+            .gate
+            .register_reference(&peer, &credentials, wish)
+            .await
     };
     for other in [billing(), mailer()] {
         let words = refused(registering(other, nobody()).await);
@@ -128,7 +134,9 @@ async fn a_service_that_may_registers_or_a_person_who_administers() {
     let words = refused(registering(billing(), credentials(&other)).await);
     assert!(words.contains("register nothing"), "{words}");
     let administrator = world.log_in_at(&billing(), "administrator-1").await.ticket;
-    let index = registering(billing(), credentials(&administrator)).await.unwrap();
+    let index = registering(billing(), credentials(&administrator))
+        .await
+        .unwrap();
     let entry = world.on_disk()[usize::try_from(index.0).unwrap()].clone();
     assert_eq!(entry.person, "administrator-1");
     assert!(entry.session_used);
@@ -138,7 +146,11 @@ async fn a_service_that_may_registers_or_a_person_who_administers() {
         reference: None,
     };
     let proof = credentials(&administrator);
-    world.gate.register_hold(&billing(), &proof, hold).await.unwrap();
+    world
+        .gate
+        .register_hold(&billing(), &proof, hold)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -155,7 +167,10 @@ async fn what_can_not_be_taken_is_named_and_logged() {
     };
     let for_nobody = wish(None, ReferenceKind::Consent, "C-1");
     assert_eq!(registering(for_nobody).await, ["subject_ref"]);
-    assert_eq!(registering(whole(consent("js-1", "C-1"))).await, ["purposes"]);
+    assert_eq!(
+        registering(whole(consent("js-1", "C-1"))).await,
+        ["purposes"]
+    );
     let unknown = ReferenceWish {
         purposes: vec![name(PURPOSE), name("recruiting")],
         ..consent("js-1", "C-1")
@@ -174,7 +189,10 @@ async fn what_can_not_be_taken_is_named_and_logged() {
         wrong_fields(result)
     };
     assert_eq!(withdrawing(consent("js-1", "C-1")).await, ["purposes"]);
-    assert_eq!(withdrawing(whole(consent("js-1", "C-9"))).await, ["purposes"]);
+    assert_eq!(
+        withdrawing(whole(consent("js-1", "C-9"))).await,
+        ["purposes"]
+    );
     let order = wish(Some("js-1"), ReferenceKind::Order, "C-1");
     assert_eq!(withdrawing(whole(order)).await, ["reference"]);
     withdraw(&world, whole(consent("js-1", "C-1"))).await;
@@ -196,13 +214,19 @@ async fn they_are_listed_page_by_page_and_the_look_is_logged() {
     let listing = async |of: Option<&str>, page| {
         let gate = &world.gate;
         let before = gate.log().len();
-        let page = gate.list_references(&crm(), &nobody(), of.map(subject), page).await.unwrap();
+        let page = gate
+            .list_references(&crm(), &nobody(), of.map(subject), page)
+            .await
+            .unwrap();
         assert_eq!(gate.log().len(), before + 1);
         page
     };
     let first = listing(Some("js-1"), (2, None)).await;
     let ids = |page: &sekisho::gate::ReferencePage| -> Vec<String> {
-        page.references.iter().map(|one| one.id.to_string()).collect()
+        page.references
+            .iter()
+            .map(|one| one.id.to_string())
+            .collect()
     };
     assert_eq!(ids(&first), ["C-1", "C-2"]);
     assert!(first.references[1].withdrawn);
@@ -210,7 +234,10 @@ async fn they_are_listed_page_by_page_and_the_look_is_logged() {
     assert_eq!(ids(&last), ["C-3"]);
     assert!(last.next.is_none());
     assert_eq!(ids(&listing(None, (2, None)).await), ["E-1"]);
-    let refused = world.gate.list_references(&billing(), &nobody(), None, (2, None)).await;
+    let refused = world
+        .gate
+        .list_references(&billing(), &nobody(), None, (2, None))
+        .await;
     assert!(matches!(refused, Err(GateError::NotAuthorised(_))));
 }
 
@@ -234,8 +261,15 @@ async fn a_withdrawal_at_one_daemon_counts_at_the_other() {
         assert_eq!(found, ReferenceStanding::Declared, "{to}");
     }
     // It is looked at what the other did last.
-    let again = one.gate.register_reference(&crm(), &nobody(), consent("js-1", "C-1")).await;
+    let again = one
+        .gate
+        .register_reference(&crm(), &nobody(), consent("js-1", "C-1"))
+        .await;
     assert_eq!(wrong_fields(again), ["reference"]);
     let ended = two.check(referring(&ticket, "js-1", "C-1")).await;
-    assert_ne!(denied(&ended), Some(ReasonCode::ReferenceUnknown), "the pack asks for none");
+    assert_ne!(
+        denied(&ended),
+        Some(ReasonCode::ReferenceUnknown),
+        "the pack asks for none"
+    );
 }

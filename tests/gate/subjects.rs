@@ -87,7 +87,11 @@ async fn a_date_is_seen_by_the_next_check_and_replaced_by_the_next() {
         .unwrap();
     let expired = world.check(read_of(&ticket, "js-1")).await;
     assert_eq!(denied(&expired), Some(ReasonCode::RetentionExpired));
-    world.gate.set_date(&crm(), &nobody(), last_contact(1)).await.unwrap();
+    world
+        .gate
+        .set_date(&crm(), &nobody(), last_contact(1))
+        .await
+        .unwrap();
     let killed = world.start_on(world.as_killed_now()).await.unwrap();
     for world in [&world, &killed] {
         assert!(world.check(read_of(&ticket, "js-1")).await.is_allowed());
@@ -139,7 +143,10 @@ async fn a_release_needs_an_administrator() {
 async fn only_a_service_that_may_registers_and_only_what_the_pack_has() {
     let world = World::new().await;
     for other in [billing(), mailer()] {
-        let refused = world.gate.register_hold(&other, &nobody(), stop("in-1")).await;
+        let refused = world
+            .gate
+            .register_hold(&other, &nobody(), stop("in-1"))
+            .await;
         assert!(matches!(refused, Err(GateError::NotAuthorised(_))));
     }
     let unknown = HoldChange {
@@ -195,7 +202,12 @@ async fn a_filter_tells_who_is_held_and_is_logged() {
     }
     let unknown = world
         .gate
-        .filter_subjects(&crm(), &nobody(), &people, &[name("provision-stopped"), name("x")])
+        .filter_subjects(
+            &crm(),
+            &nobody(),
+            &people,
+            &[name("provision-stopped"), name("x")],
+        )
         .await;
     assert_eq!(wrong_fields(unknown), ["holds[1]"]);
 }
@@ -354,7 +366,10 @@ async fn a_change_that_the_log_does_not_take_is_not_made() {
     let world = World::new().await;
     let ticket = world.log_in("reception-1").await;
     world.gate.log().close();
-    let refused = world.gate.register_hold(&crm(), &nobody(), stop("in-1")).await;
+    let refused = world
+        .gate
+        .register_hold(&crm(), &nobody(), stop("in-1"))
+        .await;
     assert!(matches!(refused, Err(GateError::Log(_))));
     let again = world.start_on(world.as_killed_now()).await.unwrap();
     assert!(again.check(provide(&ticket, "in-1")).await.is_allowed());

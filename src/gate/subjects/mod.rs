@@ -1,12 +1,19 @@
 //! What is registered of the people whose data are guarded: holds, dates and references, kept in memory for checks, in the store
 //! for the next start.
 
+mod import;
+mod matching;
 mod references;
 mod register;
 mod who;
 
 use std::sync::Arc;
 
+pub use import::{
+    SubjectImport, SubjectImportNews, SubjectImportOutcome, SubjectImportPhase, SubjectImportWish,
+    SubjectRow, SubjectRowWhat,
+};
+pub use matching::{Matched, Matching, Overdue, OverduePage, PSEUDONYMS_MAX, REFS_MAX};
 pub use references::{ReferencePage, ReferenceWish};
 pub use register::Register;
 
@@ -67,8 +74,15 @@ impl Gate {
         let registrar = self
             .registrar(&rules, peer, credentials, "RegisterHold", now)
             .await?;
-        self.known_hold(peer, &registrar.caller, &rules, "RegisterHold", &change.hold, now)
-            .await?;
+        self.known_hold(
+            peer,
+            &registrar.caller,
+            &rules,
+            "RegisterHold",
+            &change.hold,
+            now,
+        )
+        .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
         let mut entry = self.registrars_entry(&registrar, peer, now);
         entry::detail(&mut entry, "change", "register-hold");

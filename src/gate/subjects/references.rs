@@ -15,7 +15,7 @@ use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::proto::{StoredChange, StoredEntry, StoredReference, stored_change};
 
 /// The most references of one subject, withdrawn and ended ones included: each is looked at by every check.
-const OF_ONE_MAX: usize = 256;
+pub(super) const OF_ONE_MAX: usize = 256;
 /// The most references that are for nobody in particular.
 const GENERAL_MAX: usize = 100_000;
 
@@ -275,9 +275,8 @@ impl Wish for LastLook {
 fn completed(gate: &Gate, change: &mut Change) -> Result<(), GateError> {
     let (known, count) = gate.known_references(change);
     let wish = &mut change.reference;
-    let refuse = |field: &str, what: &str| {
-        Err(GateError::Malformed(vec![Violation::new(field, what)]))
-    };
+    let refuse =
+        |field: &str, what: &str| Err(GateError::Malformed(vec![Violation::new(field, what)]));
     let same = known
         .into_iter()
         .find(|known| known.kind == wish.kind && known.id == wish.id);
@@ -310,7 +309,10 @@ fn completed(gate: &Gate, change: &mut Change) -> Result<(), GateError> {
                 GENERAL_MAX
             };
             if count >= most {
-                return refuse("reference", &format!("is one more than the {most} there may be"));
+                return refuse(
+                    "reference",
+                    &format!("is one more than the {most} there may be"),
+                );
             }
             Ok(())
         }

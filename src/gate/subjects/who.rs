@@ -28,7 +28,8 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Registrar<'a>, GateError> {
         let may = |service: &Service| service.registers_subjects;
-        let otherwise = "the policy lets this service register nothing; a person who administers may";
+        let otherwise =
+            "the policy lets this service register nothing; a person who administers may";
         self.service_or_administrator(rules, peer, credentials, (call, may, otherwise), now)
             .await
     }

@@ -20,14 +20,22 @@ pub(super) fn references(root: &Entry<'_>, rules: &mut RuleSet) {
             when: when(&entry, rules),
             categories: reached(&entry, "categories", &rules.categories),
             routes: routes(&entry),
-            consents: named(&entry, "consents", "state of consent", Consent::ALL, |one| {
-                one.name()
-            }),
+            consents: named(
+                &entry,
+                "consents",
+                "state of consent",
+                Consent::ALL,
+                |one| one.name(),
+            ),
             exceptions: exceptions(&entry, rules),
             field: field(&entry).unwrap_or(ReferenceField::Basis),
-            accepts: named(&entry, "accepts", "kind of reference", ReferenceKind::ALL, |one| {
-                one.name()
-            }),
+            accepts: named(
+                &entry,
+                "accepts",
+                "kind of reference",
+                ReferenceKind::ALL,
+                |one| one.name(),
+            ),
             line: entry.line,
         };
         let provides = |actions: crate::decision::rules::Actions| actions.contains(Action::Provide);
