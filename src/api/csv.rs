@@ -30,7 +30,7 @@ pub(super) fn records(text: &str) -> Result<Vec<Record>, (u32, &'static str)> {
         let mut cells = Vec::new();
         loop {
             let (cell, after, lines) = if let Some(quoted) = rest.strip_prefix('"') {
-                quoted_cell(quoted).ok_or_else(|| (begins, "has a quote that is never closed"))?
+                quoted_cell(quoted).ok_or((begins, "has a quote that is never closed"))?
             } else {
                 let end = rest.find([',', '\n']).unwrap_or(rest.len());
                 let (cell, after) = rest.split_at_checked(end).unwrap_or((rest, ""));

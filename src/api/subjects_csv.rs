@@ -311,7 +311,7 @@ mod tests {
     use super::*;
     use time::macros::offset;
 
-    fn read(pieces: &[&[u8]]) -> Vec<Result<(u32, String), Vec<(u32, &'static str, String)>>> {
+    fn read(pieces: &[&[u8]]) -> Vec<Result<(u32, String), Vec<Wrong>>> {
         let mut lines = Lines::new(offset!(+9));
         let mut all = Vec::new();
         for piece in pieces {

@@ -73,8 +73,8 @@ fn check(
         }
     })?;
 
-    let special = scope.categories.iter().copied();
-    let special = special.filter(|(_, id)| is_special(*id)).next();
+    let mut left = scope.categories.iter().copied();
+    let special = left.find(|(_, id)| is_special(*id));
     if let Some((position, _)) = special {
         let about = request.categories.get(position).map_or("", |name| name);
         let rules = counting().filter(|rule| rule.special_care);

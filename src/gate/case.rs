@@ -45,7 +45,7 @@ impl Case {
         };
         let request = &self.request;
         let everybody = request.subjects.all_people() >= request.record_count;
-        let people = everybody.then_some(&*self.states).unwrap_or_default();
+        let people = if everybody { &*self.states } else { &[] };
         let registered = request
             .purpose
             .as_deref()

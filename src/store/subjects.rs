@@ -101,6 +101,8 @@ pub(super) async fn by_subject(
     let mut references: Vec<Reference> = Vec::new();
     let mut done = |current: Option<(Pseudonym, SubjectState)>, references: &mut Vec<Reference>| {
         if let Some((subject, mut state)) = current {
+            references
+                .sort_unstable_by(|one, other| (one.kind, &one.id).cmp(&(other.kind, &other.id)));
             state.references = std::mem::take(references).into();
             each(subject, state);
         }

@@ -700,7 +700,8 @@ impl Gate {
                 rows.iter()
                     .filter(|row| matches!(row.sort, Sort::Reference(_)))
             };
-            let (Some(first), Some(last)) = (of_references().next(), of_references().last()) else {
+            let (Some(first), Some(last)) = (of_references().next(), of_references().next_back())
+            else {
                 continue;
             };
             let known = self.subjects.state(&first.subject);
