@@ -345,7 +345,7 @@ pub(super) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>,
     }
 }
 
-/// Copies `range` of `source` into a new file beside the segments and makes it durable.
+/// Copies `range` of `source` into a new file beside the segments and makes it durable. It has its name when it is whole.
 pub(super) fn keep_aside(
     disk: &dyn Disk,
     source: &File,
@@ -357,9 +357,11 @@ pub(super) fn keep_aside(
         .map(|n| directory.join(format!("{stem}-{n}")))
         .find(|path| !path.exists())
         .unwrap_or_else(|| directory.join(stem));
-    let file = disk.create(&path).map_err(at(Step::Create, &path))?;
-    copy(source, &*file, range.clone(), range.start, &path)?;
-    file.sync_all().map_err(at(Step::Sync, &path))?;
+    let new = path.with_added_extension("new");
+    let file = disk.create(&new).map_err(at(Step::Create, &new))?;
+    copy(source, &*file, range.clone(), range.start, &new)?;
+    file.sync_all().map_err(at(Step::Sync, &new))?;
+    disk.rename(&new, &path).map_err(at(Step::Rename, &path))?;
     disk.sync_directory(directory)
         .map_err(at(Step::Sync, directory))?;
     Ok(path)

@@ -177,6 +177,15 @@ impl LogReader {
         self.catalog.scrub(span)
     }
 
+    /// Whether entries of `period` were disposed of as a whole segment, by the times that the segments had.
+    ///
+    /// # Errors
+    /// [`ReadError::Disposed`] for the first that was; or when what stands in its place can't be read.
+    pub fn disposed_within(&self, period: Period) -> Result<(), ReadError> {
+        let gone = self.catalog.disposed_within(period.times());
+        gone.map_or(Ok(()), Err)
+    }
+
     /// The entry at `index`; `None` beyond the end.
     ///
     /// # Errors

@@ -364,6 +364,16 @@ fn two_administrators_dispose_of_what_was_kept_long_enough_and_a_hold_stops_them
     let after = export(&["--from", &house.ago(40)]);
     assert!(after.status.success(), "{}", told(&after));
     assert!(!after.stdout.is_empty());
+    // Over the daemon as well; and no file is left of one that was refused.
+    let file = house.folder.path().join("export.jsonl");
+    let to_file = ["--output", file.to_str().unwrap()];
+    let export = ["log", "export", "--format", "jsonl"];
+    let (code, said) = house.refused(&[&export[..], &to_file].concat());
+    assert!(code == 66 && said.contains("were disposed of on"), "{said}");
+    assert!(!file.exists());
+    let from = house.ago(40);
+    house.sekisho(&[&export[..], &to_file, &["--from", &from]].concat());
+    assert!(fs::read_to_string(&file).unwrap().lines().count() > 1);
 
     // Reasons are in no file in the clear.
     let mut secrets = Secrets::default();

@@ -24,6 +24,7 @@ async fn pages(
             oldest_first,
             size,
             start,
+            whole: false,
         };
         let mut found = world
             .gate
@@ -227,6 +228,7 @@ async fn each_reading_says_what_was_read() {
         oldest_first: false,
         size: 10,
         start: None,
+        whole: false,
     };
     let mut found = world
         .gate

@@ -316,6 +316,7 @@ async fn found(world: &World) -> Vec<u64> {
         oldest_first: true,
         size: 1_000,
         start: None,
+        whole: false,
     };
     let mut messages = world
         .gate

@@ -247,7 +247,7 @@ impl Gap {
         }
         // Whether the store is a moment older is not asked here: it is, and the gap settles it.
         store.apply(&replay.changes, log.len()).await?;
-        if let Some(torn) = &opened.torn_tail {
+        for torn in &opened.torn_tails {
             write(&ledger, torn_entry(torn, clock.now())).await?;
         }
         // Whether they are in force yet doesn't matter here.
