@@ -209,7 +209,7 @@ async fn killed_during(change: Change, dies: Dies) -> bool {
     let attached = deadly(&serving, &site, dies);
     let answer = asking.make(change).await;
     assert!(answer.is_err(), "{change:?} {dies:?}: it did not die");
-    serving.ended(std::time::Duration::from_secs(20)).unwrap();
+    serving.ended(std::time::Duration::from_secs(60)).unwrap();
     drop(attached);
 
     let logged = changes(&entries(&site.log())) - before;
@@ -288,7 +288,7 @@ async fn killed_at_second_step(site: &Site, right: bool, dies: Dies) -> (String,
     let attached = deadly(&serving, site, dies);
     let answer = second_step(&channel, challenge, code.clone()).await;
     assert!(answer.is_err(), "{dies:?}: it did not die");
-    serving.ended(std::time::Duration::from_secs(20)).unwrap();
+    serving.ended(std::time::Duration::from_secs(60)).unwrap();
     drop(attached);
     (code, before)
 }

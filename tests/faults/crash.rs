@@ -91,7 +91,7 @@ async fn killed_in_the_middle() {
 
     let mut random = [0_u8; 2];
     getrandom::fill(&mut random).unwrap();
-    let kill_after = CHECKS / 5 + usize::from(u16::from_le_bytes(random)) % (CHECKS * 3 / 5);
+    let kill_after = CHECKS / 5 + usize::from(u16::from_le_bytes(random)) % (CHECKS * 2 / 5);
     let (dealt, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut asking = Vec::new();
     for connection in 0..CONNECTIONS {

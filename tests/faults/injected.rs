@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::answered::{Answered, Load, all_in_log, entries};
 use crate::site::{self, Ended, Serving, Site, is_long};
@@ -10,14 +10,20 @@ use crate::strace::{Attached, rule, wrapper_into};
 use crate::support::say;
 
 const FAILED: i32 = 74;
+const A_MOMENT: Duration = Duration::from_millis(500);
+/// A debug build on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
 
 /// Some load, until the daemon answers no more or for a moment.
 async fn load(serving: &Serving, ticket: &str) -> Vec<Answered> {
     let load = Load::start(&serving.connect().await, ticket, 6, false);
-    let mut waited = 0;
-    while load.count() < 90 && waited < 100 {
+    let began = Instant::now();
+    while load.count() < 90 && !load.is_over() {
+        let enough = load.count() > 0 && began.elapsed() > A_MOMENT;
+        if enough || began.elapsed() > SOON {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(5)).await;
-        waited += 1;
     }
     load.end().await
 }
@@ -182,9 +188,7 @@ async fn after_a_sync_of_the_log_failed_nothing_is_allowed_before_the_restart() 
     let mut rules = rule("fdatasync", "error=EIO", 1);
     rules.extend(["-P".to_owned(), site.segment().display().to_string()]);
     let attached = Attached::to(serving.process(), &rules);
-    let status = serving
-        .ended(Duration::from_secs(20))
-        .expect("it ends by itself");
+    let status = serving.ended(SOON).expect("it ends by itself");
     drop(attached);
     assert_eq!(status.code(), Some(FAILED));
     let answered = load.end().await;

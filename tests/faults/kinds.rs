@@ -27,8 +27,6 @@ use sekisho::proto::{
     VerifyPasswordRequest, VerifyPasswordResponse, VerifySecondFactorRequest,
     change_password_request,
 };
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{Connection as _, Row as _};
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
 
@@ -208,11 +206,7 @@ impl Office {
 
     /// What the store holds that no call tells.
     async fn count(&self, what: &'static str) -> i64 {
-        let options = SqliteConnectOptions::new().filename(self.site.data.join("store.sqlite"));
-        let mut store = SqliteConnection::connect_with(&options).await.unwrap();
-        let row = sqlx::query(what).fetch_one(&mut store).await.unwrap();
-        store.close().await.unwrap();
-        row.get(0)
+        site::number_in_store(&self.site.data, what).await
     }
 
     /// Killed in the middle of `ask`, first before its entry is written, then between the entry and the store; each time what

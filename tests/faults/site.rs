@@ -15,6 +15,8 @@ use sekisho::proto::{
     Action, Actor, CheckRequest, DataScope, VerifyPasswordRequest, VerifySecondFactorRequest,
     actor::Proof,
 };
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection as _, Row as _};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
@@ -137,6 +139,15 @@ impl Site {
             }
         }
     }
+}
+
+/// What a query of one number finds in the store, which a daemon may be using.
+pub(crate) async fn number_in_store(data: &Path, query: &'static str) -> i64 {
+    let options = SqliteConnectOptions::new().filename(data.join("store.sqlite"));
+    let mut store = SqliteConnection::connect_with(&options).await.unwrap();
+    let row = sqlx::query(query).fetch_one(&mut store).await.unwrap();
+    store.close().await.unwrap();
+    row.get(0)
 }
 
 /// The segments of a log, in order.

@@ -12,10 +12,7 @@ async fn health(log: &AccessLog, wanted: impl FnMut(&LogHealth) -> bool) {
     let mut wanted = wanted;
     let mut watch = log.watch();
     let waiting = watch.wait_for(|state| wanted(&state.health));
-    tokio::time::timeout(Duration::from_secs(5), waiting)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
 }
 
 #[tokio::test]
