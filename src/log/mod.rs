@@ -112,6 +112,8 @@ pub struct LogConfig {
     pub deadline: Duration,
     /// When operators are warned of little space, and when nothing is written any more.
     pub space: SpaceTiers,
+    /// How often one of the closed segments is read to its end: what nobody reads would rot unnoticed.
+    pub scrub_every: Duration,
     /// Signs the log's checkpoints: an Ed25519 seed (RFC 8032) that is kept elsewhere.
     pub signing_seed: SigningSeed,
 }
@@ -136,7 +138,7 @@ impl std::fmt::Debug for SigningSeed {
 
 impl LogConfig {
     /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s, a warning below 1 GiB of free
-    /// space, nothing written below 128 MiB.
+    /// space, nothing written below 128 MiB, a closed segment read every 30 s.
     #[must_use]
     pub fn new(directory: PathBuf, signing_seed: SigningSeed) -> Self {
         Self {
@@ -148,6 +150,7 @@ impl LogConfig {
                 warn_below: 1 << 30,
                 refuse_below: 128 << 20,
             },
+            scrub_every: Duration::from_secs(30),
             signing_seed,
         }
     }

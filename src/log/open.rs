@@ -107,6 +107,7 @@ pub(super) fn open(
     let reader = LogReader::new(Arc::clone(&catalog));
     let verifier_key = key.verifier_key().clone();
     let keeper = Keeper::open(Arc::clone(&disk), directory, reader, key, &tree)?;
+    let scrub_every = config.scrub_every;
     let evidence = Evidence {
         signed: keeper.signed().subscribe(),
         nodes: keeper.nodes(),
@@ -153,7 +154,7 @@ pub(super) fn open(
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     let failed = |source| OpenError::io(directory, source);
     let keeper = thread("log-keeper")
-        .spawn(move || keeper.run(&rung, &told_tree, &damage))
+        .spawn(move || keeper.run(&rung, &told_tree, &damage, scrub_every))
         .map_err(failed)?;
     let writer = thread("access-log")
         .spawn(move || writer.run())

@@ -172,9 +172,14 @@ impl LogReader {
         spans
     }
 
-    /// Reads a closed segment to its end: every frame must be whole, and lead to the tree that the next one goes on from.
-    pub(super) fn scrub(&self, span: &SegmentSpan) -> Result<(), ReadError> {
-        self.catalog.scrub(span)
+    /// Reads a closed segment to its end: every frame must be whole, and all of them lead to the tree that the next one goes on
+    /// from. Asks now and then whether to go on.
+    pub(super) fn scrub(
+        &self,
+        span: &SegmentSpan,
+        go_on: impl FnMut() -> bool,
+    ) -> Result<(), ReadError> {
+        self.catalog.scrub(span, go_on)
     }
 
     /// Whether entries of `period` were disposed of as a whole segment, by the times that the segments had.

@@ -4,8 +4,14 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use sekisho::proto::access_service_client::AccessServiceClient;
+use tonic::Code;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
+
 use crate::answered::{Answered, Load, all_in_log, entries};
-use crate::site::{self, Ended, Serving, Site, is_long};
+use crate::site::{self, Ended, Serving, Site, check, is_long};
 use crate::strace::{Attached, rule, wrapper_into};
 use crate::support::say;
 
@@ -172,6 +178,57 @@ async fn a_log_that_could_not_be_made_at_once_is_made_by_the_next_start() {
         "injected at {all} points of a first start, {hit} of them kept it from serving"
     ));
     assert!(hit * 2 > all, "{hit} of {all}");
+}
+
+/// The log's disk hangs: nobody waits longer than the deadline, operators are told, and it goes on by itself.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_disk_of_the_log_does_not_answer_nothing_is_allowed_and_health_says_so() {
+    let site = Site::new();
+    let serving = site::start(&site.data);
+    let ticket = serving.log_in("adviser-1").await;
+    let channel = serving.connect().await;
+    let ready = || serving.get("/readyz");
+    assert!(ready().starts_with("HTTP/1.1 200 "));
+    let log = entries(&site.log()).len();
+    // Until it is let go of.
+    let an_hour = "delay_enter=3600000000";
+    let mut rules = rule("fdatasync", an_hour, 1);
+    rules.extend(["-P".to_owned(), site.segment().display().to_string()]);
+    let attached = Attached::to(serving.process(), &rules);
+    let refused = AccessServiceClient::new(channel.clone())
+        .check(check(&ticket, "hung", 1))
+        .await
+        .unwrap_err();
+    assert_eq!(refused.code(), Code::Unavailable, "{refused}");
+    let until = Instant::now() + SOON;
+    while !ready().contains("has not answered for") {
+        assert!(Instant::now() < until, "{}", ready());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(ready().starts_with("HTTP/1.1 503 "), "{}", ready());
+    let mut health = HealthClient::new(channel.clone());
+    loop {
+        let asked = HealthCheckRequest::default();
+        let told = health.check(asked).await.unwrap().into_inner();
+        if told.status() == ServingStatus::NotServing {
+            break;
+        }
+        assert!(Instant::now() < until, "{told:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    // What may have been written is no part of the log before it is durable, and is told by nobody.
+    assert!(serving.get("/metrics").contains("sekisho_log_writable 0\n"));
+    drop(attached);
+    while !ready().starts_with("HTTP/1.1 200 ") {
+        assert!(Instant::now() < until, "{}", ready());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let answered = load(&serving, &ticket).await;
+    assert!(!answered.is_empty());
+    serving.stop();
+    all_in_log(&site.log(), &answered);
+    // Whoever was refused: it was queued, so it was written.
+    assert!(entries(&site.log()).len() > log + answered.len());
 }
 
 /// The log's own sync fails under load: nobody is answered any more, the process ends with 74, and the next one looks.

@@ -16,6 +16,7 @@ use sekisho::proto::import_tokens_request::File;
 use sekisho::proto::request_service_client::RequestServiceClient;
 use sekisho::proto::reset_service_client::ResetServiceClient;
 use sekisho::proto::session_service_client::SessionServiceClient;
+use sekisho::proto::stored_change::Kind;
 use sekisho::proto::verify_second_factor_request::Factor;
 use sekisho::proto::{
     AssignTokenRequest, BeginStepUpRequest, ChangePasswordRequest, ChangePersonRequest,
@@ -23,9 +24,9 @@ use sekisho::proto::{
     ImportTokensRequest, IssueEnrollmentCodeRequest, ListLogHoldsRequest, ListRequestsRequest,
     ListSessionsRequest, Person, PlaceLogHoldRequest, RegenerateRecoveryCodesRequest,
     ReleaseLogHoldRequest, ResetSecondFactorRequest, RevokePersonRequest, RevokeServiceRequest,
-    RevokeSessionRequest, RoleAssignment, SetPasswordRequest, StartEnrollmentRequest, StoredEntry,
-    VerifyPasswordRequest, VerifyPasswordResponse, VerifySecondFactorRequest,
-    change_password_request,
+    RevokeSessionRequest, RoleAssignment, SetPasswordRequest, StartEnrollmentRequest,
+    StoredCredentialKind, StoredEntry, VerifyPasswordRequest, VerifyPasswordResponse,
+    VerifySecondFactorRequest, change_password_request,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -234,6 +235,10 @@ impl Office {
             let logged = changes(&entries(&self.site.log())) - before;
             assert_eq!(logged > 0, dies == Dies::AtTheSync, "{name}: {status}");
 
+            if dies == Dies::AtTheSync {
+                assert_eq!(newest(&entries(&self.site.log())), what, "{name}");
+            }
+
             self.come_back().await;
             let all = entries(&self.site.log());
             let start = start_entry(&all);
@@ -266,6 +271,42 @@ impl Office {
 
 fn changes(of: &[StoredEntry]) -> usize {
     of.iter().filter(|entry| entry.change.is_some()).count()
+}
+
+/// What the newest change is: a kind that is added has to be killed somewhere, too.
+fn newest(of: &[StoredEntry]) -> &'static str {
+    let kinds = of.iter().rev().filter_map(|entry| entry.change.as_ref());
+    match kinds
+        .filter_map(|change| change.kind.as_ref())
+        .next()
+        .unwrap()
+    {
+        Kind::PlaceLogHold(_) => "a hold of the log",
+        Kind::Ask(_) => "a request",
+        Kind::Decline(_) => "a request declined",
+        Kind::ReleaseLogHold(_) => "a hold released",
+        Kind::PutPerson(_) => "a person",
+        Kind::PutGuardedPerson(_) => "a person guarded",
+        Kind::ResetSecondFactor(_) => "a reset",
+        Kind::OpenSession(_) => "a login",
+        Kind::EndSession(_) => "the end of a session",
+        Kind::RaiseEpoch(_) => "the end of a person's sessions",
+        Kind::EndService(_) => "the end of a service",
+        Kind::TakeUpCredential(taken) => match taken.kind() {
+            StoredCredentialKind::Password => "a password",
+            StoredCredentialKind::SecondFactor => "a second factor",
+            StoredCredentialKind::RecoveryCodes => "recovery codes",
+            StoredCredentialKind::EnrollmentCode => "a code for an enrolment",
+            StoredCredentialKind::HardwareTokens => "tokens",
+            StoredCredentialKind::Unspecified => "nothing",
+        },
+        // In `between`.
+        Kind::RegisterHold(_) | Kind::ReleaseHold(_) | Kind::SetDate(_) | Kind::Outcome(_) => "",
+        // In `tests/gate/retention.rs` and `src/gate/running/restore.rs`, with the clock that they take.
+        Kind::Dispose(_) | Kind::GapDeclared(_) => "",
+        // This version makes none.
+        Kind::RemoveCredential(_) => "",
+    }
 }
 
 /// For a call that wants nothing.
@@ -470,7 +511,7 @@ async fn sessions_that_begin_and_end() {
     };
     let has_ended = async |office: &Office| office.is_denied(&first).await;
     office
-        .dies_at("a session ended", "0", session, end, has_ended)
+        .dies_at("the end of a session", "0", session, end, has_ended)
         .await;
 
     let end = async |office: &Office, ()| {
@@ -489,7 +530,13 @@ async fn sessions_that_begin_and_end() {
     };
     let have_ended = async |office: &Office| office.is_denied(&second).await;
     office
-        .dies_at("a person's sessions ended", "0", nothing, end, have_ended)
+        .dies_at(
+            "the end of a person's sessions",
+            "0",
+            nothing,
+            end,
+            have_ended,
+        )
         .await;
 
     let end = async |office: &Office, ()| {
@@ -519,7 +566,7 @@ async fn sessions_that_begin_and_end() {
         list.is_err_and(|status| status.code() == Code::Unauthenticated)
     };
     office
-        .dies_at("a service's tickets ended", "0", nothing, end, have_ended)
+        .dies_at("the end of a service", "0", nothing, end, have_ended)
         .await;
     office.stop();
 }
@@ -618,7 +665,7 @@ async fn credentials_that_administrators_give_out() {
         !first.enrollment_required
     };
     office
-        .dies_at("a token assigned", "1", shown, assign, is_assigned)
+        .dies_at("a second factor", "1", shown, assign, is_assigned)
         .await;
     office.stop();
 }
@@ -652,7 +699,7 @@ async fn credentials_that_people_make_themselves() {
         new.is_ok()
     };
     office
-        .dies_at("an own password", "1", first_step, change, is_changed)
+        .dies_at("a password", "1", first_step, change, is_changed)
         .await;
 
     let begin = async |office: &Office| office.begin_enrollment().await;
@@ -672,7 +719,7 @@ async fn credentials_that_people_make_themselves() {
         !first.enrollment_required
     };
     office
-        .dies_at("an enrolment", "1", begin, confirm, is_enrolled)
+        .dies_at("a second factor", "1", begin, confirm, is_enrolled)
         .await;
     office.stop();
 }

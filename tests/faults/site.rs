@@ -1,7 +1,8 @@
 //! A data directory that the shipped binary made once, copies of it, and the daemon on one of them.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -181,6 +182,7 @@ pub(crate) struct Serving {
     child: Child,
     data: PathBuf,
     pub(crate) grpc: String,
+    http: String,
 }
 
 /// A daemon that ended before it served.
@@ -219,7 +221,8 @@ pub(crate) fn start(data: &Path) -> Serving {
 pub(crate) struct Starting {
     child: Child,
     data: PathBuf,
-    grpc: Option<String>,
+    /// For calls, and for operators.
+    addresses: Option<[String; 2]>,
 }
 
 pub(crate) enum Look {
@@ -235,10 +238,12 @@ impl Starting {
         }
         // `… INFO … serving grpc=127.0.0.1:40001 http=…`
         let said = said(&self.data);
-        let told = said.split_once(" grpc=").map(|(_, rest)| rest);
-        let address = told.and_then(|rest| rest.split_once(' '));
-        self.grpc = address.map(|(address, _)| address.to_owned());
-        if self.grpc.is_some() {
+        let value = |name: &str| {
+            let (_, rest) = said.split_once(name)?;
+            rest.split_once(' ').map(|(value, _)| value.to_owned())
+        };
+        self.addresses = value(" grpc=").zip(value(" http=")).map(Into::into);
+        if self.addresses.is_some() {
             Look::Serving
         } else {
             Look::NotYet
@@ -251,10 +256,12 @@ impl Starting {
     }
 
     fn into_serving(self) -> Serving {
+        let [grpc, http] = self.addresses.unwrap();
         Serving {
             child: self.child,
             data: self.data,
-            grpc: self.grpc.unwrap(),
+            grpc,
+            http,
         }
     }
 }
@@ -286,7 +293,7 @@ pub(crate) fn spawn(data: &Path, wrapper: &[String]) -> Starting {
     Starting {
         child,
         data: data.to_owned(),
-        grpc: None,
+        addresses: None,
     }
 }
 
@@ -305,6 +312,17 @@ impl Serving {
         let children = about(&format!("task/{own}/children")).unwrap_or_default();
         let first = children.split_whitespace().next();
         first.and_then(|child| child.parse().ok()).unwrap_or(own)
+    }
+
+    /// One page for operators, head and body.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.http).unwrap();
+        stream.set_read_timeout(Some(START_WITHIN)).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// Whether it is still there.

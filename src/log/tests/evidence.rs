@@ -201,6 +201,65 @@ async fn what_the_disk_holds_otherwise_than_written_is_not_signed_and_stops_the_
     log.append_reserved(&[entry(4)]).unwrap().await.unwrap();
 }
 
+/// A log of some closed segments, the first of which was changed by `spoil` behind its back.
+async fn spoilt_and_scrubbed(spoil: impl FnOnce(&mut Vec<u8>)) -> LogHealth {
+    let home = scratch();
+    let often = LogConfig {
+        scrub_every: Duration::ZERO,
+        ..config(home.path())
+    };
+    let log = AccessLog::open(often, "log.example").unwrap().log;
+    write_batches(&log, 300, 2).await;
+    signed(&log, log.len()).await;
+    let path = segments(home.path())[0].clone();
+    let mut bytes = std::fs::read(&path).unwrap();
+    spoil(&mut bytes);
+    // At once: it is being read.
+    let aside = home.path().join("aside");
+    std::fs::write(&aside, bytes).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    let mut watch = log.watch();
+    // Every segment comes to its turn, and nobody has to ask for it.
+    let waiting = watch.wait_for(|state| matches!(state.health, LogHealth::Damaged(_)));
+    let state = tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
+    let health = state.health.clone();
+    drop(state);
+    assert!(log.append(&[entry(0)]).unwrap().await.is_err());
+    health
+}
+
+#[tokio::test]
+async fn what_rots_in_a_closed_segment_is_found_while_serving_and_stops_the_log() {
+    let health = spoilt_and_scrubbed(|bytes| bytes[segment::HEADER_BYTES + 40] ^= 1).await;
+    let LogHealth::Damaged(why) = health else {
+        unreachable!()
+    };
+    assert!(
+        why.contains("at offset 4096: a frame's checksum does not match"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn an_entry_that_was_forged_in_a_closed_segment_is_found_while_serving() {
+    let health = spoilt_and_scrubbed(|bytes| {
+        let header = segment::Header::decode(bytes).unwrap();
+        let frame = &mut bytes[segment::HEADER_BYTES..];
+        let at = segment::FRAME_HEADER_BYTES + 10;
+        frame[at] ^= 1;
+        // Whoever can write to the disk can compute it.
+        segment::seal(frame, header.seed(), 0, 0, false);
+    })
+    .await;
+    let LogHealth::Damaged(why) = health else {
+        unreachable!()
+    };
+    assert!(
+        why.contains("not those that the next segment follows"),
+        "{why}"
+    );
+}
+
 #[tokio::test]
 async fn another_entry_of_the_right_form_in_the_place_of_one_that_was_written_is_not_signed() {
     let home = tempfile::tempdir().unwrap();
