@@ -370,9 +370,12 @@ impl Serving {
     }
 
     pub(crate) async fn connect(&self) -> Channel {
-        connect(&self.data, &of_service(&self.data, CALLER), &self.grpc)
-            .await
-            .unwrap()
+        self.try_connect().await.unwrap()
+    }
+
+    /// The same to one that may be dying.
+    pub(crate) async fn try_connect(&self) -> Result<Channel, tonic::transport::Error> {
+        connect(&self.data, &of_service(&self.data, CALLER), &self.grpc).await
     }
 
     pub(crate) async fn log_in(&self, person: &str) -> String {
