@@ -351,7 +351,7 @@ impl Serving {
             .arg(self.process().to_string())
             .status();
         assert!(asked.unwrap().success());
-        let ended = self.ended(Duration::from_secs(30));
+        let ended = self.ended(Duration::from_secs(60));
         assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
     }
 
