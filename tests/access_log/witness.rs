@@ -16,6 +16,7 @@ use sekisho::witness::{
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::support::port::Port;
 use crate::support::witness::{HOSTILE_NAME, Manner, Witness, misbehave, misbehave_at};
 
 const ORIGIN: &str = "log.example/a";
@@ -638,9 +639,8 @@ async fn a_size_beyond_any_log_refuses_a_start_and_while_serving_is_an_alarm() {
     );
 
     // Down at the start, and a liar when it is back.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let mut place = Port::free();
+    let address = place.address();
     let later = WitnessConfig {
         endpoints: vec![endpoint(
             &format!("http://{address}"),
@@ -650,7 +650,7 @@ async fn a_size_beyond_any_log_refuses_a_start_and_while_serving_is_an_alarm() {
         ..config(&[], &[])
     };
     let (handing, mut alarmed) = hand(later, &log).await;
-    misbehave_at(&address, Manner::HugeSize);
+    misbehave_at(&mut place, Manner::HugeSize);
     let alarm = tokio::time::timeout(SOON, alarmed.recv()).await.unwrap();
     assert!(alarm.unwrap().contains("18446744073709551615"));
     write(&log, 3, 0).await;
