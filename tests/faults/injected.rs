@@ -105,14 +105,14 @@ async fn a_fault_at_any_call_of_the_system_costs_nothing_that_was_answered() {
     let ticket = serving.log_in("adviser-1").await;
     serving.stop();
     let calls = [
-        ("openat", "error=EIO", 70),
+        ("openat", "error=EIO", 34),
         ("pwrite64", "error=ENOSPC", 28),
         ("pwrite64", "error=EIO", 28),
         ("pwrite64", "signal=KILL", 28),
         ("fdatasync", "error=EIO", 9),
         ("fdatasync", "signal=KILL", 9),
-        ("fsync", "error=EIO", 13),
-        ("fsync", "signal=KILL", 13),
+        ("fsync", "error=EIO", 6),
+        ("fsync", "signal=KILL", 6),
     ];
     let points = if is_long() { 16 } else { 3 };
     let mut counted = Counted::default();
