@@ -312,12 +312,15 @@ enum Outcome {
 
 /// What the tests of the source in `tree` say with a check out, or with none.
 fn run(tree: &Path, (binary, names): Tests, out: Option<usize>) -> Outcome {
+    let built = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
     let cargo = |last: &str| {
         let mut command = Command::new(env!("CARGO"));
         command
             .current_dir(tree)
             .arg("test")
             .env("CARGO_TARGET_DIR", tree.with_file_name("mutants-target"))
+            // What it stands on is built already; its own binary is another than this one's.
+            .env("CARGO_BUILD_BUILD_DIR", built)
             .env_remove("SEKISHO_FAULTS")
             .env_remove(SWITCH);
         match binary {
@@ -327,9 +330,9 @@ fn run(tree: &Path, (binary, names): Tests, out: Option<usize>) -> Outcome {
         command.arg(last);
         command
     };
-    let built = cargo("--no-run").output().unwrap();
-    let said = String::from_utf8_lossy(&built.stderr);
-    assert!(built.status.success(), "does not build:\n{said}");
+    let made = cargo("--no-run").output().unwrap();
+    let said = String::from_utf8_lossy(&made.stderr);
+    assert!(made.status.success(), "does not build:\n{said}");
     let mut tests = cargo(names);
     if let Some(number) = out {
         tests.env(SWITCH, number.to_string());
