@@ -240,9 +240,17 @@ pub(super) fn create_directory(disk: &dyn Disk, path: &Path) -> Result<(), DiskE
     disk.sync_directory(parent).map_err(at(Step::Sync, parent))
 }
 
-/// Takes the lock of the log in `directory`: held until the file is dropped, or its process ends. `None` when another holds
-/// it.
-pub(super) fn lock(directory: &Path) -> Result<Option<File>, DiskError> {
+/// The right to write to a log, given back when it is dropped or its process ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+    /// Whoever tidies up may remove the file, and another process would make and lock a new one. `None` where the file system
+    /// locks no directories.
+    _directory: Option<File>,
+}
+
+/// Takes the lock of the log in `directory`. `None` when another holds it.
+pub(super) fn lock(directory: &Path) -> Result<Option<Lock>, DiskError> {
     let path = directory.join("lock");
     let file = OpenOptions::new()
         .write(true)
@@ -252,10 +260,20 @@ pub(super) fn lock(directory: &Path) -> Result<Option<File>, DiskError> {
         .open(&path)
         .map_err(at(Step::Create, &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(at(Step::Open, &path)(source)),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(source)) => return Err(at(Step::Open, &path)(source)),
     }
+    let opened = File::open(directory).map_err(at(Step::Open, directory))?;
+    let directory = match opened.try_lock() {
+        Ok(()) => Some(opened),
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(_)) => None,
+    };
+    Ok(Some(Lock {
+        _file: file,
+        _directory: directory,
+    }))
 }
 
 /// Makes a segment of `length` bytes that starts with `header`. When this returns it is part of the log, for good.

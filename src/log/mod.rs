@@ -60,7 +60,6 @@ mod tree;
 mod verify;
 mod writer;
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,7 +92,7 @@ pub use verify::{
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
-use durable::{Disk, RealDisk};
+use durable::{Disk, Lock, RealDisk};
 use evidence::Evidence;
 use keeper::Bell;
 use queue::Queue;
@@ -294,7 +293,7 @@ struct Running {
     writer: JoinHandle<()>,
     keeper: JoinHandle<()>,
     bell: Arc<Bell>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl AccessLog {

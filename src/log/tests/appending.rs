@@ -226,6 +226,10 @@ async fn a_log_that_is_open_is_not_opened_again() {
     let refused = AccessLog::open(config(home.path()), "x").unwrap_err();
     assert!(matches!(&refused, OpenError::InUse { directory } if directory.ends_with("log")));
     assert_eq!(refused.exit_code(), 75);
+    // Nor when somebody took the lock's file for a leftover.
+    std::fs::remove_file(home.path().join("log/lock")).unwrap();
+    let refused = AccessLog::open(config(home.path()), "x").unwrap_err();
+    assert_eq!(refused.exit_code(), 75);
     drop(clone);
     open(home.path());
 }

@@ -16,6 +16,7 @@ mod simulated_disk;
 mod tail;
 mod verifying;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
