@@ -520,7 +520,7 @@ fn a_change_whose_process_died_before_the_store_had_it_is_there_after_the_start(
             grpcurl.call(Some(&own), method, &json!({ "id": "adviser-1" }), &metadata)
         })
     };
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     while check(&mut house, &adviser, OFFICE) == allowed() {
         assert!(Instant::now() < until, "the change is not seen");
         sleep(Duration::from_millis(20));

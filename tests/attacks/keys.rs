@@ -106,7 +106,9 @@ fn after_a_new_key_for_seeds_all_are_sealed_under_it_and_the_old_one_is_needed_n
     import_a_token(&mut site);
     let seeds = enrolled(&site) + 1;
     let session = site.person("adviser-1");
+    site.next_code();
     let spent = site.code("adviser-1");
+    site.try_code("adviser-1", &spent).unwrap();
     not_genuine(site.try_code("adviser-2", &site.wrong_code("adviser-2")));
     assert_eq!(seeds_of_last_start(&site), (0, 0));
     site.while_stopped(|home| {

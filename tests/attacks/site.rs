@@ -111,7 +111,7 @@ impl Site {
 
     /// Somebody of the sample people, logged in with the code after the last one they used.
     pub(crate) fn person(&mut self, person: &str) -> Session {
-        self.advance(Duration::from_secs(30));
+        self.next_code();
         let found = log_in(&mut **self, person, (CALLER, OFFICE, SESSION));
         found.unwrap_or_else(|error| panic!("{person}: {error}\n{}", self.daemon.output()))
     }

@@ -19,6 +19,9 @@ use super::play::{CallError, Door, Metadata, Session, log_in};
 use super::scenario::{CALLER, OFFICE, SESSION};
 use super::{machine_now, pack};
 
+/// How long a code is shown.
+const STEP_SECONDS: u64 = 30;
+
 /// The shipped binary, with nothing of the environment that it would heed.
 pub fn sekisho(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sekisho"));
@@ -111,14 +114,18 @@ impl House {
     pub fn with_clock() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = MovedClock::new(folder.path()).unwrap();
-        Self::start(Some(clock), folder, &[])
+        let mut house = Self::start(Some(clock), folder, &[]);
+        house.next_code();
+        house
     }
 
     /// On a clock that the test moves, with more arguments for the daemon.
     pub fn with_clock_and(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = MovedClock::new(folder.path()).unwrap();
-        Self::start(Some(clock), folder, arguments)
+        let mut house = Self::start(Some(clock), folder, arguments);
+        house.next_code();
+        house
     }
 
     /// `kill -9`, then a start on what is left, on the same clock.
@@ -163,6 +170,13 @@ impl House {
             }
         }
         folder
+    }
+
+    /// Moves the clock ahead to where every authenticator and token shows another code, which it then shows for half a minute or
+    /// longer: what a test says of codes would else depend on when in their time it began.
+    pub fn next_code(&mut self) {
+        let clock = self.clock.as_mut().expect("a moved clock");
+        clock.advance_to_next(STEP_SECONDS);
     }
 
     /// Moves the clock back, as far as it was moved ahead.
