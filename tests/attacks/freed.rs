@@ -37,7 +37,8 @@ impl Watch {
     fn over(house: &House, session: &Session) -> Self {
         let runtime = Runtime::new().unwrap();
         let data = house.daemon.data();
-        let connecting = client::connect(data, &of_service(data, CALLER), &house.daemon.grpc);
+        let own = of_service(data, CALLER);
+        let connecting = client::connect(data, &own, &house.daemon.grpc);
         let service = AccessServiceClient::new(runtime.block_on(connecting).unwrap());
         let check = CheckRequest {
             actor: Some(Actor {
