@@ -451,7 +451,7 @@ async fn start_with(
             revoked_certificates: [certificate("career-crm", REVOKED).fingerprint].into(),
             allow_loopback_device: false,
             login: sekisho::gate::LoginSettings::default(),
-            change_deadline: Duration::from_secs(4),
+            change_deadline: minutes(1),
             dispose_needs_two: options.dispose_needs_two,
             // A test says itself when others are followed.
             snapshot_max_age: minutes(60),
