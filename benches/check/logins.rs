@@ -186,11 +186,12 @@ Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} thre
             ("latency p99 µs", |waits| waits.worst_hundredth),
             ("caller late p99 µs", |waits| waits.late),
         ];
+        let of = |what: fn(&Round, fn(&Waits) -> f64) -> f64, value| {
+            Spread::of(self.checks.iter().map(|round| what(round, value)))
+        };
+        let beside: fn(&Round, fn(&Waits) -> f64) -> f64 = |round, value| value(&round.beside);
         for (position, (name, value)) in rows.into_iter().enumerate() {
-            let of = |what: fn(&Round, fn(&Waits) -> f64) -> f64| {
-                Spread::of(self.checks.iter().map(|round| what(round, value)))
-            };
-            let ratio = of(Round::ratio);
+            let ratio = of(Round::ratio, value);
             let goal = if position == 1 {
                 format!(
                     "  goal < {SLOWER_MAX:.2}: {}",
@@ -202,12 +203,19 @@ Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} thre
             writeln!(
                 f,
                 "{name:<22} {:>24} {:>24} {:>18} {:>18}{goal}",
-                of(Round::without).show(0),
-                of(|round, value| value(&round.beside)).show(0),
+                of(Round::without, value).show(0),
+                of(beside, value).show(0),
                 ratio.show(2),
-                of(Round::noise).show(2)
+                of(Round::noise, value).show(2)
             )?;
         }
-        Ok(())
+        let stolen: fn(&Waits) -> f64 = |waits| waits.stolen;
+        writeln!(
+            f,
+            "{:<22} {:>24} {:>24}",
+            "taken by the host %",
+            of(Round::without, stolen).show(1),
+            of(beside, stolen).show(1)
+        )
     }
 }

@@ -233,6 +233,54 @@ fn masters(master: &Path) -> usize {
 }
 
 #[test]
+fn the_master_key_comes_from_a_file_a_systemd_credential_or_the_environment_and_never_from_the_data()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let (data, credentials) = (home.join("data"), home.join("credentials"));
+    for folder in [&data, &credentials] {
+        fs::create_dir(folder).unwrap();
+    }
+    let own = data.join("master.key");
+    Keyring::create(&data).unwrap();
+    let text = fs::read_to_string(&own).unwrap();
+    let (file, credential) = (
+        home.join("elsewhere"),
+        credentials.join("sekisho-master-key"),
+    );
+    fs::copy(&own, &file).unwrap();
+    fs::rename(&own, &credential).unwrap();
+    let data = data.to_str().unwrap();
+    let list = |place: Option<(&str, &str)>| {
+        let mut command = sekisho(home);
+        command.env_remove("CREDENTIALS_DIRECTORY").envs(place);
+        command
+            .args(["keys", "list", "--data", data])
+            .output()
+            .unwrap()
+    };
+    for place in [
+        ("SEKISHO_MASTER_KEY", text.trim()),
+        ("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap()),
+        ("SEKISHO_MASTER_KEY_FILE", file.to_str().unwrap()),
+    ] {
+        let listed = list(Some(place));
+        assert!(listed.status.success(), "{}: {}", place.0, told(&listed));
+        assert!(!told(&listed).contains(text.trim()), "{}", place.0);
+    }
+    let missing = list(None);
+    assert_eq!(missing.status.code(), Some(78), "{}", told(&missing));
+    assert!(
+        told(&missing).contains("no master key"),
+        "{}",
+        told(&missing)
+    );
+    let another = ("SEKISHO_MASTER_KEY", &*"A".repeat(43));
+    let refused = list(Some(another));
+    assert_eq!(refused.status.code(), Some(78), "{}", told(&refused));
+}
+
+#[test]
 fn a_new_master_key_locks_no_other_directory_out_that_shares_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let home = folder.path();
