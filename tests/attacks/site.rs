@@ -3,7 +3,6 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::time::Duration;
 
 use sekisho::domain::ids::LogIndex;
 use sekisho::domain::time::Timestamp;
