@@ -44,18 +44,22 @@ struct Round {
     beside: Waits,
 }
 
+/// One of the values of waits, and what a round makes of it.
+type Value = fn(&Waits) -> f64;
+type OfRound = fn(&Round, Value) -> f64;
+
 impl Round {
-    fn without(&self, value: fn(&Waits) -> f64) -> f64 {
+    fn without(&self, value: Value) -> f64 {
         let [before, after] = &self.without;
         f64::midpoint(value(before), value(after))
     }
 
-    fn ratio(&self, value: fn(&Waits) -> f64) -> f64 {
+    fn ratio(&self, value: Value) -> f64 {
         value(&self.beside) / self.without(value)
     }
 
     /// Of two that should be equal.
-    fn noise(&self, value: fn(&Waits) -> f64) -> f64 {
+    fn noise(&self, value: Value) -> f64 {
         let [before, after] = &self.without;
         value(after) / value(before)
     }
@@ -180,16 +184,14 @@ Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} thre
             "ratio",
             "noise of it"
         )?;
-        type Row = (&'static str, fn(&Waits) -> f64);
-        let rows: [Row; 3] = [
+        let rows: [(&str, Value); 3] = [
             ("latency p50 µs", |waits| waits.median),
             ("latency p99 µs", |waits| waits.worst_hundredth),
             ("caller late p99 µs", |waits| waits.late),
         ];
-        let of = |what: fn(&Round, fn(&Waits) -> f64) -> f64, value| {
-            Spread::of(self.checks.iter().map(|round| what(round, value)))
-        };
-        let beside: fn(&Round, fn(&Waits) -> f64) -> f64 = |round, value| value(&round.beside);
+        let of =
+            |what: OfRound, value| Spread::of(self.checks.iter().map(|round| what(round, value)));
+        let beside: OfRound = |round, value| value(&round.beside);
         for (position, (name, value)) in rows.into_iter().enumerate() {
             let ratio = of(Round::ratio, value);
             let goal = if position == 1 {
@@ -209,7 +211,7 @@ Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} thre
                 of(Round::noise, value).show(2)
             )?;
         }
-        let stolen: fn(&Waits) -> f64 = |waits| waits.stolen;
+        let stolen: Value = |waits| waits.stolen;
         writeln!(
             f,
             "{:<22} {:>24} {:>24}",

@@ -42,7 +42,9 @@ use std::sync::{Arc, OnceLock};
 pub use address::PostgresAddress;
 pub use changes::Turn;
 pub use copy::StoreMarks;
-pub use credentials::{Charge, Charging, Credential, RecoverySpent, SecondFactor, Throttle};
+pub use credentials::{
+    Charge, Charging, Credential, RecoverySpending, SecondFactor, Spending, Throttle,
+};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
 pub use news::News;
