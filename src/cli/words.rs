@@ -179,7 +179,7 @@ words! {
     // Logging in and out.
     AskPerson: "ID: ", "ID: ";
     AskPassword: "Password: ", "パスワード: ";
-    AskCode: "Code: ", "確認コード: ";
+    AskCode: "Code (or a recovery code): ", "確認コード(または回復コード): ";
     InputEnded:
         "standard input ended where \"{0}\" was asked for",
         "標準入力が「{0}」の前で終わりました";
@@ -227,8 +227,8 @@ words! {
         "the password is changed; all other sessions have ended",
         "パスワードを変更しました。ほかのセッションはすべて終了しました";
     NextCode:
-        "a code is good once: wait for the next one for what follows",
-        "確認コードは一度しか使えません。このあとは次のコードを待って入力してください";
+        "a code is good once: wait for the next one for what follows, or use another recovery code",
+        "確認コードは一度しか使えません。このあとは次のコードを待って入力するか、別の回復コードを使ってください";
     AskEnrollmentCode:
         "Enrolment code from an administrator (empty if none was given): ",
         "管理者から受け取った登録コード(なければ空のまま): ";

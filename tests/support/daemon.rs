@@ -44,6 +44,12 @@ impl MovedClock {
         self.write();
     }
 
+    /// Moves ahead to the next whole number of `seconds` since the epoch. The clock runs on from there, so that what changes with
+    /// that period stays for as long.
+    pub fn advance_to_next(&mut self, seconds: u64) {
+        self.advance(Duration::from_secs(seconds - self.now() % seconds));
+    }
+
     /// Moves back, as far as it was moved ahead.
     pub fn set_back(&mut self, by: Duration) {
         self.ahead = self
