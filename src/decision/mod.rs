@@ -24,11 +24,12 @@ mod subject;
 mod two_step;
 
 pub use caller::is_from_its_blocks;
+pub use grant::could_be_granted;
 pub use facts::{CallerFacts, Facts, GenuineTicket, TicketFacts};
 pub use limits::{Demand, LimitOutcome};
 pub use obligations::{must_be_kept, retention_over};
 pub use verdict::{
-    Denial, ObligationKind, Permit, RuleLine, StageVerdict, StepUp, Trace, Verdict, Withheld,
+    Denial, Granted, ObligationKind, Permit, RuleLine, StageVerdict, StepUp, Trace, Verdict, Withheld,
 };
 
 use crate::domain::reason::{Reason, ReasonCode, Stage};

@@ -22,6 +22,7 @@ mod pack_toml;
 mod people;
 mod resolve;
 mod rows;
+pub mod scenarios;
 mod source;
 mod suggest;
 mod words;
@@ -36,6 +37,7 @@ use crate::domain::ids::Name;
 use crate::domain::person::Person;
 
 pub use errors::{PackError, PackErrors};
+pub use rows::GrantRow;
 
 use errors::{Faults, PackFile};
 use judge::{Judge, JudgeError};
@@ -50,6 +52,8 @@ pub struct Pack {
     pub people: Vec<Person>,
     /// Those of them who have not enrolled a second factor.
     pub people_without_second_factor: Vec<Name>,
+    /// The rules of policy.csv as they are written, in its order.
+    pub rows: Vec<GrantRow>,
 }
 
 /// Loads the pack in `directory`. Reads at most 64 MiB and blocks for as long as that takes (about a second for 100,000 rules):
@@ -105,6 +109,7 @@ fn read(directory: &Path, faults: &Faults) -> Option<Pack> {
         rules: pack,
         people: people.all,
         people_without_second_factor: people.without_second_factor,
+        rows: rows.rules.iter().map(GrantRow::of).collect(),
     })
 }
 
