@@ -18,8 +18,7 @@ use sekisho::policy::scenarios::{Came, Coverage, Sort, Tested, load, test};
 use support::{packs, say};
 
 fn tested(folder: &Path) -> (policy::Pack, Vec<Tested>) {
-    let pack =
-        policy::load(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let pack = policy::load(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let tested = test(&pack, &load(folder).unwrap());
     (pack, tested)
 }
@@ -42,14 +41,17 @@ fn scenarios_of(folder: &Path) -> usize {
     for one in &tested {
         match &one.came {
             Came::AsExpected(_) => passed += 1,
-            Came::Left(reason) => *why.entry(reason).or_default() += 1,
+            Came::Left(left) => *why.entry(left.name()).or_default() += 1,
             Came::Otherwise { problems, decided } => {
                 failed += 1;
                 say(&format!("FAILED {}: {}", one.file, one.name));
                 for problem in problems {
                     say(&format!("    {problem}"));
                 }
-                for stage in decided.iter().flat_map(|decided| &decided.verdict.trace().stages) {
+                for stage in decided
+                    .iter()
+                    .flat_map(|decided| &decided.verdict.trace().stages)
+                {
                     say(&format!("        {stage:?}"));
                 }
             }
@@ -85,10 +87,19 @@ fn every_rule_and_every_reason_of_every_pack_is_reached() {
         for item in coverage.missed() {
             missed += 1;
             let at = item.rule.map_or_else(String::new, |rule| rule.to_string());
-            say(&format!("    not reached: {} {} {at}", item.sort.name(), item.name));
+            say(&format!(
+                "    not reached: {} {} {at}",
+                item.sort.name(),
+                item.name
+            ));
         }
         for sort in [Sort::Grant, Sort::Purpose, Sort::Recipient, Sort::Reason] {
-            assert!(coverage.total(sort).1 > 0, "{}: no {}", pack.rules.pack, sort.name());
+            assert!(
+                coverage.total(sort).1 > 0,
+                "{}: no {}",
+                pack.rules.pack,
+                sort.name()
+            );
         }
     }
     assert_eq!(missed, 0, "{missed} rules and reasons are not reached");

@@ -1,11 +1,11 @@
 //! Stage `grant`: may one of the roles do this action on each category of this kind of person for this purpose?
 
+use super::entitlements::Use;
 use super::facts::{Actor, Facts};
-use super::rules::{Category, GrantKey, Id, Kind, Purpose, Role, RuleSet};
+use super::rules::{Category, GrantKey, Id, Kind, Role, RuleSet};
 use super::scope::Scope;
 use super::verdict::{Granted, RuleLine};
 use super::{Failure, Outcome};
-use crate::domain::access::Action;
 use crate::domain::reason::{Reason, ReasonCode};
 
 /// The fewest characters of a reason for break glass, blanks not counted.
@@ -96,18 +96,21 @@ fn check(
         let Some(category) = id else {
             return fail(ReasonCode::CategoryUnknown, category_name(position));
         };
-        let asked = Asked {
+        let asked = Use {
             kind,
             category,
             purpose: purpose_id,
             action: request.action,
-            on_request: request.basis.subject_request,
         };
-        let (rule, by_break_glass) = match granted(rules, roles, asked) {
+        let on_request = request.basis.subject_request;
+        let (rule, by_break_glass) = match granted(rules, roles, asked, on_request) {
             Ok(line) => (RuleLine::Grants(line), false),
             Err(missing) => {
                 let missing = missing.failure(category_name(position));
-                (break_glass(rules, facts, actor, (kind, category), missing)?, true)
+                (
+                    break_glass(rules, facts, actor, (kind, category), missing)?,
+                    true,
+                )
             }
         };
         granted_by.push(Granted {
@@ -143,16 +146,6 @@ fn fail<T>(code: ReasonCode, about: &str) -> Result<T, Failure> {
     Err(Failure::of(Reason::new(code, about)))
 }
 
-/// What is asked of the grants.
-#[derive(Debug, Clone, Copy)]
-struct Asked {
-    kind: Id<Kind>,
-    category: Id<Category>,
-    purpose: Id<Purpose>,
-    action: Action,
-    on_request: bool,
-}
-
 /// What is missing: the code, and the line of policy.csv that denies it, if one does.
 #[derive(Debug, Clone, Copy)]
 struct Missing {
@@ -172,10 +165,13 @@ impl Missing {
 
 /// The line of policy.csv by which one of the roles may, or what is missing. A line that denies one role outranks what another
 /// role allows.
-fn granted(rules: &RuleSet, roles: &[Id<Role>], asked: Asked) -> Result<u32, Missing> {
-    let Asked {
-        action, on_request, ..
-    } = asked;
+fn granted(
+    rules: &RuleSet,
+    roles: &[Id<Role>],
+    asked: Use,
+    on_request: bool,
+) -> Result<u32, Missing> {
+    let action = asked.action;
     let keys = || {
         roles.iter().map(|role| GrantKey {
             role: *role,
@@ -195,26 +191,14 @@ fn granted(rules: &RuleSet, roles: &[Id<Role>], asked: Asked) -> Result<u32, Mis
     Err(Missing { code, denied_by })
 }
 
-/// The line of policy.csv by which one of these roles could be granted this: at the request of the person whose data they are,
-/// where a row asks for one, and not by break glass. `None` too where the purpose doesn't extend to it.
-#[must_use]
-pub fn could_be_granted(
+/// The line of policy.csv by which one of these roles is granted a use, at the request of the person whose data they are or not.
+pub(super) fn granted_to(
     rules: &RuleSet,
     roles: &[Id<Role>],
-    (kind, category, purpose): (Id<Kind>, Id<Category>, Id<Purpose>),
-    action: Action,
+    wanted: Use,
+    on_request: bool,
 ) -> Option<u32> {
-    let extends = rules.purposes.get(purpose).is_some_and(|purpose| {
-        purpose.kinds.contains(kind) && purpose.categories.contains(category)
-    });
-    let asked = Asked {
-        kind,
-        category,
-        purpose,
-        action,
-        on_request: true,
-    };
-    extends.then(|| granted(rules, roles, asked).ok()).flatten()
+    granted(rules, roles, wanted, on_request).ok()
 }
 
 /// Passes over a missing grant where the pack lets one of the person's roles; never for a workload.

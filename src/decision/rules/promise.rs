@@ -67,7 +67,11 @@ impl Promises {
 impl RuleSet {
     /// What a row of policy.csv keeps: the promise of its purpose, else of its role. A row itself has nowhere to give one.
     #[must_use]
-    pub fn promise_of_grant(&self, role: Option<Id<Role>>, purpose: Id<Purpose>) -> Option<&Promise> {
+    pub fn promise_of_grant(
+        &self,
+        role: Option<Id<Role>>,
+        purpose: Id<Purpose>,
+    ) -> Option<&Promise> {
         let of_purpose = self
             .purposes
             .get(purpose)

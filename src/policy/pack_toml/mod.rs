@@ -17,8 +17,8 @@ use super::entry::{At, Choice, Document, Entry};
 use super::errors::{FileFaults, shown};
 use super::words;
 use crate::decision::rules::{
-    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, Promises, RuleSet,
-    SessionRule, StandingRule, Table, TableError,
+    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, Promises,
+    RuleSet, SessionRule, StandingRule, Table, TableError,
 };
 use crate::domain::access::{Action, LegalException};
 use crate::domain::ids::Name;

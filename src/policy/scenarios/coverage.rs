@@ -166,7 +166,11 @@ impl Coverage {
                     item.rule == Some(line)
                         && !matches!(
                             item.sort,
-                            Sort::Purpose | Sort::Network | Sort::Service | Sort::System | Sort::Mask
+                            Sort::Purpose
+                                | Sort::Network
+                                | Sort::Service
+                                | Sort::System
+                                | Sort::Mask
                         )
                 };
                 for item in self.items.iter_mut().filter(settles) {
@@ -214,7 +218,11 @@ fn items(pack: &Pack) -> Vec<Item> {
     };
     let at = |line: u32| Some(RuleLine::Pack(line));
     for row in &pack.rows {
-        add(Sort::Grant, row.to_string(), Some(RuleLine::Grants(row.line)));
+        add(
+            Sort::Grant,
+            row.to_string(),
+            Some(RuleLine::Grants(row.line)),
+        );
     }
     for (_, name, purpose) in rules.purposes.iter() {
         add(Sort::Purpose, name.into(), at(purpose.line));
@@ -299,7 +307,10 @@ fn hits(rules: &RuleSet, decided: &Decided) -> Vec<Hit> {
     let recipient = (request.action == Action::Provide)
         .then_some(request.provision.recipient.as_deref())
         .flatten();
-    let failed = trace.stages.iter().find(|stage| stage.passed == Some(false));
+    let failed = trace
+        .stages
+        .iter()
+        .find(|stage| stage.passed == Some(false));
     match &decided.verdict {
         Verdict::Allow(permit) => {
             let withheld = |position: usize| {
@@ -314,7 +325,10 @@ fn hits(rules: &RuleSet, decided: &Decided) -> Vec<Hit> {
             };
             named(Sort::Purpose, request.purpose.as_deref());
             named(Sort::Recipient, recipient);
-            named(Sort::Network, trace.network.map(|id| rules.networks.name(id)));
+            named(
+                Sort::Network,
+                trace.network.map(|id| rules.networks.name(id)),
+            );
             named(Sort::Service, decided.service.as_deref());
             named(Sort::System, request.system.as_deref());
             for obligation in &permit.obligations {

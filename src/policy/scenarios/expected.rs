@@ -161,7 +161,9 @@ mod tests {
         answer.step_up_seconds = Some(5);
         assert_eq!(expect.differs(&answer).len(), 1);
         answer.step_up_seconds = None;
-        answer.reasons.push(("BREAK_GLASS_USED".into(), String::new()));
+        answer
+            .reasons
+            .push(("BREAK_GLASS_USED".into(), String::new()));
         assert_eq!(expect.differs(&answer).len(), 1);
     }
 

@@ -102,6 +102,29 @@ pub struct Scenario {
     pub file: String,
 }
 
+/// Why a scenario is not for the decision alone to say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Left {
+    /// It is refused before there is a request to decide.
+    NotARequest,
+    /// It is refused at the login.
+    AtTheLogin,
+    /// It is answered without deciding again.
+    Repeated,
+}
+
+impl Left {
+    /// In words.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotARequest => "refused before there is a request to decide",
+            Self::AtTheLogin => "refused at the login",
+            Self::Repeated => "answered without deciding again",
+        }
+    }
+}
+
 fn session() -> String {
     SESSION.into()
 }
@@ -131,6 +154,8 @@ pub struct Standing {
     /// The employment ended.
     #[serde(default)]
     pub ended: bool,
+    /// They were trained again, and it counts until this instant (RFC 3339).
+    pub trained_until: Option<String>,
 }
 
 /// One thing that happens before the request.
@@ -350,13 +375,13 @@ impl Scenario {
 
     /// Why this is not for the decision alone to say, if so: it takes a daemon and a socket.
     #[must_use]
-    pub fn needs_a_socket(&self) -> Option<&'static str> {
+    pub fn needs_a_socket(&self) -> Option<Left> {
         if self.expect.error.is_some() || self.actor.is_some() {
-            Some("refused before there is a request to decide")
+            Some(Left::NotARequest)
         } else if self.expect.decision.is_none() {
-            Some("refused at the login")
+            Some(Left::AtTheLogin)
         } else if self.expect.repeats {
-            Some("answered without deciding again")
+            Some(Left::Repeated)
         } else {
             None
         }
@@ -484,7 +509,9 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, ScenarioError> {
 
 fn read(path: &Path) -> Result<File, ScenarioError> {
     let wrong = |what: String| ScenarioError::new(path, what);
-    let length = fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
+    let length = fs::metadata(path)
+        .map_err(|error| wrong(error.to_string()))?
+        .len();
     if length > FILE_MAX_BYTES {
         return Err(wrong(format!("is over {FILE_MAX_BYTES} bytes")));
     }

@@ -23,7 +23,7 @@ mod request;
 pub use coverage::{Coverage, Item, Sort};
 pub use expected::Answered;
 pub use form::{
-    DEVICE, Elsewhere, Expect, Given, SESSION, Scenario, ScenarioError, Standing, Step, load,
+    DEVICE, Elsewhere, Expect, Given, Left, SESSION, Scenario, ScenarioError, Standing, Step, load,
 };
 pub use play::{Decided, Played};
 
@@ -53,7 +53,7 @@ pub enum Came {
         decided: Option<Box<Decided>>,
     },
     /// Not for the decision alone to say, and why.
-    Left(&'static str),
+    Left(Left),
 }
 
 /// Plays all scenarios that are for the decision alone to say. Takes some milliseconds for each hundred.

@@ -219,16 +219,21 @@ impl World<'_> {
         Ok(())
     }
 
-    fn person(&self, id: &str) -> Option<Person> {
+    fn person(&self, id: &str) -> Result<Person, String> {
         let mut people = self.pack.people.iter();
-        let mut person = people.find(|person| &*person.id == id)?.clone();
+        let person = people.find(|person| &*person.id == id);
+        let mut person = person.ok_or("somebody is logged in who is not there")?.clone();
         if let Some(standing) = &self.scenario.standing {
             person.disabled |= standing.disabled;
             if standing.ended {
                 person.employment_end = Some(Timestamp::from_micros(self.now.micros() - 1));
             }
+            if let Some(until) = &standing.trained_until {
+                let until = Timestamp::parse(until).map_err(|error| format!("{until}: {error}"))?;
+                person.trained_until = Some(until);
+            }
         }
-        Some(person)
+        Ok(person)
     }
 
     fn locked(&self) -> bool {
@@ -273,7 +278,8 @@ impl World<'_> {
             .login
             .as_ref()
             .filter(|_| known)
-            .and_then(|login| self.person(&login.person));
+            .map(|login| self.person(&login.person))
+            .transpose()?;
         let named: Vec<String> = request
             .subjects
             .named()
@@ -412,7 +418,9 @@ fn answered(decided: &Decided) -> Answered {
     };
     let category = |position: usize| {
         let categories = &decided.request.categories;
-        categories.get(position).map_or_else(String::new, ToString::to_string)
+        categories
+            .get(position)
+            .map_or_else(String::new, ToString::to_string)
     };
     match &decided.verdict {
         Verdict::Allow(permit) => Answered {

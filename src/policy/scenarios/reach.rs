@@ -60,7 +60,10 @@ impl<'a> Reach<'a> {
     }
 
     fn any_service(&self, is: impl Fn(&Service) -> bool) -> bool {
-        self.rules.services.iter().any(|(_, _, service)| is(service))
+        self.rules
+            .services
+            .iter()
+            .any(|(_, _, service)| is(service))
     }
 
     fn coming_in(&self, code: ReasonCode) -> bool {
@@ -82,7 +85,9 @@ impl<'a> Reach<'a> {
             | ReasonCode::AccountDisabled
             | ReasonCode::AccountLocked
             | ReasonCode::EmploymentEnded => people,
-            ReasonCode::ClientIpIsProxy => self.any_service(|service| self.has_inner_proxy(service)),
+            ReasonCode::ClientIpIsProxy => {
+                self.any_service(|service| self.has_inner_proxy(service))
+            }
             ReasonCode::StepUpRequired => people && !self.rules.second_step.is_empty(),
             ReasonCode::TrainingNotCurrent => people && self.rules.standing.training,
             ReasonCode::ConfidentialityPledgeMissing => people && self.rules.standing.pledge,

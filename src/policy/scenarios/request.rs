@@ -158,7 +158,12 @@ fn action<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Action, D::Error>
 }
 
 fn consent<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Consent>, D::Error> {
-    one_of(from, "CONSENT_STATE_", Consent::from_name, Consent::from_number)
+    one_of(
+        from,
+        "CONSENT_STATE_",
+        Consent::from_name,
+        Consent::from_number,
+    )
 }
 
 fn exception<'de, D: serde::Deserializer<'de>>(
@@ -173,7 +178,12 @@ fn exception<'de, D: serde::Deserializer<'de>>(
 }
 
 fn relation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Relation>, D::Error> {
-    one_of(from, "RELATION_", Relation::from_name, Relation::from_number)
+    one_of(
+        from,
+        "RELATION_",
+        Relation::from_name,
+        Relation::from_number,
+    )
 }
 
 /// Reads the message; who asks, from where and in which session is said beside it.
@@ -273,10 +283,22 @@ mod tests {
             ("porpose", json!("care"), "unknown field `porpose`"),
             ("action", json!("ACTION_LOOK"), "ACTION_LOOK"),
             ("action", json!("ACTION_UNSPECIFIED"), "action is missing"),
-            ("data", json!({ "category": ["contact"] }), "unknown field `category`"),
+            (
+                "data",
+                json!({ "category": ["contact"] }),
+                "unknown field `category`",
+            ),
             ("data", json!({ "categories": [] }), "no category"),
-            ("data", json!({ "categories": ["a"], "subject_ref": "a", "subject_refs": ["b"] }), "both subject_ref"),
-            ("data", json!({ "categories": ["a"], "record_count": "many" }), "no number of people"),
+            (
+                "data",
+                json!({ "categories": ["a"], "subject_ref": "a", "subject_refs": ["b"] }),
+                "both subject_ref",
+            ),
+            (
+                "data",
+                json!({ "categories": ["a"], "record_count": "many" }),
+                "no number of people",
+            ),
             ("purpose", json!("x".repeat(129)), "request: "),
             ("actor", json!({}), "unknown field `actor`"),
         ] {
