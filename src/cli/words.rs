@@ -633,6 +633,9 @@ words! {
     NotAllReached:
         "{0} rules and reasons are not reached by any scenario",
         "どのシナリオも到達しない規則・理由が {0} 件あります";
+    OutOfReach:
+        "{0} rows can't be reached: their purpose doesn't extend to them, or an earlier row grants the same",
+        "到達できない行が {0} 件あります(利用目的が及ばないか、前の行がすでに同じものを許可しています):";
     Unforeseen:
         "{0} was given, but no rule of the pack leads there: a mistake of sekisho",
         "{0} が返されましたが、パックのどの規則からも生じないはずのものです(関所の不具合)";

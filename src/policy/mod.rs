@@ -3,14 +3,16 @@
 //!
 //! The files of a pack, and who reads them:
 //! ```text
-//! pack.toml   services, networks, roles, data, purposes, recipients, limits   entry, pack_toml
+//! pack.toml   systems, services, networks, roles, data, purposes, recipients  entry, pack_toml
 //! model.conf  casbin's model, the same in every pack                          model
 //! policy.csv  which role may do what; inheritance; hierarchy                  csv, rows, resolve, grants
 //! people.csv  samples, which are no policy                                    csv, people
+//! scenarios/  requests, and what must come of them                            scenarios
 //! ```
 //!
-//! This room never decides anything, never reads outside the pack's directory, keeps nothing between two loads, and lets no type
-//! of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in the same files (`judge`).
+//! This room never decides anything (`scenarios` asks the decision), never reads outside the pack's directory, keeps nothing
+//! between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in
+//! the same files (`judge`).
 
 mod csv;
 mod entry;

@@ -53,6 +53,13 @@ pub struct GrantRow {
 }
 
 impl GrantRow {
+    /// Whether it denies.
+    #[must_use]
+    pub fn denies(&self) -> bool {
+        let [.., effect] = &self.columns;
+        **effect == *DENY
+    }
+
     pub(super) fn of(row: &RuleRow<'_>) -> Self {
         Self {
             line: row.line,

@@ -18,13 +18,19 @@ fn explain(house: &House, by: &Metadata, method: &str, request: &Value) -> Value
 /// Entries of one kind, newest first.
 fn entries(house: &House, reader: &Session, kind: &str) -> Vec<Value> {
     let request = json!({ "kind": kind, "page_size": 200 });
-    let found = house.answer("sekisho.v1.AccessLogService/Search", &request, &reader.metadata());
+    let found = house.answer(
+        "sekisho.v1.AccessLogService/Search",
+        &request,
+        &reader.metadata(),
+    );
     let messages = match found {
         Value::Array(messages) => messages,
         one => vec![one],
     };
     let entries = messages.into_iter();
-    entries.filter_map(|message| message.get("entry").cloned()).collect()
+    entries
+        .filter_map(|message| message.get("entry").cloned())
+        .collect()
 }
 
 #[test]
@@ -50,24 +56,41 @@ fn grpcurl_asks_why_and_who_and_every_call_is_in_the_log() {
     let parts = parts.as_array().unwrap();
     assert_eq!(parts[0]["header"]["pack"], "recruitment");
     assert_eq!(parts[1]["system"]["coverage"], "enforced");
-    assert!(parts.iter().any(|part| part["recipient"]["id"] == "employer"));
+    assert!(
+        parts
+            .iter()
+            .any(|part| part["recipient"]["id"] == "employer")
+    );
     let mine = json!({ "actor": {
         "session_ticket": adviser.ticket, "client_ip": OFFICE, "session_ref": SESSION,
     }});
-    let answer = house.answer("sekisho.v1.AccessService/ListMyAccess", &mine, &Metadata::new());
+    let answer = house.answer(
+        "sekisho.v1.AccessService/ListMyAccess",
+        &mine,
+        &Metadata::new(),
+    );
     assert!(answer["accesses"].as_array().unwrap().len() > 20);
     // Refused, each with its entry.
     for (method, request) in [
-        ("ExplainService/Explain", json!({ "request": career("ACTION_READ") })),
+        (
+            "ExplainService/Explain",
+            json!({ "request": career("ACTION_READ") }),
+        ),
         ("ExplainService/ListAllowedActors", who.clone()),
         ("ExplainService/ListAllowedAccess", what.clone()),
         ("ExplainService/GetRegister", json!({})),
     ] {
         let method = format!("sekisho.v1.{method}");
-        let error = house.send(&method, &request, &adviser.metadata()).expect_err(&method);
+        let error = house
+            .send(&method, &request, &adviser.metadata())
+            .expect_err(&method);
         assert_eq!(error.code, "PERMISSION_DENIED", "{method}: {error}");
     }
-    let nobody = house.send("sekisho.v1.AccessService/ListMyAccess", &json!({}), &Metadata::new());
+    let nobody = house.send(
+        "sekisho.v1.AccessService/ListMyAccess",
+        &json!({}),
+        &Metadata::new(),
+    );
     assert_eq!(nobody.expect_err("no ticket").code, "UNAUTHENTICATED");
     let calls = |kind: &str, person: &str| {
         let of_person = entries(&house, &reader, kind).into_iter();
@@ -79,10 +102,24 @@ fn grpcurl_asks_why_and_who_and_every_call_is_in_the_log() {
         calls
     };
     let asked_of = ["Explain", "ListAllowedAccess", "ListAllowedActors"];
-    assert_eq!(calls("ENTRY_KIND_ADMINISTRATION", "administrator-1"), asked_of);
-    assert_eq!(calls("ENTRY_KIND_ADMINISTRATION", "security-1"), ["GetRegister"]);
-    assert_eq!(calls("ENTRY_KIND_ADMINISTRATION", "adviser-1"), ["ListMyAccess"]);
-    let refused = ["Explain", "GetRegister", "ListAllowedAccess", "ListAllowedActors"];
+    assert_eq!(
+        calls("ENTRY_KIND_ADMINISTRATION", "administrator-1"),
+        asked_of
+    );
+    assert_eq!(
+        calls("ENTRY_KIND_ADMINISTRATION", "security-1"),
+        ["GetRegister"]
+    );
+    assert_eq!(
+        calls("ENTRY_KIND_ADMINISTRATION", "adviser-1"),
+        ["ListMyAccess"]
+    );
+    let refused = [
+        "Explain",
+        "GetRegister",
+        "ListAllowedAccess",
+        "ListAllowedActors",
+    ];
     assert_eq!(calls("ENTRY_KIND_REFUSED_CALL", "adviser-1"), refused);
     assert_eq!(calls("ENTRY_KIND_REFUSED_CALL", ""), ["ListMyAccess"]);
 }
@@ -99,7 +136,12 @@ fn people_ask_why_who_and_what_at_a_terminal() {
     };
     let request = career("ACTION_READ").to_string();
     let output = policy(&request, &["explain"]);
-    assert_eq!(output.status.code(), Some(77), "not logged in: {}", told(&output));
+    assert_eq!(
+        output.status.code(),
+        Some(77),
+        "not logged in: {}",
+        told(&output)
+    );
     let password = &house.people.get("administrator-1").password;
     let input = credentials(&home, &data, "administrator-1", password);
     done(&home, &input, &["login", "--data", &data]);
@@ -109,54 +151,130 @@ fn people_ask_why_who_and_what_at_a_terminal() {
         String::from_utf8(output.stdout).unwrap()
     };
 
-    let as_adviser = ["explain", "-", "--as", "adviser-3", "--service", "career-crm"];
+    let as_adviser = [
+        "explain",
+        "-",
+        "--as",
+        "adviser-3",
+        "--service",
+        "career-crm",
+    ];
     let why = good(&request, &as_adviser);
     let standing = format!("pack.toml:{}", line_of("recruitment", "[standing]"));
-    for words in ["would be denied", "TRAINING_NOT_CURRENT", &standing, "limits     passed"] {
+    for words in [
+        "would be denied",
+        "TRAINING_NOT_CURRENT",
+        &standing,
+        "limits     passed",
+    ] {
         assert!(why.contains(words), "no {words} in\n{why}");
     }
     assert!(why.contains("promise: \"carry out our Services\""), "{why}");
     let why = good(&request, &[&as_adviser[..], &["--lang", "ja"]].concat());
-    assert!(why.contains("拒否されます") && why.contains("約束: 「当社サービスの提供」"), "{why}");
+    assert!(
+        why.contains("拒否されます") && why.contains("約束: 「当社サービスの提供」"),
+        "{why}"
+    );
     let file = home.join("request.json");
     fs::write(&file, &request).unwrap();
     let file = file.to_str().unwrap();
-    let json = good("", &["explain", file, "--as", "adviser-1", "--service", "career-crm", "--json"]);
+    let json = good(
+        "",
+        &[
+            "explain",
+            file,
+            "--as",
+            "adviser-1",
+            "--service",
+            "career-crm",
+            "--json",
+        ],
+    );
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["decision"], "DECISION_ALLOW");
     assert_eq!(json["stages"].as_array().unwrap().len(), 8);
     // What is no request, and whom nobody knows.
     let output = policy("{\"porpose\":1}", &["explain"]);
     assert_eq!(output.status.code(), Some(64), "{}", told(&output));
-    let output = policy(&request, &["explain", "--as", "nobody-1", "--service", "career-crm"]);
-    assert!(output.status.code() == Some(65) && told(&output).contains("as_person"), "{}", told(&output));
+    let output = policy(
+        &request,
+        &["explain", "--as", "nobody-1", "--service", "career-crm"],
+    );
+    assert!(
+        output.status.code() == Some(65) && told(&output).contains("as_person"),
+        "{}",
+        told(&output)
+    );
 
     let who = [
-        "who", "--kind", "job-seeker", "--category", "career", "--action", "EXPORT", "--purpose", "recruitment-service",
+        "who",
+        "--kind",
+        "job-seeker",
+        "--category",
+        "career",
+        "--action",
+        "EXPORT",
+        "--purpose",
+        "recruitment-service",
     ];
     let table = good("", &who);
-    assert!(table.contains("manager-1") && table.contains("policy.csv:") && !table.contains("adviser-1"), "{table}");
+    assert!(
+        table.contains("manager-1")
+            && table.contains("policy.csv:")
+            && !table.contains("adviser-1"),
+        "{table}"
+    );
     let lines = good("", &[&who[..], &["--json"]].concat());
     let line: Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
     assert_eq!(line["roles"], json!(["information-manager"]));
-    let output = policy("", &["who", "--kind", "tenant", "--category", "career", "--action", "READ", "--purpose", "x"]);
+    let output = policy(
+        "",
+        &[
+            "who",
+            "--kind",
+            "tenant",
+            "--category",
+            "career",
+            "--action",
+            "READ",
+            "--purpose",
+            "x",
+        ],
+    );
     let words = told(&output);
-    assert!(output.status.code() == Some(65) && words.contains("data.subject_kind") && words.contains("purpose"), "{words}");
+    assert!(
+        output.status.code() == Some(65)
+            && words.contains("data.subject_kind")
+            && words.contains("purpose"),
+        "{words}"
+    );
 
     let table = good("", &["what", "reception-1", "--lang", "ja"]);
-    assert!(table.contains("inquirer") && table.contains("お問い合わせへの対応"), "{table}");
+    assert!(
+        table.contains("inquirer") && table.contains("お問い合わせへの対応"),
+        "{table}"
+    );
     let output = policy("", &["what", "nobody-1"]);
     assert_eq!(output.status.code(), Some(66), "{}", told(&output));
 
     for (format, lang, heads) in [
         ("html", "ja", ["個人データを取り扱うシステム", "対象外"]),
-        ("html", "en", ["Systems that hold personal data", "uncovered"]),
+        (
+            "html",
+            "en",
+            ["Systems that hold personal data", "uncovered"],
+        ),
         ("csv", "en", ["\"subject_kind\"", "\"career-adviser\""]),
         ("json", "en", ["\"systems\"", "\"ACTION_READ\""]),
     ] {
         let page = home.join(format!("register-{lang}.{format}"));
         let name = page.to_str().unwrap();
-        good("", &["register", "--format", format, "--lang", lang, "--output", name]);
+        good(
+            "",
+            &[
+                "register", "--format", format, "--lang", lang, "--output", name,
+            ],
+        );
         let text = fs::read_to_string(&page).unwrap();
         for head in heads {
             assert!(text.contains(head), "no {head} in {format}");
@@ -168,8 +286,14 @@ fn people_ask_why_who_and_what_at_a_terminal() {
     let printed = good("", &["register", "--format", "json"]);
     let printed: Value = serde_json::from_str(&printed).unwrap();
     let roles = printed["roles"].as_array().unwrap();
-    let administrators = roles.iter().find(|role| role["role"] == "administrator").unwrap();
-    assert_eq!(administrators["people"], json!(["administrator-1", "administrator-2"]));
+    let administrators = roles
+        .iter()
+        .find(|role| role["role"] == "administrator")
+        .unwrap();
+    assert_eq!(
+        administrators["people"],
+        json!(["administrator-1", "administrator-2"])
+    );
 }
 
 #[test]
@@ -177,15 +301,35 @@ fn a_pack_tells_who_and_what_without_a_daemon() {
     let home = tempfile::tempdir().unwrap();
     let pack = copy_of("recruitment", &[]);
     let folder = pack.path().to_str().unwrap();
-    let offline = |words: &[&str]| run(home.path(), "", &[&["policy"], words, &["--pack", folder]].concat());
+    let offline = |words: &[&str]| {
+        run(
+            home.path(),
+            "",
+            &[&["policy"], words, &["--pack", folder]].concat(),
+        )
+    };
     let who = offline(&[
-        "who", "--kind", "job-seeker", "--category", "career", "--action", "READ", "--purpose", "recruitment-service",
+        "who",
+        "--kind",
+        "job-seeker",
+        "--category",
+        "career",
+        "--action",
+        "READ",
+        "--purpose",
+        "recruitment-service",
     ]);
     let words = told(&who);
-    assert!(who.status.success() && words.contains("adviser-1") && !words.contains("adviser-3"), "{words}");
+    assert!(
+        who.status.success() && words.contains("adviser-1") && !words.contains("adviser-3"),
+        "{words}"
+    );
     let what = offline(&["what", "health-1"]);
     let words = told(&what);
-    assert!(what.status.success() && words.contains("special.medical"), "{words}");
+    assert!(
+        what.status.success() && words.contains("special.medical"),
+        "{words}"
+    );
     let register = offline(&["register", "--format", "csv"]);
     assert!(register.status.success() && told(&register).contains("\"recipient\""));
     let unknown = offline(&["what", "nobody-1"]);
@@ -198,17 +342,27 @@ fn a_pack_tells_who_and_what_without_a_daemon() {
 fn a_packs_scenarios_are_played_and_what_they_miss_is_told() {
     let home = tempfile::tempdir().unwrap();
     let test = |folder: &str, words: &[&str]| {
-        run(home.path(), "", &[&["policy", "test", folder], words].concat())
+        run(
+            home.path(),
+            "",
+            &[&["policy", "test", folder], words].concat(),
+        )
     };
     for pack in crate::support::packs() {
         let folder = pack.to_str().unwrap().to_owned();
         let output = test(&folder, &["--coverage"]);
         let words = told(&output);
-        assert!(output.status.success() && words.contains("(100 %)") && !words.contains("not reached"), "{words}");
+        assert!(
+            output.status.success() && words.contains("(100 %)") && !words.contains("not reached"),
+            "{words}"
+        );
         let output = test(&folder, &["--json", "--coverage"]);
         let json: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(json["failed"], 0);
-        assert_eq!(json["coverage"]["totals"]["grant"]["perCent"], 100, "{folder}");
+        assert_eq!(
+            json["coverage"]["totals"]["grant"]["perCent"], 100,
+            "{folder}"
+        );
     }
     // A pack whose scenarios are one that fails and one that is not for the decision alone.
     let pack = copy_of("recruitment", &[]);
@@ -248,14 +402,33 @@ expect.error = "INVALID_ARGUMENT"
     let output = test(&folder, &["--lang", "ja"]);
     assert!(told(&output).contains("不一致 1 件"), "{}", told(&output));
     // Nothing fails, and almost nothing is reached.
-    fs::write(scenarios.join("some.toml"), text.replace("\"ALLOW\"", "\"DENY\"\nexpect.reason = \"TRAINING_NOT_CURRENT\"")).unwrap();
+    fs::write(
+        scenarios.join("some.toml"),
+        text.replace(
+            "\"ALLOW\"",
+            "\"DENY\"\nexpect.reason = \"TRAINING_NOT_CURRENT\"",
+        ),
+    )
+    .unwrap();
     assert!(test(&folder, &[]).status.success());
     let output = test(&folder, &["--coverage"]);
     let words = told(&output);
-    assert!(output.status.code() == Some(65) && words.contains("are not reached by any scenario"), "{words}");
+    assert!(
+        output.status.code() == Some(65) && words.contains("are not reached by any scenario"),
+        "{words}"
+    );
     // A misspelt expectation is no expectation.
-    fs::write(scenarios.join("some.toml"), text.replace("expect.decision", "expect.decisoin")).unwrap();
+    fs::write(
+        scenarios.join("some.toml"),
+        text.replace("expect.decision", "expect.decisoin"),
+    )
+    .unwrap();
     let output = test(&folder, &[]);
     let words = told(&output);
-    assert!(output.status.code() == Some(78) && words.contains("decisoin") && words.contains("some.toml"), "{words}");
+    assert!(
+        output.status.code() == Some(78)
+            && words.contains("decisoin")
+            && words.contains("some.toml"),
+        "{words}"
+    );
 }

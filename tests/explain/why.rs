@@ -24,12 +24,26 @@ fn who_is_gone_is_explained_as_if_they_had_logged_in() {
     let answer = served.answer(&by, "Explain", &asked("specialist-3"));
     assert_eq!(answer["decision"], "DECISION_DENY");
     assert_eq!(first_reason(&answer), "EMPLOYMENT_ENDED");
-    for name in ["CALLER", "NETWORK", "TWO_STEP", "GRANT", "SUBJECT", "PROVISION", "LIMITS"] {
+    for name in [
+        "CALLER",
+        "NETWORK",
+        "TWO_STEP",
+        "GRANT",
+        "SUBJECT",
+        "PROVISION",
+        "LIMITS",
+    ] {
         assert_eq!(stage(&answer, name)["passed"], true, "{name}: {answer}");
     }
     let granted = stage(&answer, "GRANT");
-    assert!(granted["rule"].as_str().unwrap().starts_with("policy.csv:"), "{granted}");
-    assert_eq!(granted["promise"], "in relation to the performance of services");
+    assert!(
+        granted["rule"].as_str().unwrap().starts_with("policy.csv:"),
+        "{granted}"
+    );
+    assert_eq!(
+        granted["promise"],
+        "in relation to the performance of services"
+    );
     assert_eq!(granted["promiseJa"], "業務の遂行に関する連絡");
     // No pledge: the rule that asks for it, and what it promises.
     let answer = served.answer(&by, "Explain", &asked("staff-3"));
@@ -37,12 +51,20 @@ fn who_is_gone_is_explained_as_if_they_had_logged_in() {
     assert_eq!(first_reason(&answer), "CONFIDENTIALITY_PLEDGE_MISSING");
     let line = line_of("scrivener-office", "[standing]");
     assert_eq!(person["rule"], format!("pack.toml:{line}"));
-    assert!(person["promise"].as_str().unwrap().contains("lifelong and binding"));
+    assert!(
+        person["promise"]
+            .as_str()
+            .unwrap()
+            .contains("lifelong and binding")
+    );
     // One who may.
     let answer = served.answer(&by, "Explain", &asked("specialist-1"));
     assert_eq!(answer["decision"], "DECISION_ALLOW");
     let network = line_of("scrivener-office", "[[network]]\nid = \"office\"");
-    assert_eq!(stage(&answer, "NETWORK")["rule"], format!("pack.toml:{network}"));
+    assert_eq!(
+        stage(&answer, "NETWORK")["rule"],
+        format!("pack.toml:{network}")
+    );
 }
 
 /// A scenario that says nothing of what came before is the same to a check and to an explanation.
@@ -56,7 +78,10 @@ fn an_explanation_says_what_a_check_decides() {
         ("recruitment", "career-crm"),
         ("scrivener-office", "case-desk"),
     ] {
-        let folder = packs().into_iter().find(|path| path.ends_with(pack)).unwrap();
+        let folder = packs()
+            .into_iter()
+            .find(|path| path.ends_with(pack))
+            .unwrap();
         let mut served = Served::open(pack, desk);
         let mut by = served.log_in(ADMINISTRATOR);
         for (number, scenario) in scenarios::load(&folder).unwrap().iter().enumerate() {
@@ -85,11 +110,16 @@ fn an_explanation_says_what_a_check_decides() {
             if !known {
                 continue;
             }
-            let asked = json!({ "request": request, "as_person": person, "as_service": scenario.service });
+            let asked =
+                json!({ "request": request, "as_person": person, "as_service": scenario.service });
             let answer = served.answer(&by, "Explain", &asked);
             let expect = &scenario.expect;
             let decision = format!("DECISION_{}", expect.decision.as_deref().unwrap());
-            assert_eq!(answer["decision"], decision, "{pack}: {}: {answer}", scenario.name);
+            assert_eq!(
+                answer["decision"], decision,
+                "{pack}: {}: {answer}",
+                scenario.name
+            );
             if decision == "DECISION_DENY" {
                 let reason = expect.reason.as_deref().unwrap();
                 assert_eq!(first_reason(&answer), reason, "{pack}: {}", scenario.name);
@@ -112,14 +142,20 @@ fn nothing_comes_of_an_explanation() {
         let answer = served.answer(&by, "Explain", &asked);
         assert_eq!(answer["decision"], "DECISION_ALLOW", "{answer}");
         let limit = line_of("recruitment", "[[limit]]\nid = \"read-and-search\"");
-        assert_eq!(stage(&answer, "LIMITS")["rule"], format!("pack.toml:{limit}"));
+        assert_eq!(
+            stage(&answer, "LIMITS")["rule"],
+            format!("pack.toml:{limit}")
+        );
     }
     // Nothing was counted, no request id was spent: the same is still allowed, once.
     let adviser = served.log_in("adviser-1");
     let mut check = whole.clone();
     check["actor"]["session_ticket"] = adviser.ticket.clone().into();
     let method = "sekisho.v1.AccessService/Check";
-    let allowed = served.house.call("career-crm", method, &check, &Metadata::new()).unwrap();
+    let allowed = served
+        .house
+        .call("career-crm", method, &check, &Metadata::new())
+        .unwrap();
     assert_eq!(allowed["decision"], "DECISION_ALLOW", "{allowed}");
     // Now it is counted, and the explanation knows.
     let asked = json!({ "request": whole, "as_person": "adviser-1" });
@@ -147,9 +183,17 @@ fn a_grant_that_is_missing_is_explained_by_what_the_role_promises() {
     let asked = json!({ "request": career("ACTION_READ"), "as_person": "accounting-1" });
     let answer = served.answer(&by, "Explain", &asked);
     let grant = stage(&answer, "GRANT");
-    assert_eq!(grant["reasons"][0]["code"], "REASON_CODE_CATEGORY_NOT_PERMITTED");
+    assert_eq!(
+        grant["reasons"][0]["code"],
+        "REASON_CODE_CATEGORY_NOT_PERMITTED"
+    );
     assert_eq!(grant["reasons"][0]["about"], "career");
-    assert!(grant["promise"].as_str().unwrap().starts_with("limitation of employees"));
+    assert!(
+        grant["promise"]
+            .as_str()
+            .unwrap()
+            .starts_with("limitation of employees")
+    );
     assert!(grant.get("rule").is_none(), "{grant}");
     // From a place of which nothing is said, the network's promise.
     let mut elsewhere = career("ACTION_READ");
@@ -157,7 +201,10 @@ fn a_grant_that_is_missing_is_explained_by_what_the_role_promises() {
     let asked = json!({ "request": elsewhere, "as_person": "adviser-1" });
     let answer = served.answer(&by, "Explain", &asked);
     assert_eq!(first_reason(&answer), "IP_NOT_ALLOWED");
-    assert_eq!(stage(&answer, "NETWORK")["promiseJa"], "IPアドレスによる接続元の制限");
+    assert_eq!(
+        stage(&answer, "NETWORK")["promiseJa"],
+        "IPアドレスによる接続元の制限"
+    );
     // What would be withheld is told.
     let mut partial = career("ACTION_READ");
     partial["data"]["categories"] = json!(["career", "special.medical"]);
@@ -165,15 +212,22 @@ fn a_grant_that_is_missing_is_explained_by_what_the_role_promises() {
     let asked = json!({ "request": partial, "as_person": "adviser-1" });
     let answer = served.answer(&by, "Explain", &asked);
     assert_eq!(answer["decision"], "DECISION_ALLOW");
-    assert_eq!(answer["withheldCategories"][0]["category"], "special.medical");
+    assert_eq!(
+        answer["withheldCategories"][0]["category"],
+        "special.medical"
+    );
 }
 
 #[test]
 fn what_is_registered_for_somebody_is_told_to_nobody_who_may_not_know() {
     let mut served = Served::open("recruitment", "career-crm");
-    let hold = json!({ "subject_ref": "seeker-7", "hold": "provision-stopped", "reference": "R-1" });
+    let hold =
+        json!({ "subject_ref": "seeker-7", "hold": "provision-stopped", "reference": "R-1" });
     let register = "sekisho.v1.SubjectService/RegisterHold";
-    served.house.call("career-crm", register, &hold, &Metadata::new()).unwrap();
+    served
+        .house
+        .call("career-crm", register, &hold, &Metadata::new())
+        .unwrap();
     let about = |subject: Option<&str>| {
         let mut request = json!({
             "actor": { "client_ip": OFFICE },
@@ -195,13 +249,20 @@ fn what_is_registered_for_somebody_is_told_to_nobody_who_may_not_know() {
     let entry = json!({ "log_index": answer["logIndex"] });
     let reader = served.log_in("security-1");
     let method = "sekisho.v1.AccessLogService/GetEntry";
-    let entry = served.house.call("career-crm", method, &entry, &reader.metadata()).unwrap();
+    let entry = served
+        .house
+        .call("career-crm", method, &entry, &reader.metadata())
+        .unwrap();
     let entry = &entry["entry"];
     assert_eq!(entry["person"], ADMINISTRATOR, "{entry}");
     assert_eq!(entry["details"]["call"], "Explain", "{entry}");
     assert_eq!(entry["details"]["as_person"], "reception-1", "{entry}");
     assert_eq!(entry["details"]["would_be"], "denied", "{entry}");
-    assert_eq!(entry["subjectPseudonyms"].as_array().map(Vec::len), Some(1), "{entry}");
+    assert_eq!(
+        entry["subjectPseudonyms"].as_array().map(Vec::len),
+        Some(1),
+        "{entry}"
+    );
     assert!(!entry.to_string().contains("seeker-7"), "{entry}");
     // Who reviews everything may know of subjects, but not stand for others.
     let own = json!({ "request": about(Some("seeker-7")) });
@@ -211,7 +272,10 @@ fn what_is_registered_for_somebody_is_told_to_nobody_who_may_not_know() {
         json!({ "as_service": "billing" }),
     ] {
         let mut asked = json!({ "request": about(None) });
-        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        asked
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
         let (code, _) = served.refused(&reader.metadata(), "Explain", &asked);
         assert_eq!(code, "PERMISSION_DENIED", "{asked}");
     }
@@ -256,9 +320,18 @@ fn every_field_that_cannot_be_taken_is_named() {
         (with("as_person", json!("x".repeat(129))), vec!["as_person"]),
         (with("as_service", json!("nowhere")), vec!["as_service"]),
         (request("action", json!(0)), vec!["request.action"]),
-        (request("action", json!("ACTION_PROVIDE")), vec!["request.provision"]),
-        (request("purpose", json!("x".repeat(129))), vec!["request.purpose"]),
-        (request("data", json!({ "system": "crm" })), vec!["request.data.categories"]),
+        (
+            request("action", json!("ACTION_PROVIDE")),
+            vec!["request.provision"],
+        ),
+        (
+            request("purpose", json!("x".repeat(129))),
+            vec!["request.purpose"],
+        ),
+        (
+            request("data", json!({ "system": "crm" })),
+            vec!["request.data.categories"],
+        ),
         (
             request("actor", json!({ "client_ip": "somewhere" })),
             vec!["request.actor.client_ip"],
@@ -268,12 +341,22 @@ fn every_field_that_cannot_be_taken_is_named() {
             vec!["request.actor"],
         ),
         (
-            request("actor", json!({ "session_ticket": "sk1.x", "client_ip": OFFICE })),
+            request(
+                "actor",
+                json!({ "session_ticket": "sk1.x", "client_ip": OFFICE }),
+            ),
             vec!["request.actor"],
         ),
     ] {
         let (code, named) = served.refused(&by, "Explain", &asked);
-        assert_eq!((&*code, named), ("INVALID_ARGUMENT", fields.into_iter().map(str::to_owned).collect()), "{asked}");
+        assert_eq!(
+            (&*code, named),
+            (
+                "INVALID_ARGUMENT",
+                fields.into_iter().map(str::to_owned).collect()
+            ),
+            "{asked}"
+        );
     }
 }
 

@@ -202,6 +202,14 @@ fn totals(coverage: &Coverage, language: Language) -> Vec<String> {
             (of > 0).then(|| Word::Reached.fill(language, &[sort.name(), hit, number, per_cent]))
         })
         .collect();
+    let dead = coverage.out_of_reach.len();
+    if dead > 0 {
+        lines.push(Word::OutOfReach.fill(language, &[&dead.to_string()]));
+        lines.extend(coverage.out_of_reach.iter().map(|item| {
+            let at = item.rule.map_or_else(String::new, |rule| rule.to_string());
+            format!("  {at}: {}", item.name)
+        }));
+    }
     for code in &coverage.unforeseen {
         lines.push(Word::Unforeseen.fill(language, &[code.name()]));
     }
@@ -249,6 +257,10 @@ fn as_json(pack: &Pack, tested: &[Tested], counts: &Counts, coverage: Option<&Co
         let coverage = json!({
             "totals": totals.collect::<serde_json::Map<_, _>>(),
             "items": items.collect::<Vec<_>>(),
+            "outOfReach": coverage.out_of_reach.iter().map(|item| json!({
+                "name": item.name,
+                "rule": item.rule.map(|rule| rule.to_string()),
+            })).collect::<Vec<_>>(),
         });
         fields.insert("coverage".into(), coverage);
     }

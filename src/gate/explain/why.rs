@@ -213,6 +213,8 @@ fn explained(
             if verdict.passed == Some(true) {
                 verdict.rule = passed_by(rules, caller, case, trace, verdict.stage);
             }
+            // sekisho's own programs stand on no line of a pack.
+            verdict.rule = verdict.rule.filter(|rule| *rule != RuleLine::Pack(0));
             let promise = promise_of(rules, case, &verdict, now).cloned();
             ExplainedStage { verdict, promise }
         })
@@ -249,7 +251,7 @@ fn passed_by(
         }
         _ => return None,
     };
-    (line > 0).then_some(RuleLine::Pack(line))
+    Some(RuleLine::Pack(line))
 }
 
 /// What the rule of a stage keeps. A grant that is missing has no rule: what the actor's role promises is why.

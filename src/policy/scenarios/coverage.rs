@@ -1,10 +1,10 @@
 //! Which rules and reasons of a pack its scenarios reach, rule by rule.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::reach;
 use super::{Came, Decided, Tested};
-use crate::decision::rules::RuleSet;
+use crate::decision::rules::{Granting, RuleSet};
 use crate::decision::{ObligationKind, RuleLine, StageVerdict, Verdict, Withheld};
 use crate::domain::access::Action;
 use crate::domain::reason::{ReasonCode, Stage};
@@ -13,7 +13,7 @@ use crate::policy::Pack;
 /// What sort of thing is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Sort {
-    /// A row of policy.csv: something was allowed by it, or denied by one that denies.
+    /// A row of policy.csv: something was granted by it, whatever came later, or denied by one that denies.
     Grant,
     /// A purpose: something was allowed for it.
     Purpose,
@@ -126,6 +126,9 @@ pub struct Item {
 pub struct Coverage {
     /// Everything that can be reached, by sort.
     pub items: Vec<Item>,
+    /// Rows of policy.csv that nothing is ever granted by: their purpose extends to nothing of them, or an earlier row grants the
+    /// same to everybody who has them.
+    pub out_of_reach: Vec<Item>,
     /// Reasons that were given although no rule was thought to lead there: a mistake of this room.
     pub unforeseen: Vec<ReasonCode>,
 }
@@ -134,8 +137,18 @@ impl Coverage {
     /// Of these scenarios. One that came out otherwise reaches nothing.
     #[must_use]
     pub fn of(pack: &Pack, tested: &[Tested]) -> Self {
+        let granting = granting(&pack.rules);
+        let denies = |item: &Item| {
+            let mut rows = pack.rows.iter();
+            rows.any(|row| item.rule == Some(RuleLine::Grants(row.line)) && row.denies())
+        };
+        let (items, out_of_reach) = items(pack).into_iter().partition(|item| match item.rule {
+            Some(RuleLine::Grants(line)) => granting.contains(&line) || denies(item),
+            Some(RuleLine::Pack(_)) | None => true,
+        });
         let mut coverage = Self {
-            items: items(pack),
+            items,
+            out_of_reach,
             unforeseen: Vec::new(),
         };
         let mut places = HashMap::new();
@@ -204,7 +217,19 @@ impl Coverage {
     }
 }
 
-/// Everything of a pack that a scenario can reach.
+/// The rows of policy.csv that something can be granted by.
+fn granting(rules: &RuleSet) -> HashSet<u32> {
+    let extends = |granting: &Granting| {
+        let key = granting.key;
+        rules.purposes.get(key.purpose).is_some_and(|purpose| {
+            purpose.kinds.contains(key.kind) && purpose.categories.contains(key.category)
+        })
+    };
+    let rows = rules.grants.iter().filter(extends);
+    rows.map(|granting| granting.line).collect()
+}
+
+/// Everything of a pack that a scenario can reach, and rows that none can.
 fn items(pack: &Pack) -> Vec<Item> {
     let rules = &pack.rules;
     let mut items = Vec::new();
@@ -311,15 +336,12 @@ fn hits(rules: &RuleSet, decided: &Decided) -> Vec<Hit> {
         .stages
         .iter()
         .find(|stage| stage.passed == Some(false));
+    // What was granted was, also where a later stage denied.
+    if failed.is_none_or(|failed| failed.stage > Stage::Grant) {
+        hits.extend(trace.granted.iter().map(|granted| Hit::Line(granted.rule)));
+    }
     match &decided.verdict {
         Verdict::Allow(permit) => {
-            let withheld = |position: usize| {
-                let mut all = permit.withheld_categories.iter();
-                all.any(|one| one.position == position)
-            };
-            let granted = trace.granted.iter();
-            let granted = granted.filter(|granted| !withheld(granted.position));
-            hits.extend(granted.map(|granted| Hit::Line(granted.rule)));
             let mut named = |sort, name: Option<&str>| {
                 hits.extend(name.map(|name| Hit::Named(sort, name.to_owned())));
             };

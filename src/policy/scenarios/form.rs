@@ -154,6 +154,9 @@ pub struct Standing {
     /// The employment ended.
     #[serde(default)]
     pub ended: bool,
+    /// The pledge turned out not to be given.
+    #[serde(default)]
+    pub without_pledge: bool,
     /// They were trained again, and it counts until this instant (RFC 3339).
     pub trained_until: Option<String>,
 }

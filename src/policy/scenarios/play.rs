@@ -18,7 +18,7 @@ use crate::decision::{
 use crate::domain::access::{AccessRequest, Proof, TicketText};
 use crate::domain::ids::{Name, NameError};
 use crate::domain::network::{device_network, parse_address};
-use crate::domain::person::Person;
+use crate::domain::person::{Person, Pledge};
 use crate::domain::reason::Reason;
 use crate::domain::subject::SubjectState;
 use crate::domain::time::Timestamp;
@@ -222,11 +222,16 @@ impl World<'_> {
     fn person(&self, id: &str) -> Result<Person, String> {
         let mut people = self.pack.people.iter();
         let person = people.find(|person| &*person.id == id);
-        let mut person = person.ok_or("somebody is logged in who is not there")?.clone();
+        let mut person = person
+            .ok_or("somebody is logged in who is not there")?
+            .clone();
         if let Some(standing) = &self.scenario.standing {
             person.disabled |= standing.disabled;
             if standing.ended {
                 person.employment_end = Some(Timestamp::from_micros(self.now.micros() - 1));
+            }
+            if standing.without_pledge {
+                person.pledge = Pledge::NotGiven;
             }
             if let Some(until) = &standing.trained_until {
                 let until = Timestamp::parse(until).map_err(|error| format!("{until}: {error}"))?;
