@@ -243,7 +243,7 @@ const MUTANTS: &[Mutant] = &[
         check: "found != root",
         without: "size == u64::MAX",
         form: Value,
-        tests: ("faults", "older"),
+        tests: ("lib", "gate::running::start"),
     },
     Mutant {
         file: "src/gate/check.rs",
