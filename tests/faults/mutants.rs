@@ -243,7 +243,7 @@ const MUTANTS: &[Mutant] = &[
         check: "found != root",
         without: "size == u64::MAX",
         form: Value,
-        tests: ("faults", "older"),
+        tests: ("lib", "gate::running::start"),
     },
     Mutant {
         file: "src/gate/check.rs",
@@ -259,7 +259,7 @@ const MUTANTS: &[Mutant] = &[
 const SWITCH: &str = "WITHOUT_CHECK";
 const SWITCHED: &str = "
 #[allow(missing_docs, clippy::all, unreachable_pub)]
-pub fn is_out(number: usize) -> bool {
+pub(crate) fn is_out(number: usize) -> bool {
     static OUT: std::sync::OnceLock<Option<usize>> = std::sync::OnceLock::new();
     let out = OUT.get_or_init(|| std::env::var(\"WITHOUT_CHECK\").ok()?.parse().ok());
     *out == Some(number)
@@ -319,7 +319,7 @@ fn run(tree: &Path, (binary, names): Tests, out: Option<usize>) -> Outcome {
             .current_dir(tree)
             .arg("test")
             .env("CARGO_TARGET_DIR", tree.with_file_name("mutants-target"))
-            // What it stands on is built already; its own binary is another than this one's.
+            // What it stands on is built already.
             .env("CARGO_BUILD_BUILD_DIR", built)
             .env_remove("SEKISHO_FAULTS")
             .env_remove(SWITCH);
@@ -376,6 +376,13 @@ fn switch(tree: &Path) {
     let root = tree.join("src/lib.rs");
     let text = fs::read_to_string(&root).unwrap();
     fs::write(&root, format!("{text}{SWITCHED}")).unwrap();
+    // Of another version: what is built of it is told from what is built of the source itself, in one folder.
+    let manifest = tree.join("Cargo.toml");
+    let text = fs::read_to_string(&manifest).unwrap();
+    let version = format!("\nversion = \"{}\"\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(text.matches(&version).count(), 1);
+    let other = format!("\nversion = \"{}-switched\"\n", env!("CARGO_PKG_VERSION"));
+    fs::write(&manifest, text.replace(&version, &other)).unwrap();
 }
 
 #[test]

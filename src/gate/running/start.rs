@@ -593,3 +593,47 @@ fn built_in_service() -> Service {
 pub(in crate::gate) fn password_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::log::{LogConfig, SigningSeed};
+
+    /// A log of one entry, always of the same name and key, closed.
+    async fn log(folder: &Path, kind: EntryKind) -> AccessLog {
+        let config = LogConfig::new(folder.join("log"), SigningSeed::new(&[7; 32]));
+        let log = AccessLog::open(config, "test/log").unwrap().log;
+        let entry = own_entry(kind, Timestamp::from_seconds(1));
+        log.append(&[entry]).unwrap().await.unwrap();
+        log.close();
+        log
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_rewritten_with_its_own_key_is_not_the_one_that_the_store_was_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = Keyring::ephemeral().unwrap();
+        let store = Store::open(&folder.path().join("store.sqlite"))
+            .await
+            .unwrap();
+        let first = log(folder.path(), EntryKind::DaemonStart).await;
+        Replay::begin(&store, &first, &keyring).await.unwrap();
+        let signed = first.checkpoints().borrow().checkpoint.clone();
+        store
+            .keep_checkpoint(signed.size, &signed.root)
+            .await
+            .unwrap();
+        Replay::begin(&store, &first, &keyring).await.unwrap();
+        drop(first);
+        std::fs::remove_dir_all(folder.path().join("log")).unwrap();
+
+        let other = log(folder.path(), EntryKind::DaemonStop).await;
+        let refused = Replay::begin(&store, &other, &keyring).await.unwrap_err();
+        assert!(
+            matches!(refused, StartError::AnotherLog { size: 1 }),
+            "{refused}"
+        );
+    }
+}

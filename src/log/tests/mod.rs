@@ -189,13 +189,25 @@ impl TestDisk {
         self.fail(|_| None);
     }
 
-    pub(super) fn stall(&self, stalled: bool) {
-        self.stalled.store(stalled, Ordering::SeqCst);
+    /// Hangs from now on, until what is given is dropped: by a test that fails, too, since its log waits for its writer.
+    #[must_use]
+    pub(super) fn stall(&self) -> Stalled {
+        self.stalled.store(true, Ordering::SeqCst);
+        Stalled(Arc::clone(&self.stalled))
     }
 
     fn call(&self, call: Call) -> io::Result<()> {
         let failure = (self.rule.lock().unwrap())(call);
         failure.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+}
+
+/// A disk that hangs.
+pub(super) struct Stalled(Arc<AtomicBool>);
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 
