@@ -314,3 +314,18 @@ fn last_day(until: Timestamp, offset: UtcOffset) -> String {
         .to_utc()
         .map_or_else(String::new, |at| at.to_offset(offset).date().to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_stand_below_each_other_are_told_together() {
+        let told = |lines: &[u32]| spans(lines.iter().copied().collect());
+        assert_eq!(told(&[]), [""; 0]);
+        assert_eq!(
+            told(&[9, 8, 10, 12, 14, 15]),
+            ["policy.csv:8-10", "policy.csv:12", "policy.csv:14-15"]
+        );
+    }
+}
