@@ -634,8 +634,8 @@ words! {
         "{0} rules and reasons are not reached by any scenario",
         "どのシナリオも到達しない規則・理由が {0} 件あります";
     OutOfReach:
-        "{0} rows can't be reached: their purpose doesn't extend to them, or an earlier row grants the same",
-        "到達できない行が {0} 件あります(利用目的が及ばないか、前の行がすでに同じものを許可しています):";
+        "{0} rows and rules can't be reached: a purpose doesn't extend to them, an earlier row grants the same, or nothing leads there:",
+        "到達できない行・規則が {0} 件あります(利用目的が及ばない、前の行がすでに同じものを許可している、またはそこに至る規則がない):";
     Unforeseen:
         "{0} was given, but no rule of the pack leads there: a mistake of sekisho",
         "{0} が返されましたが、パックのどの規則からも生じないはずのものです(関所の不具合)";

@@ -1,7 +1,7 @@
 //! The register of who has access to what (個人データの取扱状況を確認する手段): the systems that hold personal data with their coverage, access by
 //! role, and recipients.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use time::UtcOffset;
 
@@ -84,7 +84,7 @@ pub struct AccessRow {
     pub purpose: String,
     /// Only at the request of the person the data are about.
     pub on_request: bool,
-    /// Rows of policy.csv, as file:line.
+    /// Rows of policy.csv, as file:line or file:first-last.
     pub rules: Vec<String>,
     /// The promise that it keeps, in English and in Japanese.
     pub promise: Option<(String, String)>,
@@ -230,15 +230,12 @@ fn access(rules: &RuleSet, role: Id<Role>, allowed: Vec<(Use, ByRow)>) -> Vec<Ac
                 }
             }
             for (actions, alike) in together {
-                let mut lines: Vec<u32> = alike
+                let lines = alike
                     .iter()
                     .filter_map(|category| categories.get(category))
                     .flat_map(|all| of(all).into_values())
                     .map(|by| by.line)
                     .collect();
-                lines.sort_unstable();
-                lines.dedup();
-                let rules_of = lines.into_iter().map(RuleLine::Grants);
                 rows.push(AccessRow {
                     role: rules.roles.name(role).to_owned(),
                     subject_kind: rules.kinds.name(kind).to_owned(),
@@ -249,13 +246,30 @@ fn access(rules: &RuleSet, role: Id<Role>, allowed: Vec<(Use, ByRow)>) -> Vec<Ac
                     actions: actions.into_keys().collect(),
                     purpose: rules.purposes.name(purpose).to_owned(),
                     on_request,
-                    rules: rules_of.map(|rule| rule.to_string()).collect(),
+                    rules: spans(lines),
                     promise: told(rules.promise_of_grant(Some(role), purpose)),
                 });
             }
         }
     }
     rows
+}
+
+/// Rows of policy.csv; those that stand below each other together, as file:first-last.
+fn spans(lines: BTreeSet<u32>) -> Vec<String> {
+    let lines: Vec<u32> = lines.into_iter().collect();
+    let together = lines.chunk_by(|one, next| one.checked_add(1) == Some(*next));
+    together
+        .filter_map(|lines| {
+            let (first, last) = (lines.first()?, lines.last()?);
+            let first_rule = RuleLine::Grants(*first);
+            Some(if first == last {
+                first_rule.to_string()
+            } else {
+                format!("{first_rule}-{last}")
+            })
+        })
+        .collect()
 }
 
 fn recipients(rules: &RuleSet) -> Vec<RecipientRow> {
@@ -299,4 +313,19 @@ fn last_day(until: Timestamp, offset: UtcOffset) -> String {
     until
         .to_utc()
         .map_or_else(String::new, |at| at.to_offset(offset).date().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_that_stand_below_each_other_are_told_together() {
+        let told = |lines: &[u32]| spans(lines.iter().copied().collect());
+        assert_eq!(told(&[]), [""; 0]);
+        assert_eq!(
+            told(&[9, 8, 10, 12, 14, 15]),
+            ["policy.csv:8-10", "policy.csv:12", "policy.csv:14-15"]
+        );
+    }
 }

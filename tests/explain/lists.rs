@@ -353,7 +353,12 @@ fn an_actor_who_would_not_come_in_learns_nothing() {
         actor
     };
     for (service, asked, code, reason) in [
-        ("career-crm", json!({}), "UNAUTHENTICATED", "TICKET_MISSING"),
+        (
+            "career-crm",
+            json!({ "actor": { "client_ip": OFFICE } }),
+            "UNAUTHENTICATED",
+            "TICKET_MISSING",
+        ),
         (
             "career-crm",
             json!({ "actor": moved("session_ticket", "sk1.a.b.c") }),

@@ -82,6 +82,7 @@ fn an_explanation_says_what_a_check_decides() {
             .into_iter()
             .find(|path| path.ends_with(pack))
             .unwrap();
+        let rules = sekisho::policy::load(&folder).unwrap().rules;
         let mut served = Served::open(pack, desk);
         let mut by = served.log_in(ADMINISTRATOR);
         for (number, scenario) in scenarios::load(&folder).unwrap().iter().enumerate() {
@@ -103,10 +104,7 @@ fn an_explanation_says_what_a_check_decides() {
             }
             let mut request = scenario.request().unwrap();
             request["actor"] = json!({ "client_ip": scenario.client_ip(), "session_ref": SESSION });
-            let known = {
-                let rules = sekisho::policy::load(&folder).unwrap().rules;
-                rules.services.id(&scenario.service).is_some()
-            };
+            let known = rules.services.id(&scenario.service).is_some();
             if !known {
                 continue;
             }

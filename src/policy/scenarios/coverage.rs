@@ -127,7 +127,7 @@ pub struct Coverage {
     /// Everything that can be reached, by sort.
     pub items: Vec<Item>,
     /// Rows of policy.csv that nothing is ever granted by: their purpose extends to nothing of them, or an earlier row grants the
-    /// same to everybody who has them.
+    /// same to everybody who has them; and consent that is asked for what can't happen.
     pub out_of_reach: Vec<Item>,
     /// Reasons that were given although no rule was thought to lead there: a mistake of this room.
     pub unforeseen: Vec<ReasonCode>,
@@ -137,14 +137,23 @@ impl Coverage {
     /// Of these scenarios. One that came out otherwise reaches nothing.
     #[must_use]
     pub fn of(pack: &Pack, tested: &[Tested]) -> Self {
-        let granting = granting(&pack.rules);
+        let rules = &pack.rules;
+        let granting = granting(rules);
+        let reasons = reach::reasons(rules);
+        let asks_in_vain = |line: u32| {
+            let mut asking = rules.consents.iter().filter(|rule| rule.line == line);
+            asking.any(|rule| {
+                !reasons.contains(&rule.denial) && !reasons.contains(&rule.denial_if_withdrawn)
+            })
+        };
         let denies = |item: &Item| {
             let mut rows = pack.rows.iter();
             rows.any(|row| item.rule == Some(RuleLine::Grants(row.line)) && row.denies())
         };
         let (items, out_of_reach) = items(pack).into_iter().partition(|item| match item.rule {
             Some(RuleLine::Grants(line)) => granting.contains(&line) || denies(item),
-            Some(RuleLine::Pack(_)) | None => true,
+            Some(RuleLine::Pack(line)) => !asks_in_vain(line),
+            None => true,
         });
         let mut coverage = Self {
             items,

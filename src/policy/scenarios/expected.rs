@@ -80,7 +80,7 @@ impl Expect {
             (Some(reason), _) if codes.first() != Some(&reason.as_str()) => {
                 problems.push(format!("first reason: expected {reason}, got {codes:?}"));
             }
-            (None, Some("ALLOW")) if !withholds && !codes.is_empty() => {
+            (None, Some("ALLOW")) if answer.allowed && !withholds && !codes.is_empty() => {
                 problems.push(format!("allowed with the remarks {codes:?}"));
             }
             _ => {}
