@@ -406,8 +406,8 @@ fn answer_json(rules: &RuleSet, now: Timestamp, request: &Value, verdict: &Verdi
     let obligation = |(number, kind): (usize, &ObligationKind)| {
         let mut obligation = match kind {
             ObligationKind::Mask(names) => json!({ "mask": { "categories": names } }),
-            ObligationKind::ProvisionRecord { keep_until } => {
-                json!({ "provisionRecord": { "keepUntil": keep_until.to_string() } })
+            ObligationKind::ProvisionRecord(record) => {
+                json!({ "provisionRecord": { "keepUntil": record.keep_until.to_string() } })
             }
             ObligationKind::ReportOutcomeBy(by) => json!({ "reportOutcomeBy": by.to_string() }),
             ObligationKind::ExcludeHeld(holds) => json!({ "excludeHeld": { "holds": holds } }),

@@ -139,7 +139,8 @@ impl Fields {
             .collect()
     }
 
-    fn known<T>(
+    /// A value of an enumeration that may be missing.
+    pub(super) fn known<T>(
         &mut self,
         field: &str,
         number: i32,
