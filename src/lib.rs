@@ -16,7 +16,7 @@
 //! ```
 //!
 //! ## The map
-//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store} → decision → domain`; beside
+//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store, report} → decision → domain`; beside
 //! the gate, `serve → sinks → {export, log}`.
 //!
 //! | room | its job | never |
@@ -36,7 +36,7 @@
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
 //! | [`backup`] | a copy of all of it beside the running daemon, and back | writes a secret in clear; takes half for whole |
 //! | [`export`] | an entry as text: JSON lines, CSV, OCSF | opens what is sealed |
-//! | [`report`] | pages for people: what a person is told of their data | lets what comes from elsewhere into a page unescaped |
+//! | [`report`] | reports as printable pages and tables, pure | puts text into a page that is not escaped |
 //! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP; runs the operator's hook | is waited for by a check; skips an entry |
 //! | [`tls_client`], [`http_client`] | calls out, bounded in time and size | trusts an authority that was not named |
 //! | [`vitals`] | what the parts tell operators, one way for all | waits |

@@ -128,6 +128,7 @@ impl FilterArgs {
             department: text(&self.department),
             recipient: text(&self.recipient),
             case_ref: text(&self.case),
+            whole: false,
         })
     }
 

@@ -16,7 +16,7 @@ use super::words::{Language, Word};
 use crate::domain::ids::LogIndex;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
 use crate::export::{ExportError, Format, instant, reading};
-use crate::log::{LogReader, OpenError, Period, ReadError, SegmentSpan};
+use crate::log::{LogReader, OpenError, Period, ReadError};
 use crate::proto::{Entry, SearchRequest};
 
 /// Entries that are asked for at once: the most that the daemon gives.
@@ -78,7 +78,7 @@ impl From<FormatArg> for Format {
 /// Exports what fits. What is sealed stays sealed.
 ///
 /// # Errors
-/// As for `log search`; when a directory is no log or is damaged; when the output can't be written. A file is not made then.
+/// As for `log search`; when entries of the time that is wanted were disposed of; when a directory is no log or is damaged; when the output can't be written. A file is not made then.
 pub(super) async fn export(args: ExportArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let now = SystemClock.now();
@@ -114,6 +114,7 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), CliError> {
             wanted.until = wanted.until.or_else(|| instant(now.micros()));
             wanted.oldest_first = true;
             wanted.page_size = PAGE;
+            wanted.whole = true;
             let reading = Reading::open(&args.connection, language).await?;
             let out = Out::open(format, args.output.as_deref(), language)?;
             online(reading, wanted, out, language).await?
@@ -152,16 +153,9 @@ async fn online(
 
 fn offline(log: &LogReader, period: Period, mut out: Out) -> Result<Out, CliError> {
     let language = out.language;
-    let meets = |(earliest, latest)| {
-        period.from.is_none_or(|from| latest >= from)
-            && period.until.is_none_or(|until| earliest < until)
-    };
-    let gone = |span: &&SegmentSpan| span.disposed && span.times.is_some_and(meets);
-    if let Some(span) = log.segments().iter().rfind(gone) {
-        // Says what went, when and under which rule: an export that left it out unsaid would pass for the whole.
-        log.get(LogIndex(span.first))
-            .map_err(|error| of_read(&error, language))?;
-    }
+    // Says what went, when and under which rule: an export that left it out unsaid would pass for the whole.
+    log.disposed_within(period)
+        .map_err(|error| of_read(&error, language))?;
     for kept in log.forward_within(LogIndex(0), period) {
         let kept = kept.map_err(|error| of_read(&error, language))?;
         let time = kept.time();

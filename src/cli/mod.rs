@@ -26,6 +26,7 @@ mod own;
 mod people;
 mod people_output;
 mod people_profile;
+mod policy;
 mod proof;
 mod records;
 mod reindex;
@@ -40,7 +41,6 @@ mod table;
 mod ticket_file;
 mod words;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -154,18 +154,9 @@ enum Command {
     /// The people who work with the data: accounts, roles, leave (administrators)
     #[command(subcommand)]
     People(people::PeopleCommand),
-    /// Look at policy packs
+    /// Look at policy packs, and at what they mean for people
     #[command(subcommand)]
-    Policy(PolicyCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum PolicyCommand {
-    /// Load a pack and tell everything that is wrong with it
-    Check {
-        /// The pack's folder
-        pack: PathBuf,
-    },
+    Policy(policy::PolicyCommand),
 }
 
 /// Runs the command that the process was started with.
@@ -227,28 +218,6 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
         Command::Records(command) => records::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
-        Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
+        Command::Policy(command) => policy::policy(command).await,
     }
-}
-
-fn check_pack(folder: &std::path::Path) -> Result<(), Failure> {
-    let pack = crate::policy::load(folder).map_err(Failure::configuration)?;
-    let rules = &pack.rules;
-    println!(
-        "{}: {} services, {} networks, {} roles, {} kinds, {} categories, {} purposes, {} recipients, {} grants",
-        rules.pack,
-        rules.services.len(),
-        rules.networks.len(),
-        rules.roles.len(),
-        rules.kinds.len(),
-        rules.categories.len(),
-        rules.purposes.len(),
-        rules.recipients.len(),
-        rules.grants.len(),
-    );
-    println!(
-        "revision {}",
-        data_encoding::HEXLOWER.encode(&rules.revision)
-    );
-    Ok(())
 }

@@ -179,7 +179,7 @@ words! {
     // Logging in and out.
     AskPerson: "ID: ", "ID: ";
     AskPassword: "Password: ", "パスワード: ";
-    AskCode: "Code: ", "確認コード: ";
+    AskCode: "Code (or a recovery code): ", "確認コード(または回復コード): ";
     InputEnded:
         "standard input ended where \"{0}\" was asked for",
         "標準入力が「{0}」の前で終わりました";
@@ -227,8 +227,8 @@ words! {
         "the password is changed; all other sessions have ended",
         "パスワードを変更しました。ほかのセッションはすべて終了しました";
     NextCode:
-        "a code is good once: wait for the next one for what follows",
-        "確認コードは一度しか使えません。このあとは次のコードを待って入力してください";
+        "a code is good once: wait for the next one for what follows, or use another recovery code",
+        "確認コードは一度しか使えません。このあとは次のコードを待って入力するか、別の回復コードを使ってください";
     AskEnrollmentCode:
         "Enrolment code from an administrator (empty if none was given): ",
         "管理者から受け取った登録コード(なければ空のまま): ";
@@ -623,6 +623,65 @@ words! {
     FieldPledge: "pledge", "誓約";
     FieldRevision: "revision", "版";
     FieldOwnSubject: "own data (pseudonym)", "自身のデータ(仮名)";
+
+    // Policy packs.
+    ScenariosPlayed:
+        "{0}: {1} scenarios as expected, {2} otherwise, {3} not for the decision alone",
+        "{0}: 期待どおり {1} 件、不一致 {2} 件、判断だけでは確認できないもの {3} 件";
+    ScenariosLeft: "{0}: {1}", "{0} 件: {1}";
+    LeftNotARequest:
+        "refused before there is a request to decide; takes a daemon",
+        "判断の前に拒否されるもの(サーバーが必要)";
+    LeftAtTheLogin:
+        "refused at the login; takes a daemon",
+        "ログインで拒否されるもの(サーバーが必要)";
+    LeftRepeated:
+        "answered without deciding again; takes a daemon",
+        "再び判断せずに回答されるもの(サーバーが必要)";
+    ScenarioFailed: "FAILED {0}: {1}", "不一致 {0}: {1}";
+    ScenariosFailed:
+        "{0} scenarios came out otherwise than expected",
+        "{0} 件のシナリオが期待と異なります";
+    Reached: "{0}: {1} of {2} reached ({3} %)", "{0}: {2} 件中 {1} 件に到達({3} %)";
+    NotReached: "not reached", "未到達";
+    NotAllReached:
+        "{0} rules and reasons are not reached by any scenario",
+        "どのシナリオも到達しない規則・理由が {0} 件あります";
+    OutOfReach:
+        "{0} rows can't be reached: their purpose doesn't extend to them, or an earlier row grants the same",
+        "到達できない行が {0} 件あります(利用目的が及ばないか、前の行がすでに同じものを許可しています):";
+    Unforeseen:
+        "{0} was given, but no rule of the pack leads there: a mistake of sekisho",
+        "{0} が返されましたが、パックのどの規則からも生じないはずのものです(関所の不具合)";
+    HeadSort: "SORT", "種類";
+    HeadRule: "RULE", "規則";
+    HeadAt: "AT", "位置";
+    HeadReachedBy: "REACHED BY", "到達したシナリオ";
+    StagePassed: "passed", "通過";
+    StageFailed: "FAILED", "拒否";
+    StageNotAsked: "not evaluated: an earlier stage failed", "未評価(前の段階で拒否)";
+    Promise: "promise: \"{0}\"", "約束: 「{0}」";
+    WouldBeAllowed:
+        "would be allowed (policy {0}, entry {1})",
+        "許可されます(ポリシー {0}、記録 {1})";
+    WouldBeDenied:
+        "would be denied (policy {0}, entry {1})",
+        "拒否されます(ポリシー {0}、記録 {1})";
+    WithheldCategory: "withheld: {0} ({1})", "除外される項目: {0}({1})";
+    WithheldSubject: "withheld: subject {0} ({1})", "除外される本人: {0} 番目({1})";
+    NoRequest:
+        "{0}: is no request (CheckRequest as JSON): {1}",
+        "{0}: 要求(JSON の CheckRequest)として読めません: {1}";
+    PackNotInOrder: "the pack is not in order:\n{0}", "パックに誤りがあります:\n{0}";
+    PackHasNone: "{0}: the pack has no {1}", "{0}: パックに {1} はありません";
+    NothingAllowed: "nothing could be allowed", "許可されるものはありません";
+    OnRequest: "on request", "本人の求め";
+    HeadWhen: "WHEN", "条件";
+    HeadPromise: "PROMISE", "約束";
+    HeadCategory: "CATEGORY", "項目";
+    RegisterWritten:
+        "the register as of {1} is in {0}",
+        "{1} 時点の一覧を {0} に書き込みました";
 
     // Heads of the table.
     HeadIndex: "INDEX", "番号";

@@ -82,6 +82,17 @@ pub struct StepUp {
     pub max_age: Duration,
 }
 
+/// What grants a category.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granted {
+    /// Position of the category in the request.
+    pub position: usize,
+    /// The line that grants it.
+    pub rule: RuleLine,
+    /// It passed over a missing grant.
+    pub by_break_glass: bool,
+}
+
 /// What the stages found on the way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trace {
@@ -97,6 +108,8 @@ pub struct Trace {
     pub rule: Option<RuleLine>,
     /// Whether break glass passed over a missing grant.
     pub break_glass: bool,
+    /// What grants each category that was looked at; empty where the stage did not come so far.
+    pub granted: Vec<Granted>,
 }
 
 /// Only this room can make one, and so a permit.

@@ -12,6 +12,7 @@ mod counters;
 mod directory;
 mod entry;
 mod error;
+mod explain;
 mod guarded;
 mod ledger;
 mod outcome;
@@ -46,6 +47,10 @@ pub use directory::{
     PersonChanged, PersonSort, PersonWish, SeenPeople,
 };
 pub use error::{GateError, Violation};
+pub use explain::{
+    Access, Actor, Allowed, ExplainWish, ExplainedStage, Explanation, OwnAccess, RegisterSeen,
+    WhoWish,
+};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;

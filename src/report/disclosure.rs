@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use time::{Date, UtcOffset};
 
 use super::Language;
-use super::html::{self, escape};
+use super::page::{Cell, Page};
 use crate::domain::time::Timestamp;
 use crate::proto::{
     Action, ConsentState, DisclosedAccess, DisclosedRecord, DisclosureHead, DisclosureScope,
@@ -33,7 +33,8 @@ enum At {
 /// A report while it is written: [`Self::begin`], then records, then accesses, then [`Self::end`].
 #[derive(Debug)]
 pub struct Report {
-    form: Form,
+    /// `None` where it is JSON.
+    page: Option<Page>,
     language: Language,
     offset: UtcOffset,
     all: bool,
@@ -47,8 +48,8 @@ impl Report {
     #[must_use]
     pub fn begin(form: Form, language: Language, head: &DisclosureHead) -> (Self, String) {
         let offset = UtcOffset::from_whole_seconds(head.utc_offset_seconds);
-        let report = Self {
-            form,
+        let mut report = Self {
+            page: None,
             language,
             offset: offset.unwrap_or(UtcOffset::UTC),
             all: head.scope == i32::from(DisclosureScope::All),
@@ -57,16 +58,23 @@ impl Report {
         };
         let text = match form {
             Form::Json => report.json_head(head),
-            Form::Html => report.page_head(head),
+            Form::Html => {
+                let mut page = report.page_head(head);
+                let text = page.take();
+                report.page = Some(page);
+                text
+            }
         };
         (report, text)
     }
 
     /// A record.
     pub fn record(&mut self, record: &DisclosedRecord) -> String {
-        let text = match self.form {
-            Form::Json => self.json_part(&self.json_record(record)),
-            Form::Html => self.row_of_record(record),
+        let text = if self.page.is_some() {
+            let row = self.row_of_record(record);
+            self.on_page(|page| page.row(&row))
+        } else {
+            self.json_part(&self.json_record(record))
         };
         self.count = self.count.saturating_add(1);
         text
@@ -75,10 +83,12 @@ impl Report {
     /// An access; no record follows.
     pub fn access(&mut self, access: &DisclosedAccess) -> String {
         let mut text = self.turn_to_accesses();
-        text.push_str(&match self.form {
-            Form::Json => self.json_part(&self.json_access(access)),
-            Form::Html => self.row_of_access(access),
-        });
+        if self.page.is_some() {
+            let row = self.row_of_access(access);
+            text.push_str(&self.on_page(|page| page.row(&row)));
+        } else {
+            text.push_str(&self.json_part(&self.json_access(access)));
+        }
         self.count = self.count.saturating_add(1);
         text
     }
@@ -91,47 +101,59 @@ impl Report {
         } else {
             String::new()
         };
-        text.push_str(&match self.form {
-            Form::Json => "\n  ]\n}\n".to_owned(),
-            Form::Html => format!("{}</body>\n</html>\n", self.end_of_table()),
+        text.push_str(&self.end_of_table());
+        text.push_str(&match self.page {
+            Some(page) => page.finish(),
+            None => "\n  ]\n}\n".to_owned(),
         });
         text
+    }
+
+    /// What is written on the page by `write`; nothing where it is JSON.
+    fn on_page(&mut self, write: impl FnOnce(&mut Page)) -> String {
+        let Some(page) = &mut self.page else {
+            return String::new();
+        };
+        write(page);
+        page.take()
     }
 
     fn turn_to_accesses(&mut self) -> String {
         if self.at == At::Accesses {
             return String::new();
         }
-        let text = match self.form {
-            Form::Json => "\n  ],\n  \"accesses\": [".to_owned(),
-            Form::Html => {
-                let heads = match self.language {
-                    Language::English => ["When", "What", "Items", "For what", "System"],
-                    Language::Japanese => ["日時", "取扱い", "項目", "利用目的", "システム"],
-                };
-                let title = self.language.of("Uses of your data", "利用の記録");
-                let table = html::table(&heads);
-                format!("{}<h2>{title}</h2>\n{table}", self.end_of_table())
-            }
-        };
+        let mut text = self.end_of_table();
+        let language = self.language;
+        text.push_str(&if self.page.is_some() {
+            let heads = match language {
+                Language::English => ["When", "What", "Items", "For what", "System"],
+                Language::Japanese => ["日時", "取扱い", "項目", "利用目的", "システム"],
+            };
+            self.on_page(|page| {
+                page.heading(2, language.of("Uses of your data", "利用の記録"));
+                page.begin_table(&heads);
+            })
+        } else {
+            "\n  ],\n  \"accesses\": [".to_owned()
+        });
         (self.at, self.count) = (At::Accesses, 0);
         text
     }
 
-    fn end_of_table(&self) -> String {
+    /// Ends the table of the page; says so where nothing is in it.
+    fn end_of_table(&mut self) -> String {
+        let language = self.language;
         let none = match (self.count, self.at) {
-            (0, At::Records) => self
-                .language
-                .of("There is no record.", "記録はありません。"),
-            (0, At::Accesses) => self.language.of("There was no use.", "利用はありません。"),
+            (0, At::Records) => language.of("There is no record.", "記録はありません。"),
+            (0, At::Accesses) => language.of("There was no use.", "利用はありません。"),
             _ => "",
         };
-        let none = if none.is_empty() {
-            String::new()
-        } else {
-            format!("<p>{none}</p>\n")
-        };
-        format!("</tbody>\n</table>\n{none}")
+        self.on_page(|page| {
+            page.end_table();
+            if !none.is_empty() {
+                page.paragraph(none);
+            }
+        })
     }
 
     fn title(&self) -> &'static str {
@@ -148,9 +170,10 @@ impl Report {
         }
     }
 
-    fn page_head(&self, head: &DisclosureHead) -> String {
+    fn page_head(&self, head: &DisclosureHead) -> Page {
         let language = self.language;
-        let mut page = html::begin(self.title(), language);
+        let mut page = Page::new(self.title(), language);
+        page.heading(1, self.title());
         let or = |at: &Option<Instant>, otherwise: &str| {
             at.as_ref()
                 .map_or_else(|| otherwise.to_owned(), |at| self.moment(at))
@@ -170,18 +193,17 @@ impl Report {
             (language.of("Made at", "作成日時"), or(&head.made_at, "")),
         ];
         for (name, value) in facts {
-            page.push_str(&format!("<p>{name}: {}</p>\n", escape(&value)));
+            page.paragraph(&format!("{name}: {value}"));
         }
-        let note = language.of(
+        page.note(language.of(
             "From the records that Articles 29 and 30 of the Act on the Protection of Personal Information ask for (Article 33, paragraph 5). Names of employees are not part of it.",
             "個人情報の保護に関する法律第29条・第30条の記録に基づきます(同法第33条第5項)。従業者の氏名は含みません。",
-        );
-        page.push_str(&format!("<p class=\"note\">{}</p>\n", escape(note)));
+        ));
         let title = language.of(
             "Provision to and receipt from third parties",
             "第三者への提供・第三者からの受領",
         );
-        page.push_str(&format!("<h2>{title}</h2>\n"));
+        page.heading(2, title);
         let heads = match language {
             Language::English => [
                 "When",
@@ -192,11 +214,11 @@ impl Report {
             ],
             Language::Japanese => ["年月日", "提供先・提供元", "項目", "利用目的", "根拠"],
         };
-        page.push_str(&html::table(&heads));
+        page.begin_table(&heads);
         page
     }
 
-    fn row_of_record(&self, record: &DisclosedRecord) -> String {
+    fn row_of_record(&self, record: &DisclosedRecord) -> [Cell; 5] {
         let language = self.language;
         let is_receipt = record.kind == i32::from(RecordKind::Receipt);
         let day = record.at.as_ref().map_or_else(String::new, |at| {
@@ -244,16 +266,16 @@ impl Report {
             language.of("Not told", "記載できない理由"),
             &record.unreadable,
         ));
-        html::row(&[
-            vec![day],
-            who,
-            record.categories.clone(),
-            vec![record.purpose.clone()],
-            ground,
-        ])
+        [
+            Cell::new(day),
+            lines(who),
+            lines(record.categories.clone()),
+            Cell::new(&*record.purpose),
+            lines(ground),
+        ]
     }
 
-    fn row_of_access(&self, access: &DisclosedAccess) -> String {
+    fn row_of_access(&self, access: &DisclosedAccess) -> [Cell; 5] {
         let when = access
             .at
             .as_ref()
@@ -264,13 +286,13 @@ impl Report {
         } else {
             format!("{what}: {}", access.recipient)
         };
-        html::row(&[
-            vec![when],
-            vec![what],
-            access.categories.clone(),
-            vec![access.purpose.clone()],
-            vec![access.system.clone()],
-        ])
+        [
+            Cell::new(when),
+            Cell::new(what),
+            lines(access.categories.clone()),
+            Cell::new(&*access.purpose),
+            Cell::new(&*access.system),
+        ]
     }
 
     fn json_head(&self, head: &DisclosureHead) -> String {
@@ -286,7 +308,11 @@ impl Report {
         ];
         let mut text = "{".to_owned();
         for (name, value) in fields {
-            text.push_str(&format!("\n  {}: {value},", json!(name)));
+            text.push_str("\n  ");
+            text.push_str(&json!(name).to_string());
+            text.push_str(": ");
+            text.push_str(&value.to_string());
+            text.push(',');
         }
         text.push_str("\n  \"records\": [");
         text
@@ -427,6 +453,12 @@ impl Report {
         };
         self.language.of(english, japanese)
     }
+}
+
+/// Those that say something.
+fn lines(mut lines: Vec<String>) -> Cell {
+    lines.retain(|line| !line.is_empty());
+    Cell::lines(lines)
 }
 
 fn timestamp(at: &Instant) -> Timestamp {

@@ -313,9 +313,9 @@ pub(crate) async fn open_log(config: &Config, keyring: &Keyring) -> Result<Opene
         uuid::Uuid::new_v4().simple()
     );
     let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
-    if let Some(torn) = &opened.torn_tail {
+    for torn in &opened.torn_tails {
         tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
-            "the last stop left a write half done; nothing of it had been answered");
+            "a stop left a write half done; nothing of it had been answered");
     }
     Ok(opened)
 }
@@ -554,14 +554,13 @@ async fn watch_health(
     reporter: tonic_health::server::HealthReporter,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut log = gate.log().watch();
     let mut look = tokio::time::interval(Duration::from_millis(500));
     let mut was_serving = true;
     loop {
         tokio::select! {
             () = stopped(&mut stopping) => break,
             _ = look.tick() => {
-                let writing = matches!(log.borrow_and_update().health, LogHealth::Writing);
+                let writing = gate.log().health() == LogHealth::Writing;
                 let serving = writing && gate.store_answers().await;
                 if serving != was_serving {
                     report_health(&reporter, serving).await;

@@ -92,7 +92,7 @@ async fn committed(world: &World) {
             .filter(closed)
             .collect::<Vec<_>>()
     };
-    for _ in 0..200 {
+    for _ in 0..1_200 {
         if spans()
             .iter()
             .all(|span| world.gate.log().is_committed(span))
@@ -316,6 +316,7 @@ async fn found(world: &World) -> Vec<u64> {
         oldest_first: true,
         size: 1_000,
         start: None,
+        whole: false,
     };
     let mut messages = world
         .gate

@@ -4,7 +4,9 @@
 mod basis;
 mod grants;
 mod log_retention;
+mod promise;
 mod roles;
+mod systems;
 mod table;
 
 use std::time::Duration;
@@ -16,9 +18,11 @@ pub use basis::{
     CollectedRule, ConfidentialRule, ConsentRule, KeepRule, LeastConsent, NeverTogether,
     SafeguardRule, SuspensionRule, When,
 };
-pub use grants::{GrantCondition, GrantKey, Grants};
+pub use grants::{GrantCondition, GrantKey, Granting, Grants};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
+pub use promise::{Promise, Promises};
 pub use roles::IncompatibleRoles;
+pub use systems::{Coverage, System};
 pub use table::{Id, IdSet, Table, TableError};
 
 use crate::domain::access::{Action, LegalException};
@@ -199,6 +203,8 @@ pub struct ExceptionRule {
     pub accepted: Exceptions,
     /// Those that ask for `consent_difficult`.
     pub consent_difficult: Exceptions,
+    /// Line in pack.toml, 0 where it has no such section.
+    pub line: u32,
 }
 
 /// What a pack says to people.
@@ -222,6 +228,8 @@ pub struct SessionRule {
     pub idle: Duration,
     /// How many logins of one person live at a time; with one more the oldest ends.
     pub max_concurrent: u32,
+    /// Line in pack.toml.
+    pub line: u32,
 }
 
 /// How fresh the second step must be.
@@ -244,6 +252,8 @@ pub struct StandingRule {
     pub training: bool,
     /// The confidentiality pledge.
     pub pledge: bool,
+    /// Line in pack.toml.
+    pub line: u32,
 }
 
 /// What emergency access may reach.
@@ -417,6 +427,8 @@ pub struct RuleSet {
     pub standing: StandingRule,
     /// What a legal exception takes.
     pub exceptions: ExceptionRule,
+    /// Systems that hold personal data; empty where the pack lists none.
+    pub systems: Table<System>,
     /// Callers.
     pub services: Table<Service>,
     /// Networks.
@@ -465,6 +477,8 @@ pub struct RuleSet {
     pub outcomes: Vec<OutcomeRule>,
     /// Grants.
     pub grants: Grants,
+    /// The promises that the rules keep.
+    pub promises: Promises,
 }
 
 impl RuleSet {

@@ -27,6 +27,8 @@ pub struct Page {
     pub size: usize,
     /// Where to go on.
     pub start: Option<LogIndex>,
+    /// Nothing at all where entries of the time that is wanted were disposed of: what is left would pass for all there was.
+    pub whole: bool,
 }
 
 /// An entry as a reviewer may see it.
@@ -92,7 +94,8 @@ impl Gate {
     /// Streams a page of what fits.
     ///
     /// # Errors
-    /// When nobody who reviews asks, or the call can't be logged.
+    /// When nobody who reviews asks, or the call can't be logged; [`GateError::DisposedOf`] where the whole is wanted and
+    /// isn't there any more.
     pub async fn search(
         self: &Arc<Self>,
         peer: &Peer,
@@ -104,6 +107,12 @@ impl Gate {
         let (sieve, _) = self
             .admit_reader(peer, credentials, "Search", filter, what)
             .await?;
+        if page.whole {
+            let (reader, period) = (self.log.reader(), sieve.period());
+            let gone = tokio::task::spawn_blocking(move || reader.disposed_within(period)).await;
+            gone.map_err(|_| GateError::Internal("reading ended early"))?
+                .map_err(unread)?;
+        }
         let newest = self.log.len().checked_sub(1).map(LogIndex);
         let (next, order) = if page.oldest_first {
             let start = page.start.unwrap_or(LogIndex(0));

@@ -368,8 +368,7 @@ impl Gate {
         entry::detail(&mut entry, "seeds_sealed_anew", seeds.anew.to_string());
         entry::detail(&mut entry, "seeds_unreadable", seeds.unreadable.to_string());
         entry.store_writes = known_writes;
-        gate.log_start(entry, opened.torn_tail.as_ref(), now)
-            .await?;
+        gate.log_start(entry, &opened.torn_tails, now).await?;
         gate.note_factor_writes(known_writes);
         Ok(gate)
     }
@@ -421,14 +420,12 @@ impl Gate {
     async fn log_start(
         &self,
         mut start: StoredEntry,
-        torn_tail: Option<&TornTail>,
+        torn_tails: &[TornTail],
         now: Timestamp,
     ) -> Result<(), AppendError> {
         let rules = self.rules.load();
         let mut entries = Vec::new();
-        if let Some(torn) = torn_tail {
-            entries.push(torn_entry(torn, now));
-        }
+        entries.extend(torn_tails.iter().map(|torn| torn_entry(torn, now)));
         let newest = self.log.reader().backward(LogIndex(u64::MAX)).next();
         if let Some(Ok(newest)) = newest
             && newest.time() > now.plus(JUMP)

@@ -16,6 +16,7 @@ mod simulated_disk;
 mod tail;
 mod verifying;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,6 +90,11 @@ pub(super) fn all(reader: &LogReader) -> Vec<Vec<u8>> {
 pub(super) fn bytes_of(entries: &[StoredEntry]) -> Vec<Vec<u8>> {
     entries.iter().map(StoredEntry::encode_to_vec).collect()
 }
+
+/// Long enough for a machine that is busy with other things.
+pub(super) const SOON: Duration = Duration::from_secs(60);
+/// Such a machine makes one thing late, and not all of so many.
+pub(super) const TRIES: usize = 6;
 
 /// A log in which batch after batch of `per_batch` entries was written.
 pub(super) async fn write_batches(log: &AccessLog, batches: u64, per_batch: u64) {
