@@ -157,6 +157,8 @@ pub(crate) struct Options {
     pub(crate) dispose_needs_two: bool,
     /// How long the log is kept; the pack's own where nothing is said.
     pub(crate) log_retention: Option<LogRetention>,
+    /// Makes another pack of it.
+    pub(crate) rules: Option<fn(&mut RuleSet)>,
 }
 
 impl Default for Options {
@@ -166,6 +168,7 @@ impl Default for Options {
             request_ids_max: 100_000,
             dispose_needs_two: false,
             log_retention: None,
+            rules: None,
         }
     }
 }
@@ -441,6 +444,9 @@ async fn start_with(
     let mut rules = Arc::clone(&template.rules);
     if let Some(kept) = &options.log_retention {
         Arc::make_mut(&mut rules).log_retention = kept.clone();
+    }
+    if let Some(change) = options.rules {
+        change(Arc::make_mut(&mut rules));
     }
     Gate::start(Parts {
         clock: Arc::<HeldClock>::clone(clock),

@@ -58,12 +58,28 @@ pub type Found = Result<(ReadEntry, Option<LogIndex>), GateError>;
 
 /// Where a scan stands.
 #[derive(Debug, Clone, Copy)]
-struct Scan {
+pub(in crate::gate) struct Scan {
     /// The next entry to look at; `None` when there are no more.
     next: Option<LogIndex>,
     /// The last entry that was looked at.
     last: Option<LogIndex>,
     order: Order,
+}
+
+impl Scan {
+    /// Of all entries there are, the newest first.
+    pub(in crate::gate) const fn newest_first(newest: Option<LogIndex>) -> Self {
+        Self {
+            next: newest,
+            last: None,
+            order: Order::NewestFirst,
+        }
+    }
+
+    /// Whether there are no more.
+    pub(in crate::gate) const fn is_over(&self) -> bool {
+        self.next.is_none()
+    }
 }
 
 /// How many entries one turn of a scan looks at, and how many that fit it brings.
@@ -216,7 +232,7 @@ impl Gate {
 
     /// Looks at the next entries of a scan, off the threads that serve; by the index those only that may fit. Bounded in what
     /// it reads and in what it brings, so that a reader who doesn't take what was found holds up nobody.
-    async fn turn(
+    pub(in crate::gate) async fn turn(
         self: &Arc<Self>,
         sieve: &Sieve,
         scan: &mut Scan,

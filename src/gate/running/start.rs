@@ -297,6 +297,7 @@ impl Gate {
             ),
             rules,
             changes: Mutex::new(Changes::default()),
+            recorded: Mutex::default(),
             live: LiveSessions::default(),
             generations: ArcSwap::default(),
             disposing: Mutex::default(),
@@ -344,6 +345,7 @@ impl Gate {
             gate.sessions.revoke(session, until, gate.clock.steady());
         }
         gate.read_live().await?;
+        gate.begin_records().await?;
         gate.prepare_keys().await;
         gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
@@ -468,7 +470,11 @@ impl Gate {
         if let Err(error) = written {
             tracing::error!(%error, "the entry of the stop was not written");
         }
-        match tokio::time::timeout(STORE_PATIENCE, self.mark_applied()).await {
+        let marked = async {
+            self.take_in_records(true).await?;
+            self.mark_applied().await
+        };
+        match tokio::time::timeout(STORE_PATIENCE, marked).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the store was not marked; the next start replays more");
