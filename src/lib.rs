@@ -16,7 +16,7 @@
 //! ```
 //!
 //! ## The map
-//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store} → decision → domain`; beside
+//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store, report} → decision → domain`; beside
 //! the gate, `serve → sinks → {export, log}`.
 //!
 //! | room | its job | never |
@@ -36,6 +36,7 @@
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
 //! | [`backup`] | a copy of all of it beside the running daemon, and back | writes a secret in clear; takes half for whole |
 //! | [`export`] | an entry as text: JSON lines, CSV, OCSF | opens what is sealed |
+//! | [`report`] | reports as printable pages and tables, pure | puts text into a page that is not escaped |
 //! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP; runs the operator's hook | is waited for by a check; skips an entry |
 //! | [`tls_client`], [`http_client`] | calls out, bounded in time and size | trusts an authority that was not named |
 //! | [`vitals`] | what the parts tell operators, one way for all | waits |
@@ -51,7 +52,8 @@
 //!    error, a missing policy, a full disk: no allowance.
 //! 3. **The decision is pure**: no I/O, no clock, no randomness. A test reads its imports.
 //! 4. **No personal values.** The daemon learns which categories and whose, never the data. A subject's id is turned into a
-//!    keyed pseudonym before it is stored or logged; types that hold secrets don't print them.
+//!    keyed pseudonym before it is stored or logged, and is sealed where a record of provision has to name the person (APPI
+//!    Art. 29); types that hold secrets don't print them.
 //! 5. **Wire types stop at [`api`].**
 //! 6. **One clock**, passed in ([`domain::time::Clock`]); a lint forbids any other.
 //! 7. **One writer** per log directory, held by a lock. Store and log never disagree silently: a change by people is an entry
@@ -80,6 +82,7 @@ pub mod identity;
 pub mod index;
 pub mod log;
 pub mod policy;
+pub mod report;
 pub mod serve;
 pub mod sinks;
 pub mod store;

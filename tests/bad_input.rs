@@ -167,7 +167,6 @@ fn what_is_refused_at_the_door() {
     what_is_too_large_is_refused_and_counted(&house, &manager, &adviser);
     a_batch_names_the_item_that_is_malformed(&house, &manager, &adviser);
     the_log_is_read_by_who_reviews_it(&house, &manager, &adviser);
-    what_is_not_supported_yet_says_so(&house, &adviser);
     what_cannot_be_decoded_is_the_callers_mistake_and_logged(&house, &manager);
 }
 
@@ -351,18 +350,6 @@ fn the_log_is_read_by_who_reviews_it(house: &House, manager: &Session, adviser: 
         reads.iter().any(|entry| entry["person"] == "security-1"),
         "reading the log is logged"
     );
-}
-
-fn what_is_not_supported_yet_says_so(house: &House, adviser: &Session) {
-    let request = json!({ "actor": check(Some(&adviser.ticket))["actor"] });
-    let error = house
-        .send(
-            &house.own(),
-            "sekisho.v1.AccessService/ListMyAccess",
-            &request,
-        )
-        .expect_err("not yet");
-    assert_eq!(error.code, "UNIMPLEMENTED", "{error}");
 }
 
 /// Calls that grpcurl can't make: bytes that are no message of the method, and an item that unknown fields make too long.

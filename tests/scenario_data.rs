@@ -12,35 +12,7 @@ mod support;
 
 use std::collections::HashSet;
 
-use sekisho::domain::reason::ReasonCode;
 use support::{pack, say, scenario, wire};
-
-/// Codes that no rule of this pack and no interface of this version can bring about.
-const OUT_OF_REACH: &[&str] = &[
-    "CLIENT_IP_IS_PROXY",
-    "SECOND_STEP_REQUIRED",
-    "ACCOUNT_LOCKED",
-    "OUTSIDE_HOURS",
-    "PERSON_RELATED_LINKAGE",
-    "CONSENT_REQUIRED",
-    "CONSENT_WITHDRAWN",
-    "USE_SUSPENDED",
-    "RETENTION_REQUIRED",
-    "LEGAL_HOLD",
-    "AUTOMATED_DECISION_FORBIDDEN",
-    "SUBJECT_UNVERIFIED",
-    "REFERENCE_UNKNOWN",
-    // The only outsourcee's contract lasts as long as everybody's training.
-    "OUTSOURCEE_NO_CONTRACT",
-    "FOREIGN_CONSENT_REQUIRED",
-    "SAFEGUARD_REQUIRED",
-    "OPTED_OUT_OF_SALE_OR_SHARING",
-    "CONFIDENTIALITY_DUTY",
-    "RECORD_FIELDS_MISSING",
-    "OPT_OUT_SPECIAL_CARE_FORBIDDEN",
-    "RATE_LIMIT_EXCEEDED",
-    "BREAK_GLASS_REVIEW_OVERDUE",
-];
 
 #[test]
 fn every_scenario_is_whole_and_all_rows_of_the_pack_file_are_there() {
@@ -62,44 +34,6 @@ fn every_scenario_is_whole_and_all_rows_of_the_pack_file_are_there() {
         "{} scenarios, 18 of them from the pack file",
         all.len()
     ));
-}
-
-#[test]
-fn every_reason_that_the_pack_can_give_is_expected_somewhere() {
-    let all = scenario::load(&pack()).unwrap();
-    let mut expected: HashSet<&str> = HashSet::new();
-    for scenario in &all {
-        let expect = &scenario.expect;
-        expected.extend(expect.reason.as_deref());
-        expected.extend(
-            expect
-                .withheld_categories
-                .iter()
-                .flat_map(|map| map.values())
-                .map(String::as_str),
-        );
-        expected.extend(
-            expect
-                .withheld_subjects
-                .iter()
-                .flat_map(|map| map.values())
-                .map(String::as_str),
-        );
-    }
-    for reason in &expected {
-        assert!(
-            ReasonCode::ALL.iter().any(|code| code.name() == *reason),
-            "{reason} is no reason code"
-        );
-    }
-    for code in ReasonCode::ALL {
-        let (name, is) = (code.name(), expected.contains(code.name()));
-        assert_ne!(
-            OUT_OF_REACH.contains(&name),
-            is,
-            "{name}: expected by a scenario: {is}"
-        );
-    }
 }
 
 #[test]

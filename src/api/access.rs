@@ -6,9 +6,9 @@ use tonic::{Request, Response, Status};
 
 use super::read::Fields;
 use super::write;
-use super::{errors, not_supported_yet, peer, taken, to_its_end};
+use super::{errors, peer, taken, to_its_end};
 use crate::domain::access::SUBJECTS_MAX;
-use crate::gate::{Gate, OutcomeReport, Violation};
+use crate::gate::{Gate, OutcomeReport, OwnAccess, Violation};
 use crate::proto::access_service_server::AccessService;
 use crate::proto::{
     BatchCheckRequest, BatchCheckResponse, CheckRequest, CheckResponse, ListMyAccessRequest,
@@ -80,7 +80,25 @@ impl AccessService for Access {
         &self,
         request: Request<ListMyAccessRequest>,
     ) -> Result<Response<ListMyAccessResponse>, Status> {
-        Err(not_supported_yet(&self.gate, &request, "ListMyAccess").await)
+        let peer = peer::of(&request)?;
+        let asked = request.into_inner();
+        let mut fields = Fields::default();
+        let actor = fields.actor(&asked.actor.unwrap_or_default());
+        let wish = OwnAccess {
+            proof: actor.proof,
+            client_ip: actor.client_ip,
+            session_ref: actor.session_ref,
+            subject_kind: fields.name("subject_kind", &asked.subject_kind),
+        };
+        let wish = taken(&self.gate, &peer, "ListMyAccess", fields.finish(Some(wish))).await?;
+        let accesses = self
+            .gate
+            .own_access(&peer, wish)
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(ListMyAccessResponse {
+            accesses: accesses.iter().map(super::explain::access).collect(),
+        }))
     }
 
     async fn report_outcome(

@@ -7,13 +7,12 @@ use prost::Message as _;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-use super::read::Fields;
+use super::read::{AFTER, Fields, after_person, page_size};
 use super::requests::{approved, awaited};
 use super::{errors, peer, people, people_csv, taken, to_its_end};
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::person::form::{Edge, FIELDS, Form};
-use crate::domain::person::id::canonical;
 use crate::gate::{
     Credentials, Gate, ImportOutcome, ImportWish, Peer, PeopleFilter, PersonChanged, PersonSort,
     PersonWish,
@@ -28,14 +27,10 @@ use crate::proto::{
     ImportPeopleResponse, ListPeopleRequest, ListPeopleResponse,
 };
 
-const PAGE_SIZE: usize = 100;
-const PAGE_SIZE_MAX: i32 = 1_000;
 /// Clients take 4 MiB unless told otherwise; one person has about 16 KiB at most.
 const PAGE_MAX_BYTES: usize = 2 * 1024 * 1024;
 /// About how much of an export goes in one message.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Before the id after which a page begins.
-const TOKEN: &str = "after-";
 
 type Pieces<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -268,23 +263,8 @@ impl DirectoryService for Directory {
         let mut fields = Fields::default();
         let credentials = fields.credentials(request.metadata());
         let request = request.into_inner();
-        let page_size = match request.page_size {
-            0 => PAGE_SIZE,
-            size if (1..=PAGE_SIZE_MAX).contains(&size) => {
-                usize::try_from(size).unwrap_or(PAGE_SIZE)
-            }
-            _ => {
-                fields.wrong("page_size", "must be from 1 to 1,000");
-                PAGE_SIZE
-            }
-        };
-        let after = match request.page_token.strip_prefix(TOKEN) {
-            Some(id) => Name::parse(id).ok().filter(|_| canonical(id) == id),
-            None => None,
-        };
-        if after.is_none() && !request.page_token.is_empty() {
-            fields.wrong("page_token", "is no token that a page gave");
-        }
+        let page_size = page_size(&mut fields, request.page_size);
+        let after = after_person(&mut fields, &request.page_token);
         let filter = PeopleFilter {
             department: fields.name("department", &request.department),
             role: fields.name("role", &request.role),
@@ -309,7 +289,7 @@ impl DirectoryService for Directory {
         }
         let more = page.len() < seen.people.len();
         let last = page.last().filter(|_| more);
-        let next_page_token = last.map_or_else(String::new, |last| format!("{TOKEN}{}", last.id));
+        let next_page_token = last.map_or_else(String::new, |last| format!("{AFTER}{}", last.id));
         Ok(Response::new(ListPeopleResponse {
             people: page,
             next_page_token,

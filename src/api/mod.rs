@@ -14,6 +14,7 @@ mod limits;
 mod peer;
 mod people;
 mod people_csv;
+mod provision_records;
 mod read;
 mod requests;
 mod reset;
@@ -33,12 +34,13 @@ pub use directory::Directory;
 pub use explain::Explanations;
 pub use limits::SizeLimits;
 pub use peer::Connection;
+pub use provision_records::ProvisionRecords;
 pub use requests::Requests;
 pub use reset::Resets;
 pub use sessions::Sessions;
 pub use subjects::Subjects;
 
-use tonic::{Request, Status};
+use tonic::Status;
 
 use crate::gate::{Gate, GateError, Peer, Violation};
 
@@ -62,16 +64,5 @@ async fn taken<T>(
     match read {
         Ok(value) => Ok(value),
         Err(violations) => Err(errors::status(gate.malformed(peer, call, violations).await)),
-    }
-}
-
-/// Refuses a method that isn't there yet, with an entry.
-async fn not_supported_yet<T>(gate: &Gate, request: &Request<T>, call: &'static str) -> Status {
-    match peer::of(request) {
-        Ok(peer) => errors::status(
-            gate.refuse_unheard(&peer, call, GateError::NotSupportedYet(call))
-                .await,
-        ),
-        Err(status) => status,
     }
 }

@@ -10,6 +10,7 @@ use crate::domain::access::{
 };
 use crate::domain::ids::{DecisionId, LogIndex, Name, NameError};
 use crate::domain::network::parse_address;
+use crate::domain::person::id::canonical;
 use crate::domain::time::Timestamp;
 use crate::gate::{Credentials, Violation};
 use crate::proto;
@@ -17,9 +18,9 @@ use crate::proto;
 /// Who asks, from where, in which session.
 #[derive(Debug, Clone)]
 pub(super) struct Actor {
-    proof: Proof,
-    client_ip: Option<IpAddr>,
-    session_ref: Option<Name>,
+    pub(super) proof: Proof,
+    pub(super) client_ip: Option<IpAddr>,
+    pub(super) session_ref: Option<Name>,
 }
 
 impl Default for Actor {
@@ -139,7 +140,7 @@ impl Fields {
             .collect()
     }
 
-    fn known<T>(
+    pub(super) fn known<T>(
         &mut self,
         field: &str,
         number: i32,
@@ -283,7 +284,7 @@ impl Fields {
         }
     }
 
-    fn categories(&mut self, texts: &[String]) -> Vec<Name> {
+    pub(super) fn categories(&mut self, texts: &[String]) -> Vec<Name> {
         if texts.is_empty() {
             self.wrong("data.categories", "is missing");
         }
@@ -367,6 +368,33 @@ impl Fields {
             session_ref: self.name("sekisho-session-ref", &text("sekisho-session-ref")),
         }
     }
+}
+
+/// Reads how many a page has; 0 is 100.
+pub(super) fn page_size(fields: &mut Fields, asked: i32) -> usize {
+    const USUAL: usize = 100;
+    const MAX: i32 = 1_000;
+    match asked {
+        0 => USUAL,
+        size if (1..=MAX).contains(&size) => usize::try_from(size).unwrap_or(USUAL),
+        _ => {
+            fields.wrong("page_size", "must be from 1 to 1,000");
+            USUAL
+        }
+    }
+}
+
+/// Before the id after which a page begins.
+pub(super) const AFTER: &str = "after-";
+
+/// Reads a page token that names the last person of the page before; empty is the first page.
+pub(super) fn after_person(fields: &mut Fields, token: &str) -> Option<Name> {
+    let id = token.strip_prefix(AFTER);
+    let after = id.and_then(|id| Name::parse(id).ok().filter(|_| canonical(id) == id));
+    if after.is_none() && !token.is_empty() {
+        fields.wrong("page_token", "is no token that a page gave");
+    }
+    after
 }
 
 /// Reads a page token; empty is the first page.

@@ -11,7 +11,7 @@ fn seconds(seconds: i64) -> prost_types::Duration {
     prost_types::Duration { seconds, nanos: 0 }
 }
 
-fn reason(stored: &proto::StoredReason) -> proto::Reason {
+pub(super) fn reason(stored: &proto::StoredReason) -> proto::Reason {
     let code = ReasonCode::from_number(stored.code);
     proto::Reason {
         code: stored.code,

@@ -26,8 +26,10 @@ mod own;
 mod people;
 mod people_output;
 mod people_profile;
+mod policy;
 mod progress;
 mod proof;
+mod records;
 mod reindex;
 mod requests;
 mod reset;
@@ -42,7 +44,6 @@ mod table;
 mod ticket_file;
 mod words;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -129,6 +130,9 @@ enum Command {
     /// See what waits for a second administrator, decline it, or review what one did alone
     #[command(subcommand)]
     Requests(requests::RequestsCommand),
+    /// Records of provision and of receipt (APPI Art. 29, 30), and the report that a person gets of them (開示)
+    #[command(subcommand)]
+    Records(records::RecordsCommand),
     /// List and renew the keys that everything is sealed and signed with
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -156,18 +160,9 @@ enum Command {
     /// The people whose data are guarded: holds, dates, references, imports
     #[command(subcommand)]
     Subjects(subjects::SubjectsCommand),
-    /// Look at policy packs
+    /// Look at policy packs, and at what they mean for people
     #[command(subcommand)]
-    Policy(PolicyCommand),
-}
-
-#[derive(Debug, Subcommand)]
-enum PolicyCommand {
-    /// Load a pack and tell everything that is wrong with it
-    Check {
-        /// The pack's folder
-        pack: PathBuf,
-    },
+    Policy(policy::PolicyCommand),
 }
 
 /// Runs the command that the process was started with.
@@ -228,29 +223,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
         Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
+        Command::Records(command) => records::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
-        Command::Policy(PolicyCommand::Check { pack }) => check_pack(&pack),
+        Command::Policy(command) => policy::policy(command).await,
     }
-}
-
-fn check_pack(folder: &std::path::Path) -> Result<(), Failure> {
-    let pack = crate::policy::load(folder).map_err(Failure::configuration)?;
-    let rules = &pack.rules;
-    println!(
-        "{}: {} services, {} networks, {} roles, {} kinds, {} categories, {} purposes, {} recipients, {} grants",
-        rules.pack,
-        rules.services.len(),
-        rules.networks.len(),
-        rules.roles.len(),
-        rules.kinds.len(),
-        rules.categories.len(),
-        rules.purposes.len(),
-        rules.recipients.len(),
-        rules.grants.len(),
-    );
-    println!(
-        "revision {}",
-        data_encoding::HEXLOWER.encode(&rules.revision)
-    );
-    Ok(())
 }

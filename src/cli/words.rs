@@ -179,7 +179,7 @@ words! {
     // Logging in and out.
     AskPerson: "ID: ", "ID: ";
     AskPassword: "Password: ", "パスワード: ";
-    AskCode: "Code: ", "確認コード: ";
+    AskCode: "Code (or a recovery code): ", "確認コード(または回復コード): ";
     InputEnded:
         "standard input ended where \"{0}\" was asked for",
         "標準入力が「{0}」の前で終わりました";
@@ -227,8 +227,8 @@ words! {
         "the password is changed; all other sessions have ended",
         "パスワードを変更しました。ほかのセッションはすべて終了しました";
     NextCode:
-        "a code is good once: wait for the next one for what follows",
-        "確認コードは一度しか使えません。このあとは次のコードを待って入力してください";
+        "a code is good once: wait for the next one for what follows, or use another recovery code",
+        "確認コードは一度しか使えません。このあとは次のコードを待って入力するか、別の回復コードを使ってください";
     AskEnrollmentCode:
         "Enrolment code from an administrator (empty if none was given): ",
         "管理者から受け取った登録コード(なければ空のまま): ";
@@ -465,6 +465,20 @@ words! {
     DoneAlone:
         "done by one administrator ALONE: until it was reviewed it stays marked",
         "管理者一人による操作です。確認されるまで印が残ります";
+    RecordAt: "TIME", "日時";
+    RecordStatusHead: "STATUS", "状態";
+    RecordParty: "PARTY", "提供先・提供元";
+    RecordRoute: "ROUTE", "区分";
+    RecordItems: "ITEMS", "項目";
+    RecordPeople: "PEOPLE", "人数";
+    RecordKeepUntil: "KEEP UNTIL", "保存期限";
+    RecordIdHead: "RECORD", "記録";
+    RecordsExported:
+        "{0} records",
+        "記録 {0} 件";
+    ReceiptRegistered:
+        "recorded: {0} (entry {1}), kept until {2}",
+        "記録しました: {0}(ログ {1})、保存期限 {2}";
     NoRequests:
         "no request waits",
         "待っている申請はありません";
@@ -678,6 +692,65 @@ words! {
     FieldRevision: "revision", "版";
     FieldOwnSubject: "own data (pseudonym)", "自身のデータ(仮名)";
 
+    // Policy packs.
+    ScenariosPlayed:
+        "{0}: {1} scenarios as expected, {2} otherwise, {3} not for the decision alone",
+        "{0}: 期待どおり {1} 件、不一致 {2} 件、判断だけでは確認できないもの {3} 件";
+    ScenariosLeft: "{0}: {1}", "{0} 件: {1}";
+    LeftNotARequest:
+        "refused before there is a request to decide; takes a daemon",
+        "判断の前に拒否されるもの(サーバーが必要)";
+    LeftAtTheLogin:
+        "refused at the login; takes a daemon",
+        "ログインで拒否されるもの(サーバーが必要)";
+    LeftRepeated:
+        "answered without deciding again; takes a daemon",
+        "再び判断せずに回答されるもの(サーバーが必要)";
+    ScenarioFailed: "FAILED {0}: {1}", "不一致 {0}: {1}";
+    ScenariosFailed:
+        "{0} scenarios came out otherwise than expected",
+        "{0} 件のシナリオが期待と異なります";
+    Reached: "{0}: {1} of {2} reached ({3} %)", "{0}: {2} 件中 {1} 件に到達({3} %)";
+    NotReached: "not reached", "未到達";
+    NotAllReached:
+        "{0} rules and reasons are not reached by any scenario",
+        "どのシナリオも到達しない規則・理由が {0} 件あります";
+    OutOfReach:
+        "{0} rows and rules can't be reached: a purpose doesn't extend to them, an earlier row grants the same, or nothing leads there:",
+        "到達できない行・規則が {0} 件あります(利用目的が及ばない、前の行がすでに同じものを許可している、またはそこに至る規則がない):";
+    Unforeseen:
+        "{0} was given, but no rule of the pack leads there: a mistake of sekisho",
+        "{0} が返されましたが、パックのどの規則からも生じないはずのものです(関所の不具合)";
+    HeadSort: "SORT", "種類";
+    HeadRule: "RULE", "規則";
+    HeadAt: "AT", "位置";
+    HeadReachedBy: "REACHED BY", "到達したシナリオ";
+    StagePassed: "passed", "通過";
+    StageFailed: "FAILED", "拒否";
+    StageNotAsked: "not evaluated: an earlier stage failed", "未評価(前の段階で拒否)";
+    Promise: "promise: \"{0}\"", "約束: 「{0}」";
+    WouldBeAllowed:
+        "would be allowed (policy {0}, entry {1})",
+        "許可されます(ポリシー {0}、記録 {1})";
+    WouldBeDenied:
+        "would be denied (policy {0}, entry {1})",
+        "拒否されます(ポリシー {0}、記録 {1})";
+    WithheldCategory: "withheld: {0} ({1})", "除外される項目: {0}({1})";
+    WithheldSubject: "withheld: subject {0} ({1})", "除外される本人: {0} 番目({1})";
+    NoRequest:
+        "{0}: is no request (CheckRequest as JSON): {1}",
+        "{0}: 要求(JSON の CheckRequest)として読めません: {1}";
+    PackNotInOrder: "the pack is not in order:\n{0}", "パックに誤りがあります:\n{0}";
+    PackHasNone: "{0}: the pack has no {1}", "{0}: パックに {1} はありません";
+    NothingAllowed: "nothing could be allowed", "許可されるものはありません";
+    OnRequest: "on request", "本人の求め";
+    HeadWhen: "WHEN", "条件";
+    HeadPromise: "PROMISE", "約束";
+    HeadCategory: "CATEGORY", "項目";
+    RegisterWritten:
+        "the register as of {1} is in {0}",
+        "{1} 時点の一覧を {0} に書き込みました";
+
     // Heads of the table.
     HeadIndex: "INDEX", "番号";
     HeadTime: "TIME", "日時";
@@ -692,7 +765,7 @@ words! {
 }
 
 /// Labels of an entry's fields, by their name in JSON.
-const LABELS: [(&str, &str, &str); 53] = [
+const LABELS: [(&str, &str, &str); 70] = [
     ("logIndex", "index", "番号"),
     ("time", "time", "日時"),
     ("kind", "kind", "種別"),
@@ -759,6 +832,28 @@ const LABELS: [(&str, &str, &str); 53] = [
     ("relation", "relation", "本人との関係"),
     ("details", "details", "詳細"),
     ("leafHash", "leaf hash", "リーフハッシュ"),
+    // Of a record of provision or of receipt.
+    ("recordId", "record", "記録"),
+    ("status", "status", "状態"),
+    ("at", "time", "日時"),
+    ("keepUntil", "keep until", "保存期限"),
+    ("name", "name of the other party", "提供先・提供元の名称"),
+    ("address", "address", "住所"),
+    ("representative", "representative", "代表者"),
+    ("country", "country", "国"),
+    ("route", "route", "提供の区分"),
+    ("receiptBasis", "ground of the receipt", "受領の根拠"),
+    (
+        "acquisition",
+        "how the provider acquired it",
+        "提供元の取得の経緯",
+    ),
+    ("people", "people", "人数"),
+    ("subjectRefs", "people (ids)", "本人(ID)"),
+    ("unreadable", "can't be read", "読み取れない理由"),
+    ("closedAt", "outcome reported", "結果の報告日時"),
+    ("closedIndex", "entry of the outcome", "結果の記録番号"),
+    ("recordsProvided", "records provided", "提供した件数"),
     // Further facts that have a name of their own.
     (
         "details.further_reasons",

@@ -19,7 +19,7 @@ pub(super) fn conclude(
     rules: &RuleSet,
     facts: &Facts<'_>,
     actor: &Actor,
-    scope: Scope,
+    mut scope: Scope,
     stages: Vec<(Stage, Outcome)>,
     demand: Option<Demand>,
 ) -> Verdict {
@@ -49,6 +49,7 @@ pub(super) fn conclude(
         (first, further)
     });
     let step_up = step_up(rules, facts, &stages);
+    let obligations = allowed.then(|| obligations::of(rules, facts, actor, &scope));
     let trace = Trace {
         stages: stages
             .iter()
@@ -59,6 +60,7 @@ pub(super) fn conclude(
         route: scope.route,
         rule,
         break_glass,
+        granted: std::mem::take(&mut scope.granted),
     };
     if let Some((first, further_reasons)) = denial {
         return Verdict::Deny(Denial {
@@ -76,7 +78,7 @@ pub(super) fn conclude(
         .collect();
     Verdict::Allow(Permit {
         remarks,
-        obligations: obligations::of(rules, facts, actor, &scope),
+        obligations: obligations.unwrap_or_default(),
         valid_until: valid_until(rules, facts, &scope),
         withheld_categories: scope.withheld_categories,
         withheld_subjects: scope.withheld_subjects,

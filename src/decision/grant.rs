@@ -1,9 +1,10 @@
 //! Stage `grant`: may one of the roles do this action on each category of this kind of person for this purpose?
 
+use super::entitlements::Use;
 use super::facts::{Actor, Facts};
-use super::rules::{Category, GrantKey, Id, Kind, Purpose, Role, RuleSet};
-use super::scope::{Granted, Scope};
-use super::verdict::RuleLine;
+use super::rules::{Category, GrantKey, Id, Kind, Role, RuleSet};
+use super::scope::Scope;
+use super::verdict::{Granted, RuleLine};
 use super::{Failure, Outcome};
 use crate::domain::reason::{Reason, ReasonCode};
 
@@ -95,31 +96,29 @@ fn check(
         let Some(category) = id else {
             return fail(ReasonCode::CategoryUnknown, category_name(position));
         };
-        match granted(rules, facts, roles, (kind, category, purpose_id)) {
-            Ok(line) => {
-                let rule = RuleLine::Grants(line);
-                granted_by.push((
-                    position,
-                    Granted {
-                        rule,
-                        by_break_glass: false,
-                    },
-                ));
-                Ok(())
+        let asked = Use {
+            kind,
+            category,
+            purpose: purpose_id,
+            action: request.action,
+        };
+        let on_request = request.basis.subject_request;
+        let (rule, by_break_glass) = match granted(rules, roles, asked, on_request) {
+            Ok(line) => (RuleLine::Grants(line), false),
+            Err(missing) => {
+                let missing = missing.failure(category_name(position));
+                (
+                    break_glass(rules, facts, actor, (kind, category), missing)?,
+                    true,
+                )
             }
-            Err(code) => {
-                let missing = Reason::new(code, category_name(position));
-                let rule = break_glass(rules, facts, actor, (kind, category), missing)?;
-                granted_by.push((
-                    position,
-                    Granted {
-                        rule,
-                        by_break_glass: true,
-                    },
-                ));
-                Ok(())
-            }
-        }
+        };
+        granted_by.push(Granted {
+            position,
+            rule,
+            by_break_glass,
+        });
+        Ok(())
     })?;
     scope.granted = granted_by;
     Ok(true)
@@ -147,32 +146,59 @@ fn fail<T>(code: ReasonCode, about: &str) -> Result<T, Failure> {
     Err(Failure::of(Reason::new(code, about)))
 }
 
-/// The line of policy.csv by which one of the roles may, or the code of what is missing. A line that denies one role
-/// outranks what another role allows.
+/// What is missing: the code, and the line of policy.csv that denies it, if one does.
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    code: ReasonCode,
+    denied_by: Option<u32>,
+}
+
+impl Missing {
+    fn failure(self, category: &str) -> Failure {
+        let reason = Reason::new(self.code, category);
+        match self.denied_by {
+            Some(line) => Failure::by(reason, RuleLine::Grants(line)),
+            None => Failure::of(reason),
+        }
+    }
+}
+
+/// The line of policy.csv by which one of the roles may, or what is missing. A line that denies one role outranks what another
+/// role allows.
 fn granted(
     rules: &RuleSet,
-    facts: &Facts<'_>,
     roles: &[Id<Role>],
-    (kind, category, purpose): (Id<Kind>, Id<Category>, Id<Purpose>),
-) -> Result<u32, ReasonCode> {
-    let on_request = facts.request.basis.subject_request;
-    let action = facts.request.action;
+    asked: Use,
+    on_request: bool,
+) -> Result<u32, Missing> {
+    let action = asked.action;
     let keys = || {
         roles.iter().map(|role| GrantKey {
             role: *role,
-            kind,
-            category,
-            purpose,
+            kind: asked.kind,
+            category: asked.category,
+            purpose: asked.purpose,
         })
     };
-    let denied = keys().any(|key| rules.grants.denies(key, action));
-    match keys().find_map(|key| rules.grants.allows(key, action, on_request)) {
-        Some(line) if !denied => Ok(line),
+    let denied_by = keys().find_map(|key| rules.grants.denies(key, action));
+    let code = match keys().find_map(|key| rules.grants.allows(key, action, on_request)) {
+        Some(line) if denied_by.is_none() => return Ok(line),
         _ if keys().any(|key| rules.grants.any_action(key, on_request)) => {
-            Err(ReasonCode::ActionNotPermitted)
+            ReasonCode::ActionNotPermitted
         }
-        _ => Err(ReasonCode::CategoryNotPermitted),
-    }
+        _ => ReasonCode::CategoryNotPermitted,
+    };
+    Err(Missing { code, denied_by })
+}
+
+/// The line of policy.csv by which one of these roles is granted a use, at the request of the person whose data they are or not.
+pub(super) fn granted_to(
+    rules: &RuleSet,
+    roles: &[Id<Role>],
+    wanted: Use,
+    on_request: bool,
+) -> Option<u32> {
+    granted(rules, roles, wanted, on_request).ok()
 }
 
 /// Passes over a missing grant where the pack lets one of the person's roles; never for a workload.
@@ -181,10 +207,10 @@ fn break_glass(
     facts: &Facts<'_>,
     actor: &Actor,
     (kind, category): (Id<Kind>, Id<Category>),
-    missing: Reason,
+    mut missing: Failure,
 ) -> Result<RuleLine, Failure> {
     let Some(reason) = &facts.request.break_glass else {
-        return Err(Failure::of(missing));
+        return Err(missing);
     };
     let roles: &[Id<Role>] = match actor {
         Actor::Person(roles) => roles,
@@ -209,10 +235,13 @@ fn break_glass(
         Some(_) if !says_something(reason) => ReasonCode::BreakGlassReasonRequired,
         Some(rule) => return Ok(RuleLine::Pack(rule.line)),
     };
-    Err(Failure {
-        reasons: vec![Reason::new(code, &missing.about), missing],
-        rule: rule.map(|rule| RuleLine::Pack(rule.line)),
-    })
+    let about = missing.reasons.first().map_or("", |reason| &reason.about);
+    let reason = Reason::new(code, about);
+    missing.reasons.insert(0, reason);
+    if let Some(rule) = rule {
+        missing.rule = Some(RuleLine::Pack(rule.line));
+    }
+    Err(missing)
 }
 
 /// Whether a reason has enough characters that are not blank: white space, control characters, and those that Unicode

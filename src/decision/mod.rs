@@ -7,6 +7,7 @@
 //! Every stage that can be evaluated is evaluated, so that the log tells all that was wrong; the answer gives the reasons
 //! of the first that failed.
 
+pub mod entitlements;
 pub mod facts;
 pub mod rules;
 pub mod verdict;
@@ -19,6 +20,7 @@ mod network;
 mod obligations;
 mod person;
 mod provision;
+mod record;
 mod references;
 mod scope;
 mod subject;
@@ -29,7 +31,8 @@ pub use facts::{CallerFacts, Facts, GenuineTicket, TicketFacts};
 pub use limits::{Demand, LimitOutcome};
 pub use obligations::{must_be_kept, retention_over};
 pub use verdict::{
-    Denial, ObligationKind, Permit, RuleLine, StageVerdict, StepUp, Trace, Verdict, Withheld,
+    Denial, Granted, ObligationKind, Permit, ProvisionRecord, RuleLine, StageVerdict, StepUp,
+    Trace, Verdict, Withheld,
 };
 
 use crate::domain::reason::{Reason, ReasonCode, Stage};

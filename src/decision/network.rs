@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::facts::{Facts, roles_of};
 use super::rules::{Id, Network, RuleSet};
 use super::scope::Scope;
+use super::verdict::RuleLine;
 use super::{Failure, Outcome};
 use crate::domain::access::Proof;
 use crate::domain::person::Person;
@@ -18,7 +19,13 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Ou
     if facts.request.proof == Proof::Workload {
         return Outcome::Passed; // a workload has no device
     }
-    let fail = |code| Outcome::Failed(Failure::of(Reason::new(code, "")));
+    let fail = |code| {
+        let reason = Reason::new(code, "");
+        Outcome::Failed(match rule(rules, facts) {
+            Some(rule) => Failure::by(reason, rule),
+            None => Failure::of(reason),
+        })
+    };
     let Some(address) = facts.request.client_ip else {
         return fail(ReasonCode::ClientIpMissing);
     };
@@ -38,6 +45,19 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Ou
         }
         (None, _) => fail(ReasonCode::IpNotAllowed),
     }
+}
+
+/// Where it is said from where the person may work: the first of their networks; of the pack's where nobody is known.
+fn rule(rules: &RuleSet, facts: &Facts<'_>) -> Option<RuleLine> {
+    let network = match facts.person {
+        Some(person) => roles_of(rules, person, facts.now)
+            .into_iter()
+            .filter_map(|role| rules.roles.get(role))
+            .find_map(|role| role.networks.first().copied()),
+        None => rules.networks.iter().map(|(id, _, _)| id).next(),
+    };
+    let network = rules.networks.get(network?)?;
+    Some(RuleLine::Pack(network.line))
 }
 
 /// What admits a device.

@@ -2,6 +2,7 @@
 
 use super::facts::Facts;
 use super::rules::RuleSet;
+use super::verdict::RuleLine;
 use super::{Failure, Outcome};
 use crate::domain::access::Proof;
 use crate::domain::person::Person;
@@ -25,8 +26,28 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>) -> Outcome {
         standing(rules, person, facts.locked, facts.now)
     };
     match failed {
-        Some(code) => Outcome::Failed(Failure::of(Reason::new(code, ""))),
+        Some(code) => {
+            let reason = Reason::new(code, "");
+            Outcome::Failed(match rule(rules, facts, code) {
+                Some(rule) => Failure::by(reason, rule),
+                None => Failure::of(reason),
+            })
+        }
         None => Outcome::Passed,
+    }
+}
+
+/// The rule that asks for what is missing; being enabled and employed is asked of everybody, by no rule of a pack.
+fn rule(rules: &RuleSet, facts: &Facts<'_>, code: ReasonCode) -> Option<RuleLine> {
+    match code {
+        ReasonCode::TrainingNotCurrent | ReasonCode::ConfidentialityPledgeMissing => {
+            Some(RuleLine::Pack(rules.standing.line))
+        }
+        ReasonCode::WorkloadNotAllowed => facts
+            .caller
+            .service
+            .map(|service| RuleLine::Pack(service.line)),
+        _ => None,
     }
 }
 

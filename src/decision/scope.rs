@@ -5,7 +5,7 @@ use ipnet::IpNet;
 
 use super::Failure;
 use super::rules::{Category, Id, Network, Route, RuleSet};
-use super::verdict::{RuleLine, Withheld};
+use super::verdict::{Granted, Withheld};
 use crate::domain::access::AccessRequest;
 use crate::domain::reason::Reason;
 use crate::domain::time::Timestamp;
@@ -28,20 +28,12 @@ pub(super) struct Scope {
     pub(super) network: Option<Id<Network>>,
     /// Or the block of a person's exception that did.
     pub(super) network_exception: Option<IpNet>,
-    /// What grants each category, by its position.
-    pub(super) granted: Vec<(usize, Granted)>,
+    /// What grants each category.
+    pub(super) granted: Vec<Granted>,
     /// On which ground data go out.
     pub(super) route: Option<Route>,
     /// Until when the registered references count that it rests on; `None` is without end.
     pub(super) references_until: Option<Timestamp>,
-}
-
-/// What grants a category.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Granted {
-    pub(super) rule: RuleLine,
-    /// It passed over a missing grant.
-    pub(super) by_break_glass: bool,
 }
 
 impl Scope {
@@ -50,8 +42,11 @@ impl Scope {
         let mut left = self
             .granted
             .iter()
-            .filter(|(position, _)| self.categories.iter().any(|(left, _)| left == position))
-            .map(|(_, granted)| *granted);
+            .filter(|granted| {
+                let mut left = self.categories.iter();
+                left.any(|(position, _)| *position == granted.position)
+            })
+            .copied();
         let first = left.next()?;
         if first.by_break_glass {
             return Some(first);

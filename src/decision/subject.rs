@@ -233,7 +233,8 @@ pub(super) fn valid_exception(
     else {
         return Ok(None);
     };
-    let fail = |code| Err(Failure::of(Reason::new(code, exception.name())));
+    let rule = RuleLine::Pack(rules.exceptions.line);
+    let fail = |code| Err(Failure::by(Reason::new(code, exception.name()), rule));
     if rules.exceptions.consent_difficult.contains(exception) && !basis.consent_difficult {
         return fail(ReasonCode::ConsentObtainable);
     }

@@ -18,7 +18,9 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>) -> Outcome {
 }
 
 fn check(rules: &RuleSet, facts: &Facts<'_>) -> Result<(), Failure> {
-    let fail = |code| Err(Failure::of(Reason::new(code, "")));
+    // What a pack says of logins stands where it says how long they last.
+    let rule = RuleLine::Pack(rules.session.line);
+    let fail = |code| Err(Failure::by(Reason::new(code, ""), rule));
     let ticket = match facts.ticket {
         TicketFacts::Missing => return fail(ReasonCode::TicketMissing),
         TicketFacts::Invalid => return fail(ReasonCode::TicketInvalid),

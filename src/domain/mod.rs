@@ -7,6 +7,7 @@ pub mod ids;
 pub mod network;
 pub mod person;
 pub mod reason;
+pub mod record;
 pub mod reference;
 pub mod subject;
 pub mod time;

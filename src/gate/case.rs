@@ -93,6 +93,11 @@ impl Gate {
             request.session_ref.as_deref(),
             now,
         );
+        self.case_of(opened, request)
+    }
+
+    /// The rest of what is known, once it is known who asks.
+    pub(super) fn case_of(&self, opened: Opened, request: AccessRequest) -> Case {
         let pseudonyms: Vec<Pseudonym> = request
             .subjects
             .named()

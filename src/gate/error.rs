@@ -70,9 +70,6 @@ pub enum GateError {
     /// The caller's: reported before.
     #[error("the outcome of this decision has been reported already")]
     AlreadyReported,
-    /// Nobody's: it isn't there yet.
-    #[error("{0}: not supported yet")]
-    NotSupportedYet(&'static str),
     /// The caller's: it is there already.
     #[error("{0}")]
     AlreadyThere(&'static str),

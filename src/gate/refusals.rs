@@ -207,15 +207,10 @@ impl Gate {
         self.refuse(peer, caller, entry, call, error).await
     }
 
-    /// Refuses a call before it became one of the gate's: a message that can't be taken, or a method that isn't there yet.
+    /// Refuses a call before it became one of the gate's: a message that can't be taken.
     pub async fn refuse_unheard(&self, peer: &Peer, call: &str, error: GateError) -> GateError {
         let (rules, now) = (self.rules.load_full(), self.now());
         let caller = self.caller(&rules, peer, now);
-        // What isn't there yet is told to services only; whoever else asks learns that they are nobody.
-        let error = match (caller.stranger(), error) {
-            (Some(code), GateError::NotSupportedYet(_)) => GateError::Refused(code),
-            (_, error) => error,
-        };
         self.refuse_call(peer, &caller, call, error, now).await
     }
 

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::errors::{FileFaults, shown};
 use super::words;
+use crate::decision::rules::{Promise, Promises};
 
 /// A value and the line it is on.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +28,18 @@ pub(super) enum Choice<'a> {
     These(Vec<At<&'a str>>),
 }
 
+/// The longest promise, in each language: a sentence, not the policy.
+const PROMISE_MAX_BYTES: usize = 1_024;
+
+/// The rules that were read so far, by line, each with its promise if it has one.
+type Promised = RefCell<Vec<(u32, Option<Promise>)>>;
+
 /// pack.toml, parsed.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
     root: DeTable<'t>,
     lines: Lines,
+    promised: Promised,
 }
 
 impl<'t> Document<'t> {
@@ -46,7 +54,28 @@ impl<'t> Document<'t> {
         errors.is_empty().then(|| Self {
             root: root.into_inner(),
             lines,
+            promised: RefCell::default(),
         })
+    }
+
+    /// The promises of all rules that were read: a rule is known by its line, so one with a promise shares its line with no other.
+    pub(super) fn promises(&self, faults: FileFaults<'_>) -> Promises {
+        let mut promised = self.promised.borrow().clone();
+        promised.sort_by_key(|(line, _)| *line);
+        for rules in promised.chunk_by(|(one, _), (other, _)| one == other) {
+            if let [(line, first), others @ ..] = rules
+                && !others.is_empty()
+                && (first.is_some() || others.iter().any(|(_, promise)| promise.is_some()))
+            {
+                faults.tell(*line, || {
+                    "promise: two rules are on this line: a rule with a promise takes a line of its own"
+                        .into()
+                });
+            }
+        }
+        let told = promised.into_iter();
+        told.filter_map(|(line, promise)| Some((line, promise?)))
+            .collect()
     }
 
     /// The whole file as one table, whose keys are the sections.
@@ -56,6 +85,7 @@ impl<'t> Document<'t> {
             line: 1,
             table: &self.root,
             lines: &self.lines,
+            promised: &self.promised,
             faults,
             asked: RefCell::default(),
         }
@@ -92,6 +122,7 @@ pub(super) struct Entry<'a> {
     pub(super) line: u32,
     table: &'a DeTable<'a>,
     lines: &'a Lines,
+    promised: &'a Promised,
     faults: FileFaults<'a>,
     asked: RefCell<Vec<&'static str>>,
 }
@@ -356,13 +387,44 @@ impl<'a> Entry<'a> {
             line: self.line_of(value),
             table,
             lines: self.lines,
+            promised: self.promised,
             faults: self.faults,
             asked: RefCell::default(),
         }
     }
 
-    /// Tells every key that nobody asked for. Call it once all keys have been asked for.
+    /// The sentence of the privacy policy that this rule keeps, where it gives one.
+    fn promise(&self) -> Option<Promise> {
+        let text = self.sentence("promise");
+        let ja = self.sentence("promise_ja");
+        if let (None, Some(ja)) = (&text, &ja) {
+            self.fault(ja.line, || {
+                "promise_ja: is the Japanese of a promise, and there is none".into()
+            });
+        }
+        Some(Promise::new(text?.value, ja.map(|ja| ja.value)))
+    }
+
+    fn sentence(&self, key: &'static str) -> Option<At<&'a str>> {
+        let text = self.text(key)?;
+        let value = text.value;
+        if value.trim().is_empty()
+            || value.len() > PROMISE_MAX_BYTES
+            || value.chars().any(char::is_control)
+        {
+            self.fault(text.line, || {
+                format!("{key}: expected one line of 1 to {PROMISE_MAX_BYTES} bytes")
+            });
+        }
+        Some(text)
+    }
+
+    /// Takes up the rule's promise, and tells every key that nobody asked for. Call it once all keys have been asked for.
     pub(super) fn finish(&self) {
+        if !self.what.is_empty() {
+            let promise = self.promise();
+            self.promised.borrow_mut().push((self.line, promise));
+        }
         let asked = self.asked.borrow();
         for (key, _) in self.table {
             if asked.iter().any(|known| *known == &**key.get_ref()) {

@@ -3,14 +3,16 @@
 //!
 //! The files of a pack, and who reads them:
 //! ```text
-//! pack.toml   services, networks, roles, data, purposes, recipients, limits   entry, pack_toml
+//! pack.toml   systems, services, networks, roles, data, purposes, recipients  entry, pack_toml
 //! model.conf  casbin's model, the same in every pack                          model
 //! policy.csv  which role may do what; inheritance; hierarchy                  csv, rows, resolve, grants
 //! people.csv  samples, which are no policy                                    csv, people
+//! scenarios/  requests, and what must come of them                            scenarios
 //! ```
 //!
-//! This room never decides anything, never reads outside the pack's directory, keeps nothing between two loads, and lets no type
-//! of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in the same files (`judge`).
+//! This room never decides anything (`scenarios` asks the decision), never reads outside the pack's directory, keeps nothing
+//! between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in
+//! the same files (`judge`).
 
 mod csv;
 mod entry;
@@ -22,6 +24,7 @@ mod pack_toml;
 mod people;
 mod resolve;
 mod rows;
+pub mod scenarios;
 mod source;
 mod suggest;
 mod words;
@@ -36,6 +39,7 @@ use crate::domain::ids::Name;
 use crate::domain::person::Person;
 
 pub use errors::{PackError, PackErrors};
+pub use rows::GrantRow;
 
 use errors::{Faults, PackFile};
 use judge::{Judge, JudgeError};
@@ -50,6 +54,8 @@ pub struct Pack {
     pub people: Vec<Person>,
     /// Those of them who have not enrolled a second factor.
     pub people_without_second_factor: Vec<Name>,
+    /// The rules of policy.csv as they are written, in its order.
+    pub rows: Vec<GrantRow>,
 }
 
 /// Loads the pack in `directory`. Reads at most 64 MiB and blocks for as long as that takes (about a second for 100,000 rules):
@@ -105,6 +111,7 @@ fn read(directory: &Path, faults: &Faults) -> Option<Pack> {
         rules: pack,
         people: people.all,
         people_without_second_factor: people.without_second_factor,
+        rows: rows.rules.iter().map(GrantRow::of).collect(),
     })
 }
 

@@ -43,6 +43,45 @@ pub(super) struct RuleRow<'a> {
     pub(super) effect: Effect,
 }
 
+/// A rule of policy.csv for people to read: its columns, with `*` for all kinds and all categories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GrantRow {
+    /// Line in policy.csv.
+    pub line: u32,
+    /// Role, kind, category, action, purpose, condition, effect.
+    pub columns: [Box<str>; 7],
+}
+
+impl GrantRow {
+    /// Whether it denies.
+    #[must_use]
+    pub fn denies(&self) -> bool {
+        let [.., effect] = &self.columns;
+        **effect == *DENY
+    }
+
+    pub(super) fn of(row: &RuleRow<'_>) -> Self {
+        Self {
+            line: row.line,
+            columns: row.fields.map(Box::from),
+        }
+    }
+}
+
+/// `role | kind | category | action | purpose`, and what is out of the ordinary.
+impl std::fmt::Display for GrantRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [role, kind, category, action, purpose, condition, effect] = &self.columns;
+        write!(f, "{role} | {kind} | {category} | {action} | {purpose}")?;
+        for (word, usual) in [(condition, ALWAYS), (effect, ALLOW)] {
+            if **word != *usual {
+                write!(f, " | {word}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// `g` or `g2`: the inner has what the outer has.
 #[derive(Debug)]
 pub(super) struct PairRow<'a> {

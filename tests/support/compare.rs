@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
 use sekisho::domain::time::Timestamp;
+use sekisho::policy::scenarios::Answered;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -43,176 +44,79 @@ fn differs(
 
 /// What of an answer differs.
 pub fn answer_differs(expect: &Expect, answer: &Value) -> Vec<String> {
-    let mut problems = Vec::new();
-    if let Some(error) = &expect.error {
-        return vec![format!("expected {error}, got an answer: {answer}")];
-    }
-    let decision = expect.decision.as_deref().unwrap_or_default();
-    differs(
-        &mut problems,
-        "decision",
-        format!("DECISION_{decision}"),
-        text(answer, "decision").into(),
-    );
-    reasons_differ(&mut problems, expect, answer);
-    if let Some(expected) = &expect.obligations {
-        let mut expected: Vec<String> = expected
-            .iter()
-            .map(|obligation| sorted(obligation))
-            .collect();
-        expected.sort();
-        let got = obligations(answer);
-        if expected != got {
-            problems.push(format!("obligations: expected {expected:?}, got {got:?}"));
-        }
-    }
-    step_up_differs(&mut problems, expect, answer);
-    if let Some(expected) = &expect.withheld_categories {
-        let got = withheld(answer, "withheldCategories", |item| {
-            text(item, "category").to_owned()
-        });
-        if *expected != got {
-            problems.push(format!(
-                "withheld categories: expected {expected:?}, got {got:?}"
-            ));
-        }
-    }
-    if let Some(expected) = &expect.withheld_subjects {
-        let got = withheld(answer, "withheldSubjects", |item| {
-            item.get("index")
-                .and_then(Value::as_u64)
-                .unwrap_or(0)
-                .to_string()
-        });
-        if *expected != got {
-            problems.push(format!(
-                "withheld subjects: expected {expected:?}, got {got:?}"
-            ));
-        }
-    }
-    // A repeat keeps the first answer's times.
-    if !expect.repeats {
-        always_holds(&mut problems, decision == "ALLOW", answer);
-    }
-    problems
-}
-
-fn reasons_differ(problems: &mut Vec<String>, expect: &Expect, answer: &Value) {
-    let reasons = list(answer, "reasons");
-    let codes: Vec<&str> = reasons
-        .iter()
-        .map(|reason| short_code(text(reason, "code")))
-        .collect();
-    let withholds = expect.withheld_categories.is_some() || expect.withheld_subjects.is_some();
-    match (&expect.reason, expect.decision.as_deref()) {
-        (Some(reason), _) if codes.first() != Some(&reason.as_str()) => {
-            problems.push(format!("first reason: expected {reason}, got {codes:?}"));
-        }
-        (None, Some("ALLOW")) if !withholds && !codes.is_empty() => {
-            problems.push(format!("allowed with the remarks {codes:?}"));
-        }
-        _ => {}
-    }
-    if let Some(expected) = &expect.reasons
-        && *expected != codes
-    {
-        problems.push(format!("reasons: expected {expected:?}, got {codes:?}"));
-    }
-    if let Some(about) = &expect.about {
-        let got = reasons
-            .first()
-            .map(|reason| text(reason, "about"))
-            .unwrap_or_default();
-        differs(problems, "about", about.clone(), got.into());
-    }
-    for reason in reasons {
+    let mut problems = expect.differs(&answered(answer));
+    for reason in list(answer, "reasons") {
         if text(reason, "message").is_empty() || text(reason, "messageJa").is_empty() {
             problems.push(format!("{} says nothing", text(reason, "code")));
         }
     }
-}
-
-fn step_up_differs(problems: &mut Vec<String>, expect: &Expect, answer: &Value) {
     let step_up = answer.get("stepUp");
-    let allowed = expect.decision.as_deref() == Some("ALLOW");
-    let expected = match (expect.step_up_seconds, allowed) {
-        (Some(seconds), _) => seconds,
-        (None, true) => 0,
-        (None, false) => return,
-    };
-    let got = step_up
-        .map(|step_up| text(step_up, "maxAge"))
-        .unwrap_or_default();
-    let expected = if expected == 0 {
-        String::new()
-    } else {
-        format!("{expected}s")
-    };
-    differs(problems, "step_up.max_age", expected, got.into());
     if step_up.is_some_and(|step_up| list(step_up, "amr").is_empty()) {
         problems.push("step_up names no method".into());
     }
+    // A repeat keeps the first answer's times.
+    if expect.error.is_none() && !expect.repeats {
+        let allowed = expect.decision.as_deref() == Some("ALLOW");
+        always_holds(&mut problems, allowed, answer);
+    }
+    problems
 }
 
-/// "kind" or "kind:a,b" of each obligation, sorted.
-fn obligations(answer: &Value) -> Vec<String> {
-    let names = |obligation: &Value, field: &str, inner: &str| {
+/// An answer of the API in the words in which scenarios expect one.
+fn answered(answer: &Value) -> Answered {
+    let withheld = |field: &str, key: fn(&Value) -> String| -> BTreeMap<String, String> {
+        let code = |item: &Value| short_code(text(&item["reason"], "code")).to_owned();
+        let items = list(answer, field).iter();
+        items.map(|item| (key(item), code(item))).collect()
+    };
+    let reason = |reason: &Value| {
+        let code = short_code(text(reason, "code")).to_owned();
+        (code, text(reason, "about").to_owned())
+    };
+    let seconds = |step_up: &Value| {
+        let age = text(step_up, "maxAge").strip_suffix('s')?;
+        age.parse().ok()
+    };
+    Answered {
+        allowed: text(answer, "decision") == "DECISION_ALLOW",
+        reasons: list(answer, "reasons").iter().map(reason).collect(),
+        obligations: list(answer, "obligations").iter().map(obligation).collect(),
+        // One that can't be read is none that is expected.
+        step_up_seconds: answer
+            .get("stepUp")
+            .map(|step_up| seconds(step_up).unwrap_or(u64::MAX)),
+        withheld_categories: withheld("withheldCategories", |item| {
+            text(item, "category").to_owned()
+        }),
+        withheld_subjects: withheld("withheldSubjects", |item| {
+            let index = item.get("index").and_then(Value::as_u64);
+            index.unwrap_or(0).to_string()
+        }),
+    }
+}
+
+/// "kind" or "kind:a,b".
+fn obligation(obligation: &Value) -> String {
+    let names = |field: &str, inner: &str| {
         let names: Vec<&str> = list(&obligation[field], inner)
             .iter()
             .filter_map(Value::as_str)
             .collect();
         names.join(",")
     };
-    let mut all: Vec<String> = list(answer, "obligations")
-        .iter()
-        .map(|obligation| {
-            if obligation.get("mask").is_some() {
-                sorted(&format!("mask:{}", names(obligation, "mask", "categories")))
-            } else if obligation.get("excludeHeld").is_some() {
-                sorted(&format!(
-                    "exclude_held:{}",
-                    names(obligation, "excludeHeld", "holds")
-                ))
-            } else if obligation.get("provisionRecord").is_some() {
-                "provision_record".into()
-            } else if obligation.get("reportOutcomeBy").is_some() {
-                "report_outcome".into()
-            } else if obligation.get("notifySubject").is_some() {
-                "notify_subject".into()
-            } else {
-                format!("unknown: {obligation}")
-            }
-        })
-        .collect();
-    all.sort();
-    all
-}
-
-fn sorted(obligation: &str) -> String {
-    match obligation.split_once(':') {
-        Some((kind, names)) => {
-            let mut names: Vec<&str> = names.split(',').collect();
-            names.sort_unstable();
-            format!("{kind}:{}", names.join(","))
-        }
-        None => obligation.into(),
+    if obligation.get("mask").is_some() {
+        format!("mask:{}", names("mask", "categories"))
+    } else if obligation.get("excludeHeld").is_some() {
+        format!("exclude_held:{}", names("excludeHeld", "holds"))
+    } else if obligation.get("provisionRecord").is_some() {
+        "provision_record".into()
+    } else if obligation.get("reportOutcomeBy").is_some() {
+        "report_outcome".into()
+    } else if obligation.get("notifySubject").is_some() {
+        "notify_subject".into()
+    } else {
+        format!("unknown: {obligation}")
     }
-}
-
-fn withheld(
-    answer: &Value,
-    field: &str,
-    key: impl Fn(&Value) -> String,
-) -> BTreeMap<String, String> {
-    list(answer, field)
-        .iter()
-        .map(|item| {
-            (
-                key(item),
-                short_code(text(&item["reason"], "code")).to_owned(),
-            )
-        })
-        .collect()
 }
 
 /// What holds for every answer, whatever a scenario says.

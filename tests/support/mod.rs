@@ -2,7 +2,7 @@
 //! Nothing here knows how the daemon decides; it knows only what the API and the files of `sekisho dev` promise.
 
 // Every test binary takes the part it needs.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 pub mod certificates;
 pub mod client;
@@ -13,6 +13,7 @@ pub mod grpcurl;
 pub mod house;
 pub mod people;
 pub mod play;
+pub mod port;
 pub mod postgres;
 pub mod scenario;
 pub mod secrets;

@@ -52,6 +52,19 @@ pub struct Grants {
     cells: HashMap<GrantKey, GrantCell>,
 }
 
+/// One action on one tuple that is allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Granting {
+    /// Who, whose data, which data, for what.
+    pub key: GrantKey,
+    /// By which action.
+    pub action: Action,
+    /// Only at the request of the person the data are about.
+    pub on_request: bool,
+    /// The line of policy.csv that allows it.
+    pub line: u32,
+}
+
 /// When a rule of a grant counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GrantCondition {
@@ -87,12 +100,10 @@ impl Grants {
         cell.always.at(action).or(conditional)
     }
 
-    /// Whether a line denies the action.
+    /// The line that denies the action.
     #[must_use]
-    pub fn denies(&self, key: GrantKey, action: Action) -> bool {
-        self.cells
-            .get(&key)
-            .is_some_and(|cell| cell.denied.at(action).is_some())
+    pub fn denies(&self, key: GrantKey, action: Action) -> Option<u32> {
+        self.cells.get(&key)?.denied.at(action)
     }
 
     /// Whether a grant has all but the action.
@@ -101,6 +112,23 @@ impl Grants {
         Action::ALL
             .iter()
             .any(|action| self.allows(key, *action, on_request).is_some())
+    }
+
+    /// Everything that is allowed, in no order: rows that deny are taken off.
+    pub fn iter(&self) -> impl Iterator<Item = Granting> {
+        self.cells.iter().flat_map(|(key, cell)| {
+            let actions = Action::ALL.iter().copied();
+            let actions = actions.filter(|action| cell.denied.at(*action).is_none());
+            actions.filter_map(move |action| {
+                let always = cell.always.at(action);
+                Some(Granting {
+                    key: *key,
+                    action,
+                    on_request: always.is_none(),
+                    line: always.or(cell.on_request.at(action))?,
+                })
+            })
+        })
     }
 
     /// How many resolved tuples there are.

@@ -4,7 +4,9 @@
 mod basis;
 mod grants;
 mod log_retention;
+mod promise;
 mod roles;
+mod systems;
 mod table;
 
 use std::time::Duration;
@@ -16,9 +18,11 @@ pub use basis::{
     CollectedRule, ConfidentialRule, ConsentRule, KeepRule, LeastConsent, NeverTogether,
     ReferenceField, ReferenceRule, SafeguardRule, SuspensionRule, When,
 };
-pub use grants::{GrantCondition, GrantKey, Grants};
+pub use grants::{GrantCondition, GrantKey, Granting, Grants};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
+pub use promise::{Promise, Promises};
 pub use roles::IncompatibleRoles;
+pub use systems::{Coverage, System};
 pub use table::{Id, IdSet, Table, TableError};
 
 use crate::domain::access::{Action, LegalException};
@@ -199,6 +203,8 @@ pub struct ExceptionRule {
     pub accepted: Exceptions,
     /// Those that ask for `consent_difficult`.
     pub consent_difficult: Exceptions,
+    /// Line in pack.toml, 0 where it has no such section.
+    pub line: u32,
 }
 
 /// What a pack says to people.
@@ -222,6 +228,8 @@ pub struct SessionRule {
     pub idle: Duration,
     /// How many logins of one person live at a time; with one more the oldest ends.
     pub max_concurrent: u32,
+    /// Line in pack.toml.
+    pub line: u32,
 }
 
 /// How fresh the second step must be.
@@ -244,6 +252,8 @@ pub struct StandingRule {
     pub training: bool,
     /// The confidentiality pledge.
     pub pledge: bool,
+    /// Line in pack.toml.
+    pub line: u32,
 }
 
 /// What emergency access may reach.
@@ -316,6 +326,22 @@ impl Route {
     }
 }
 
+/// Who a third party is, for the record of what it gets or gave (APPI Art. 29 and 30; Rules of the Commission Art. 20 and 24).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Party {
+    /// Name (氏名又は名称).
+    pub name: Option<Box<str>>,
+    /// Address (住所).
+    pub address: Option<Box<str>>,
+    /// Who represents a legal person (代表者の氏名).
+    pub representative: Option<Box<str>>,
+}
+
+impl Party {
+    /// The longest address, in bytes; names are as long as any other.
+    pub const ADDRESS_MAX_BYTES: usize = 512;
+}
+
 /// To whom data may go.
 #[derive(Debug, Clone)]
 pub struct Recipient {
@@ -342,8 +368,14 @@ pub struct Recipient {
     pub equivalent_until: Option<crate::domain::time::Timestamp>,
     /// How a lapsed check counts.
     pub lapsed_counts_as_none: bool,
-    /// Years that its record of provision is kept (APPI Art. 29); `None` where none is asked.
+    /// Years that its record of provision is kept (APPI Art. 29), where the law asks for one; `None` where none is asked.
     pub record_years: Option<u16>,
+    /// Who it is, as far as the pack says; the request does where `named_by_request`.
+    pub party: Party,
+    /// A natural person: nobody represents them.
+    pub individual: bool,
+    /// The request names it: the row is for all of a sort.
+    pub named_by_request: bool,
     /// The hold that stops a route that stops on request, or a sale.
     pub stopped_by: Option<Box<str>>,
     /// Line in pack.toml.
@@ -395,6 +427,8 @@ pub struct RuleSet {
     pub standing: StandingRule,
     /// What a legal exception takes.
     pub exceptions: ExceptionRule,
+    /// Systems that hold personal data; empty where the pack lists none.
+    pub systems: Table<System>,
     /// Callers.
     pub services: Table<Service>,
     /// Networks.
@@ -445,6 +479,8 @@ pub struct RuleSet {
     pub outcomes: Vec<OutcomeRule>,
     /// Grants.
     pub grants: Grants,
+    /// The promises that the rules keep.
+    pub promises: Promises,
 }
 
 impl RuleSet {

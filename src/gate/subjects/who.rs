@@ -19,7 +19,7 @@ pub(super) struct Registrar<'a> {
 
 impl Gate {
     /// A service of the pack, in its blocks, that may register subjects, or a person who administers; anyone else is refused.
-    pub(super) async fn registrar<'a>(
+    pub(super) async fn subject_registrar<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::{ADMINISTRATOR, Declared, RESERVED_SERVICES, find, listed};
+use super::{ADMINISTRATOR, Declared, RESERVED_SERVICES, find, listed, systems};
 use crate::decision::rules::{Id, IncompatibleRoles, Network, Reviews, Role, RuleSet, Service};
 use crate::domain::ids::Name;
 use crate::domain::network::parse_block;
@@ -112,7 +112,7 @@ pub(super) fn services(declared: &Declared<'_, Service>, rules: &mut RuleSet) {
         let service = Service {
             blocks: blocks(entry, "blocks"),
             proxies: blocks(entry, "proxies"),
-            systems: systems(entry),
+            systems: systems(entry, rules),
             dns_names: dns(entry, &mut dns_names),
             acts_for_people: entry.flag("acts_for_people"),
             workload_role: workload_role(entry, rules),
@@ -149,12 +149,16 @@ fn workload_role(entry: &Entry<'_>, rules: &RuleSet) -> Option<Id<Role>> {
     find(entry, "role", word, &rules.roles)
 }
 
-fn systems(entry: &Entry<'_>) -> Vec<Box<str>> {
+fn systems(entry: &Entry<'_>, rules: &RuleSet) -> Vec<Box<str>> {
     let named = entry.words("systems");
-    for word in named.iter().filter(|word| !words::is_id(word.value)) {
-        entry.fault(word.line, || {
-            format!("system {}: {}", shown(word.value), words::ID_FORM)
-        });
+    for word in &named {
+        if words::is_id(word.value) {
+            systems::known(entry, *word, rules);
+        } else {
+            entry.fault(word.line, || {
+                format!("system {}: {}", shown(word.value), words::ID_FORM)
+            });
+        }
     }
     named.into_iter().map(|word| word.value.into()).collect()
 }

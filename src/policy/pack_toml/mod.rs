@@ -8,6 +8,7 @@ mod data;
 mod log_retention;
 mod recipients;
 mod references;
+mod systems;
 
 use std::time::Duration;
 
@@ -17,8 +18,8 @@ use super::entry::{At, Choice, Document, Entry};
 use super::errors::{FileFaults, shown};
 use super::words;
 use crate::decision::rules::{
-    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, RuleSet,
-    SessionRule, StandingRule, Table, TableError,
+    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, Promises,
+    RuleSet, SessionRule, StandingRule, Table, TableError,
 };
 use crate::domain::access::{Action, LegalException};
 use crate::domain::ids::Name;
@@ -50,6 +51,7 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
 
     let networks = declare(&root, "network", &mut rules.networks, OTHERS_MAX);
     let roles = declare(&root, "role", &mut rules.roles, ROLES_MAX);
+    let systems = declare(&root, "system", &mut rules.systems, OTHERS_MAX);
     let services = declare(&root, "service", &mut rules.services, OTHERS_MAX);
     let kinds = declare(&root, "kind", &mut rules.kinds, KINDS_MAX);
     let purposes = declare(&root, "purpose", &mut rules.purposes, PURPOSES_MAX);
@@ -62,7 +64,9 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     callers::networks(&networks, &mut rules);
     callers::roles(&roles, &mut rules);
     callers::incompatible_roles(&root, &mut rules);
+    systems::systems(&systems, &mut rules);
     callers::services(&services, &mut rules);
+    systems::coverage_is_true(&systems, &rules);
     callers::every_person_works_from_somewhere(&roles, &rules);
     data::kinds(&kinds, &mut rules);
     data::categories(&root, &mut rules);
@@ -86,9 +90,12 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     log_retention::log_retention(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
     root.finish();
+    rules.promises = document.promises(faults);
     Some(rules)
 }
 
+/// Why a section has no promise.
+const NO_RULE: &str = "is for rules";
 /// Where the pack doesn't say.
 const SESSIONS_OF_ONE: u32 = 16;
 
@@ -102,9 +109,11 @@ fn blank() -> RuleSet {
             absolute: Duration::ZERO,
             idle: Duration::ZERO,
             max_concurrent: SESSIONS_OF_ONE,
+            line: 0,
         },
         standing: StandingRule::default(),
         exceptions: ExceptionRule::default(),
+        systems: Table::default(),
         services: Table::default(),
         networks: Table::default(),
         roles: Table::default(),
@@ -130,6 +139,7 @@ fn blank() -> RuleSet {
         log_retention: LogRetention::default(),
         outcomes: Vec::new(),
         grants: Grants::default(),
+        promises: Promises::default(),
     }
 }
 
@@ -153,6 +163,8 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
             };
             *kept = title.value.into();
         }
+        pack.refuse("promise", NO_RULE);
+        pack.refuse("promise_ja", NO_RULE);
         if let Some(offset) = pack.text("utc_offset") {
             match words::utc_offset(offset.value) {
                 Some(offset) => rules.utc_offset = offset,
@@ -166,6 +178,8 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
     }
     if let Some(notice) = root.section("monitoring_notice") {
         notice.require(&["en", "ja"]);
+        notice.refuse("promise", NO_RULE);
+        notice.refuse("promise_ja", NO_RULE);
         let text = |key| {
             let text = notice.text(key)?;
             if text.value.trim().is_empty() || text.value.len() > NOTICE_MAX_BYTES {
@@ -196,6 +210,7 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
                 absolute,
                 idle,
                 max_concurrent,
+                line: session.line,
             };
         }
         session.finish();
@@ -205,6 +220,7 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
         rules.standing = StandingRule {
             training: standing.flag("training"),
             pledge: standing.flag("pledge"),
+            line: standing.line,
         };
         standing.finish();
     }
@@ -214,6 +230,7 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
         rules.exceptions = ExceptionRule {
             accepted,
             consent_difficult: exceptions_of(&exceptions, "consent_difficult", Some(accepted)),
+            line: exceptions.line,
         };
         exceptions.finish();
     }

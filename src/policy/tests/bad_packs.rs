@@ -160,7 +160,33 @@ const SPOILT: &[Spoilt] = &[
     pack("stopped_by = \"provision-stopped\"", "stopped_by = \"provision-stoped\"", "stopped_by = \"provision-stoped\"", "recipient \"affiliate\": unknown hold \"provision-stoped\" (did you mean \"provision-stopped\"?)"),
     pack("[[hold]]\nid = \"provision-stopped\"", "[[hold]]\nid = \"use-suspended\"", "stopped_by = ", "recipient \"affiliate\": unknown hold \"provision-stopped\""),
     pack("record_years = 3", "record_years = 3\nstopped_by = \"provision-stopped\"", "stopped_by = \"provision-stopped\" # record", "recipient \"employer\": stopped_by: is for the route"),
+    pack("name = \"Client employer (求人企業)\"\n", "", "[[recipient]]\nid = \"employer\"", "recipient \"employer\": name is missing: the record of provision needs it (record_years)"),
+    pack("representative = \"Representative Director (代表取締役)\"\n", "", "[[recipient]]\nid = \"employer\"", "recipient \"employer\": representative is missing: the record of provision needs it"),
+    pack("representative = \"Representative Director (代表取締役)\"\n", "individual = true\nrepresentative = \"x\"\n", "representative = \"x\"", "recipient \"employer\": representative: nobody represents an individual"),
+    pack("representative = \"Representative Director (代表取締役)\"\n", "representative = \" \"\n", "representative = \" \"", "recipient \"employer\": representative is not of 1 to 128 bytes"),
+    pack("record_years = 3", "record_years = 3\nnamed_by_request = true", "name = \"Client employer", "recipient \"employer\": name: is for the request to say"),
+    pack("record_years = 3", "record_years = 31", "record_years = 31", "recipient \"employer\": record_years: expected a whole number from 1 to 30"),
+    pack("contract_until = 2099-12-31\n", "contract_until = 2099-12-31\nrecord_years = 3\n", "record_years = 3\ninspected_until", "recipient \"partner\": record_years: APPI Art. 29(1) asks for no record on this route"),
+    pack("items = \"all\"\npurposes = [\"legal-duty\"]", "items = \"all\"\npurposes = [\"legal-duty\"]\nrecord_years = 1", "record_years = 1", "recipient \"authority\": record_years: APPI Art. 29(1) asks for no record on this route"),
+    pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"provision-record-5y\"\nperiod = \"1y\"\nkinds = \"all\"\n[[outcome]]\nactions", "[[log_retention]]\nid = \"provision-record-5y\"", "log_retention \"provision-record-5y\": \"provision-record-5y\" is the class of records"),
     pack("purposes = [\"affiliate-referral\"]", "purposes = [\"affiliate-referal\"]", "\"affiliate-referal\"", "recipient \"affiliate\": unknown purpose \"affiliate-referal\" (did you mean \"affiliate-referral\"?)"),
+    // Promises.
+    pack("promise = \"inspected\"", "promise = \" \"", "promise = \" \"", "recipient \"partner\": promise: expected one line of 1 to 1024 bytes"),
+    pack("promise = \"inspected\"", "promise = \"\"\"a\nb\"\"\"", "promise = \"\"\"a", "recipient \"partner\": promise: expected one line of 1 to 1024 bytes"),
+    pack("promise = \"inspected\"", "promise = true", "promise = true", "recipient \"partner\": promise: expected text in quotes"),
+    pack("promise = \"inspected\"", "promises = \"inspected\"", "promises = ", "recipient \"partner\": unknown key \"promises\" (did you mean \"promise\"?)"),
+    pack("promise = \"inspected\"", "", "promise_ja = \"委託先の点検\"", "recipient \"partner\": promise_ja: is the Japanese of a promise, and there is none"),
+    pack("utc_offset = \"+09:00\"", "utc_offset = \"+09:00\"\npromise = \"x\"", "promise = \"x\"", "pack: promise: is for rules"),
+    pack("items = [\"inquiry.text\"]", "items = [{ id = \"inquiry.text\", promise = \"a\" }, { id = \"inquiry.call\" }]", "items = [{", "promise: two rules are on this line"),
+    // Systems.
+    pack("systems = [\"ledger\", \"crm\"]", "systems = [\"legder\", \"crm\"]", "\"legder\"", "service \"billing\": unknown system \"legder\" (did you mean \"ledger\"?)"),
+    pack("systems = [\"ledger\", \"crm\"]", "systems = [\"crm\"]", "[[system]]\nid = \"ledger\"", "system \"ledger\": coverage: no service asks about it: it is uncovered"),
+    pack("coverage = \"enforced\"", "coverage = \"uncovered\"", "[[system]]\nid = \"crm\"", "system \"crm\": coverage: is uncovered, but service \"career-crm\" asks about it"),
+    pack("coverage = \"enforced\"", "coverage = \"enforce\"", "coverage = \"enforce\"", "system \"crm\": unknown coverage \"enforce\" (did you mean \"enforced\"?)"),
+    pack("country = \"JP\"\ncoverage", "country = \"Japan\"\ncoverage", "country = \"Japan\"", "system \"crm\": country: expected two capital letters"),
+    pack("responsible = \"head of career services\"\n", "", "[[system]]\nid = \"crm\"", "system \"crm\": responsible is missing"),
+    pack("department = \"security\"", "departement = \"security\"", "departement", "system \"mail\": unknown key \"departement\" (did you mean \"department\"?)"),
+    pack("[[system]]\nid = \"ledger\"", "[[system]]\nid = \"crm\"", "id = \"crm\"\ntitle = \"Ledger", "system \"crm\": \"crm\" is there already"),
     // policy.csv.
     policy(RULE, "p, reception, inquirer, identity, READ, inquiry-response, always", "inquiry-response, always\n", "expected 8 columns (p, role, kind, category, action, purpose, condition, effect), found 7"),
     policy(RULE, "p, reception, inquirer, identity, READ, inquiry-response, always, allow, x", "allow, x", "expected 8 columns"),
@@ -283,10 +309,25 @@ fn faults_in_all_files_are_told_at_once_and_only_they() {
     assert_eq!(errors.to_string().lines().count(), 6);
     let first = errors.to_string();
     let expected = format!(
-        "{}:20: session: idle: expected a length of time like \"15m\"",
+        "{}:21: session: idle: expected a length of time like \"15m\"",
         path.join("pack.toml").display()
     );
     assert!(first.starts_with(&expected), "{first}");
+}
+
+#[test]
+fn a_promise_is_a_sentence_and_not_the_policy() {
+    let with = |promise: String| {
+        let directory = copy_of_recruitment();
+        let text = std::fs::read_to_string(directory.path().join("pack.toml")).unwrap();
+        let promise = format!("promise = \"{promise}\"");
+        let text = text.replacen("promise = \"inspected\"", &promise, 1);
+        write(directory.path(), "pack.toml", text);
+        load(directory.path()).map(|_| ())
+    };
+    with("x".repeat(1_024)).unwrap();
+    let told = with("x".repeat(1_025)).unwrap_err().to_string();
+    assert!(told.contains("promise: expected one line"), "{told}");
 }
 
 fn refused(spoil: impl FnOnce(&Path)) -> String {

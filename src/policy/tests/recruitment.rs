@@ -5,7 +5,9 @@ use std::time::Duration;
 use time::macros::{date, offset};
 
 use super::*;
-use crate::decision::rules::{Category, GrantKey, IdSet, Reviews, Role, Route, Table};
+use crate::decision::rules::{
+    Category, Coverage, GrantKey, IdSet, Promise, Reviews, Role, Route, Table,
+};
 use crate::domain::access::{Action, LegalException};
 use crate::domain::person::Pledge;
 use crate::domain::time::Timestamp;
@@ -390,6 +392,8 @@ fn recruitment_says_to_whom_data_may_go() {
         Some("provision-stopped")
     );
     assert_eq!(recipient("employer").record_years, Some(3));
+    let party = &recipient("employer").party;
+    assert!(party.name.is_some() && party.address.is_some() && party.representative.is_some());
     assert_eq!(recipient("employer").stopped_by, None);
     assert_eq!(recipient("authority").route, Route::ThirdPartyByLaw);
     assert_eq!(
@@ -507,4 +511,82 @@ fn the_pack_that_the_readme_shows_loads() {
     .unwrap();
     let pack = crate::policy::load(folder.path()).unwrap();
     assert_eq!(&*pack.rules.pack, "clinic");
+}
+
+#[test]
+fn a_rule_is_known_with_the_sentence_that_it_keeps() {
+    let rules = recruitment().rules;
+    let text = std::fs::read_to_string(recruitment_directory().join("pack.toml")).unwrap();
+    let at = |line: u32| {
+        let promise = rules.promises.at(line)?;
+        Some((promise.text().to_owned(), promise.text_ja().to_owned()))
+    };
+    let told = |en: &str, ja: &str| Some((en.to_owned(), ja.to_owned()));
+    assert_eq!(
+        at(rules.session.line),
+        told("setting two-step verification", "二段階認証の設定")
+    );
+    let partner = rules
+        .recipients
+        .get(rules.recipients.id("partner").unwrap());
+    assert_eq!(at(partner.unwrap().line), told("inspected", "委託先の点検"));
+    // What is ours is no promise of the policy.
+    assert_eq!(at(rules.limits[0].line), None);
+    let said = text
+        .lines()
+        .filter(|line| line.starts_with("promise = "))
+        .count();
+    assert_eq!(rules.promises.len(), said);
+    // A row has nowhere to say it: its purpose does, else its role.
+    let adviser = rules.roles.id("career-adviser");
+    let of = |purpose: &str| {
+        let purpose = rules.purposes.id(purpose).unwrap();
+        rules.promise_of_grant(adviser, purpose).map(Promise::text)
+    };
+    assert_eq!(of("recruitment-service"), Some("carry out our Services"));
+    assert_eq!(
+        of("specified-at-acquisition"),
+        Some(
+            "limitation of employees who can view the information according to the type of information"
+        )
+    );
+}
+
+#[test]
+fn a_promise_without_japanese_is_the_same_in_both_languages() {
+    let directory = copy_of_recruitment();
+    let path = directory.path();
+    let text = std::fs::read_to_string(path.join("pack.toml")).unwrap();
+    write(
+        path,
+        "pack.toml",
+        text.replace("promise_ja = \"委託先の点検\"\n", ""),
+    );
+    let rules = load(path).unwrap().rules;
+    let partner = rules
+        .recipients
+        .get(rules.recipients.id("partner").unwrap());
+    let promise = rules.promises.at(partner.unwrap().line).unwrap();
+    assert_eq!(
+        (promise.text(), promise.text_ja()),
+        ("inspected", "inspected")
+    );
+}
+
+#[test]
+fn recruitment_says_which_systems_are_under_it() {
+    let rules = recruitment().rules;
+    let systems: Vec<_> = rules
+        .systems
+        .iter()
+        .map(|(_, id, system)| (id, &*system.department, system.coverage))
+        .collect();
+    assert_eq!(
+        systems,
+        [
+            ("crm", "career", Coverage::Enforced),
+            ("ledger", "finance", Coverage::Enforced),
+            ("mail", "security", Coverage::Uncovered),
+        ]
+    );
 }

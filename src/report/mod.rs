@@ -1,0 +1,37 @@
+//! Reports as pages and tables: data in, text out. The command line writes them into files; whoever shows them in a browser serves
+//! the same text.
+//!
+//! | file | job |
+//! |---|---|
+//! | `register` | who has access to what: the data, from rules and people |
+//! | `register_text` | the same as a page, as CSV and as JSON |
+//! | `disclosure` | what a person is told of their data (開示), as a page and as JSON, part by part |
+//! | `page` | HTML that prints: escaping, tables, the frame |
+//!
+//! What this room never does: read a file, a socket or a clock; put text into a page that is not escaped; decide.
+
+pub mod disclosure;
+mod page;
+mod register;
+mod register_text;
+
+pub use register::{AccessRow, RecipientRow, Register, RoleRow, SystemRow};
+
+/// The language of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// Japanese.
+    Japanese,
+}
+
+impl Language {
+    /// One of two texts.
+    const fn of<'a>(self, english: &'a str, japanese: &'a str) -> &'a str {
+        match self {
+            Self::English => english,
+            Self::Japanese => japanese,
+        }
+    }
+}
