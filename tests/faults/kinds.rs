@@ -327,6 +327,8 @@ fn newest(of: &[StoredEntry]) -> &'static str {
         },
         // In `between`.
         Kind::RegisterHold(_) | Kind::ReleaseHold(_) | Kind::SetDate(_) | Kind::Outcome(_) => "",
+        // In `tests/gate/references.rs`, `tests/gate/imports.rs` and `src/store/imports.rs`.
+        Kind::RegisterReference(_) | Kind::WithdrawReference(_) | Kind::ImportSubjects(_) => "",
         // In `tests/gate/retention.rs` and `src/gate/running/restore.rs`, with the clock that they take.
         Kind::Dispose(_) | Kind::GapDeclared(_) => "",
         // This version makes none.

@@ -238,7 +238,7 @@ async fn what_was_withdrawn_is_not_imported_again() {
 }
 
 /// Puts the store of one directory in the place of another's.
-fn replace_store(from: &Path, to: &Path) {
+pub(crate) fn replace_store(from: &Path, to: &Path) {
     for folder in [to, from] {
         for file in std::fs::read_dir(folder).unwrap() {
             let path = file.unwrap().path();

@@ -109,6 +109,28 @@ async fn an_entry_says_whether_what_was_declared_was_registered_and_so_after_a_k
 }
 
 #[tokio::test]
+async fn what_a_kill_kept_from_the_store_is_replayed_from_the_log() {
+    let world = World::new().await;
+    let ticket = world.log_in("adviser-1").await;
+    register(&world, consent("js-1", "C-1")).await;
+    let before = world.as_killed_now();
+    register(&world, consent("js-1", "C-2")).await;
+    withdraw(&world, whole(consent("js-1", "C-1"))).await;
+    let after = world.as_killed_now();
+    crate::imports::replace_store(before.path(), after.path());
+    let world = world.start_on(after).await.unwrap();
+    let start = world.on_disk().pop().unwrap();
+    assert_eq!(detail(&start, "replayed_changes"), "2");
+    for (to, expected) in [
+        ("C-1", ReferenceStanding::Declared),
+        ("C-2", ReferenceStanding::Registered),
+    ] {
+        let found = standing(&world, referring(&ticket, "js-1", to)).await;
+        assert_eq!(found, expected, "{to}");
+    }
+}
+
+#[tokio::test]
 async fn a_service_that_may_registers_or_a_person_who_administers() {
     let world = World::new().await;
     let refused = |result: Result<_, GateError>| match result {
