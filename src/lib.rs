@@ -27,7 +27,7 @@
 //! | [`identity`] | passwords, one-time codes, tickets, keys, certificates' names | decides on access; prints a secret |
 //! | [`log`] | append-only segments, group commit, recovery, reading | gives a receipt before `fdatasync` |
 //! | [`witness`] | hands checkpoints to those who keep them, and knows what they know | changes the log; stops a check |
-//! | [`store`] | people, credentials, holds, dates: SQLite or PostgreSQL | is asked by a check |
+//! | [`store`] | people, credentials, holds, dates, references: SQLite or PostgreSQL | is asked by a check |
 //! | [`index`] | finds entries of the log without reading all of it | is believed: every candidate is judged |
 //! | [`gate`] | the use cases; joins decision and log | speaks the wire; answers without a receipt |
 //! | [`api`] | one file per gRPC service, and the one table of status codes | decides |

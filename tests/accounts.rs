@@ -22,5 +22,7 @@ mod people_terminal;
 mod reset;
 #[path = "accounts/sessions.rs"]
 mod sessions;
+#[path = "accounts/subjects_terminal.rs"]
+mod subjects_terminal;
 #[path = "accounts/walk.rs"]
 mod walk;

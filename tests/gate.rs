@@ -15,8 +15,12 @@ mod any_request;
 mod clock;
 #[path = "gate/failures.rs"]
 mod failures;
+#[path = "gate/imports.rs"]
+mod imports;
 #[path = "gate/limits.rs"]
 mod limits;
+#[path = "gate/matching.rs"]
+mod matching;
 #[path = "gate/outcomes.rs"]
 mod outcomes;
 #[path = "support/postgres.rs"]
@@ -26,6 +30,8 @@ mod postgres;
 mod provision_records;
 #[path = "gate/reading.rs"]
 mod reading;
+#[path = "gate/references.rs"]
+mod references;
 #[path = "gate/request_ids.rs"]
 mod request_ids;
 #[path = "gate/retention.rs"]

@@ -23,7 +23,7 @@ use support::house::House;
 use support::play::{Door, log_in, play, read_entry};
 use support::scenario::{OFFICE, READERS, SESSION, Scenario, load, reader_of};
 use support::secrets::Overheard;
-use support::{packs, say};
+use support::{own_packs, packs, say};
 
 /// Reads the entries of these decisions as a security manager.
 fn read_entries(
@@ -109,6 +109,12 @@ fn every_scenario_holds_for_the_daemon_behind_its_socket() {
             })
             .sum()
     });
+    assert_eq!(failed, 0, "{failed} scenarios failed");
+}
+
+#[test]
+fn every_scenario_of_the_packs_that_only_tests_have_holds_behind_a_socket() {
+    let failed: usize = own_packs().iter().map(|pack| scenarios_of(pack)).sum();
     assert_eq!(failed, 0, "{failed} scenarios failed");
 }
 

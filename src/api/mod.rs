@@ -5,6 +5,7 @@ mod access;
 mod access_log;
 mod authentication;
 mod credentials;
+mod csv;
 mod directory;
 mod errors;
 mod explain;
@@ -20,6 +21,9 @@ mod reset;
 mod retention;
 mod sessions;
 mod subjects;
+mod subjects_csv;
+mod subjects_import;
+mod subjects_match;
 mod write;
 
 pub use access::Access;

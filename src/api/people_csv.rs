@@ -5,31 +5,24 @@ use std::sync::Arc;
 
 use time::UtcOffset;
 
+use super::csv::{BYTE_ORDER_MARK, Record, plain, records};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::person::form::{self, BETWEEN_VALUES, FIELDS, Form};
-use crate::export::{cell, starts_a_formula};
+use crate::export::cell;
 use crate::gate::{ImportFault, ImportRow, PersonSort, PersonWish};
 
 /// The most people of one import.
 const ROWS_MAX: usize = 10_000;
 /// The most errors that are told.
 const FAULTS_MAX: usize = 10_000;
-const BYTE_ORDER_MARK: char = '\u{feff}';
 const ID: &str = "id";
 /// Ids in clear, in place of the pseudonyms that an export has.
 const SUBJECT_REFS: &str = "subject_refs";
 const PSEUDONYMS: &str = "subject_pseudonyms";
 /// The samples of a pack have it; people enrol themselves.
 const PASSED_OVER: &str = "second_factor";
-
-/// A row, and the line on which it begins.
-#[derive(Debug, PartialEq, Eq)]
-struct Record {
-    line: u32,
-    cells: Vec<String>,
-}
 
 /// What a file says: rows that could be read, and what is wrong with the others.
 pub(super) fn read(
@@ -69,8 +62,8 @@ fn rows(
     };
     let mut records = match records(text) {
         Ok(records) => records.into_iter(),
-        Err(wrong) => {
-            faults.push(wrong);
+        Err((line, what)) => {
+            faults.push(fault(line, "", what));
             return Vec::new();
         }
     };
@@ -209,90 +202,6 @@ fn refs(form: &mut Form, text: &str) -> Vec<SubjectRef> {
             }
         })
         .collect()
-}
-
-/// A cell without the apostrophe that kept a spreadsheet from taking it for a formula.
-fn plain(cell: &str) -> &str {
-    match cell.strip_prefix('\'') {
-        Some(rest) if rest.starts_with('\'') || starts_a_formula(rest) => rest,
-        _ => cell,
-    }
-}
-
-/// The rows of a text as RFC 4180 has them; lines may end with LF too. Empty lines are passed over.
-fn records(text: &str) -> Result<Vec<Record>, ImportFault> {
-    let mut records = Vec::new();
-    let mut line = 1_u32;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let begins = line;
-        let mut cells = Vec::new();
-        loop {
-            let (cell, after, lines) = if let Some(quoted) = rest.strip_prefix('"') {
-                quoted_cell(quoted)
-                    .ok_or_else(|| fault(begins, "", "has a quote that is never closed"))?
-            } else {
-                let end = rest.find([',', '\n']).unwrap_or(rest.len());
-                let (cell, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
-                let cell = match after.starts_with(',') {
-                    true => cell,
-                    false => cell.strip_suffix('\r').unwrap_or(cell),
-                };
-                if cell.contains('"') {
-                    let what = "has a quote within a cell that is not quoted";
-                    return Err(fault(line, "", what));
-                }
-                (cell.trim_matches([' ', '\t']).to_owned(), after, 0)
-            };
-            line = line.saturating_add(lines);
-            cells.push(cell);
-            let after = after.strip_prefix('\r').unwrap_or(after);
-            if let Some(next) = after.strip_prefix(',') {
-                rest = next;
-                if rest.is_empty() {
-                    cells.push(String::new());
-                    break;
-                }
-            } else if let Some(next) = after.strip_prefix('\n') {
-                rest = next;
-                line = line.saturating_add(1);
-                break;
-            } else if after.is_empty() {
-                rest = after;
-                break;
-            } else {
-                return Err(fault(line, "", "has something after a closing quote"));
-            }
-        }
-        let empty = cells.iter().all(String::is_empty) && cells.len() == 1;
-        if !empty {
-            records.push(Record {
-                line: begins,
-                cells,
-            });
-        }
-    }
-    Ok(records)
-}
-
-/// The cell after its opening quote, what comes after its closing one, and how many lines it goes over.
-fn quoted_cell(text: &str) -> Option<(String, &str, u32)> {
-    let mut cell = String::new();
-    let mut rest = text;
-    loop {
-        let (before, after) = rest.split_once('"')?;
-        cell.push_str(before);
-        match after.strip_prefix('"') {
-            Some(next) => {
-                cell.push('"');
-                rest = next;
-            }
-            None => {
-                let lines = cell.matches('\n').count();
-                return Some((cell, after, u32::try_from(lines).unwrap_or(u32::MAX)));
-            }
-        }
-    }
 }
 
 /// The header of an export, with a byte order mark, without which spreadsheets read Japanese as something else.

@@ -5,19 +5,27 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use super::read::Fields;
-use super::{errors, peer, taken, to_its_end};
+use super::{errors, peer, subjects_import, subjects_match, taken, to_its_end};
 use crate::domain::access::SubjectRef;
-use crate::gate::{DateSet, Gate, HoldChange};
+use crate::domain::ids::Name;
+use crate::domain::reference::{PURPOSES_MAX, Reference, ReferenceKind};
+use crate::gate::{DateSet, Gate, HoldChange, ReferenceWish};
+use crate::proto;
 use crate::proto::subject_service_server::SubjectService;
 use crate::proto::{
-    FilterSubjectsRequest, FilterSubjectsResponse, RegisterHoldRequest, RegisterHoldResponse,
+    FilterSubjectsRequest, FilterSubjectsResponse, ImportSubjectsRequest, ListOverdueRequest,
+    ListOverdueResponse, ListReferencesRequest, ListReferencesResponse, MatchRequest,
+    RegisterHoldRequest, RegisterHoldResponse, RegisterReferenceRequest, RegisterReferenceResponse,
     ReleaseHoldRequest, ReleaseHoldResponse, SetDateRequest, SetDateResponse,
+    WithdrawReferenceRequest, WithdrawReferenceResponse,
 };
 
 /// The most people one `FilterSubjects` may name.
 const FILTER_MAX: usize = 10_000;
 /// The most holds one `FilterSubjects` may name.
 const HOLDS_MAX: usize = 64;
+const PAGE_SIZE: usize = 100;
+const PAGE_SIZE_MAX: i32 = 1_000;
 
 /// Holds and dates of the people whose data are guarded.
 #[derive(Debug, Clone)]
@@ -49,15 +57,137 @@ fn hold_change(
     })
 }
 
+/// The subject, kind, id and purposes of a reference.
+fn reference_wish(
+    fields: &mut Fields,
+    (subject_ref, kind, reference): (&str, i32, &str),
+    purposes: &[String],
+    until: Option<&prost_types::Timestamp>,
+) -> Option<ReferenceWish> {
+    let subject = fields.name("subject_ref", subject_ref);
+    let kind = kind_of(fields, kind);
+    let reference = fields.required("reference", reference);
+    if purposes.len() > PURPOSES_MAX {
+        fields.wrong(
+            "purposes",
+            format!("names more than {PURPOSES_MAX} purposes"),
+        );
+    }
+    let purposes: Vec<Name> = purposes
+        .iter()
+        .take(PURPOSES_MAX)
+        .enumerate()
+        .filter_map(|(position, purpose)| {
+            fields.required(&format!("purposes[{position}]"), purpose)
+        })
+        .collect();
+    let until = fields.instant("until", until);
+    Some(ReferenceWish {
+        subject: subject.map(|subject| SubjectRef::new(&subject)),
+        kind: kind?,
+        reference: reference?,
+        purposes,
+        until,
+    })
+}
+
+fn kind_of(fields: &mut Fields, kind: i32) -> Option<ReferenceKind> {
+    let known = ReferenceKind::from_number(kind);
+    if known.is_none() {
+        let what = match kind {
+            0 => "is missing".to_owned(),
+            other => format!("has no value {other}"),
+        };
+        fields.wrong("kind", what);
+    }
+    known
+}
+
+/// Before the kind and the id after which a page begins.
+const TOKEN: &str = "after-";
+
+fn page_token((kind, id): (ReferenceKind, Name)) -> String {
+    format!("{TOKEN}{}-{id}", kind.number())
+}
+
+fn page_start(fields: &mut Fields, token: &str) -> Option<(ReferenceKind, Name)> {
+    let start = token.strip_prefix(TOKEN).and_then(|token| {
+        let (kind, id) = token.split_once('-')?;
+        let kind = ReferenceKind::from_number(kind.parse().ok()?)?;
+        Some((kind, Name::parse(id).ok()?))
+    });
+    if start.is_none() && !token.is_empty() {
+        fields.wrong("page_token", "is no token that a page gave");
+    }
+    start
+}
+
+pub(super) fn page_size(fields: &mut Fields, asked: i32) -> usize {
+    match usize::try_from(asked) {
+        Ok(0) => PAGE_SIZE,
+        Ok(size) if asked <= PAGE_SIZE_MAX => size,
+        _ => {
+            fields.wrong("page_size", format!("must be from 1 to {PAGE_SIZE_MAX}"));
+            PAGE_SIZE
+        }
+    }
+}
+
+fn reference(reference: &Reference) -> proto::Reference {
+    proto::Reference {
+        kind: reference.kind.number(),
+        reference: reference.id.to_string(),
+        purposes: reference.purposes.iter().map(ToString::to_string).collect(),
+        until: reference.until.map(wire),
+        withdrawn: reference.withdrawn,
+        since: Some(wire(reference.since)),
+    }
+}
+
+/// Any instant: the epoch is one too.
+pub(super) fn wire(at: crate::domain::time::Timestamp) -> prost_types::Timestamp {
+    prost_types::Timestamp {
+        seconds: at.seconds(),
+        nanos: i32::try_from(at.micros().rem_euclid(1_000_000))
+            .unwrap_or(0)
+            .saturating_mul(1_000),
+    }
+}
+
 #[tonic::async_trait]
 impl SubjectService for Subjects {
+    type ImportStream = subjects_import::Told;
+    type MatchStream = subjects_match::Told;
+
+    async fn import(
+        &self,
+        request: Request<tonic::Streaming<ImportSubjectsRequest>>,
+    ) -> Result<Response<Self::ImportStream>, Status> {
+        subjects_import::import(&self.gate, request).await
+    }
+
+    async fn r#match(
+        &self,
+        request: Request<tonic::Streaming<MatchRequest>>,
+    ) -> Result<Response<Self::MatchStream>, Status> {
+        subjects_match::matching(&self.gate, request).await
+    }
+
+    async fn list_overdue(
+        &self,
+        request: Request<ListOverdueRequest>,
+    ) -> Result<Response<ListOverdueResponse>, Status> {
+        subjects_match::overdue(&self.gate, request).await
+    }
+
     async fn register_hold(
         &self,
         request: Request<RegisterHoldRequest>,
     ) -> Result<Response<RegisterHoldResponse>, Status> {
         let peer = peer::of(&request)?;
-        let request = request.into_inner();
         let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
         let change = hold_change(
             &mut fields,
             &request.subject_ref,
@@ -66,9 +196,10 @@ impl SubjectService for Subjects {
         );
         let change = taken(&self.gate, &peer, "RegisterHold", fields.finish(change)).await?;
         let gate = Arc::clone(&self.gate);
-        let index = to_its_end(async move { gate.register_hold(&peer, change).await })
-            .await
-            .map_err(errors::status)?;
+        let index =
+            to_its_end(async move { gate.register_hold(&peer, &credentials, change).await })
+                .await
+                .map_err(errors::status)?;
         Ok(Response::new(RegisterHoldResponse { log_index: index.0 }))
     }
 
@@ -99,8 +230,9 @@ impl SubjectService for Subjects {
         request: Request<SetDateRequest>,
     ) -> Result<Response<SetDateResponse>, Status> {
         let peer = peer::of(&request)?;
-        let request = request.into_inner();
         let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
         let subject = fields.required("subject_ref", &request.subject_ref);
         let date = fields.required("date", &request.date);
         let reference = fields.name("reference", &request.reference);
@@ -119,7 +251,7 @@ impl SubjectService for Subjects {
             });
         let change = taken(&self.gate, &peer, "SetDate", fields.finish(change)).await?;
         let gate = Arc::clone(&self.gate);
-        let index = to_its_end(async move { gate.set_date(&peer, change).await })
+        let index = to_its_end(async move { gate.set_date(&peer, &credentials, change).await })
             .await
             .map_err(errors::status)?;
         Ok(Response::new(SetDateResponse { log_index: index.0 }))
@@ -130,8 +262,9 @@ impl SubjectService for Subjects {
         request: Request<FilterSubjectsRequest>,
     ) -> Result<Response<FilterSubjectsResponse>, Status> {
         let peer = peer::of(&request)?;
-        let request = request.into_inner();
         let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
         if request.subject_refs.is_empty() {
             fields.wrong("subject_refs", "is missing");
         }
@@ -155,9 +288,84 @@ impl SubjectService for Subjects {
         .await?;
         let held = self
             .gate
-            .filter_subjects(&peer, &subjects, &holds)
+            .filter_subjects(&peer, &credentials, &subjects, &holds)
             .await
             .map_err(errors::status)?;
         Ok(Response::new(FilterSubjectsResponse { held }))
+    }
+
+    async fn register_reference(
+        &self,
+        request: Request<RegisterReferenceRequest>,
+    ) -> Result<Response<RegisterReferenceResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
+        let wish = reference_wish(
+            &mut fields,
+            (&request.subject_ref, request.kind, &request.reference),
+            &request.purposes,
+            request.until.as_ref(),
+        );
+        let wish = taken(&self.gate, &peer, "RegisterReference", fields.finish(wish)).await?;
+        let gate = Arc::clone(&self.gate);
+        let index =
+            to_its_end(async move { gate.register_reference(&peer, &credentials, wish).await })
+                .await
+                .map_err(errors::status)?;
+        Ok(Response::new(RegisterReferenceResponse {
+            log_index: index.0,
+        }))
+    }
+
+    async fn withdraw_reference(
+        &self,
+        request: Request<WithdrawReferenceRequest>,
+    ) -> Result<Response<WithdrawReferenceResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
+        let wish = reference_wish(
+            &mut fields,
+            (&request.subject_ref, request.kind, &request.reference),
+            &request.purposes,
+            None,
+        );
+        let wish = taken(&self.gate, &peer, "WithdrawReference", fields.finish(wish)).await?;
+        let gate = Arc::clone(&self.gate);
+        let index =
+            to_its_end(async move { gate.withdraw_reference(&peer, &credentials, wish).await })
+                .await
+                .map_err(errors::status)?;
+        Ok(Response::new(WithdrawReferenceResponse {
+            log_index: index.0,
+        }))
+    }
+
+    async fn list_references(
+        &self,
+        request: Request<ListReferencesRequest>,
+    ) -> Result<Response<ListReferencesResponse>, Status> {
+        let peer = peer::of(&request)?;
+        let mut fields = Fields::default();
+        let credentials = fields.credentials(request.metadata());
+        let request = request.into_inner();
+        let subject = fields.name("subject_ref", &request.subject_ref);
+        let start = page_start(&mut fields, &request.page_token);
+        let size = page_size(&mut fields, request.page_size);
+        let read = fields.finish(Some((subject, (size, start))));
+        let (subject, page) = taken(&self.gate, &peer, "ListReferences", read).await?;
+        let subject = subject.map(|subject| SubjectRef::new(&subject));
+        let page = self
+            .gate
+            .list_references(&peer, &credentials, subject, page)
+            .await
+            .map_err(errors::status)?;
+        Ok(Response::new(ListReferencesResponse {
+            references: page.references.iter().map(reference).collect(),
+            next_page_token: page.next.map_or_else(String::new, page_token),
+        }))
     }
 }

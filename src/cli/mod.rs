@@ -27,6 +27,7 @@ mod people;
 mod people_output;
 mod people_profile;
 mod policy;
+mod progress;
 mod proof;
 mod records;
 mod reindex;
@@ -37,6 +38,8 @@ mod retention;
 mod sample;
 mod serve;
 mod sessions;
+mod subjects;
+mod subjects_files;
 mod table;
 mod ticket_file;
 mod words;
@@ -154,6 +157,9 @@ enum Command {
     /// The people who work with the data: accounts, roles, leave (administrators)
     #[command(subcommand)]
     People(people::PeopleCommand),
+    /// The people whose data are guarded: holds, dates, references, imports
+    #[command(subcommand)]
+    Subjects(subjects::SubjectsCommand),
     /// Look at policy packs, and at what they mean for people
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
@@ -214,6 +220,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             .map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
         Command::People(command) => people::people(command).await,
+        Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
         Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
         Command::Records(command) => records::run(command).await.map_err(Failure::from),

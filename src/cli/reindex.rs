@@ -1,12 +1,12 @@
 //! `sekisho log reindex`: the index of the access log anew, from the log alone, whether or not a daemon runs on it.
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::login::say;
+use super::progress::{Bar, of};
 use super::table::neutralise;
 use super::words::{Language, Word};
 use crate::gate::Unsealer;
@@ -17,9 +17,6 @@ use crate::log::{LogReader, ReadError};
 
 /// While less is free, no sidecar is written: the log and its daemon come first.
 const SPARE_BYTES: u64 = 256 << 20;
-/// How often a terminal is told.
-const TELL_EVERY: Duration = Duration::from_millis(100);
-const BAR_CELLS: u64 = 30;
 
 /// Arguments of `sekisho log reindex`.
 #[derive(Debug, clap::Args)]
@@ -47,9 +44,12 @@ fn reindex(args: &ReindexArgs, language: Language) -> Result<(), Failure> {
         directory: args.data.join("index"),
         spare_bytes: SPARE_BYTES,
     };
-    let mut bar = Bar::new(language);
+    let mut bar = Bar::default();
     let opener = opener(&args.data)?;
-    let rebuilt = index::rebuild(config, &reader, &opener, |at| bar.tell(at));
+    let began = Instant::now();
+    let rebuilt = index::rebuild(config, &reader, &opener, |at| {
+        bar.tell(at.done, at.all, || line(at, began.elapsed(), language));
+    });
     bar.end();
     let rebuilt = rebuilt.map_err(failed)?;
     say(&told(&rebuilt, language));
@@ -88,72 +88,13 @@ fn told(rebuilt: &Rebuilt, language: Language) -> String {
     Word::Reindexed.fill(language, &values)
 }
 
-/// Tells how far it is, to standard error: a bar that moves on a terminal, a line for each tenth elsewhere.
-struct Bar {
-    language: Language,
-    terminal: bool,
-    began: Instant,
-    told_at: Option<Instant>,
-    told_tenths: u64,
-}
-
-impl Bar {
-    fn new(language: Language) -> Self {
-        Self {
-            language,
-            terminal: std::io::stderr().is_terminal(),
-            began: Instant::now(),
-            told_at: None,
-            told_tenths: 0,
-        }
-    }
-
-    fn tell(&mut self, at: Progress) {
-        let line = || line(at, self.began.elapsed(), self.language);
-        if self.terminal {
-            let soon = |told: Instant| told.elapsed() < TELL_EVERY;
-            if at.done < at.all && self.told_at.is_some_and(soon) {
-                return;
-            }
-            // Nobody is helped by hearing that progress can't be told.
-            let _ = write!(std::io::stderr(), "\r{} {}\x1b[K", bar(at), line());
-            self.told_at = Some(Instant::now());
-            return;
-        }
-        let tenths = of(at, 10);
-        if tenths > self.told_tenths {
-            say(&line());
-            self.told_tenths = tenths;
-        }
-    }
-
-    fn end(&self) {
-        if self.told_at.is_some() {
-            say("");
-        }
-    }
-}
-
-/// How many of `parts` are done.
-fn of(at: Progress, parts: u64) -> u64 {
-    let done = u128::from(at.done).saturating_mul(u128::from(parts));
-    let all = u128::from(at.all.max(1));
-    u64::try_from(done / all).unwrap_or(parts).min(parts)
-}
-
-fn bar(at: Progress) -> String {
-    let filled = of(at, BAR_CELLS);
-    let cell = |cell| if cell < filled { '#' } else { '.' };
-    format!("[{}]", (0..BAR_CELLS).map(cell).collect::<String>())
-}
-
 fn line(at: Progress, took: Duration, language: Language) -> String {
     let milliseconds = took.as_millis().max(1);
     let rate = u128::from(at.done).saturating_mul(1_000) / milliseconds;
     let values = [
         at.done.to_string(),
         at.all.to_string(),
-        of(at, 100).to_string(),
+        of(at.done, at.all, 100).to_string(),
         rate.to_string(),
     ];
     let values: Vec<&str> = values.iter().map(String::as_str).collect();
@@ -171,12 +112,6 @@ mod tests {
         assert_eq!(
             line(at(250, 1_000), second, Language::English),
             "250 of 1000 entries (25 %), 250 a second"
-        );
-        assert_eq!(of(at(5, 0), 10), 10);
-        assert_eq!(of(at(u64::MAX, u64::MAX), 100), 100);
-        assert_eq!(
-            bar(at(1, 2)),
-            format!("[{}{}]", "#".repeat(15), ".".repeat(15))
         );
     }
 }

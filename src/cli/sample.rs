@@ -63,6 +63,7 @@ fn find(pack: &Pack, now: Timestamp) -> Option<Sample<'_>> {
                         person: Some(person),
                         locked: false,
                         subjects: &[],
+                        references: &[],
                     };
                     if decision::decide(rules, &facts, |_, _| LimitOutcome::Within).is_allowed() {
                         return Some(Sample {

@@ -355,6 +355,74 @@ words! {
         "該当する記録はほかにもあります。--limit 0 ですべて表示します";
 
     // The index.
+    // Subjects.
+    SubjectHoldAdded:
+        "registered the hold {0} (entry {1})",
+        "ホールド {0} を登録しました(記録 {1})";
+    SubjectHoldReleased:
+        "released the hold {0} (entry {1})",
+        "ホールド {0} を解除しました(記録 {1})";
+    SubjectDateSet:
+        "set the date {0} to {1} (entry {2})",
+        "期日 {0} を {1} に設定しました(記録 {2})";
+    ReferenceRegistered:
+        "registered the reference {0} (entry {1})",
+        "根拠 {0} を登録しました(記録 {1})";
+    ReferenceWithdrawn:
+        "withdrew the reference {0} (entry {1})",
+        "根拠 {0} を撤回しました(記録 {1})";
+    NothingRegistered:
+        "nothing is registered",
+        "登録はありません";
+    HeadReference: "REFERENCE", "根拠";
+    HeadPurposes: "PURPOSES", "利用目的";
+    HeadUntil: "UNTIL", "期限";
+    HeadStateOfReference: "STATE", "状態";
+    StateInForce: "in force", "有効";
+    StateEnded: "ended", "期限切れ";
+    StateWithdrawn: "withdrawn", "撤回";
+    NobodyHeld:
+        "none of them is held",
+        "該当する人はいません";
+    NobodyMatched:
+        "none of the {0} ids is meant",
+        "{0} 件の ID に該当はありません";
+    MatchedOf:
+        "{0} of {1} pseudonyms are among the {2} ids (entry {3})",
+        "仮名 {1} 件のうち {0} 件が、ID {2} 件の中にありました(記録 {3})";
+    BadKindOfReference:
+        "{0}: is none of {1}",
+        "{0}: {1} のいずれでもありません";
+    BadPseudonym:
+        "{0}, line {1}: is no pseudonym (64 hexadecimal digits)",
+        "{0} の {1} 行目: 仮名(16 進 64 桁)ではありません";
+    NoPseudonyms:
+        "give --pseudonym or --pseudonyms",
+        "--pseudonym か --pseudonyms を指定してください";
+    NothingOverdue:
+        "nobody's retention is over",
+        "保存期間を過ぎた人はいません";
+    HeadPseudonym: "PSEUDONYM", "仮名";
+    HeadRetention: "RETENTION", "保存の規則";
+    HeadOver: "OVER SINCE", "満了";
+    SubjectsReading:
+        "read {0} rows, {1} % of the file",
+        "{0} 行を読み込み({1} %)";
+    SubjectsStaging:
+        "laid ready {0} of {1} rows ({2} %)",
+        "{1} 行中 {0} 行を準備({2} %)";
+    SubjectsPlacing:
+        "in force; put in place {0} of {1} rows ({2} %)",
+        "有効になりました。{1} 行中 {0} 行を配置({2} %)";
+    SubjectsImportError:
+        "line {0}: {1}",
+        "{0} 行目: {1}";
+    SubjectsImported:
+        "registered {0} holds, {1} dates and {2} references (entry {3})",
+        "ホールド {0} 件、期日 {1} 件、根拠 {2} 件を登録しました(記録 {3})";
+    SubjectsWouldImport:
+        "would register {0} holds, {1} dates and {2} references; {3} errors",
+        "登録されるのはホールド {0} 件、期日 {1} 件、根拠 {2} 件、誤りは {3} 件です";
     Reindexing:
         "{0} of {1} entries ({2} %), {3} a second",
         "{1} 件中 {0} 件({2} %)、毎秒 {3} 件";
@@ -697,7 +765,7 @@ words! {
 }
 
 /// Labels of an entry's fields, by their name in JSON.
-const LABELS: [(&str, &str, &str); 68] = [
+const LABELS: [(&str, &str, &str); 70] = [
     ("logIndex", "index", "番号"),
     ("time", "time", "日時"),
     ("kind", "kind", "種別"),
@@ -732,6 +800,12 @@ const LABELS: [(&str, &str, &str); 68] = [
     ("recipient", "recipient", "提供先"),
     ("provisionRoute", "route of provision", "提供の区分"),
     ("basisReference", "reference of basis", "根拠の番号"),
+    (
+        "basisReferenceStanding",
+        "reference of basis is",
+        "根拠の番号の登録",
+    ),
+    ("caseRefStanding", "case is", "案件番号の登録"),
     ("subjectRequest", "asked by the subject", "本人の請求"),
     ("consentDifficult", "consent difficult", "同意取得が困難"),
     ("collectedVia", "collected via", "取得方法"),

@@ -79,7 +79,7 @@ pub(super) fn conclude(
     Verdict::Allow(Permit {
         remarks,
         obligations: obligations.unwrap_or_default(),
-        valid_until: valid_until(rules, facts),
+        valid_until: valid_until(rules, facts, &scope),
         withheld_categories: scope.withheld_categories,
         withheld_subjects: scope.withheld_subjects,
         allowed_records,
@@ -103,8 +103,9 @@ fn stage_verdict(stage: Stage, outcome: &Outcome) -> StageVerdict {
     }
 }
 
-/// At most 60 s, never past the session, the freshness of the second step, or an end that is noted for the person.
-fn valid_until(rules: &RuleSet, facts: &Facts<'_>) -> Timestamp {
+/// At most 60 s, never past the session, the freshness of the second step, an end that is noted for the person, or a registered
+/// reference that the pack asks for.
+fn valid_until(rules: &RuleSet, facts: &Facts<'_>, scope: &Scope) -> Timestamp {
     let mut until = facts.now.plus(VALIDITY_MAX);
     if let TicketFacts::Genuine(ticket) = facts.ticket {
         until = until.min(ticket.expires);
@@ -115,6 +116,9 @@ fn valid_until(rules: &RuleSet, facts: &Facts<'_>) -> Timestamp {
     }
     if let Some(person) = facts.person {
         until = until.min(person.unchanged_until(facts.now));
+    }
+    if let Some(end) = scope.references_until {
+        until = until.min(end);
     }
     until
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::rules::{Id, Role, RuleSet, Service};
 use crate::domain::access::{AccessRequest, Proof};
 use crate::domain::person::Person;
+use crate::domain::reference::Reference;
 use crate::domain::subject::SubjectState;
 use crate::domain::time::Timestamp;
 
@@ -26,6 +27,8 @@ pub struct Facts<'a> {
     pub locked: bool,
     /// What is registered for the subjects, in the request's order; as many as it names.
     pub subjects: &'a [Arc<SubjectState>],
+    /// What is registered for nobody in particular under what the request refers to.
+    pub references: &'a [Arc<Reference>],
 }
 
 /// The calling service.

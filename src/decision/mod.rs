@@ -21,6 +21,7 @@ mod obligations;
 mod person;
 mod provision;
 mod record;
+mod references;
 mod scope;
 mod subject;
 mod two_step;

@@ -1,6 +1,7 @@
 //! Stage `provision`: data leave the company: to whom, on which route, and are its conditions met?
 
 use super::facts::Facts;
+use super::references::Withdrawn;
 use super::rules::{ConfidentialRule, ConsentRule, Id, Purpose, Recipient, Route, RuleSet};
 use super::scope::Scope;
 use super::verdict::RuleLine;
@@ -78,8 +79,8 @@ fn check(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Result<(), Fa
             Route::ThirdPartyStopsOnRequest,
             ReasonCode::ProvisionStopped,
         )?;
-        provision.consent()?;
-        provision.abroad()?;
+        provision.consent(scope)?;
+        provision.abroad(scope)?;
         provision.safeguard()?;
         provision.stopped(
             scope,
@@ -221,8 +222,14 @@ impl Provision<'_> {
         rule.routes.is_empty() || rule.routes.contains(&self.route)
     }
 
-    /// By every rule that asks for consent with this code on this route; `none` is what there is without any.
-    fn consent_by(&self, code: ReasonCode, none: Result<(), Failure>) -> Result<(), Failure> {
+    /// By every rule that asks for consent with this code on this route; `none` is what there is without any. A withdrawal that is
+    /// registered outranks what is claimed.
+    fn consent_by(
+        &self,
+        scope: &mut Scope,
+        code: ReasonCode,
+        none: Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let request = self.facts.request;
         let of_code = |rule: &&ConsentRule| rule.denial == code;
         let mut all = self.rules.consents.iter().filter(of_code);
@@ -232,27 +239,30 @@ impl Provision<'_> {
         let exception = subject::valid_exception(self.rules, self.facts)
             .ok()
             .flatten();
-        for rule in self.consents().filter(of_code) {
-            if let Some(denial) = rule.denies(request, exception) {
+        let asked = || self.consents().filter(of_code);
+        let withdrawn = Withdrawn::of(self.facts, self.purpose);
+        let given = withdrawn.consent(self.facts, scope);
+        for rule in asked() {
+            if let Some(denial) = rule.denies(request, given, exception) {
                 return Err(Failure::by(
                     Reason::new(denial, self.name),
                     RuleLine::Pack(rule.line),
                 ));
             }
         }
-        Ok(())
+        withdrawn.check(self.facts, scope, exception, (asked(), |_| true), self.name)
     }
 
-    fn consent(&self) -> Result<(), Failure> {
+    fn consent(&self, scope: &mut Scope) -> Result<(), Failure> {
         let code = ReasonCode::ThirdPartyConsentRequired;
         let none = match self.route {
             Route::ThirdPartyConsent => self.fail(code, self.name),
             _ => Ok(()),
         };
-        self.consent_by(code, none)
+        self.consent_by(scope, code, none)
     }
 
-    fn abroad(&self) -> Result<(), Failure> {
+    fn abroad(&self, scope: &mut Scope) -> Result<(), Failure> {
         if !self.recipient.abroad || self.recipient.adequate {
             return Ok(());
         }
@@ -262,7 +272,7 @@ impl Provision<'_> {
                 self.fail(ReasonCode::EquivalentMeasuresReviewOverdue, self.name)
             }
             Some(until) if self.facts.now <= until => Ok(()),
-            Some(_) | None => self.consent_by(code, self.fail(code, self.name)),
+            Some(_) | None => self.consent_by(scope, code, self.fail(code, self.name)),
         }
     }
 

@@ -8,6 +8,7 @@ use super::rules::{Category, Id, Network, Route, RuleSet};
 use super::verdict::{Granted, Withheld};
 use crate::domain::access::AccessRequest;
 use crate::domain::reason::Reason;
+use crate::domain::time::Timestamp;
 
 /// The part of a request that is left, and what the stages found on the way.
 #[derive(Debug, Default)]
@@ -31,6 +32,8 @@ pub(super) struct Scope {
     pub(super) granted: Vec<Granted>,
     /// On which ground data go out.
     pub(super) route: Option<Route>,
+    /// Until when the registered references count that it rests on; `None` is without end.
+    pub(super) references_until: Option<Timestamp>,
 }
 
 impl Scope {

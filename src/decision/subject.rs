@@ -3,6 +3,7 @@
 
 use super::facts::Facts;
 use super::obligations::{must_be_kept, retention_over};
+use super::references::{self, Withdrawn};
 use super::rules::RuleSet;
 use super::scope::Scope;
 use super::verdict::RuleLine;
@@ -41,6 +42,8 @@ fn check(
 ) -> Result<(), Failure> {
     let request = facts.request;
     let exception = valid_exception(rules, facts)?;
+    let purpose_name = rules.purposes.name(purpose_id);
+    let withdrawn = Withdrawn::of(facts, purpose_name);
     let counting = || {
         rules
             .consents
@@ -48,13 +51,16 @@ fn check(
             .filter(move |rule| rule.when.is(request, kind, purpose_id))
     };
 
+    let is_special = |id: Option<super::rules::Id<super::rules::Category>>| {
+        id.and_then(|id| rules.categories.get(id))
+            .is_some_and(|category| category.special_care)
+    };
+    let given = withdrawn.consent(facts, scope);
     scope.check_categories(|position, id| {
-        let special = id
-            .and_then(|id| rules.categories.get(id))
-            .is_some_and(|category| category.special_care);
+        let special = is_special(id);
         let denial = counting()
             .filter(|rule| special && rule.special_care)
-            .find_map(|rule| Some((rule.denies(request, exception)?, rule.line)));
+            .find_map(|rule| Some((rule.denies(request, given, exception)?, rule.line)));
         match denial {
             Some((code, line)) => Err(Failure::by(
                 Reason::new(
@@ -67,21 +73,31 @@ fn check(
         }
     })?;
 
-    let purpose_name = rules.purposes.name(purpose_id);
-    let consent = |asked: ReasonCode| {
-        let denial = counting()
-            .filter(|rule| !rule.special_care && rule.denial.stage() == Stage::Subject)
-            .find(|rule| rule.denies(request, exception) == Some(asked));
-        match denial {
-            Some(rule) => Err(Failure::by(
+    let mut left = scope.categories.iter().copied();
+    let special = left.find(|(_, id)| is_special(*id));
+    if let Some((position, _)) = special {
+        let about = request.categories.get(position).map_or("", |name| name);
+        let rules = counting().filter(|rule| rule.special_care);
+        withdrawn.check(facts, scope, exception, (rules, |_| true), about)?;
+    }
+
+    let consent = |scope: &mut Scope, asked: ReasonCode| {
+        let of_stage = || {
+            counting().filter(|rule| !rule.special_care && rule.denial.stage() == Stage::Subject)
+        };
+        let given = withdrawn.consent(facts, scope);
+        let denial = of_stage().find(|rule| rule.denies(request, given, exception) == Some(asked));
+        if let Some(rule) = denial {
+            return Err(Failure::by(
                 Reason::new(asked, purpose_name),
                 RuleLine::Pack(rule.line),
-            )),
-            None => Ok(()),
+            ));
         }
+        let rules = (of_stage(), |code| code == asked);
+        withdrawn.check(facts, scope, exception, rules, purpose_name)
     };
-    consent(ReasonCode::ConsentRequired)?;
-    consent(ReasonCode::ConsentWithdrawn)?;
+    consent(scope, ReasonCode::ConsentRequired)?;
+    consent(scope, ReasonCode::ConsentWithdrawn)?;
 
     let purpose = rules.purposes.get(purpose_id);
     if let Some(purpose) = purpose {
@@ -111,7 +127,7 @@ fn check(
         (kind, purpose_id),
         ReasonCode::LegalHold,
     )?;
-    consent(ReasonCode::AutomatedDecisionForbidden)?;
+    consent(scope, ReasonCode::AutomatedDecisionForbidden)?;
 
     if let Some(purpose) = purpose {
         let verified = (!purpose.needs_subject_request || request.basis.subject_request)
@@ -123,7 +139,7 @@ fn check(
             ));
         }
     }
-    Ok(())
+    references::registered(rules, facts, scope, (kind, purpose_id))
 }
 
 /// Registered holds that stop this use.

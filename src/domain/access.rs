@@ -57,6 +57,8 @@ macro_rules! wire_enum {
     };
 }
 
+pub(super) use wire_enum;
+
 wire_enum! {
     /// What is done with the data.
     Action {

@@ -8,5 +8,6 @@ pub mod network;
 pub mod person;
 pub mod reason;
 pub mod record;
+pub mod reference;
 pub mod subject;
 pub mod time;

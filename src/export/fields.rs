@@ -10,11 +10,12 @@ use serde_json::Value;
 
 use crate::domain::time::Timestamp;
 use crate::proto::{
-    Action, ConsentState, Decision, Entry, EntryKind, LegalException, ReasonCode, Relation,
+    Action, ConsentState, Decision, Entry, EntryKind, LegalException, ReasonCode,
+    ReferenceStanding, Relation,
 };
 
 /// How many fields an entry has.
-const FIELDS: usize = 48;
+const FIELDS: usize = 50;
 
 /// Whether a character could steer a terminal or change how others around it read: controls (C0, DEL, C1), line and paragraph
 /// separators, bidirectional controls (Unicode TR 36, 2.10.4) and invisible tags.
@@ -134,6 +135,11 @@ impl EntryFields {
                     Relation::try_from(n).ok().map(|v| v.as_str_name())
                 }),
             ),
+            (
+                "basisReferenceStanding",
+                standing(entry.basis_reference_standing),
+            ),
+            ("caseRefStanding", standing(entry.case_ref_standing)),
             ("details", details(entry)),
             ("leafHash", text(&HEXLOWER.encode(&entry.leaf_hash))),
         ]
@@ -181,6 +187,12 @@ fn flag(flag: bool) -> Option<Value> {
 /// An enum by name; by number where the daemon is newer than this client.
 fn name(number: i32, name_of: impl Fn(i32) -> Option<&'static str>) -> Option<Value> {
     (number != 0).then(|| name_of(number).map_or_else(|| Value::from(number), Value::from))
+}
+
+fn standing(number: i32) -> Option<Value> {
+    name(number, |n| {
+        ReferenceStanding::try_from(n).ok().map(|v| v.as_str_name())
+    })
 }
 
 fn reasons(numbers: &[i32]) -> Option<Value> {
@@ -255,6 +267,8 @@ pub(crate) mod tests {
             recipient: "client-company".to_owned(),
             provision_route: "consent".to_owned(),
             basis_reference: "C-1".to_owned(),
+            basis_reference_standing: ReferenceStanding::Registered.into(),
+            case_ref_standing: ReferenceStanding::Declared.into(),
             subject_request: true,
             consent_difficult: true,
             collected_via: "website".to_owned(),
@@ -292,7 +306,7 @@ pub(crate) mod tests {
             r#""consent":"CONSENT_STATE_PRIOR","exception":"LEGAL_EXCEPTION_LAW","#,
             r#""decision":"DECISION_DENY","reasons":["REASON_CODE_IP_NOT_ALLOWED",9999],"#,
             r#""breakGlass":true,"#,
-            r#""relation":"RELATION_ASSIGNED","details":{"a":"b","sum_of":"2"},"leafHash":"00ff"}"#,
+            r#""relation":"RELATION_ASSIGNED","basisReferenceStanding":"REFERENCE_STANDING_REGISTERED","caseRefStanding":"REFERENCE_STANDING_DECLARED","details":{"a":"b","sum_of":"2"},"leafHash":"00ff"}"#,
         ] {
             assert!(line.contains(part), "{part}\n{line}");
         }

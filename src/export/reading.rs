@@ -86,6 +86,8 @@ pub fn reading(stored: StoredEntry, index: LogIndex, leaf_hash: &[u8; 32], log: 
         recipient: stored.recipient,
         provision_route: stored.provision_route,
         basis_reference: stored.basis_reference,
+        basis_reference_standing: stored.basis_reference_standing,
+        case_ref_standing: stored.case_ref_standing,
         subject_request: stored.subject_request,
         consent_difficult: stored.consent_difficult,
         collected_via: stored.collected_via,

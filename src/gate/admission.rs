@@ -220,6 +220,7 @@ impl Gate {
             person: opened.person.as_deref(),
             locked: opened.locked,
             subjects: &[],
+            references: &[],
         };
         let refused = decision::admit(rules, &facts, self.admits_loopback(caller)).err();
         match (refused, opened.person, opened.ticket, device) {

@@ -9,9 +9,10 @@ use super::{Gate, GateError, content, entry};
 use crate::decision::rules::RuleSet;
 use crate::decision::{self, Demand, Facts, LimitOutcome, Verdict};
 use crate::domain::access::{AccessRequest, Proof};
+use crate::domain::reference::{Reference, is_registered};
 use crate::domain::subject::{Pseudonym, SubjectState};
 use crate::domain::time::Timestamp;
-use crate::proto::{EntryKind, StoredEntry};
+use crate::proto::{EntryKind, ReferenceStanding, StoredEntry};
 
 /// One request with all that is known about it.
 pub(super) struct Case {
@@ -19,6 +20,8 @@ pub(super) struct Case {
     pub(super) opened: Opened,
     pub(super) pseudonyms: Vec<Pseudonym>,
     pub(super) states: Vec<Arc<SubjectState>>,
+    /// Registered for nobody in particular, under what the request refers to.
+    pub(super) references: Vec<Arc<Reference>>,
 }
 
 impl Case {
@@ -31,6 +34,26 @@ impl Case {
             person: self.opened.person.as_deref(),
             locked: self.opened.locked,
             subjects: &self.states,
+            references: &self.references,
+        }
+    }
+
+    /// What stands behind what the request refers to.
+    fn standing(&self, said: Option<&str>, now: Timestamp) -> ReferenceStanding {
+        let Some(said) = said else {
+            return ReferenceStanding::Unspecified;
+        };
+        let request = &self.request;
+        let everybody = request.subjects.all_people() >= request.record_count;
+        let people = if everybody { &*self.states } else { &[] };
+        let registered = request
+            .purpose
+            .as_deref()
+            .is_some_and(|purpose| is_registered(said, purpose, &self.references, people, now));
+        if registered {
+            ReferenceStanding::Registered
+        } else {
+            ReferenceStanding::Declared
         }
     }
 
@@ -85,11 +108,21 @@ impl Gate {
             .iter()
             .map(|pseudonym| self.subjects.state(pseudonym))
             .collect();
+        let said = [
+            request.basis.reference.as_deref(),
+            request.case_ref.as_deref(),
+        ];
+        let references = said
+            .into_iter()
+            .flatten()
+            .flat_map(|said| self.subjects.general(said))
+            .collect();
         Case {
             request,
             opened,
             pseudonyms,
             states,
+            references,
         }
     }
 
@@ -126,6 +159,8 @@ impl Gate {
         case: Case,
         now: Timestamp,
     ) -> Result<StoredEntry, GateError> {
+        let basis = case.standing(case.request.basis.reference.as_deref(), now);
+        let case_ref = case.standing(case.request.case_ref.as_deref(), now);
         let Case {
             mut request,
             opened,
@@ -151,6 +186,8 @@ impl Gate {
             entry.free_text = reason.into();
         }
         entry::asked(&mut entry, request, &pseudonyms);
+        entry.basis_reference_standing = basis.into();
+        entry.case_ref_standing = case_ref.into();
         Ok(entry)
     }
 

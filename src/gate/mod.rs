@@ -67,7 +67,11 @@ pub use requests::{RequestSeen, Which};
 pub use running::restore;
 pub use running::start::{Parts, StartError};
 pub use running::upkeep::Upkeep;
-pub use subjects::{DateSet, HoldChange};
+pub use subjects::{
+    DateSet, HoldChange, Matched, Matching, Overdue, OverduePage, PSEUDONYMS_MAX, REFS_MAX,
+    ReferencePage, ReferenceWish, Register, SubjectImport, SubjectImportNews, SubjectImportOutcome,
+    SubjectImportPhase, SubjectImportWish, SubjectRow, SubjectRowWhat,
+};
 
 pub use crate::config::LoginSettings;
 use crate::decision::rules::{RuleSet, Service};
@@ -157,6 +161,8 @@ pub struct Gate {
     waits_counted: tokio::sync::Mutex<std::time::Duration>,
     /// How long the clock has gone on without a jump.
     settled: running::forgetting::Settled,
+    /// The place of the one import of subjects that may go on.
+    importing: Arc<tokio::sync::Semaphore>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
     /// Told once, when the daemon stops.

@@ -2,6 +2,7 @@
 
 use super::engine::{Transaction, query};
 use super::error::StoreError;
+use super::imports::Sort;
 use super::news::Told;
 use super::{Store, disposals, from_stored, log_holds, people, staged, to_stored};
 use crate::domain::ids::{DecisionId, LogIndex, Name, SessionId};
@@ -14,7 +15,7 @@ use crate::proto::{
 
 /// A transaction, and whose entry it follows.
 pub(super) struct Following<'a> {
-    store: &'a Store,
+    pub(super) store: &'a Store,
     pub(super) change: Transaction,
     pub(super) log: i64,
     /// Somebody was changed.
@@ -221,6 +222,9 @@ impl Following<'_> {
             Kind::Ask(request) => self.ask(index, request).await,
             Kind::Decline(declined) => self.forget_request(declined.request).await,
             Kind::ResetSecondFactor(reset) => self.reset_second_factor(index, reset).await,
+            Kind::RegisterReference(reference) => self.put_reference(index, reference, false).await,
+            Kind::WithdrawReference(reference) => self.put_reference(index, reference, true).await,
+            Kind::ImportSubjects(import) => self.import(index, import).await,
         }
     }
 
@@ -244,6 +248,7 @@ impl Following<'_> {
         hold: &StoredHold,
     ) -> Result<(), StoreError> {
         let subject = subject(index, &hold.subject)?;
+        self.supersede(subject, Sort::Hold, &hold.hold).await?;
         query(
             "INSERT INTO holds (subject, hold, reference, log_index, log)
              VALUES ($1, $2, $3, $4, $5)
@@ -263,6 +268,7 @@ impl Following<'_> {
 
     async fn release_hold(&mut self, index: LogIndex, hold: &StoredHold) -> Result<(), StoreError> {
         let subject = subject(index, &hold.subject)?;
+        self.supersede(subject, Sort::Hold, &hold.hold).await?;
         query("DELETE FROM holds WHERE subject = $1 AND hold = $2")
             .bind(subject)
             .bind(name(index, &hold.hold)?)
@@ -273,6 +279,7 @@ impl Following<'_> {
 
     async fn set_date(&mut self, index: LogIndex, date: &StoredDate) -> Result<(), StoreError> {
         let subject = subject(index, &date.subject)?;
+        self.supersede(subject, Sort::Date, &date.date).await?;
         query(
             "INSERT INTO dates (subject, date, value, reference, log_index, log)
              VALUES ($1, $2, $3, $4, $5, $6)
@@ -361,13 +368,13 @@ impl Following<'_> {
 }
 
 /// Checked here and not left to the tables, so that the entry can be named.
-fn subject(index: LogIndex, bytes: &[u8]) -> Result<&[u8], StoreError> {
+pub(super) fn subject(index: LogIndex, bytes: &[u8]) -> Result<&[u8], StoreError> {
     Pseudonym::from_bytes(bytes)
         .map(|_| bytes)
         .ok_or(StoreError::Change(index))
 }
 
-fn name(index: LogIndex, text: &str) -> Result<&str, StoreError> {
+pub(super) fn name(index: LogIndex, text: &str) -> Result<&str, StoreError> {
     Name::parse(text)
         .map(|_| text)
         .map_err(|_| StoreError::Change(index))

@@ -21,6 +21,7 @@ mod credentials;
 mod disposals;
 mod engine;
 mod error;
+mod imports;
 mod live_sessions;
 mod log_holds;
 mod marks;
@@ -29,6 +30,7 @@ mod people;
 mod postgres;
 mod pour;
 mod records;
+mod references;
 mod requests;
 mod schema;
 mod sealed_seeds;
@@ -47,6 +49,7 @@ pub use credentials::{
     Charge, Charging, Credential, RecoverySpending, SecondFactor, Spending, Throttle,
 };
 pub use error::{Fault, StoreError};
+pub use imports::{BatchId, ImportedRow, Sort};
 pub use log_holds::LogHold;
 pub use news::News;
 pub use people::stored_person;

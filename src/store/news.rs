@@ -1,5 +1,5 @@
 //! What other daemons changed in a store that several share, so that each can follow what it keeps in memory: people, ended
-//! sessions, holds and dates.
+//! sessions, holds, dates and references.
 //!
 //! Every change that others have to learn of gets a number in the transaction that makes it. Whoever makes one takes the row
 //! with the newest number first and keeps it until the commit: numbers therefore appear in their order, none is filled in
@@ -7,16 +7,20 @@
 
 use super::engine::{Transaction, query};
 use super::error::StoreError;
+use super::imports::Folded;
 use super::people::read_name;
 use super::{Store, from_stored, to_stored};
-use crate::domain::ids::SessionId;
-use crate::domain::subject::{Pseudonym, SubjectState};
+use crate::domain::ids::{Name, SessionId};
+use crate::domain::reference::Reference;
+use crate::domain::subject::{Pseudonym, SubjectState, Words};
 use crate::domain::time::Timestamp;
 
 /// How many are kept: a daemon that was away for longer reads all anew.
 const KEPT: i64 = 100_000;
 /// How many are read at once.
 const AT_ONCE: i64 = 500;
+/// How many that tell of thousands of subjects each.
+const IMPORTED_AT_ONCE: usize = 4;
 
 /// In place of a log's number: a change from outside of a daemon, or what not even the daemon knows that made it.
 const NOBODYS: i64 = 0;
@@ -25,6 +29,8 @@ const PEOPLE: i64 = 1;
 const SESSION: i64 = 2;
 const SUBJECT: i64 = 3;
 const LIVE: i64 = 4;
+const GENERAL: i64 = 5;
+const IMPORTED: i64 = 6;
 
 /// What others are told of.
 #[derive(Debug, Clone, Copy)]
@@ -33,8 +39,12 @@ pub(super) enum Told<'a> {
     People,
     /// A session was ended.
     Session(&'a [u8]),
-    /// A hold or a date of a subject.
+    /// A hold, a date or a reference of a subject.
     Subject(&'a [u8]),
+    /// A reference that is for nobody in particular: its id.
+    General(&'a str),
+    /// Something of many subjects of an import.
+    Imported(&'a Folded),
     /// Who is logged in, or which services' tickets were ended.
     Live,
 }
@@ -56,6 +66,8 @@ pub struct News {
     pub sessions: Vec<(SessionId, Timestamp)>,
     /// What is registered now of the subjects of whom something changed; nothing where all was released.
     pub subjects: Vec<(Pseudonym, SubjectState)>,
+    /// What is registered now for nobody in particular, under the ids where something changed.
+    pub general: Vec<(Name, Vec<Reference>)>,
 }
 
 impl Store {
@@ -93,13 +105,26 @@ impl Store {
             return Err(StoreError::PutBack { seen, newest });
         }
         // Of each number there is a row, one's own as well: where they don't follow on, some were forgotten.
-        let rows = query(
+        let mut rows = query(
             "SELECT number, log, what, what_id FROM news WHERE number > $1 ORDER BY number LIMIT $2",
         )
         .bind(to_stored(seen)?)
         .bind(AT_ONCE)
         .fetch_all(&self.engine)
         .await?;
+        let own = self.log.get().copied();
+        let mut large = 0;
+        let mut cut = rows.len();
+        for (position, row) in rows.iter().enumerate() {
+            let is_large =
+                row.try_get::<i64>("what")? == IMPORTED && own != Some(row.try_get("log")?);
+            large += usize::from(is_large);
+            if large == IMPORTED_AT_ONCE {
+                cut = position.saturating_add(1);
+                break;
+            }
+        }
+        rows.truncate(cut);
         let numbers = rows.iter().map(|row| row.try_get::<i64>("number"));
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
         let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
@@ -113,8 +138,7 @@ impl Store {
         // One that came after the newest was looked at is as good.
         news.seen = from_stored(*last)?;
         news.more = news.seen < newest;
-        let own = self.log.get().copied();
-        let mut subjects = Vec::new();
+        let (mut subjects, mut general, mut imported) = (Vec::new(), Vec::new(), Vec::new());
         for row in &rows {
             if own == Some(row.try_get("log")?) {
                 continue;
@@ -125,13 +149,29 @@ impl Store {
                 (LIVE, _) => news.live = true,
                 (SESSION, Some(id)) => news.sessions.extend(self.ended_session(id).await?),
                 (SUBJECT, Some(id)) => subjects.push(id),
+                (GENERAL, Some(id)) => general.push(id),
+                (IMPORTED, Some(id)) => imported.push(id),
                 _ => return Err(StoreError::Damaged("news of an unknown kind".to_owned())),
+            }
+        }
+        for id in imported {
+            let folded = Folded::from_bytes(&id)
+                .ok_or_else(|| StoreError::Damaged("news of an import".to_owned()))?;
+            match self.subjects_of(&folded).await? {
+                Some(of) => news.subjects.extend(of),
+                // It is not there any more.
+                None => news.all = true,
             }
         }
         subjects.sort_unstable();
         subjects.dedup();
         for subject in subjects {
             news.subjects.push(self.subject(subject).await?);
+        }
+        general.sort_unstable();
+        general.dedup();
+        for id in general {
+            news.general.push(self.general_of(&id).await?);
         }
         Ok(news)
     }
@@ -195,6 +235,8 @@ impl Store {
             Told::Live => (LIVE, None),
             Told::Session(id) => (SESSION, Some(id.to_vec())),
             Told::Subject(id) => (SUBJECT, Some(id.to_vec())),
+            Told::General(id) => (GENERAL, Some(id.as_bytes().to_vec())),
+            Told::Imported(folded) => (IMPORTED, Some(folded.to_bytes())),
         };
         query("UPDATE changes SET newest = newest + 1")
             .execute(change)
@@ -236,12 +278,21 @@ impl Store {
         .fetch_all(&self.engine)
         .await?;
         let mut state = SubjectState::default();
+        let mut words = Words::default();
         for row in &rows {
-            let name = read_name(row.try_get("name")?)?;
+            let name = words.word(&read_name(row.try_get("name")?)?);
             match row.try_get::<Option<i64>>("value")? {
                 None => state.holds.push(name),
                 Some(micros) => state.dates.push((name, Timestamp::from_micros(micros))),
             }
+        }
+        state.references = self
+            .references(Some(subject), None, usize::MAX)
+            .await?
+            .into();
+        // After the tables: what is on its way there was registered later.
+        for row in self.on_the_way(subject).await? {
+            row.put_into(&mut state);
         }
         Ok((subject, state))
     }

@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 22] = [
+const TABLES: [Table; 25] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -157,6 +157,61 @@ const TABLES: [Table; 22] = [
             ("reference", Text),
             ("log_index", Number),
             ("log", Number),
+        ],
+    },
+    Table {
+        read: "SELECT subject, kind, id, purposes, ends, at_us, withdrawn, log_index,
+                   CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log
+               FROM subject_references",
+        of_log: true,
+        write: "INSERT INTO subject_references
+                    (subject, kind, id, purposes, ends, at_us, withdrawn, log_index, log)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        columns: &[
+            ("subject", Bytes),
+            ("kind", Number),
+            ("id", Text),
+            ("purposes", Text),
+            ("ends", MaybeNumber),
+            ("at_us", Number),
+            ("withdrawn", Flag),
+            ("log_index", Number),
+            ("log", Number),
+        ],
+    },
+    Table {
+        // What is in force is everybody's, also where it is not in its place yet.
+        read: "SELECT id, CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log, log_index,
+                   row_count, at_us, folded, done, lost
+               FROM imports WHERE log = $1 OR log_index IS NOT NULL",
+        of_log: true,
+        write: "INSERT INTO imports (id, log, log_index, row_count, at_us, folded, done, lost)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        columns: &[
+            ("id", Bytes),
+            ("log", Number),
+            ("log_index", MaybeNumber),
+            ("row_count", Number),
+            ("at_us", Number),
+            ("folded", MaybeBytes),
+            ("done", Flag),
+            ("lost", Flag),
+        ],
+    },
+    Table {
+        read: "SELECT batch, subject, sort, name, value, purposes, reference FROM imported
+               WHERE batch IN (SELECT id FROM imports WHERE log = $1 OR log_index IS NOT NULL)",
+        of_log: true,
+        write: "INSERT INTO imported (batch, subject, sort, name, value, purposes, reference)
+                VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        columns: &[
+            ("batch", Bytes),
+            ("subject", Bytes),
+            ("sort", Number),
+            ("name", Text),
+            ("value", MaybeNumber),
+            ("purposes", Text),
+            ("reference", Text),
         ],
     },
     Table {
@@ -387,9 +442,11 @@ mod tests {
     use crate::domain::time::Timestamp;
     use crate::proto::stored_change::Kind as ChangeKind;
     use crate::proto::{
-        StoredDate, StoredDisposal, StoredGap, StoredLogHold, StoredOutcome, StoredSessionEnd,
+        StoredDate, StoredDisposal, StoredGap, StoredLogHold, StoredOutcome, StoredReference,
+        StoredSessionEnd,
     };
     use crate::store::people::tests::person;
+    use crate::store::references::tests::reference;
     use crate::store::tests::{Home, change, hold};
     use uuid::Uuid;
 
@@ -397,12 +454,13 @@ mod tests {
         let mut subjects = Vec::new();
         let each = |subject, state| subjects.push((subject, state));
         store.load_subjects(each).await.unwrap();
+        let general = store.references(None, None, 9).await.unwrap();
         let credential = store.credential("p").await.unwrap().unwrap();
         let factor = credential.second_factor.unwrap();
         let ended = store.revoked_sessions().await;
         let outcome = store.outcome_of(DecisionId(Uuid::from_u128(5))).await;
         format!(
-            "{:?} {:?} {:?} {:?} {:?} {subjects:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            "{:?} {:?} {:?} {:?} {:?} {subjects:?} {general:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
             store.people().await.unwrap(),
             (
                 store.disposals().await.unwrap(),
@@ -502,17 +560,23 @@ mod tests {
                 from_us: None,
                 until_us: Some(6),
             }),
+            ChangeKind::RegisterReference(reference(1, 3, "c-1")),
+            ChangeKind::WithdrawReference(reference(1, 3, "c-1")),
+            ChangeKind::RegisterReference(StoredReference {
+                subject: Vec::new(),
+                ..reference(1, 1, "n-1")
+            }),
             ChangeKind::Dispose(StoredDisposal::default()),
             ChangeKind::GapDeclared(StoredGap::default()),
         ];
         let changes: Vec<_> = (0..).map(LogIndex).zip(changes.map(change)).collect();
-        store.apply(&changes, 8).await.unwrap();
+        store.apply(&changes, 11).await.unwrap();
 
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("store.sqlite");
         Store::copy_at(&home.place(), "log-b", &copy).await.unwrap();
         let marks = Store::check(&copy).await.unwrap();
-        assert_eq!((marks.log.as_deref(), marks.applied), (Some("log-b"), 8));
+        assert_eq!((marks.log.as_deref(), marks.applied), (Some("log-b"), 11));
         assert_eq!(marks.pseudonym_key.as_deref(), Some("0a"));
         let embedded = Store::open(&copy).await.unwrap();
         embedded.bind_log("log-b").await.unwrap();

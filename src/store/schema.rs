@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 14] = [
+const STEPS: [&str; 16] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -286,6 +286,47 @@ CREATE TABLE record_people (
     PRIMARY KEY (subject, log, log_index)
 ) WITHOUT ROWID;
 CREATE INDEX record_people_by_record ON record_people (log, log_index);
+",
+    // Documents that callers refer to. `subject` is empty where one is for nobody in particular; `kind` as ReferenceKind numbers
+    // it; `purposes` are ids between commas; `at_us` is when it was registered or, once it is, withdrawn.
+    "
+CREATE TABLE subject_references (
+    subject   BLOB NOT NULL CHECK (length(subject) IN (0, 32)),
+    kind      BIGINT NOT NULL,
+    id        TEXT NOT NULL,
+    purposes  TEXT NOT NULL,
+    ends      BIGINT,
+    at_us     BIGINT NOT NULL,
+    withdrawn BOOLEAN NOT NULL,
+    log_index BIGINT NOT NULL,
+    log       BIGINT NOT NULL,
+    PRIMARY KEY (subject, kind, id)
+) WITHOUT ROWID;
+",
+    // Many at once: `imported` lies ready until an entry of the log that `log` names puts it in force (`log_index`), and is then
+    // moved into the tables above bit by bit, up to the subject `folded`. `sort` is 1 for a hold, 2 for a date, 10 and more for
+    // a reference of the kind less 10. `lost` is what an entry puts in force and was not there.
+    "
+CREATE TABLE imports (
+    id        BLOB PRIMARY KEY CHECK (length(id) = 16),
+    log       BIGINT NOT NULL,
+    log_index BIGINT,
+    row_count BIGINT NOT NULL,
+    at_us     BIGINT NOT NULL,
+    folded    BLOB,
+    done      BOOLEAN NOT NULL,
+    lost      BOOLEAN NOT NULL
+);
+CREATE TABLE imported (
+    batch     BLOB NOT NULL,
+    subject   BLOB NOT NULL CHECK (length(subject) = 32),
+    sort      BIGINT NOT NULL,
+    name      TEXT NOT NULL,
+    value     BIGINT,
+    purposes  TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    PRIMARY KEY (batch, subject, sort, name)
+) WITHOUT ROWID;
 ",
 ];
 

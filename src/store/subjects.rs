@@ -1,15 +1,31 @@
-//! Holds and dates of the people whose data are guarded, by pseudonym. They are changed by `apply` only.
+//! Holds, dates and references of the people whose data are guarded, by pseudonym. They are changed by `apply` only.
 
 use super::Store;
-use super::engine::query;
+use super::engine::{Rows, query};
 use super::error::StoreError;
 use super::people::read_name;
-use crate::domain::subject::{Pseudonym, SubjectState};
+use super::{imports, references};
+use crate::domain::reference::Reference;
+use crate::domain::subject::{Pseudonym, SubjectState, Words};
 use crate::domain::time::Timestamp;
 
+/// All tables lie in this order on disk, so nothing is sorted. Columns that one table has and the others lack are read as
+/// nothing.
+const ALL: &str = "
+    SELECT subject, CAST(0 AS BIGINT) AS kind, hold AS name, CAST(NULL AS BIGINT) AS value,
+        CAST(NULL AS TEXT) AS purposes, CAST(NULL AS BIGINT) AS at_us, FALSE AS withdrawn
+    FROM holds
+    UNION ALL
+    SELECT subject, CAST(0 AS BIGINT), date, value, CAST(NULL AS TEXT), CAST(NULL AS BIGINT), FALSE
+    FROM dates
+    UNION ALL
+    SELECT subject, kind, id, ends, purposes, at_us, withdrawn
+    FROM subject_references WHERE subject > $1
+    ORDER BY 1";
+
 impl Store {
-    /// Hands over what is registered, subject by subject in the order of their pseudonyms and all as of one moment, without
-    /// ever holding more than one subject. Returns how many there were.
+    /// Hands over what is registered, each subject once and all as of one moment, without ever holding more than one subject and
+    /// what is on its way from an import to its place. Returns how many subjects there were.
     ///
     /// # Errors
     /// When the store can't be read. What was handed over by then is not the whole, and must not be decided upon.
@@ -17,42 +33,100 @@ impl Store {
         &self,
         mut each: impl FnMut(Pseudonym, SubjectState),
     ) -> Result<u64, StoreError> {
-        // Both tables lie in this order on disk, so nothing is sorted.
         let mut reading = self.engine.reading().await?;
-        let mut rows = query(
-            "SELECT subject, hold AS name, NULL AS value FROM holds
-             UNION ALL SELECT subject, date, value FROM dates
-             ORDER BY 1, 2",
-        )
-        .fetch(&mut reading);
+        let mut on_the_way = imports::all_on_the_way(&mut reading).await?;
         let mut count = 0_u64;
-        let mut current: Option<(Pseudonym, SubjectState)> = None;
-        while let Some(row) = rows.next().await {
-            let row = row?;
-            let subject = Pseudonym::from_bytes(row.try_get("subject")?)
-                .ok_or_else(|| StoreError::Damaged("a pseudonym".to_owned()))?;
-            let name = read_name(row.try_get("name")?)?;
-            let value: Option<i64> = row.try_get("value")?;
-            if current.as_ref().is_some_and(|(same, _)| *same != subject)
-                && let Some((done, state)) = current.take()
-            {
-                each(done, state);
-                count = count.saturating_add(1);
+        let mut hand_over = |subject, mut state: SubjectState| {
+            for row in on_the_way.remove(&subject).into_iter().flatten() {
+                row.put_into(&mut state);
             }
-            let (_, state) = current.get_or_insert_with(|| (subject, SubjectState::default()));
-            match value {
-                None => state.holds.push(name),
-                Some(micros) => state.dates.push((name, Timestamp::from_micros(micros))),
+            each(subject, state);
+            count = count.saturating_add(1);
+        };
+        let rows = query(ALL).bind(Vec::new()).fetch(&mut reading);
+        by_subject(rows, &mut hand_over).await?;
+        let subjects: Vec<Pseudonym> = on_the_way.keys().copied().collect();
+        for subject in subjects {
+            let mut state = SubjectState::default();
+            for row in on_the_way.remove(&subject).into_iter().flatten() {
+                row.put_into(&mut state);
             }
-        }
-        if let Some((done, state)) = current {
-            each(done, state);
+            each(subject, state);
             count = count.saturating_add(1);
         }
-        drop(rows);
         reading.rollback().await?;
         Ok(count)
     }
+}
+
+impl Store {
+    /// Subjects after `after` whose `date` is before `before`, in their order, `most` of them.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn subjects_with_date_before(
+        &self,
+        date: &str,
+        before: Timestamp,
+        after: Option<Pseudonym>,
+        most: usize,
+    ) -> Result<Vec<(Pseudonym, Timestamp)>, StoreError> {
+        let rows = query(
+            "SELECT subject, value FROM dates WHERE subject > $1 AND date = $2 AND value < $3
+             ORDER BY subject LIMIT $4",
+        )
+        .bind(after.map_or_else(Vec::new, |after| after.0.to_vec()))
+        .bind(date)
+        .bind(before.micros())
+        .bind(i64::try_from(most).unwrap_or(i64::MAX))
+        .fetch_all(&self.engine)
+        .await?;
+        rows.iter()
+            .map(|row| {
+                let subject = Pseudonym::from_bytes(row.try_get("subject")?)
+                    .ok_or_else(|| StoreError::Damaged("a pseudonym".to_owned()))?;
+                Ok((subject, Timestamp::from_micros(row.try_get("value")?)))
+            })
+            .collect()
+    }
+}
+
+/// Puts rows that come in the order of their subjects together.
+pub(super) async fn by_subject(
+    mut rows: Rows<'_>,
+    mut each: impl FnMut(Pseudonym, SubjectState),
+) -> Result<(), StoreError> {
+    let mut words = Words::default();
+    let mut current: Option<(Pseudonym, SubjectState)> = None;
+    let mut references: Vec<Reference> = Vec::new();
+    let mut done = |current: Option<(Pseudonym, SubjectState)>, references: &mut Vec<Reference>| {
+        if let Some((subject, mut state)) = current {
+            references
+                .sort_unstable_by(|one, other| (one.kind, &one.id).cmp(&(other.kind, &other.id)));
+            state.references = std::mem::take(references).into();
+            each(subject, state);
+        }
+    };
+    while let Some(row) = rows.next().await {
+        let row = row?;
+        let subject = Pseudonym::from_bytes(row.try_get("subject")?)
+            .ok_or_else(|| StoreError::Damaged("a pseudonym".to_owned()))?;
+        if current.as_ref().is_some_and(|(same, _)| *same != subject) {
+            done(current.take(), &mut references);
+        }
+        let (_, state) = current.get_or_insert_with(|| (subject, SubjectState::default()));
+        if row.try_get::<i64>("kind")? > 0 {
+            references.push(references::read(&row, "name", "value", &mut words)?);
+            continue;
+        }
+        let name = words.word(&read_name(row.try_get("name")?)?);
+        match row.try_get::<Option<i64>>("value")? {
+            None => state.holds.push(name),
+            Some(micros) => state.dates.push((name, Timestamp::from_micros(micros))),
+        }
+    }
+    done(current, &mut references);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -136,12 +210,8 @@ mod tests {
     async fn subjects_come_without_a_sort() {
         let home = Home::sqlite();
         let store = home.open().await;
-        let plan = query(
-            "EXPLAIN QUERY PLAN
-             SELECT subject, hold AS name, NULL AS value FROM holds
-             UNION ALL SELECT subject, date, value FROM dates
-             ORDER BY 1, 2",
-        );
+        let explain = String::leak(format!("EXPLAIN QUERY PLAN {ALL}"));
+        let plan = query(explain).bind(Vec::new());
         let rows = plan.fetch_all(&store.engine).await.unwrap();
         for row in &rows {
             let step: &str = row.try_get("detail").unwrap();

@@ -237,6 +237,7 @@ impl Model {
             person: person.as_ref(),
             locked: false,
             subjects: &states,
+            references: &[],
         };
         decision::decide(rules, &facts, |demand, passed| {
             self.limit(rules, asked, demand, passed, now)
@@ -493,10 +494,12 @@ impl Run {
                 hold: hold.clone(),
                 reference: None,
             };
-            self.world.gate.register_hold(&crm(), change).await.unwrap();
-            if !state.has_hold(&hold) {
-                state.holds.push(hold);
-            }
+            self.world
+                .gate
+                .register_hold(&crm(), &nobody(), change)
+                .await
+                .unwrap();
+            state.add_hold(&(*hold).into());
         } else if self.dice.once_in(40) {
             let date = name(self.dice.pick(&["last-contact", "retention-end"]));
             // From four years ago to four years from now.
@@ -510,9 +513,12 @@ impl Run {
                 value,
                 reference: None,
             };
-            self.world.gate.set_date(&crm(), change).await.unwrap();
-            state.dates.retain(|(known, _)| *known != date);
-            state.dates.push((date, value));
+            self.world
+                .gate
+                .set_date(&crm(), &nobody(), change)
+                .await
+                .unwrap();
+            state.set_date(&(*date).into(), value);
         } else if self.dice.once_in(120) {
             let person = self.dice.pick(&PEOPLE);
             let login = self.model.logins.get_mut(person).unwrap();

@@ -205,7 +205,7 @@ async fn what_is_withheld_is_not_charged() {
             value: world.now().minus(Duration::from_hours(24 * 366 * 4)),
             reference: None,
         };
-        world.gate.set_date(&crm(), gone).await.unwrap();
+        world.gate.set_date(&crm(), &nobody(), gone).await.unwrap();
     }
     let list = AccessRequest {
         allow_partial: true,

@@ -179,7 +179,7 @@ async fn people_who_were_withheld_are_beyond_the_decision() {
         value: world.now().minus(Duration::from_hours(24 * 366 * 4)),
         reference: None,
     };
-    world.gate.set_date(&crm(), gone).await.unwrap();
+    world.gate.set_date(&crm(), &nobody(), gone).await.unwrap();
     let list = AccessRequest {
         allow_partial: true,
         subjects: Subjects::List(["js-1", "js-2", "js-3"].map(subject).to_vec()),

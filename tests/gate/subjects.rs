@@ -43,7 +43,7 @@ async fn a_hold_is_seen_by_the_next_check_and_survives_a_restart() {
     assert!(world.check(provide(&ticket, "in-1")).await.is_allowed());
     let index = world
         .gate
-        .register_hold(&crm(), stop("in-1"))
+        .register_hold(&crm(), &nobody(), stop("in-1"))
         .await
         .unwrap();
     let entry = world.on_disk()[usize::try_from(index.0).unwrap()].clone();
@@ -56,7 +56,7 @@ async fn a_hold_is_seen_by_the_next_check_and_survives_a_restart() {
     assert!(world.check(provide(&ticket, "in-2")).await.is_allowed());
     world
         .gate
-        .register_hold(&crm(), stop("in-1"))
+        .register_hold(&crm(), &nobody(), stop("in-1"))
         .await
         .unwrap();
     let killed = world.start_on(world.as_killed_now()).await.unwrap();
@@ -82,12 +82,16 @@ async fn a_date_is_seen_by_the_next_check_and_replaced_by_the_next() {
     };
     world
         .gate
-        .set_date(&crm(), last_contact(4 * 366))
+        .set_date(&crm(), &nobody(), last_contact(4 * 366))
         .await
         .unwrap();
     let expired = world.check(read_of(&ticket, "js-1")).await;
     assert_eq!(denied(&expired), Some(ReasonCode::RetentionExpired));
-    world.gate.set_date(&crm(), last_contact(1)).await.unwrap();
+    world
+        .gate
+        .set_date(&crm(), &nobody(), last_contact(1))
+        .await
+        .unwrap();
     let killed = world.start_on(world.as_killed_now()).await.unwrap();
     for world in [&world, &killed] {
         assert!(world.check(read_of(&ticket, "js-1")).await.is_allowed());
@@ -100,7 +104,7 @@ async fn a_release_needs_an_administrator() {
     let ticket = world.log_in("reception-1").await;
     world
         .gate
-        .register_hold(&crm(), stop("in-1"))
+        .register_hold(&crm(), &nobody(), stop("in-1"))
         .await
         .unwrap();
     let security = world.log_in("security-1").await;
@@ -139,14 +143,17 @@ async fn a_release_needs_an_administrator() {
 async fn only_a_service_that_may_registers_and_only_what_the_pack_has() {
     let world = World::new().await;
     for other in [billing(), mailer()] {
-        let refused = world.gate.register_hold(&other, stop("in-1")).await;
+        let refused = world
+            .gate
+            .register_hold(&other, &nobody(), stop("in-1"))
+            .await;
         assert!(matches!(refused, Err(GateError::NotAuthorised(_))));
     }
     let unknown = HoldChange {
         hold: name("provision-stoped"),
         ..stop("in-1")
     };
-    let refused = world.gate.register_hold(&crm(), unknown).await;
+    let refused = world.gate.register_hold(&crm(), &nobody(), unknown).await;
     assert_eq!(wrong_fields(refused), ["hold"]);
     let wrong = DateSet {
         subject: subject("js-1"),
@@ -154,7 +161,7 @@ async fn only_a_service_that_may_registers_and_only_what_the_pack_has() {
         value: world.now().plus(Duration::from_hours(24 * 366 * 500)),
         reference: None,
     };
-    let refused = world.gate.set_date(&crm(), wrong).await;
+    let refused = world.gate.set_date(&crm(), &nobody(), wrong).await;
     assert_eq!(wrong_fields(refused), ["date", "value"]);
 }
 
@@ -163,7 +170,7 @@ async fn a_filter_tells_who_is_held_and_is_logged() {
     let world = World::new().await;
     world
         .gate
-        .register_hold(&crm(), stop("in-2"))
+        .register_hold(&crm(), &nobody(), stop("in-2"))
         .await
         .unwrap();
     let gone = DateSet {
@@ -172,7 +179,7 @@ async fn a_filter_tells_who_is_held_and_is_logged() {
         value: world.now().minus(Duration::from_hours(24 * 366 * 4)),
         reference: None,
     };
-    world.gate.set_date(&crm(), gone).await.unwrap();
+    world.gate.set_date(&crm(), &nobody(), gone).await.unwrap();
     let people = ["in-1", "in-2", "in-3", "in-2"].map(subject);
     for (holds, held) in [
         (vec!["provision-stopped"], vec![1, 3]),
@@ -187,7 +194,7 @@ async fn a_filter_tells_who_is_held_and_is_logged() {
         let before = world.gate.log().len();
         let found = world
             .gate
-            .filter_subjects(&billing(), &people, &holds)
+            .filter_subjects(&billing(), &nobody(), &people, &holds)
             .await
             .unwrap();
         assert_eq!(found, held);
@@ -195,7 +202,12 @@ async fn a_filter_tells_who_is_held_and_is_logged() {
     }
     let unknown = world
         .gate
-        .filter_subjects(&crm(), &people, &[name("provision-stopped"), name("x")])
+        .filter_subjects(
+            &crm(),
+            &nobody(),
+            &people,
+            &[name("provision-stopped"), name("x")],
+        )
         .await;
     assert_eq!(wrong_fields(unknown), ["holds[1]"]);
 }
@@ -206,7 +218,7 @@ async fn with_partial_a_held_subject_is_withheld_and_the_rest_is_allowed() {
     let ticket = world.log_in("reception-1").await;
     world
         .gate
-        .register_hold(&crm(), stop("in-2"))
+        .register_hold(&crm(), &nobody(), stop("in-2"))
         .await
         .unwrap();
     let list = AccessRequest {
@@ -262,13 +274,13 @@ async fn what_a_kill_kept_from_the_store_is_replayed_from_the_log() {
     let reported = world.check(provide(&ticket, "in-9")).await;
     world
         .gate
-        .register_hold(&crm(), stop("in-0"))
+        .register_hold(&crm(), &nobody(), stop("in-0"))
         .await
         .unwrap();
     let before = world.as_killed_now();
     world
         .gate
-        .register_hold(&crm(), stop("in-1"))
+        .register_hold(&crm(), &nobody(), stop("in-1"))
         .await
         .unwrap();
     world.gate.end_session(&crm(), &ended).await.unwrap();
@@ -335,7 +347,7 @@ async fn a_log_that_is_older_than_the_store_is_refused() {
     let length = world.gate.log().len();
     world
         .gate
-        .register_hold(&crm(), stop("in-1"))
+        .register_hold(&crm(), &nobody(), stop("in-1"))
         .await
         .unwrap();
     let after = world.as_killed_now();
@@ -354,7 +366,10 @@ async fn a_change_that_the_log_does_not_take_is_not_made() {
     let world = World::new().await;
     let ticket = world.log_in("reception-1").await;
     world.gate.log().close();
-    let refused = world.gate.register_hold(&crm(), stop("in-1")).await;
+    let refused = world
+        .gate
+        .register_hold(&crm(), &nobody(), stop("in-1"))
+        .await;
     assert!(matches!(refused, Err(GateError::Log(_))));
     let again = world.start_on(world.as_killed_now()).await.unwrap();
     assert!(again.check(provide(&ticket, "in-1")).await.is_allowed());

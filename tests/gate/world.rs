@@ -536,6 +536,15 @@ pub(crate) fn credentials(ticket: &TicketText) -> Credentials {
     }
 }
 
+/// What a service shows that asks for itself.
+pub(crate) fn nobody() -> Credentials {
+    Credentials {
+        ticket: None,
+        client_ip: None,
+        session_ref: None,
+    }
+}
+
 /// An adviser looks at one job-seeker, whom nobody names: allowed.
 pub(crate) fn read(ticket: &TicketText) -> AccessRequest {
     AccessRequest {

@@ -45,7 +45,16 @@ pub fn repository() -> PathBuf {
 
 /// Every pack that is shipped.
 pub fn packs() -> Vec<PathBuf> {
-    let folder = std::fs::read_dir(repository().join("policies")).expect("the folder of packs");
+    packs_in("policies")
+}
+
+/// Packs that only tests have: for forms of rules that no shipped pack asks for.
+pub fn own_packs() -> Vec<PathBuf> {
+    packs_in("tests/packs")
+}
+
+fn packs_in(folder: &str) -> Vec<PathBuf> {
+    let folder = std::fs::read_dir(repository().join(folder)).expect("the folder of packs");
     let mut packs: Vec<PathBuf> = folder.map(|entry| entry.expect("a pack").path()).collect();
     packs.sort();
     packs

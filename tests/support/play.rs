@@ -310,6 +310,19 @@ impl Stage<'_> {
                 "SetDate",
                 &json!({ "subject_ref": subject, "date": date, "value": value, "reference": "scenario" }),
             ),
+            Step::Reference { subject, reference, withdrawn } => {
+                let mut request = json!({
+                    "subject_ref": subject.unwrap_or_default(),
+                    "kind": format!("REFERENCE_KIND_{}", reference.kind),
+                    "reference": reference.reference,
+                    "purposes": reference.purposes,
+                });
+                if let Some(until) = &reference.until {
+                    request["until"] = until.as_str().into();
+                }
+                let method = if withdrawn { "WithdrawReference" } else { "RegisterReference" };
+                self.register(method, &request)
+            }
             Step::Earlier { request, times, every, allowed, person } => {
                 let own = self.session.clone();
                 if let Some(person) = person {

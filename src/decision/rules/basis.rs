@@ -4,6 +4,7 @@
 use super::{Actions, Category, Exceptions, Id, IdSet, Kind, Purpose, Route};
 use crate::domain::access::{AccessRequest, Consent, LegalException};
 use crate::domain::reason::ReasonCode;
+use crate::domain::reference::ReferenceKind;
 
 /// The least state of consent that will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,14 +112,15 @@ pub struct ConsentRule {
 }
 
 impl ConsentRule {
-    /// The code of the denial, where neither the consent nor a valid exception will do. Whether the rule counts is asked before.
+    /// The code of the denial, where neither the consent that there is nor a valid exception will do. Whether the rule counts is
+    /// asked before.
     #[must_use]
     pub fn denies(
         &self,
         request: &AccessRequest,
+        consent: Consent,
         exception: Option<LegalException>,
     ) -> Option<ReasonCode> {
-        let consent = request.basis.consent;
         if self.least.is_met_by(consent) {
             return None;
         }
@@ -146,6 +148,53 @@ pub struct SuspensionRule {
     pub when: When,
     /// [`ReasonCode::UseSuspended`] or [`ReasonCode::LegalHold`].
     pub denial: ReasonCode,
+    /// Line in pack.toml.
+    pub line: u32,
+}
+
+/// Where a caller says what it refers to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferenceField {
+    /// `basis.reference`
+    Basis,
+    /// `case_ref`
+    Case,
+}
+
+impl ReferenceField {
+    /// All, with the words of pack.toml.
+    pub const ALL: [(Self, &'static str); 2] =
+        [(Self::Basis, "basis.reference"), (Self::Case, "case_ref")];
+
+    /// What a request says there.
+    #[must_use]
+    pub fn of(self, request: &AccessRequest) -> Option<&str> {
+        match self {
+            Self::Basis => request.basis.reference.as_deref(),
+            Self::Case => request.case_ref.as_deref(),
+        }
+    }
+}
+
+/// What a caller refers to must be registered beforehand.
+#[derive(Debug, Clone)]
+pub struct ReferenceRule {
+    /// Names it in reasons.
+    pub id: Box<str>,
+    /// For which requests.
+    pub when: When,
+    /// Only where one of these categories, of what they cover or of what covers them is asked for; empty for any.
+    pub categories: IdSet<Category>,
+    /// Only on these routes to a recipient; empty for any, and for what is no provision.
+    pub routes: Vec<Route>,
+    /// Only where one of these states of consent is claimed; empty for any.
+    pub consents: Vec<Consent>,
+    /// Only where one of these exceptions is claimed; empty for any.
+    pub exceptions: Exceptions,
+    /// Where the caller says it.
+    pub field: ReferenceField,
+    /// What it may be: one of these.
+    pub accepts: Vec<ReferenceKind>,
     /// Line in pack.toml.
     pub line: u32,
 }

@@ -16,7 +16,7 @@ use time::UtcOffset;
 
 pub use basis::{
     CollectedRule, ConfidentialRule, ConsentRule, KeepRule, LeastConsent, NeverTogether,
-    SafeguardRule, SuspensionRule, When,
+    ReferenceField, ReferenceRule, SafeguardRule, SuspensionRule, When,
 };
 pub use grants::{GrantCondition, GrantKey, Granting, Grants};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
@@ -463,6 +463,8 @@ pub struct RuleSet {
     pub consents: Vec<ConsentRule>,
     /// Holds that stop uses.
     pub suspensions: Vec<SuspensionRule>,
+    /// What must be registered beforehand.
+    pub references: Vec<ReferenceRule>,
     /// What never comes together.
     pub never_together: Vec<NeverTogether>,
     /// What was collected in a certain way.

@@ -1,4 +1,4 @@
-//! Following what other daemons change in a store that several share: people, ended sessions, holds and dates are taken into
+//! Following what other daemons change in a store that several share: people, ended sessions, holds, dates and references are taken into
 //! memory a few times a second. When that was not possible for longer than the operator allows, nothing is decided by what is
 //! known: somebody may have been disabled, a session ended, use of somebody's data suspended.
 
@@ -12,7 +12,7 @@ use crate::gate::accounts::second_factor::THROTTLE;
 use crate::gate::running::start::people_of;
 use crate::gate::subjects::Register;
 use crate::gate::{Gate, GateError};
-use crate::store::StoreError;
+use crate::store::{Store, StoreError};
 
 /// How often others' changes are asked for.
 const EVERY: Duration = Duration::from_millis(250);
@@ -160,7 +160,10 @@ impl Gate {
             self.end_now(session, until);
         }
         for (subject, state) in news.subjects {
-            self.subjects.put(subject, state);
+            self.subjects.put(subject, &state);
+        }
+        for (id, references) in news.general {
+            self.subjects.put_general(&id, references);
         }
         if news.more {
             self.followed.seen.store(news.seen, Ordering::Release);
@@ -196,12 +199,20 @@ impl Gate {
             self.sessions.revoke(session, until, self.clock.steady());
         }
         let anew = Register::new();
-        self.store
-            .load_subjects(|subject, state| anew.put(subject, state))
-            .await?;
-        self.subjects.replace(anew);
+        load(&self.store, &anew).await?;
+        self.subjects.replace(&anew);
         Ok(())
     }
+}
+
+/// Reads all that is registered.
+pub(in crate::gate) async fn load(store: &Store, subjects: &Register) -> Result<(), StoreError> {
+    store
+        .load_subjects(|subject, state| subjects.put(subject, &state))
+        .await?;
+    store
+        .load_general(|id, references| subjects.put_general(&id, references))
+        .await
 }
 
 #[cfg(test)]

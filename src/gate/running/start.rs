@@ -23,7 +23,7 @@ use crate::gate::records::log_state::JUMP;
 use crate::gate::records::read_log::SCANS_AT_ONCE;
 use crate::gate::refusals::Refusals;
 use crate::gate::repeats::{Key, REMEMBERED, Repeats};
-use crate::gate::running::follow::Followed;
+use crate::gate::running::follow::{Followed, load};
 use crate::gate::running::forgetting::Settled;
 use crate::gate::subjects::Register;
 use crate::gate::{Gate, GateError, Settings, entry};
@@ -308,6 +308,7 @@ impl Gate {
             keys: Arc::new(CurrentKeys::of(&keyring)),
             settled: Settled::default(),
             waits_counted: Mutex::new(clock.steady()),
+            importing: Arc::new(Semaphore::new(1)),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
@@ -337,10 +338,17 @@ impl Gate {
         if seeds.unreadable > 0 {
             gate.look_for_missing_keys().await?;
         }
-        let subjects = &gate.subjects;
-        gate.store
-            .load_subjects(|subject, state| subjects.put(subject, state))
-            .await?;
+        // What is in force goes to its place first, whichever daemon's it is.
+        while gate.store.fold_imports(true).await?.is_some() {}
+        let dropped_imports = gate.store.drop_unnamed_imports().await?;
+        let lost_imports = gate.store.lost_imports().await?;
+        if lost_imports > 0 {
+            tracing::error!(
+                lost_imports,
+                "imports of subjects that the log has are not in this store, as after a restore: their files have to be imported again"
+            );
+        }
+        load(&gate.store, &gate.subjects).await?;
         for (session, until) in gate.store.revoked_sessions().await? {
             gate.sessions.revoke(session, until, gate.clock.steady());
         }
@@ -365,6 +373,13 @@ impl Gate {
             "dropped_credentials",
             dropped_credentials.to_string(),
         );
+        // Rows that were laid ready for an import, and never in force; and imports that are in the log and nowhere else.
+        entry::detail(
+            &mut entry,
+            "dropped_import_rows",
+            dropped_imports.to_string(),
+        );
+        entry::detail(&mut entry, "lost_imports", lost_imports.to_string());
         entry::detail(&mut entry, "seeds_sealed_anew", seeds.anew.to_string());
         entry::detail(&mut entry, "seeds_unreadable", seeds.unreadable.to_string());
         entry.store_writes = known_writes;
@@ -533,6 +548,9 @@ impl Gate {
             .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
         if let Err(error) = self.mark_applied().await {
             tracing::warn!(%error, "the store can't be written");
+        }
+        if let Ok(_place) = Arc::clone(&self.importing).try_acquire_owned() {
+            self.fold_imports().await;
         }
         if let Err(error) = self.store.forget_old_news().await {
             tracing::warn!(%error, "the store can't be tidied");

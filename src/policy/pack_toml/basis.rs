@@ -122,7 +122,7 @@ fn fits(entry: &Entry<'_>, denial: ReasonCode, rule: &ConsentRule) {
 }
 
 /// For which requests a rule counts.
-fn when(entry: &Entry<'_>, rules: &RuleSet) -> When {
+pub(super) fn when(entry: &Entry<'_>, rules: &RuleSet) -> When {
     When {
         kinds: entry
             .has("kinds")
@@ -180,7 +180,7 @@ fn least(entry: &Entry<'_>) -> Option<LeastConsent> {
     least.map(|(least, _)| *least)
 }
 
-fn routes(entry: &Entry<'_>) -> Vec<Route> {
+pub(super) fn routes(entry: &Entry<'_>) -> Vec<Route> {
     entry
         .words("routes")
         .into_iter()
@@ -188,7 +188,7 @@ fn routes(entry: &Entry<'_>) -> Vec<Route> {
         .collect()
 }
 
-fn exceptions(entry: &Entry<'_>, rules: &RuleSet) -> Exceptions {
+pub(super) fn exceptions(entry: &Entry<'_>, rules: &RuleSet) -> Exceptions {
     let key = "exceptions";
     let accepted = rules.exceptions.accepted;
     match entry.choice(key) {

@@ -7,6 +7,7 @@ mod conditions;
 mod data;
 mod log_retention;
 mod recipients;
+mod references;
 mod systems;
 
 use std::time::Duration;
@@ -81,6 +82,7 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     basis::keep(&root, &mut rules);
     basis::consents(&root, &mut rules);
     basis::suspensions(&root, &mut rules);
+    references::references(&root, &mut rules);
     basis::never_together(&root, &mut rules);
     basis::collected(&root, &mut rules);
     basis::confidential(&root, &mut rules);
@@ -129,6 +131,7 @@ fn blank() -> RuleSet {
         keep: Vec::new(),
         consents: Vec::new(),
         suspensions: Vec::new(),
+        references: Vec::new(),
         never_together: Vec::new(),
         collected: Vec::new(),
         confidential: Vec::new(),

@@ -171,8 +171,12 @@ pub struct Given {
     pub date: Option<String>,
     /// When, for `date`.
     pub value: Option<String>,
-    /// Whose hold or date.
+    /// Whose hold or date; a reference can be for nobody in particular.
     pub subject_ref: Option<String>,
+    /// A reference is registered for `subject_ref`, or for nobody in particular.
+    pub reference: Option<GivenReference>,
+    /// One is withdrawn.
+    pub withdraw: Option<GivenReference>,
     /// Another request, `times` times, each after waiting `every`.
     earlier: Option<Value>,
     /// How often, 1 unless said otherwise.
@@ -193,6 +197,21 @@ pub struct Given {
     pub end_session: Option<bool>,
     /// The ticket of the login is exchanged for one of the scenario's service.
     pub exchange: Option<bool>,
+}
+
+/// A reference that is registered or withdrawn.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GivenReference {
+    /// As the pack names it.
+    pub kind: String,
+    /// Its id.
+    pub reference: String,
+    /// For these purposes; none for any.
+    #[serde(default)]
+    pub purposes: Vec<String>,
+    /// Until when, RFC 3339.
+    pub until: Option<String>,
 }
 
 /// What must come of it.
@@ -248,6 +267,15 @@ pub enum Step<'a> {
         /// When, RFC 3339.
         value: &'a str,
     },
+    /// A reference is registered or withdrawn.
+    Reference {
+        /// Whose, if anybody's in particular.
+        subject: Option<&'a str>,
+        /// Which.
+        reference: &'a GivenReference,
+        /// Whether it is withdrawn.
+        withdrawn: bool,
+    },
     /// Another request is made.
     Earlier {
         /// As JSON.
@@ -293,6 +321,15 @@ impl Given {
                 date,
                 value,
             });
+        }
+        for (reference, withdrawn) in [(&self.reference, false), (&self.withdraw, true)] {
+            if let Some(reference) = reference {
+                steps.push(Step::Reference {
+                    subject,
+                    reference,
+                    withdrawn,
+                });
+            }
         }
         if let Some(request) = &self.earlier {
             let allowed = match self.expect.as_deref() {

@@ -20,6 +20,7 @@ use crate::domain::ids::{Name, NameError};
 use crate::domain::network::{device_network, parse_address};
 use crate::domain::person::{Person, Pledge};
 use crate::domain::reason::Reason;
+use crate::domain::reference::{Reference, ReferenceKind};
 use crate::domain::subject::SubjectState;
 use crate::domain::time::Timestamp;
 use crate::policy::Pack;
@@ -80,6 +81,8 @@ struct World<'a> {
     now: Timestamp,
     login: Option<Login>,
     subjects: HashMap<String, SubjectState>,
+    /// For nobody in particular.
+    references: SubjectState,
     charges: Vec<Charge>,
 }
 
@@ -98,6 +101,7 @@ pub(super) fn play(pack: &Pack, scenario: &Scenario) -> Result<Played, String> {
         now,
         login: None,
         subjects: HashMap::new(),
+        references: SubjectState::default(),
         charges: Vec::new(),
     };
     if let Some(person) = &scenario.person {
@@ -154,9 +158,8 @@ impl World<'_> {
                 if rules.holds.id(hold).is_none() {
                     return Err(format!("the pack has no hold {hold:?}"));
                 }
-                let hold = name(hold)?.ok_or("a hold without a name")?;
                 let state = self.subjects.entry(subject.into()).or_default();
-                state.holds.push(hold);
+                state.add_hold(&hold.into());
             }
             Step::Date {
                 subject,
@@ -167,10 +170,37 @@ impl World<'_> {
                     return Err(format!("the pack has no date {date:?}"));
                 }
                 let value = Timestamp::parse(value).map_err(|error| format!("{value}: {error}"))?;
-                let date = name(date)?.ok_or("a date without a name")?;
-                let dates = &mut self.subjects.entry(subject.into()).or_default().dates;
-                dates.retain(|(other, _)| *other != date);
-                dates.push((date, value));
+                let state = self.subjects.entry(subject.into()).or_default();
+                state.set_date(&date.into(), value);
+            }
+            Step::Reference {
+                subject,
+                reference,
+                withdrawn,
+            } => {
+                let until = reference.until.as_deref().map(Timestamp::parse);
+                let until = until.transpose().map_err(|error| error.to_string())?;
+                let kind = ReferenceKind::from_name(&reference.kind)
+                    .ok_or_else(|| format!("there is no kind of reference {:?}", reference.kind))?;
+                for purpose in &reference.purposes {
+                    if rules.purposes.id(purpose).is_none() {
+                        return Err(format!("the pack has no purpose {purpose:?}"));
+                    }
+                }
+                let purposes = reference.purposes.iter();
+                let reference = Reference {
+                    kind,
+                    id: name(&reference.reference)?.ok_or("a reference without an id")?,
+                    purposes: purposes.map(|purpose| purpose.as_str().into()).collect(),
+                    until,
+                    since: self.now,
+                    withdrawn,
+                };
+                let of = match subject {
+                    Some(subject) => self.subjects.entry(subject.into()).or_default(),
+                    None => &mut self.references,
+                };
+                of.put_reference(reference);
             }
             Step::Earlier {
                 request,
@@ -295,6 +325,17 @@ impl World<'_> {
             .iter()
             .map(|subject| Arc::new(self.subjects.get(subject).cloned().unwrap_or_default()))
             .collect();
+        let said = [
+            request.basis.reference.as_deref(),
+            request.case_ref.as_deref(),
+        ];
+        let general: Vec<Arc<Reference>> = self
+            .references
+            .references
+            .iter()
+            .filter(|reference| said.contains(&Some(&*reference.id)))
+            .map(|reference| Arc::new(reference.clone()))
+            .collect();
         let rules = &self.pack.rules;
         let service = rules
             .services
@@ -314,6 +355,7 @@ impl World<'_> {
             person: person.as_ref(),
             locked: self.locked(),
             subjects: &subjects,
+            references: &general,
         };
         let who = person
             .as_ref()

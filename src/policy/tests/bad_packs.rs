@@ -76,6 +76,13 @@ const SPOILT: &[Spoilt] = &[
     pack("title_ja = \"人材紹介・技術者派遣\"", "title_ja = \" \"", "title_ja = \" \"", "pack: title_ja is missing"),
     pack("id = \"recruitment\"", "id = \"Recruitment\"", "id = \"Recruitment\"", "pack: id \"Recruitment\": an id is lower-case"),
     pack("[[network]]\nid = \"vpn\"\nblocks", "[network-of-people]\nid = \"vpn\"\nblocks", "[network-of-people]", "unknown section \"network-of-people\""),
+    // References.
+    pack("[[outcome]]", "[[reference]]\nid = \"r\"\naccepts = [\"CONSENTS\"]\nfield = \"basis.reference\"\n\n[[outcome]]", "[\"CONSENTS\"]", "reference \"r\": unknown kind of reference \"CONSENTS\" (did you mean \"CONSENT\"?)"),
+    pack("[[outcome]]", "[[reference]]\nid = \"r\"\naccepts = [\"ORDER\"]\nfield = \"reference\"\n\n[[outcome]]", "field = \"reference\"", "reference \"r\": unknown field \"reference\""),
+    pack("[[outcome]]", "[[reference]]\nid = \"r\"\nfield = \"case_ref\"\n\n[[outcome]]", "[[reference]]", "reference \"r\": accepts is missing"),
+    pack("[[outcome]]", "[[reference]]\nid = \"r\"\naccepts = [\"ORDER\"]\nfield = \"case_ref\"\npurposes = [\"x\"]\n\n[[outcome]]", "purposes = [\"x\"]", "reference \"r\": unknown purpose \"x\""),
+    pack("[[outcome]]", "[[reference]]\nid = \"r\"\naccepts = [\"ORDER\"]\nfield = \"case_ref\"\nconsents = [\"GIVEN\"]\n\n[[outcome]]", "[\"GIVEN\"]", "reference \"r\": unknown state of consent \"GIVEN\""),
+    pack("[[outcome]]", "[[reference]]\nid = \"r\"\naccepts = [\"ORDER\"]\nfield = \"case_ref\"\nactions = [\"READ\"]\nroutes = [\"shared-use\"]\n\n[[outcome]]", "[[reference]]", "reference \"r\": routes is for PROVIDE, which is not among the actions"),
     // Exceptions.
     pack("consent_difficult = [\"LIFE_BODY_PROPERTY\"", "consent_difficult = [\"LIFE_BODY\"", "[\"LIFE_BODY\"", "exceptions: unknown legal exception \"LIFE_BODY\""),
     pack("    \"LIFE_BODY_PROPERTY\",\n", "", "consent_difficult = ", "exceptions: consent_difficult: LIFE_BODY_PROPERTY is not among those that [exceptions] accepts"),

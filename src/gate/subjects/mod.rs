@@ -1,76 +1,34 @@
-//! Holds and dates of the people whose data are guarded: kept in memory for checks, in the store for the next start.
+//! What is registered of the people whose data are guarded: holds, dates and references, kept in memory for checks, in the store
+//! for the next start.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError, RwLock};
+mod import;
+mod matching;
+mod references;
+mod register;
+mod who;
+
+use std::sync::Arc;
+
+pub use import::{
+    SubjectImport, SubjectImportNews, SubjectImportOutcome, SubjectImportPhase, SubjectImportWish,
+    SubjectRow, SubjectRowWhat,
+};
+pub use matching::{Matched, Matching, Overdue, OverduePage, PSEUDONYMS_MAX, REFS_MAX};
+pub use references::{ReferencePage, ReferenceWish};
+pub use register::Register;
 
 use super::admission::administers;
 use super::changes::Always;
 use super::peer::{Caller, Peer};
 use super::{Credentials, Gate, GateError, Violation, entry};
 use crate::decision;
-use crate::decision::rules::{RuleSet, Service};
+use crate::decision::rules::RuleSet;
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::reason::ReasonCode;
-use crate::domain::subject::{Pseudonym, SubjectState};
+use crate::domain::subject::{Pseudonym, SubjectState, Word};
 use crate::domain::time::Timestamp;
 use crate::proto::{EntryKind, StoredChange, StoredDate, StoredEntry, StoredHold, stored_change};
-
-const SHARDS: usize = 64;
-
-/// What is registered, by pseudonym.
-#[derive(Debug)]
-pub(super) struct Register {
-    shards: Vec<RwLock<HashMap<Pseudonym, Arc<SubjectState>>>>,
-    nothing: Arc<SubjectState>,
-}
-
-impl Register {
-    pub(super) fn new() -> Self {
-        Self {
-            shards: (0..SHARDS).map(|_| RwLock::default()).collect(),
-            nothing: Arc::default(),
-        }
-    }
-
-    fn shard(&self, subject: &Pseudonym) -> Option<&RwLock<HashMap<Pseudonym, Arc<SubjectState>>>> {
-        let first = subject.0.first().copied().unwrap_or(0);
-        self.shards.get(usize::from(first) % SHARDS)
-    }
-
-    /// What is registered for a subject now.
-    pub(super) fn state(&self, subject: &Pseudonym) -> Arc<SubjectState> {
-        self.shard(subject)
-            .and_then(|shard| {
-                let states = shard.read().unwrap_or_else(PoisonError::into_inner);
-                states.get(subject).cloned()
-            })
-            .unwrap_or_else(|| Arc::clone(&self.nothing))
-    }
-
-    pub(super) fn put(&self, subject: Pseudonym, state: SubjectState) {
-        self.change(subject, |at| *at = state);
-    }
-
-    /// Takes over what another holds, a part at a time.
-    pub(super) fn replace(&self, anew: Self) {
-        for (shard, anew) in self.shards.iter().zip(anew.shards) {
-            let anew = anew.into_inner().unwrap_or_else(PoisonError::into_inner);
-            *shard.write().unwrap_or_else(PoisonError::into_inner) = anew;
-        }
-    }
-
-    fn change(&self, subject: Pseudonym, change: impl FnOnce(&mut SubjectState)) {
-        if let Some(shard) = self.shard(&subject) {
-            let mut states = shard.write().unwrap_or_else(PoisonError::into_inner);
-            let state = states.entry(subject).or_default();
-            change(Arc::make_mut(state));
-            if state.is_empty() {
-                states.remove(&subject);
-            }
-        }
-    }
-}
 
 /// A hold to register or to release.
 #[derive(Debug)]
@@ -98,26 +56,35 @@ pub struct DateSet {
 
 /// 1900-01-01 and 2200-12-31: a date outside is a slip of the pen.
 const DATES: std::ops::RangeInclusive<i64> = -2_208_988_800..=7_289_654_399;
+const NO_SUCH_DATE: &str = "must be from 1900 to 2200";
 
 impl Gate {
     /// Registers a hold; registering it again changes nothing but its reference.
     ///
     /// # Errors
-    /// When the service may not register, the pack has no such hold, or the entry can't be written.
+    /// When who asks may not register, the pack has no such hold, or the entry can't be written.
     pub async fn register_hold(
         self: &Arc<Self>,
         peer: &Peer,
+        credentials: &Credentials,
         change: HoldChange,
     ) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self
-            .registering_caller(&rules, peer, "RegisterHold", now)
+        let registrar = self
+            .registrar(&rules, peer, credentials, "RegisterHold", now)
             .await?;
-        self.known_hold(peer, &caller, &rules, "RegisterHold", &change.hold, now)
-            .await?;
+        self.known_hold(
+            peer,
+            &registrar.caller,
+            &rules,
+            "RegisterHold",
+            &change.hold,
+            now,
+        )
+        .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
-        let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
+        let mut entry = self.registrars_entry(&registrar, peer, now);
         entry::detail(&mut entry, "change", "register-hold");
         entry::detail(&mut entry, "hold", &*change.hold);
         about(&mut entry, subject, change.reference.as_ref());
@@ -126,14 +93,10 @@ impl Gate {
                 subject, &change,
             ))),
         });
-        let hold = change.hold;
+        let hold = Word::from(&*change.hold);
         let receipt = self
             .change(entry, Always, move |gate| {
-                gate.subjects.change(subject, |state| {
-                    if !state.has_hold(&hold) {
-                        state.holds.push(hold);
-                    }
-                });
+                gate.subjects.change(subject, |state| state.add_hold(&hold));
             })
             .await?;
         Ok(receipt.index())
@@ -189,7 +152,7 @@ impl Gate {
         let receipt = self
             .change(entry, Always, move |gate| {
                 gate.subjects
-                    .change(subject, |state| state.holds.retain(|held| *held != hold));
+                    .change(subject, |state| state.holds.retain(|held| **held != *hold));
             })
             .await?;
         Ok(receipt.index())
@@ -198,34 +161,32 @@ impl Gate {
     /// Sets a date; setting it again replaces it.
     ///
     /// # Errors
-    /// When the service may not register, the pack has no such date, or the entry can't be written.
+    /// When who asks may not register, the pack has no such date, or the entry can't be written.
     pub async fn set_date(
         self: &Arc<Self>,
         peer: &Peer,
+        credentials: &Credentials,
         change: DateSet,
     ) -> Result<LogIndex, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let caller = self
-            .registering_caller(&rules, peer, "SetDate", now)
+        let registrar = self
+            .registrar(&rules, peer, credentials, "SetDate", now)
             .await?;
         let mut violations = Vec::new();
         if rules.dates.id(&change.date).is_none() {
-            let known: Vec<&str> = rules.dates.iter().map(|(_, name, _)| name).collect();
-            violations.push(Violation::new(
-                "date",
-                format!("the pack has no such date; it has: {}", known.join(", ")),
-            ));
+            violations.push(Violation::new("date", unknown_date(&rules)));
         }
         if !DATES.contains(&change.value.seconds()) {
-            violations.push(Violation::new("value", "must be from 1900 to 2200"));
+            violations.push(Violation::new("value", NO_SUCH_DATE));
         }
         if !violations.is_empty() {
             let error = GateError::Malformed(violations);
-            return Err(self.refuse_call(peer, &caller, "SetDate", error, now).await);
+            let caller = &registrar.caller;
+            return Err(self.refuse_call(peer, caller, "SetDate", error, now).await);
         }
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
-        let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
+        let mut entry = self.registrars_entry(&registrar, peer, now);
         entry::detail(&mut entry, "change", "set-date");
         entry::detail(&mut entry, "date", &*change.date);
         entry::detail(&mut entry, "value", change.value.to_string());
@@ -238,36 +199,34 @@ impl Gate {
                 reference: change.reference.as_deref().unwrap_or("").to_owned(),
             })),
         });
-        let (date, value) = (change.date, change.value);
+        let (date, value) = (Word::from(&*change.date), change.value);
         let receipt = self
             .change(entry, Always, move |gate| {
-                gate.subjects.change(subject, |state| {
-                    state.dates.retain(|(name, _)| *name != date);
-                    state.dates.push((date, value));
-                });
+                gate.subjects
+                    .change(subject, |state| state.set_date(&date, value));
             })
             .await?;
         Ok(receipt.index())
     }
 
     /// The positions of the subjects under one of the holds; a retention period that is over counts as a hold under its
-    /// rule's id. Any service of the pack may ask, since an answer may oblige it to leave these people out.
+    /// rule's id. Any service of the pack may ask, since an answer may oblige it to leave these people out, and any administrator.
     ///
     /// # Errors
-    /// When the caller is no service of the pack, the pack has no such hold, or the entry can't be written.
+    /// When who asks is neither, the pack has no such hold, or the entry can't be written.
     pub async fn filter_subjects(
         &self,
         peer: &Peer,
+        credentials: &Credentials,
         subjects: &[SubjectRef],
         holds: &[Name],
     ) -> Result<Vec<u32>, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let otherwise = GateError::NotAuthorised("only a service that holds data may ask this");
-        let holds_data = |service: &Service| !service.systems.is_empty();
-        let caller = self
-            .caller_that(holds_data, otherwise, &rules, peer, "FilterSubjects", now)
+        let asking = self
+            .asking_of_subjects(&rules, peer, credentials, "FilterSubjects", now)
             .await?;
+        let caller = &asking.caller;
         for (position, hold) in holds.iter().enumerate() {
             if rules.holds.id(hold).is_none()
                 && !rules.retention.iter().any(|rule| *rule.id == **hold)
@@ -276,7 +235,7 @@ impl Gate {
                 let violation = Violation::new(format!("holds[{position}]"), unknown_hold(&rules));
                 let error = GateError::Malformed(vec![violation]);
                 return Err(self
-                    .refuse_call(peer, &caller, "FilterSubjects", error, now)
+                    .refuse_call(peer, caller, "FilterSubjects", error, now)
                     .await);
             }
         }
@@ -301,7 +260,7 @@ impl Gate {
             })
             .map(|(position, _)| position)
             .collect();
-        let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
+        let mut entry = self.registrars_entry(&asking, peer, now);
         entry::detail(&mut entry, "call", "FilterSubjects");
         let names: Vec<&str> = holds.iter().map(|hold| &**hold).collect();
         entry::detail(&mut entry, "holds", names.join(", "));
@@ -309,26 +268,6 @@ impl Gate {
         entry::detail(&mut entry, "held", held.len().to_string());
         self.log.append(std::slice::from_ref(&entry))?.await?;
         Ok(held)
-    }
-
-    /// A service of the pack, in its blocks, that may register subjects; anyone else is refused.
-    async fn registering_caller<'a>(
-        &'a self,
-        rules: &'a RuleSet,
-        peer: &'a Peer,
-        call: &'static str,
-        now: Timestamp,
-    ) -> Result<Caller<'a>, GateError> {
-        let otherwise = GateError::NotAuthorised("the policy lets this service register nothing");
-        self.caller_that(
-            |service| service.registers_subjects,
-            otherwise,
-            rules,
-            peer,
-            call,
-            now,
-        )
-        .await
     }
 
     async fn known_hold(
@@ -351,6 +290,11 @@ impl Gate {
 fn unknown_hold(rules: &RuleSet) -> String {
     let known: Vec<&str> = rules.holds.iter().map(|(_, name, _)| name).collect();
     format!("the pack has no such hold; it has: {}", known.join(", "))
+}
+
+fn unknown_date(rules: &RuleSet) -> String {
+    let known: Vec<&str> = rules.dates.iter().map(|(_, name, _)| name).collect();
+    format!("the pack has no such date; it has: {}", known.join(", "))
 }
 
 fn about(entry: &mut StoredEntry, subject: Pseudonym, reference: Option<&Name>) {
