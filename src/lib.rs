@@ -52,7 +52,8 @@
 //!    error, a missing policy, a full disk: no allowance.
 //! 3. **The decision is pure**: no I/O, no clock, no randomness. A test reads its imports.
 //! 4. **No personal values.** The daemon learns which categories and whose, never the data. A subject's id is turned into a
-//!    keyed pseudonym before it is stored or logged; types that hold secrets don't print them.
+//!    keyed pseudonym before it is stored or logged, and is sealed where a record of provision has to name the person (APPI
+//!    Art. 29); types that hold secrets don't print them.
 //! 5. **Wire types stop at [`api`].**
 //! 6. **One clock**, passed in ([`domain::time::Clock`]); a lint forbids any other.
 //! 7. **One writer** per log directory, held by a lock. Store and log never disagree silently: a change by people is an entry

@@ -33,6 +33,8 @@ mod load;
 mod ocsf_schema;
 #[path = "access_log/receivers.rs"]
 mod receivers;
+#[path = "access_log/records.rs"]
+mod records;
 #[path = "access_log/retention.rs"]
 mod retention;
 #[path = "access_log/sinks.rs"]

@@ -1,5 +1,5 @@
 //! Accounts from outside: people, and what they prove themselves with. Each test is named by the rule that it checks, and goes
-//! through the shipped binary with real grpcurl.
+//! through the shipped binary with real grpcurl. `SEKISHO_TEST_STORE=postgres` runs all of them with the store in PostgreSQL.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -30,6 +30,8 @@ mod ground;
 mod injected;
 #[path = "faults/kills.rs"]
 mod kills;
+#[path = "faults/kinds.rs"]
+mod kinds;
 #[path = "faults/mutants.rs"]
 mod mutants;
 #[path = "faults/older.rs"]

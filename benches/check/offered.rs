@@ -11,6 +11,7 @@ use tonic::transport::{Channel, ClientTlsConfig};
 
 use super::Outcome;
 use super::load::{self, Caller, Checks, quantile};
+use super::usage;
 
 /// Calls `per_second` times a second for as long as `length`; gives all answers, once the last one is there. Each call is told
 /// when it was due, for its wait counts from then: a caller who can't keep up would otherwise hide what it caused.
@@ -58,6 +59,9 @@ pub(super) struct Waits {
     /// How late the caller itself was at most in 99 of 100: part of the above, and none of the daemon's doing but that it
     /// shares the machine.
     pub(super) late: f64,
+    /// How much of the processors' time a host gave to others meanwhile, in hundredths (`steal` of proc_stat(5)): who is always
+    /// busy is stopped more often.
+    pub(super) stolen: f64,
 }
 
 /// Asks checks at a rate. All must be allowed.
@@ -68,6 +72,7 @@ pub(super) async fn checks(
     length: Duration,
 ) -> Outcome<Waits> {
     let (clients, asked) = (caller.clients(), Arc::clone(asked));
+    let before = usage::stolen()?;
     let answers = at_rate(per_second, length, move |number, due| {
         let client = clients.get(number % clients.len()).cloned();
         let check = asked.get(number % asked.len()).cloned();
@@ -81,6 +86,7 @@ pub(super) async fn checks(
         }
     })
     .await?;
+    let after = usage::stolen()?;
     let (mut waits, mut late): (Vec<_>, Vec<_>) = answers.into_iter().unzip();
     waits.sort_unstable();
     late.sort_unstable();
@@ -88,6 +94,7 @@ pub(super) async fn checks(
         median: quantile(&waits, 50)?,
         worst_hundredth: quantile(&waits, 99)?,
         late: quantile(&late, 99)?,
+        stolen: after.since(before),
     })
 }
 

@@ -51,3 +51,30 @@ impl Usage {
         self
     }
 }
+
+/// What the processors' time went to since the machine started, in ticks.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stolen {
+    to_others: u64,
+    all: u64,
+}
+
+/// Reads proc_stat(5).
+pub(super) fn stolen() -> Outcome<Stolen> {
+    let text = std::fs::read_to_string("/proc/stat")?;
+    let line = text.lines().next().unwrap_or_default();
+    let ticks = line.split_whitespace().skip(1).take(8);
+    let ticks: Vec<u64> = ticks.map(str::parse).collect::<Result<_, _>>()?;
+    Ok(Stolen {
+        to_others: ticks.get(7).copied().unwrap_or_default(),
+        all: ticks.iter().sum(),
+    })
+}
+
+impl Stolen {
+    /// The share of it since then, in hundredths.
+    pub(super) fn since(self, before: Self) -> f64 {
+        let all = self.all.saturating_sub(before.all).max(1);
+        self.to_others.saturating_sub(before.to_others) as f64 * 100.0 / all as f64
+    }
+}

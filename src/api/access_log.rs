@@ -154,6 +154,7 @@ impl AccessLogService for Logs {
             oldest_first: request.oldest_first,
             size: usize::try_from(size).unwrap_or(1),
             start: read::page_start(&mut fields, &request.page_token),
+            whole: request.whole,
         };
         let (filter, page) = taken(
             &self.gate,
@@ -219,6 +220,7 @@ impl AccessLogService for Logs {
             ("page_size", wanted.page_size != 0),
             ("page_token", !wanted.page_token.is_empty()),
             ("oldest_first", wanted.oldest_first),
+            ("whole", wanted.whole),
         ];
         for (field, set) in paging {
             if set {

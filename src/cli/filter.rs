@@ -128,6 +128,7 @@ impl FilterArgs {
             department: text(&self.department),
             recipient: text(&self.recipient),
             case_ref: text(&self.case),
+            whole: false,
         })
     }
 
@@ -160,7 +161,7 @@ fn canonical(given: &str, prefix: &str) -> String {
 }
 
 /// The number of a value by its name; `name_of` tells the names by number. 0, when nothing is given, stands for any.
-fn named(
+pub(super) fn named(
     flag: &str,
     given: &Option<String>,
     prefix: &str,
@@ -190,7 +191,8 @@ fn named(
     ))
 }
 
-fn wire(at: Timestamp) -> prost_types::Timestamp {
+/// As the API has it.
+pub(super) fn wire(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp {
         seconds: at.seconds(),
         nanos: i32::try_from(at.micros().rem_euclid(1_000_000))

@@ -1,7 +1,7 @@
 //! `sekisho log export`: entries for other programs. Over the daemon it reads as `log search` does, page by page, and is logged
 //! as that; on a directory it needs no daemon and no ticket, only the right to read the files.
 
-use std::io::{self, BufWriter, IsTerminal as _, Stdout, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,12 @@ use super::filter::FilterArgs;
 use super::log::Reading;
 use super::log_tiles;
 use super::login::say;
+use super::output::Destination;
 use super::words::{Language, Word};
 use crate::domain::ids::LogIndex;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
 use crate::export::{ExportError, Format, instant, reading};
-use crate::files::NewFile;
-use crate::log::{LogReader, OpenError, Period, ReadError, SegmentSpan};
+use crate::log::{LogReader, OpenError, Period, ReadError};
 use crate::proto::{Entry, SearchRequest};
 
 /// Entries that are asked for at once: the most that the daemon gives.
@@ -78,7 +78,7 @@ impl From<FormatArg> for Format {
 /// Exports what fits. What is sealed stays sealed.
 ///
 /// # Errors
-/// As for `log search`; when a directory is no log or is damaged; when the output can't be written. A file is not made then.
+/// As for `log search`; when entries of the time that is wanted were disposed of; when a directory is no log or is damaged; when the output can't be written. A file is not made then.
 pub(super) async fn export(args: ExportArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let now = SystemClock.now();
@@ -114,6 +114,7 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), CliError> {
             wanted.until = wanted.until.or_else(|| instant(now.micros()));
             wanted.oldest_first = true;
             wanted.page_size = PAGE;
+            wanted.whole = true;
             let reading = Reading::open(&args.connection, language).await?;
             let out = Out::open(format, args.output.as_deref(), language)?;
             online(reading, wanted, out, language).await?
@@ -152,16 +153,9 @@ async fn online(
 
 fn offline(log: &LogReader, period: Period, mut out: Out) -> Result<Out, CliError> {
     let language = out.language;
-    let meets = |(earliest, latest)| {
-        period.from.is_none_or(|from| latest >= from)
-            && period.until.is_none_or(|until| earliest < until)
-    };
-    let gone = |span: &&SegmentSpan| span.disposed && span.times.is_some_and(meets);
-    if let Some(span) = log.segments().iter().rfind(gone) {
-        // Says what went, when and under which rule: an export that left it out unsaid would pass for the whole.
-        log.get(LogIndex(span.first))
-            .map_err(|error| of_read(&error, language))?;
-    }
+    // Says what went, when and under which rule: an export that left it out unsaid would pass for the whole.
+    log.disposed_within(period)
+        .map_err(|error| of_read(&error, language))?;
     for kept in log.forward_within(LogIndex(0), period) {
         let kept = kept.map_err(|error| of_read(&error, language))?;
         let time = kept.time();
@@ -228,14 +222,8 @@ fn internal(error: &dyn std::fmt::Display, language: Language) -> CliError {
     )
 }
 
-/// Where the text goes.
-enum To {
-    File(BufWriter<NewFile>),
-    Standard(BufWriter<Stdout>),
-}
-
 struct Out {
-    to: To,
+    to: Destination,
     format: Format,
     language: Language,
     count: u64,
@@ -246,13 +234,7 @@ struct Out {
 
 impl Out {
     fn open(format: Format, path: Option<&Path>, language: Language) -> Result<Self, CliError> {
-        let to = match path {
-            Some(path) => {
-                let file = NewFile::create(path).map_err(|error| CliError::of_file(&error))?;
-                To::File(BufWriter::new(file))
-            }
-            None => To::Standard(BufWriter::new(io::stdout())),
-        };
+        let to = Destination::open(path)?;
         let mut out = Self {
             // On one terminal both would be written over each other.
             terminal: io::stderr().is_terminal() && !(path.is_none() && io::stdout().is_terminal()),
@@ -278,11 +260,7 @@ impl Out {
     }
 
     fn write(&mut self, text: &str) -> Result<(), CliError> {
-        match &mut self.to {
-            To::File(file) => file.write_all(text.as_bytes()),
-            To::Standard(out) => out.write_all(text.as_bytes()),
-        }
-        .map_err(|error| CliError::of_output(&error, self.language))
+        self.to.write(text, self.language)
     }
 
     /// Tells how many there are by now; `last` leaves the line empty for what is said next.
@@ -302,18 +280,7 @@ impl Out {
     }
 
     fn finish(self) -> Result<(), CliError> {
-        let language = self.language;
-        match self.to {
-            To::File(file) => {
-                let file = file
-                    .into_inner()
-                    .map_err(|error| CliError::of_output(error.error(), language))?;
-                file.finish().map_err(|error| CliError::of_file(&error))
-            }
-            To::Standard(mut out) => out
-                .flush()
-                .map_err(|error| CliError::of_output(&error, language)),
-        }
+        self.to.finish(self.language)
     }
 }
 

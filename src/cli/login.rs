@@ -11,6 +11,7 @@ use super::error::{CliError, Fault};
 use super::ticket_file::{Kept, TicketFile, to_the_second};
 use super::words::{Language, Word};
 use crate::domain::time::{Clock, SystemClock, Timestamp};
+use crate::identity::one_time::OneTimeCode;
 use crate::proto::authentication_service_client::AuthenticationServiceClient;
 use crate::proto::{
     EndSessionRequest, VerifyPasswordRequest, VerifySecondFactorRequest,
@@ -21,7 +22,7 @@ use crate::proto::{
 const LINE_MAX_BYTES: usize = 4_096;
 /// How often a code may be typed at a terminal. A challenge has five tries; some are left for another attempt.
 const CODE_TRIES: usize = 3;
-/// The one second step that this client can pass.
+/// What this client passes the second step with, where not with a recovery code in its place.
 const METHOD: &str = "totp";
 
 /// Arguments of `sekisho login`.
@@ -41,7 +42,7 @@ pub(super) struct LogoutArgs {
 }
 
 /// Passes both steps and keeps the ticket. What is missing is asked for at the terminal; where standard input is none, it is
-/// read from there: ID, password and code, a line each.
+/// read from there: ID, password and code (or a recovery code), a line each.
 ///
 /// # Errors
 /// When the daemon can't be reached, refuses, or asks for more than this client can do; when the ticket can't be kept.
@@ -109,7 +110,7 @@ async fn second_step(
         tries = tries.saturating_sub(1);
         let asked = VerifySecondFactorRequest {
             challenge_id: challenge.clone(),
-            factor: Some(Factor::Totp(code.trim().to_owned())),
+            factor: Some(shown(&code)),
         };
         match target.answer(service.verify_second_factor(asked)).await {
             Ok(given) => return Ok(given.into_inner()),
@@ -118,6 +119,17 @@ async fn second_step(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// What was typed where a code is asked for: one of the authenticator, or a recovery code in its place. They don't look alike; what
+/// is neither is told so by the daemon.
+pub(super) fn shown(typed: &str) -> Factor {
+    let code = typed.trim();
+    if OneTimeCode::parse(code).is_ok() {
+        Factor::RecoveryCode(code.to_owned())
+    } else {
+        Factor::Totp(code.to_owned())
     }
 }
 

@@ -28,6 +28,7 @@ mod people_output;
 mod people_profile;
 mod policy;
 mod proof;
+mod records;
 mod reindex;
 mod requests;
 mod reset;
@@ -126,6 +127,9 @@ enum Command {
     /// See what waits for a second administrator, decline it, or review what one did alone
     #[command(subcommand)]
     Requests(requests::RequestsCommand),
+    /// Records of provision and of receipt (APPI Art. 29, 30), and the report that a person gets of them (開示)
+    #[command(subcommand)]
+    Records(records::RecordsCommand),
     /// List and renew the keys that everything is sealed and signed with
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -212,6 +216,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::People(command) => people::people(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
         Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
+        Command::Records(command) => records::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
         Command::Policy(command) => policy::policy(command).await,
     }

@@ -1,7 +1,8 @@
 //! `sekisho password`, `sekisho enroll` and `sekisho recovery-codes`: what people do about what they prove themselves with.
 //!
 //! Each asks for the ID and the password first. Where a second factor is enrolled, a code follows; the command logs in with it, so
-//! that what comes next is within a session of its own, and takes a second code: codes are good once.
+//! that what comes next is within a session of its own, and takes a second code: codes are good once. Wherever a code is asked
+//! for, a recovery code will do.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::client::{Connection, Target};
 use super::error::{CliError, Fault};
-use super::login::{Input, random_reference, say};
+use super::login::{Input, random_reference, say, shown};
 use super::output::print_text;
 use super::words::{Language, Word};
 use crate::files;
@@ -91,7 +92,7 @@ impl Begun {
         let code = self.input.line(Word::AskCode).await?;
         let asked = VerifySecondFactorRequest {
             challenge_id: self.accepted.challenge_id.clone(),
-            factor: Some(Factor::Totp(code.trim().to_owned())),
+            factor: Some(shown(&code)),
         };
         let given = self
             .target
@@ -109,6 +110,19 @@ impl Begun {
             .await?;
         say(Word::NextCode.text(self.language));
         Ok((begun.into_inner().challenge_id, ticket))
+    }
+
+    /// Asks for the second code, and answers the challenge of a session with it: good for one change then.
+    async fn answer(&mut self, challenge_id: &str) -> Result<(), CliError> {
+        let code = self.input.line(Word::AskCode).await?;
+        let asked = VerifySecondFactorRequest {
+            challenge_id: challenge_id.to_owned(),
+            factor: Some(shown(&code)),
+        };
+        self.target
+            .answer(self.service.verify_second_factor(asked))
+            .await
+            .map(drop)
     }
 
     /// The session was for this command alone.
@@ -156,7 +170,10 @@ pub(super) async fn password(args: OwnArgs) -> Result<(), CliError> {
     let mut factor = None;
     if enrolled {
         let code = begun.input.line(Word::AskCode).await?;
-        factor = Some(ChangeFactor::Totp(code.trim().to_owned()));
+        factor = Some(match shown(&code) {
+            Factor::Totp(code) => ChangeFactor::Totp(code),
+            Factor::RecoveryCode(code) => ChangeFactor::RecoveryCode(code),
+        });
     }
     let request = ChangePasswordRequest {
         challenge_id,
@@ -196,15 +213,7 @@ pub(super) async fn enroll(args: EnrollArgs) -> Result<(), CliError> {
         begun.accepted.challenge_id.clone()
     } else {
         let (challenge_id, ticket) = begun.step_up().await?;
-        let code = begun.input.line(Word::AskCode).await?;
-        let asked = VerifySecondFactorRequest {
-            challenge_id: challenge_id.clone(),
-            factor: Some(Factor::Totp(code.trim().to_owned())),
-        };
-        begun
-            .target
-            .answer(begun.service.verify_second_factor(asked))
-            .await?;
+        begun.answer(&challenge_id).await?;
         session = Some(ticket);
         challenge_id
     };
@@ -259,10 +268,10 @@ pub(super) async fn recovery_codes(args: OwnArgs) -> Result<(), CliError> {
         return Err(begun.refused(Word::EnrolmentRequired));
     }
     let (challenge_id, ticket) = begun.step_up().await?;
-    let code = begun.input.line(Word::AskCode).await?;
+    begun.answer(&challenge_id).await?;
     let request = RegenerateRecoveryCodesRequest {
         challenge_id,
-        totp: code.trim().to_owned(),
+        totp: String::new(),
     };
     let drawn = begun
         .target

@@ -43,7 +43,7 @@ pub(super) struct FactorArgs {
     #[arg(long, value_name = "NUMBER", conflicts_with = "on_host")]
     approve: Option<u64>,
     /// Where there is one administrator only: ask on the daemon's host, proved by the keyring in this data directory; it is
-    /// carried out 24 hours later, and marked until it was reviewed
+    /// carried out once the daemon has served for 24 hours since, and marked until it was reviewed
     #[arg(long, value_name = "DIR")]
     on_host: Option<PathBuf>,
     #[command(flatten)]

@@ -264,7 +264,7 @@ fn time(at: Option<&Instant>) -> String {
     Timestamp::from_micros(micros).to_string()
 }
 
-fn instant(
+pub(super) fn instant(
     flag: &str,
     text: Option<&str>,
     edge: Edge,

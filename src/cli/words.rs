@@ -179,7 +179,7 @@ words! {
     // Logging in and out.
     AskPerson: "ID: ", "ID: ";
     AskPassword: "Password: ", "パスワード: ";
-    AskCode: "Code: ", "確認コード: ";
+    AskCode: "Code (or a recovery code): ", "確認コード(または回復コード): ";
     InputEnded:
         "standard input ended where \"{0}\" was asked for",
         "標準入力が「{0}」の前で終わりました";
@@ -227,8 +227,8 @@ words! {
         "the password is changed; all other sessions have ended",
         "パスワードを変更しました。ほかのセッションはすべて終了しました";
     NextCode:
-        "a code is good once: wait for the next one for what follows",
-        "確認コードは一度しか使えません。このあとは次のコードを待って入力してください";
+        "a code is good once: wait for the next one for what follows, or use another recovery code",
+        "確認コードは一度しか使えません。このあとは次のコードを待って入力するか、別の回復コードを使ってください";
     AskEnrollmentCode:
         "Enrolment code from an administrator (empty if none was given): ",
         "管理者から受け取った登録コード(なければ空のまま): ";
@@ -397,6 +397,20 @@ words! {
     DoneAlone:
         "done by one administrator ALONE: until it was reviewed it stays marked",
         "管理者一人による操作です。確認されるまで印が残ります";
+    RecordAt: "TIME", "日時";
+    RecordStatusHead: "STATUS", "状態";
+    RecordParty: "PARTY", "提供先・提供元";
+    RecordRoute: "ROUTE", "区分";
+    RecordItems: "ITEMS", "項目";
+    RecordPeople: "PEOPLE", "人数";
+    RecordKeepUntil: "KEEP UNTIL", "保存期限";
+    RecordIdHead: "RECORD", "記録";
+    RecordsExported:
+        "{0} records",
+        "記録 {0} 件";
+    ReceiptRegistered:
+        "recorded: {0} (entry {1}), kept until {2}",
+        "記録しました: {0}(ログ {1})、保存期限 {2}";
     NoRequests:
         "no request waits",
         "待っている申請はありません";
@@ -683,7 +697,7 @@ words! {
 }
 
 /// Labels of an entry's fields, by their name in JSON.
-const LABELS: [(&str, &str, &str); 51] = [
+const LABELS: [(&str, &str, &str); 68] = [
     ("logIndex", "index", "番号"),
     ("time", "time", "日時"),
     ("kind", "kind", "種別"),
@@ -744,6 +758,28 @@ const LABELS: [(&str, &str, &str); 51] = [
     ("relation", "relation", "本人との関係"),
     ("details", "details", "詳細"),
     ("leafHash", "leaf hash", "リーフハッシュ"),
+    // Of a record of provision or of receipt.
+    ("recordId", "record", "記録"),
+    ("status", "status", "状態"),
+    ("at", "time", "日時"),
+    ("keepUntil", "keep until", "保存期限"),
+    ("name", "name of the other party", "提供先・提供元の名称"),
+    ("address", "address", "住所"),
+    ("representative", "representative", "代表者"),
+    ("country", "country", "国"),
+    ("route", "route", "提供の区分"),
+    ("receiptBasis", "ground of the receipt", "受領の根拠"),
+    (
+        "acquisition",
+        "how the provider acquired it",
+        "提供元の取得の経緯",
+    ),
+    ("people", "people", "人数"),
+    ("subjectRefs", "people (ids)", "本人(ID)"),
+    ("unreadable", "can't be read", "読み取れない理由"),
+    ("closedAt", "outcome reported", "結果の報告日時"),
+    ("closedIndex", "entry of the outcome", "結果の記録番号"),
+    ("recordsProvided", "records provided", "提供した件数"),
     // Further facts that have a name of their own.
     (
         "details.further_reasons",

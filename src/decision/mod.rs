@@ -20,6 +20,7 @@ mod network;
 mod obligations;
 mod person;
 mod provision;
+mod record;
 mod scope;
 mod subject;
 mod two_step;
@@ -29,8 +30,8 @@ pub use facts::{CallerFacts, Facts, GenuineTicket, TicketFacts};
 pub use limits::{Demand, LimitOutcome};
 pub use obligations::{must_be_kept, retention_over};
 pub use verdict::{
-    Denial, Granted, ObligationKind, Permit, RuleLine, StageVerdict, StepUp, Trace, Verdict,
-    Withheld,
+    Denial, Granted, ObligationKind, Permit, ProvisionRecord, RuleLine, StageVerdict, StepUp,
+    Trace, Verdict, Withheld,
 };
 
 use crate::domain::reason::{Reason, ReasonCode, Stage};

@@ -4,6 +4,7 @@ use time::UtcOffset;
 
 use super::facts::{Actor, Facts};
 use super::provision::stopping_hold;
+use super::record;
 use super::rules::Id;
 use super::rules::{KeepRule, RetentionRule, Role, RuleSet};
 use super::scope::Scope;
@@ -55,10 +56,8 @@ pub(super) fn of(
         .flatten()
         .and_then(|name| rules.recipients.id(name))
         .and_then(|id| rules.recipients.get(id));
-    if let Some(years) = recipient.and_then(|recipient| recipient.record_years) {
-        obligations.push(ObligationKind::ProvisionRecord {
-            keep_until: facts.now.plus_years(years, rules.utc_offset),
-        });
+    if let Some(record) = record::of(rules, facts) {
+        obligations.push(ObligationKind::ProvisionRecord(record));
     }
     let broke_glass = scope
         .granted_by()

@@ -20,60 +20,74 @@ pub(super) fn stage(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Ou
 }
 
 /// One provision: what is asked and by which row of the pack.
-struct Provision<'a> {
-    rules: &'a RuleSet,
-    facts: &'a Facts<'a>,
+pub(super) struct Provision<'a> {
+    pub(super) rules: &'a RuleSet,
+    pub(super) facts: &'a Facts<'a>,
     /// As the request names it.
     name: &'a str,
-    recipient: &'a Recipient,
+    pub(super) recipient: &'a Recipient,
     /// Its own, or the one on which it follows its own purpose.
-    route: Route,
+    pub(super) route: Route,
     purpose: &'a str,
     purpose_id: Option<Id<Purpose>>,
 }
 
+impl<'a> Provision<'a> {
+    /// `None` where the pack has no such recipient.
+    pub(super) fn find(rules: &'a RuleSet, facts: &'a Facts<'a>) -> Option<Self> {
+        let request = facts.request;
+        let name = request.provision.recipient.as_deref()?;
+        let id = rules.recipients.id(name)?;
+        let recipient = rules.recipients.get(id)?;
+        let purpose = request.purpose.as_deref().unwrap_or("");
+        Some(Self {
+            rules,
+            facts,
+            name,
+            recipient,
+            route: route(recipient, request),
+            purpose,
+            purpose_id: rules.purposes.id(purpose),
+        })
+    }
+}
+
 /// In the order of packs/README: recipient, what is confidential, its row (items, then purposes), contract, inspection, its own
-/// purpose, stop request, consent, abroad, safeguard, opting out of a sale.
+/// purpose, stop request, consent, abroad, safeguard, opting out of a sale; last, what the record of it needs.
 fn check(rules: &RuleSet, facts: &Facts<'_>, scope: &mut Scope) -> Result<(), Failure> {
-    let request = facts.request;
-    let name = request.provision.recipient.as_deref().unwrap_or("");
-    let Some(recipient) = rules
-        .recipients
-        .id(name)
-        .and_then(|id| rules.recipients.get(id))
-    else {
-        return Err(Failure::of(Reason::new(ReasonCode::RecipientUnknown, name)));
+    let told = &facts.request.provision;
+    let unknown = |about: &str| Failure::of(Reason::new(ReasonCode::RecipientUnknown, about));
+    let Some(provision) = Provision::find(rules, facts) else {
+        return Err(unknown(told.recipient.as_deref().unwrap_or("")));
     };
-    let purpose = request.purpose.as_deref().unwrap_or("");
-    let provision = Provision {
-        rules,
-        facts,
-        name,
-        recipient,
-        route: route(recipient, request),
-        purpose,
-        purpose_id: rules.purposes.id(purpose),
-    };
+    let recipient = provision.recipient;
+    // Where it is decides what is asked of it: one that is elsewhere is another.
+    if recipient.named_by_request
+        && let Some(country) = told.unlisted.country.as_deref()
+        && *country != *recipient.country
+    {
+        return Err(unknown(country));
+    }
     scope.route = Some(provision.route);
     provision.confidential(scope)?;
-    if provision.route == Route::SameLegalEntity {
-        return Ok(());
+    if provision.route != Route::SameLegalEntity {
+        provision.row(scope)?;
+        provision.outsourcing()?;
+        provision.stopped(
+            scope,
+            Route::ThirdPartyStopsOnRequest,
+            ReasonCode::ProvisionStopped,
+        )?;
+        provision.consent()?;
+        provision.abroad()?;
+        provision.safeguard()?;
+        provision.stopped(
+            scope,
+            Route::ThirdPartySaleOrSharing,
+            ReasonCode::OptedOutOfSaleOrSharing,
+        )?;
     }
-    provision.row(scope)?;
-    provision.outsourcing()?;
-    provision.stopped(
-        scope,
-        Route::ThirdPartyStopsOnRequest,
-        ReasonCode::ProvisionStopped,
-    )?;
-    provision.consent()?;
-    provision.abroad()?;
-    provision.safeguard()?;
-    provision.stopped(
-        scope,
-        Route::ThirdPartySaleOrSharing,
-        ReasonCode::OptedOutOfSaleOrSharing,
-    )
+    provision.recorded(scope)
 }
 
 /// On which ground data go to a recipient by this request.
@@ -181,30 +195,45 @@ impl Provision<'_> {
         })
     }
 
-    /// By every rule that asks for consent with this code on this route; `none` is what there is without any.
-    fn consent_by(&self, code: ReasonCode, none: Result<(), Failure>) -> Result<(), Failure> {
+    /// The rules that ask consent for this provision.
+    pub(super) fn consents(&self) -> impl Iterator<Item = &ConsentRule> {
         let request = self.facts.request;
         let kind = request
             .subject_kind
             .as_deref()
             .and_then(|kind| self.rules.kinds.id(kind));
+        self.rules.consents.iter().filter(move |rule| {
+            let for_provisions = matches!(
+                rule.denial,
+                ReasonCode::ThirdPartyConsentRequired | ReasonCode::ForeignConsentRequired
+            );
+            for_provisions
+                && self.is_of_route(rule)
+                && match (kind, self.purpose_id) {
+                    (Some(kind), Some(purpose)) => rule.when.is(request, kind, purpose),
+                    // Refused before; asked all the same.
+                    _ => true,
+                }
+        })
+    }
+
+    fn is_of_route(&self, rule: &ConsentRule) -> bool {
+        rule.routes.is_empty() || rule.routes.contains(&self.route)
+    }
+
+    /// By every rule that asks for consent with this code on this route; `none` is what there is without any.
+    fn consent_by(&self, code: ReasonCode, none: Result<(), Failure>) -> Result<(), Failure> {
+        let request = self.facts.request;
+        let of_code = |rule: &&ConsentRule| rule.denial == code;
+        let mut all = self.rules.consents.iter().filter(of_code);
+        if !all.any(|rule| self.is_of_route(rule)) {
+            return none;
+        }
         let exception = subject::valid_exception(self.rules, self.facts)
             .ok()
             .flatten();
-        let of_route = |rule: &&ConsentRule| {
-            rule.denial == code && (rule.routes.is_empty() || rule.routes.contains(&self.route))
-        };
-        let mut asked = self.rules.consents.iter().filter(of_route).peekable();
-        if asked.peek().is_none() {
-            return none;
-        }
-        for rule in asked {
-            let counts = match (kind, self.purpose_id) {
-                (Some(kind), Some(purpose)) => rule.when.is(request, kind, purpose),
-                // Refused before; asked all the same.
-                _ => true,
-            };
-            if counts && let Some(denial) = rule.denies(request, exception) {
+        for rule in self.consents().filter(of_code) {
+            if let Some(denial) = rule.denies(request, exception) {
                 return Err(Failure::by(
                     Reason::new(denial, self.name),
                     RuleLine::Pack(rule.line),

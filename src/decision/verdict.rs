@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::limits::Demand;
-use super::rules::{Id, Network, Route};
+use super::rules::{Id, Network, Party, Route};
 use crate::domain::reason::{Reason, Stage};
 use crate::domain::time::Timestamp;
 
@@ -49,16 +49,26 @@ pub struct Withheld {
     pub reason: Reason,
 }
 
+/// The record of a provision, beside what the request says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProvisionRecord {
+    /// How many years it is kept.
+    pub years: u16,
+    /// Until when that is.
+    pub keep_until: Timestamp,
+    /// To whom.
+    pub party: Party,
+    /// Where that is, ISO 3166-1 alpha-2.
+    pub country: Box<str>,
+}
+
 /// What an allowance obliges to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ObligationKind {
     /// Show these categories masked.
     Mask(Vec<Box<str>>),
     /// Keep a record of the provision (APPI Art. 29).
-    ProvisionRecord {
-        /// For at least so long.
-        keep_until: Timestamp,
-    },
+    ProvisionRecord(ProvisionRecord),
     /// Report what came of it.
     ReportOutcomeBy(Timestamp),
     /// Leave out people under these holds.

@@ -160,7 +160,8 @@ impl fmt::Debug for TicketText {
     }
 }
 
-/// The company-wide id of a person whose data are asked for; never printed, never stored, never logged.
+/// The company-wide id of a person whose data are asked for; never printed, never stored, and never logged but sealed, in a
+/// record of provision.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SubjectRef(Box<str>);
 
@@ -256,7 +257,7 @@ pub struct UnlistedRecipient {
 pub struct Provision {
     /// A recipient of the pack.
     pub recipient: Option<Name>,
-    /// What is told of a recipient that the pack does not name. No rule admits one yet.
+    /// What is told of a recipient that the pack leaves to the request to name.
     pub unlisted: UnlistedRecipient,
     /// The recipient follows its own purpose.
     pub own_purpose: bool,

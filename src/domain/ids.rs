@@ -119,6 +119,10 @@ uuid_id!(
     DecisionId
 );
 uuid_id!(
+    /// Names one record of provision or of receipt: a UUIDv7.
+    RecordId
+);
+uuid_id!(
     /// One per login: every ticket of the login, renewed, stepped up or exchanged, carries it.
     SessionId
 );

@@ -7,5 +7,6 @@ pub mod ids;
 pub mod network;
 pub mod person;
 pub mod reason;
+pub mod record;
 pub mod subject;
 pub mod time;

@@ -32,13 +32,13 @@ pub(super) fn row(entry: &Entry) -> String {
     }))
 }
 
-fn line(cells: impl Iterator<Item = String>) -> String {
+pub(super) fn line(cells: impl Iterator<Item = String>) -> String {
     let mut line = cells.collect::<Vec<_>>().join(",");
     line.push_str("\r\n");
     line
 }
 
-fn flat(value: &Value) -> String {
+pub(super) fn flat(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Array(values) => values.iter().map(flat).collect::<Vec<_>>().join(SEPARATOR),

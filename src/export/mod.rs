@@ -6,6 +6,7 @@
 //! | `reading` | from the stored form of an entry to the one that people read |
 //! | `fields` | its fields by the names of the API's JSON |
 //! | `csv` | RFC 4180, harmless in a spreadsheet |
+//! | `records` | records of provision and of receipt |
 //! | `ocsf` | events of the Open Cybersecurity Schema Framework |
 //!
 //! What this room never does: read a file, a socket or a clock; open what is sealed in an entry. A reason for break glass
@@ -15,6 +16,7 @@ mod csv;
 pub(crate) mod fields;
 mod ocsf;
 mod reading;
+pub(crate) mod records;
 
 pub use ocsf::VERSION as OCSF_VERSION;
 pub use reading::reading;

@@ -13,8 +13,8 @@ use super::outcome::stored_charge;
 use super::peer::{Caller, Peer};
 use super::repeats::{Guard, Key, Known};
 use super::{Gate, GateError, Violation, entry};
-use crate::decision::Verdict;
 use crate::decision::rules::RuleSet;
+use crate::decision::{ObligationKind, Verdict};
 use crate::domain::access::{AccessRequest, TicketText};
 use crate::domain::ids::LogIndex;
 use crate::domain::reason::{ReasonCode, Stage};
@@ -398,6 +398,7 @@ impl Gate {
             .iter()
             .map(|charge| stored_charge(charge, &case.pseudonyms))
             .collect();
+        let recorded = recorded_people(&case, &verdict);
         let mut entry = self.who_and_what(peer, rules, caller, case, now)?;
         entry.session_used = used;
         entry.request_digest = digest.unwrap_or_default();
@@ -405,6 +406,9 @@ impl Gate {
             entry::detail(&mut entry, entry::CLOCK, entry::SET_BACK);
         }
         entry::decided(&mut entry, rules, verdict, stored, now);
+        if let Some(record) = &mut entry.record {
+            record.subject_refs = recorded;
+        }
         let ready = Ready {
             renewed_ticket,
             outcome: ReadyOutcome::Decided { charges, guard },
@@ -496,6 +500,29 @@ impl Pace {
             tokio::task::yield_now().await;
         }
     }
+}
+
+/// Whose data a record of provision is of: those that are not withheld, once each. Nobody where there is no record.
+fn recorded_people(case: &Case, verdict: &Verdict) -> Vec<String> {
+    let Verdict::Allow(permit) = verdict else {
+        return Vec::new();
+    };
+    let records =
+        |obligation: &ObligationKind| matches!(obligation, ObligationKind::ProvisionRecord(_));
+    if !permit.obligations.iter().any(records) {
+        return Vec::new();
+    }
+    let withheld: HashSet<usize> = permit
+        .withheld_subjects
+        .iter()
+        .map(|withheld| withheld.position)
+        .collect();
+    let mut told = HashSet::new();
+    let named = case.request.subjects.named().iter().enumerate();
+    named
+        .filter(|(position, subject)| !withheld.contains(position) && told.insert(subject.expose()))
+        .map(|(_, subject)| subject.expose().to_owned())
+        .collect()
 }
 
 /// Whether caller, network, two_step and person passed.

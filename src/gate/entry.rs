@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::peer::{Caller, Peer};
 use crate::decision::rules::RuleSet;
-use crate::decision::{ObligationKind, Verdict, Withheld};
+use crate::decision::{ObligationKind, ProvisionRecord, Verdict, Withheld};
 use crate::domain::access::{AccessRequest, Action, LegalException, Relation};
 use crate::domain::ids::{DecisionId, Name};
 use crate::domain::person::Person;
@@ -15,7 +15,7 @@ use crate::identity::certificate::ClaimedName;
 use crate::identity::ticket::Ticket;
 use crate::proto::{
     Decision, EntryKind, StoredCharge, StoredDetail, StoredEntry, StoredObligation, StoredReason,
-    StoredStepUp, StoredWithheldCategory, StoredWithheldSubjects,
+    StoredRecord, StoredRecordKind, StoredStepUp, StoredWithheldCategory, StoredWithheldSubjects,
 };
 
 /// The key of a detail, and what it tells of a ticket that is of a time to come.
@@ -162,11 +162,13 @@ pub(super) fn decided(
         Verdict::Allow(permit) => {
             entry.decision = Decision::Allow.into();
             entry.reasons = permit.remarks.into_iter().map(stored_reason).collect();
-            entry.obligations = permit
-                .obligations
-                .into_iter()
-                .map(|obligation| stored_obligation(obligation, now))
-                .collect();
+            for obligation in permit.obligations {
+                let stored = stored_obligation(&obligation, now);
+                if let ObligationKind::ProvisionRecord(record) = obligation {
+                    entry.record = Some(opened_record(record, &stored));
+                }
+                entry.obligations.push(stored);
+            }
             entry.valid_until_us = permit.valid_until.micros();
             entry.allowed_records = permit.allowed_records;
             entry.withheld_categories = withheld_categories(permit.withheld_categories, entry);
@@ -237,17 +239,17 @@ fn withheld_subjects(withheld: Vec<Withheld>) -> Vec<StoredWithheldSubjects> {
 }
 
 /// An obligation's id is its kind's name: an answer never has two of one kind.
-fn stored_obligation(obligation: ObligationKind, now: Timestamp) -> StoredObligation {
-    let owned = |names: Vec<Box<str>>| names.into_iter().map(String::from).collect();
+fn stored_obligation(obligation: &ObligationKind, now: Timestamp) -> StoredObligation {
+    let owned = |names: &[Box<str>]| names.iter().map(ToString::to_string).collect();
     let mut stored = StoredObligation::default();
     stored.id = match obligation {
         ObligationKind::Mask(categories) => {
             stored.mask = owned(categories);
             "mask"
         }
-        ObligationKind::ProvisionRecord { keep_until } => {
+        ObligationKind::ProvisionRecord(record) => {
             stored.provision_record_id = new_id(now).to_bytes();
-            stored.provision_keep_until_us = keep_until.micros();
+            stored.provision_keep_until_us = record.keep_until.micros();
             "provision-record"
         }
         ObligationKind::ReportOutcomeBy(by) => {
@@ -261,4 +263,20 @@ fn stored_obligation(obligation: ObligationKind, now: Timestamp) -> StoredObliga
     }
     .to_owned();
     stored
+}
+
+/// The record that an allowance opens; whose data it is of is told by who gathered the request.
+fn opened_record(record: ProvisionRecord, obligation: &StoredObligation) -> StoredRecord {
+    let text = |item: Option<Box<str>>| item.map_or_else(String::new, String::from);
+    StoredRecord {
+        record_id: obligation.provision_record_id.clone(),
+        kind: StoredRecordKind::Provision.into(),
+        years: record.years.into(),
+        keep_until_us: obligation.provision_keep_until_us,
+        country: record.country.into(),
+        name: text(record.party.name),
+        address: text(record.party.address),
+        representative: text(record.party.representative),
+        ..StoredRecord::default()
+    }
 }

@@ -18,7 +18,7 @@ use crate::identity::keyring::SealingKey;
 use crate::identity::seals::{SealName, Seals, SealsError, UnsealError};
 use crate::index::{Open, Opener};
 use crate::log::{AccessLog, AppendError, Appending, Kept, ReadError};
-use crate::proto::{EntryKind, StoredEntry, StoredSealed};
+use crate::proto::{EntryKind, StoredEntry, StoredRecord, StoredSealed};
 
 /// How long before a month begins its keys are made ready.
 const AHEAD: Duration = Duration::from_hours(24);
@@ -123,7 +123,8 @@ impl Unsealer {
                 } else {
                     UNREADABLE.to_owned()
                 };
-                if !sealed.whole {
+                // Of what is sealed of a record, who reads it tells.
+                if !sealed.whole && (entry.record.is_none() || entry.break_glass) {
                     entry.free_text.clone_from(&words);
                 }
                 let lost = Lost {
@@ -194,8 +195,8 @@ impl Ledger {
         &self.unsealer
     }
 
-    /// As [`AccessLog::append`]; free text, and all of what belongs to a class that is kept for less time than the default one,
-    /// is sealed first, under keys that [`Self::prepare`] made ready before. Waits for no disk.
+    /// As [`AccessLog::append`]; free text, whom a record names, and all of what belongs to a class that is kept for less time
+    /// than the default one, is sealed first, under keys that [`Self::prepare`] made ready before. Waits for no disk.
     ///
     /// # Errors
     /// As for [`AccessLog::append`], and `Refused` where a key is not ready: nothing is written in the clear.
@@ -203,6 +204,7 @@ impl Ledger {
         let rules = self.rules.load();
         let is_open = |entry: &StoredEntry| {
             entry.free_text.is_empty()
+                && entry.record.is_none()
                 && !rules.log_retention.is_short(class_of(&rules, entry).period)
         };
         if entries.iter().all(is_open) {
@@ -217,11 +219,9 @@ impl Ledger {
     }
 
     fn seal(&self, rules: &RuleSet, entry: &StoredEntry) -> Result<StoredEntry, SealsError> {
-        let class = class_of(rules, entry);
-        let whole = rules.log_retention.is_short(class.period);
-        if !whole && entry.free_text.is_empty() {
+        let Some((class, whole)) = sealed_under(rules, entry) else {
             return Ok(entry.clone());
-        }
+        };
         let (mut outer, inner) = if whole {
             let mut inner = entry.clone();
             let outer = StoredEntry {
@@ -235,6 +235,7 @@ impl Ledger {
             let mut outer = entry.clone();
             let inner = StoredEntry {
                 free_text: std::mem::take(&mut outer.free_text),
+                record: outer.record.as_mut().map(named_by),
                 ..StoredEntry::default()
             };
             (outer, inner)
@@ -327,18 +328,61 @@ pub(super) fn class_of<'a>(rules: &'a RuleSet, entry: &StoredEntry) -> Class<'a>
     Class { id, period }
 }
 
-/// The class of an entry as it is stored. A sealed one tells its own, which counts for no less than the default where the pack
-/// has it no longer.
-pub(super) fn class_of_stored<'a>(
-    retention: &'a LogRetention,
-    rules: &'a RuleSet,
-    entry: &'a StoredEntry,
-) -> Class<'a> {
-    match &entry.sealed {
-        Some(sealed) => Class {
-            id: &sealed.class,
-            period: retention.period(&sealed.class),
-        },
-        None => class_of(rules, entry),
+/// The class under whose key something of an entry is sealed, and whether that is all of it.
+///
+/// A record is readable for as long as it has to be kept, and whom it names for no longer; where free text is sealed with it, for
+/// as long as the longer of both asks.
+fn sealed_under<'a>(rules: &'a RuleSet, entry: &StoredEntry) -> Option<(Class<'a>, bool)> {
+    let retention = &rules.log_retention;
+    let own = class_of(rules, entry);
+    let is_short = retention.is_short(own.period);
+    let years = entry.record.as_ref().map(|record| record.years);
+    let of_record = years
+        .and_then(|years| retention.record_class(u16::try_from(years).unwrap_or(u16::MAX)))
+        .map(|(id, period)| Class { id, period });
+    match of_record {
+        None if is_short => Some((own, true)),
+        None => (!entry.free_text.is_empty()).then_some((own, false)),
+        Some(record) if own.period.length() <= record.period.length() => {
+            // Without its record it would be as short.
+            Some((record, is_short && retention.is_short(record.period)))
+        }
+        Some(_) if is_short => Some((own, true)),
+        Some(record) if entry.free_text.is_empty() => Some((record, false)),
+        Some(_) => Some((own, false)),
     }
+}
+
+/// Takes out of a record what is to be sealed.
+fn named_by(record: &mut StoredRecord) -> StoredRecord {
+    StoredRecord {
+        name: std::mem::take(&mut record.name),
+        address: std::mem::take(&mut record.address),
+        representative: std::mem::take(&mut record.representative),
+        subject_refs: std::mem::take(&mut record.subject_refs),
+        acquisition: std::mem::take(&mut record.acquisition),
+        ..StoredRecord::default()
+    }
+}
+
+/// How long an entry is kept, as it is stored. One that is sealed as a whole tells its class, which counts for no less than the
+/// default where the pack has it no longer. Else what is seen of it tells, and what is sealed in it, and the record that it is.
+pub(super) fn kept_until(
+    retention: &LogRetention,
+    rules: &RuleSet,
+    entry: &StoredEntry,
+) -> Timestamp {
+    let at = Timestamp::from_micros(entry.time_us);
+    let sealed = entry.sealed.as_ref();
+    let of_sealed = sealed.map(|sealed| retention.period(&sealed.class));
+    let own = match (sealed, of_sealed) {
+        (Some(sealed), Some(period)) if sealed.whole => period,
+        _ => class_of(rules, entry).period,
+    };
+    let of_record = entry.record.as_ref();
+    std::iter::once(own)
+        .chain(of_sealed)
+        .map(|period| period.after(at, rules.utc_offset))
+        .chain(of_record.map(|record| Timestamp::from_micros(record.keep_until_us)))
+        .fold(Timestamp::from_micros(i64::MIN), Timestamp::max)
 }

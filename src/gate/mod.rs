@@ -18,6 +18,7 @@ mod ledger;
 mod outcome;
 mod peer;
 mod pending;
+mod provisions;
 mod records;
 mod refusals;
 mod repeats;
@@ -54,6 +55,9 @@ pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
 pub use pending::{Awaited, Guarded, RequestKind};
+pub use provisions::disclosure::{Disclosed, DisclosureHead, DisclosureWish, FoundDisclosed};
+pub use provisions::read::{FoundRecord, RecordFilter, RecordPage, RecordSeen};
+pub use provisions::receipt::{ReceiptRegistered, ReceiptWish};
 pub use records::disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use records::log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
 pub use records::lost;
@@ -134,6 +138,8 @@ pub struct Gate {
     /// How many of the store's writes for second factors are named by durable entries.
     named_factor_writes: std::sync::atomic::AtomicU64,
     changes: tokio::sync::Mutex<changes::Changes>,
+    /// How far the log was read for records of provision.
+    recorded: tokio::sync::Mutex<provisions::follow::Recorded>,
     /// Who is logged in.
     live: LiveSessions,
     /// How often the tickets of a service were ended; of most never. An entry more for each service whose tickets are ended.

@@ -7,14 +7,17 @@ use std::time::Duration;
 use super::changes::StillWanted;
 use super::counters::{Charge, Counters};
 use super::peer::Peer;
+use super::provisions::follow::allowed_people;
 use super::{Gate, GateError, Violation, entry};
 use crate::decision::rules::RuleSet;
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{DecisionId, LogIndex};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
+use crate::log::AppendError;
 use crate::proto::{
-    Decision, EntryKind, StoredChange, StoredCharge, StoredEntry, StoredOutcome, stored_change,
+    Decision, EntryKind, StoredChange, StoredCharge, StoredEntry, StoredOutcome, StoredRecord,
+    StoredRecordKind, stored_change,
 };
 
 /// A report.
@@ -82,17 +85,18 @@ impl Gate {
                 ));
             }
         }
+        let pseudonyms: Vec<Pseudonym> = report
+            .subjects
+            .iter()
+            .map(|subject| self.keyring.pseudonyms.pseudonym(subject))
+            .collect();
+        violations.extend(unrecorded(&decision, &report, &pseudonyms));
         if !violations.is_empty() {
             let error = GateError::Malformed(violations);
             return Err(self
                 .refuse_call(peer, &caller, "ReportOutcome", error, now)
                 .await);
         }
-        let pseudonyms: Vec<Pseudonym> = report
-            .subjects
-            .iter()
-            .map(|subject| self.keyring.pseudonyms.pseudonym(subject))
-            .collect();
         let charges = beyond(&decision, report.records_accessed, &pseudonyms);
         let mut entry = entry::event(EntryKind::Outcome, now, &caller, peer);
         entry.decision_id = report.decision.to_bytes();
@@ -115,6 +119,10 @@ impl Gate {
         entry.records_accessed = report.records_accessed;
         entry.abandoned = report.abandoned;
         entry.fulfilled_obligations = report.fulfilled;
+        entry.record = decision
+            .record
+            .as_ref()
+            .map(|record| closed(record, &report.subjects));
         entry.charges = charges
             .iter()
             .map(|charge| stored_charge(charge, &pseudonyms))
@@ -124,13 +132,64 @@ impl Gate {
                 decision_id: report.decision.to_bytes(),
             })),
         });
-        let windows = move |limit: &str| window_of(&rules, limit);
-        let receipt = self
+        let in_force = Arc::clone(&rules);
+        let windows = move |limit: &str| window_of(&in_force, limit);
+        let changed = self
             .change(entry, NotYetReported(report.decision), move |gate| {
                 gate.counters.add(&decision.person, &charges, now, windows);
             })
-            .await?;
-        Ok(receipt.index())
+            .await;
+        match changed {
+            Err(error @ GateError::Log(AppendError::TooLarge { .. })) => Err(self
+                .refuse_call(peer, &caller, "ReportOutcome", error, now)
+                .await),
+            changed => Ok(changed?.index()),
+        }
+    }
+}
+
+/// What a report must say for the record of the provision that it closes: whose data were really provided.
+fn unrecorded(
+    decision: &StoredEntry,
+    report: &OutcomeReport,
+    reported: &[Pseudonym],
+) -> Option<Violation> {
+    if decision.record.is_none() || report.abandoned {
+        return None;
+    }
+    let people = |people: &[Pseudonym]| {
+        let different: HashSet<&Pseudonym> = people.iter().collect();
+        u64::try_from(different.len()).unwrap_or(u64::MAX)
+    };
+    let (named, allowed) = (people(reported), people(&allowed_people(decision)));
+    let all_are_known = match named {
+        0 => report.records_accessed == allowed,
+        named => report.records_accessed <= named,
+    };
+    (!all_are_known).then(|| {
+        let what = format!(
+            "must name all whose data were provided: the record of provision is of {allowed} people, records_accessed is {}",
+            report.records_accessed
+        );
+        Violation::new("subject_refs", what)
+    })
+}
+
+/// What the report of the outcome is for the record.
+fn closed(record: &StoredRecord, people: &[SubjectRef]) -> StoredRecord {
+    let mut told = HashSet::new();
+    StoredRecord {
+        record_id: record.record_id.clone(),
+        kind: StoredRecordKind::Outcome.into(),
+        years: record.years,
+        keep_until_us: record.keep_until_us,
+        subject_refs: people
+            .iter()
+            .map(SubjectRef::expose)
+            .filter(|id| told.insert(*id))
+            .map(str::to_owned)
+            .collect(),
+        ..StoredRecord::default()
     }
 }
 

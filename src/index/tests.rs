@@ -361,7 +361,7 @@ async fn two_writers_of_sidecars_do_each_other_no_harm() {
 /// Disposes of the second closed segment, once a checkpoint commits to it.
 async fn dispose_of_the_second(log: &AccessLog) -> SegmentSpan {
     let second = log.reader().segments()[1];
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         if log.is_committed(&second) {
             break;
         }
@@ -413,7 +413,7 @@ async fn a_segment_that_is_disposed_of_while_it_is_read_gets_no_sidecar() {
     let home = tempfile::tempdir().unwrap();
     let log = some_log(home.path()).await;
     let second = log.reader().segments()[1];
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         if log.is_committed(&second) {
             break;
         }

@@ -431,15 +431,27 @@ impl Catalog {
         }
     }
 
-    /// Reads a closed segment to its end, past what is kept of it in memory.
-    pub(super) fn scrub(&self, span: &SegmentSpan) -> Result<(), ReadError> {
+    /// Reads a closed segment to its end, past what is kept of it in memory, and compares its tree with that of the next one's
+    /// header. Asks now and then whether to go on.
+    pub(super) fn scrub(
+        &self,
+        span: &SegmentSpan,
+        go_on: impl FnMut() -> bool,
+    ) -> Result<(), ReadError> {
         let closed = Closed {
             first_index: span.first,
             next_first: span.next,
             times: Times::ALL,
             disposed: span.disposed,
         };
-        self.read_there(closed, None).map(drop)
+        let path = segment::path_of(&self.directory, span.first);
+        let next = header_of(&self.directory, span.next)?;
+        open_segment(&self.directory, span.first)
+            .and_then(|(file, header)| {
+                scan::scrub(&file, &header, &next.tree, go_on)
+                    .map_err(|error| read_failed(&path, error))
+            })
+            .map_err(|error| self.perhaps_disposed(closed, error))
     }
 
     /// Reads a segment, which may go in between, perhaps by another process's hand.

@@ -240,9 +240,17 @@ pub(super) fn create_directory(disk: &dyn Disk, path: &Path) -> Result<(), DiskE
     disk.sync_directory(parent).map_err(at(Step::Sync, parent))
 }
 
-/// Takes the lock of the log in `directory`: held until the file is dropped, or its process ends. `None` when another holds
-/// it.
-pub(super) fn lock(directory: &Path) -> Result<Option<File>, DiskError> {
+/// The right to write to a log, given back when it is dropped or its process ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+    /// Whoever tidies up may remove the file, and another process would make and lock a new one. `None` where the file system
+    /// locks no directories.
+    _directory: Option<File>,
+}
+
+/// Takes the lock of the log in `directory`. `None` when another holds it.
+pub(super) fn lock(directory: &Path) -> Result<Option<Lock>, DiskError> {
     let path = directory.join("lock");
     let file = OpenOptions::new()
         .write(true)
@@ -252,10 +260,20 @@ pub(super) fn lock(directory: &Path) -> Result<Option<File>, DiskError> {
         .open(&path)
         .map_err(at(Step::Create, &path))?;
     match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(source)) => Err(at(Step::Open, &path)(source)),
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(source)) => return Err(at(Step::Open, &path)(source)),
     }
+    let opened = File::open(directory).map_err(at(Step::Open, directory))?;
+    let directory = match opened.try_lock() {
+        Ok(()) => Some(opened),
+        Err(TryLockError::WouldBlock) => return Ok(None),
+        Err(TryLockError::Error(_)) => None,
+    };
+    Ok(Some(Lock {
+        _file: file,
+        _directory: directory,
+    }))
 }
 
 /// Makes a segment of `length` bytes that starts with `header`. When this returns it is part of the log, for good.
@@ -345,7 +363,7 @@ pub(super) fn read_small(path: &Path, bytes_max: u64) -> Result<Option<Vec<u8>>,
     }
 }
 
-/// Copies `range` of `source` into a new file beside the segments and makes it durable.
+/// Copies `range` of `source` into a new file beside the segments and makes it durable. It has its name when it is whole.
 pub(super) fn keep_aside(
     disk: &dyn Disk,
     source: &File,
@@ -357,9 +375,11 @@ pub(super) fn keep_aside(
         .map(|n| directory.join(format!("{stem}-{n}")))
         .find(|path| !path.exists())
         .unwrap_or_else(|| directory.join(stem));
-    let file = disk.create(&path).map_err(at(Step::Create, &path))?;
-    copy(source, &*file, range.clone(), range.start, &path)?;
-    file.sync_all().map_err(at(Step::Sync, &path))?;
+    let new = path.with_added_extension("new");
+    let file = disk.create(&new).map_err(at(Step::Create, &new))?;
+    copy(source, &*file, range.clone(), range.start, &new)?;
+    file.sync_all().map_err(at(Step::Sync, &new))?;
+    disk.rename(&new, &path).map_err(at(Step::Rename, &path))?;
     disk.sync_directory(directory)
         .map_err(at(Step::Sync, directory))?;
     Ok(path)

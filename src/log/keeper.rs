@@ -24,8 +24,6 @@ use crate::domain::ids::LogIndex;
 
 /// How often a checkpoint is signed while entries come; with the time it takes this stays below a second.
 const SIGN_EVERY: Duration = Duration::from_millis(700);
-/// How often a closed segment is read to its end; 64 MiB take about a tenth of a second.
-const SCRUB_EVERY: Duration = Duration::from_secs(30);
 /// Hashes that wait in memory.
 const FLUSH_EVERY: u64 = 8_192;
 /// The newest checkpoint.
@@ -224,16 +222,24 @@ impl Keeper {
     }
 
     /// Works until the bell is rung. Damage and disks that fail are told through `damage`, which stops the writer.
-    pub(super) fn run(mut self, bell: &Bell, told: &Mutex<CompactRange>, damage: &Damage) {
+    pub(super) fn run(
+        mut self,
+        bell: &Bell,
+        told: &Mutex<CompactRange>,
+        damage: &Damage,
+        scrub_every: Duration,
+    ) {
         let _last_word = LastWord(damage);
+        let whole = || told.lock().unwrap_or_else(PoisonError::into_inner).clone();
         loop {
             let last = bell.wait(SIGN_EVERY);
             if damage.has_failed() {
                 return;
             }
-            let whole = told.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let outcome = match self.sign(&whole) {
-                Ok(()) if !last => self.scrub(),
+            let outcome = match self.sign(&whole()) {
+                Ok(()) if !last && self.scrubbed.elapsed() >= scrub_every => {
+                    self.scrub(whole, || bell.wait(Duration::ZERO) || damage.has_failed())
+                }
                 other => other,
             };
             match outcome {
@@ -375,11 +381,13 @@ impl Keeper {
         }
     }
 
-    /// Now and then reads a closed segment to its end: what nobody reads would rot unnoticed.
-    fn scrub(&mut self) -> Result<(), KeeperError> {
-        if self.scrubbed.elapsed() < SCRUB_EVERY {
-            return Ok(());
-        }
+    /// Reads the next of the closed segments to its end. Goes on signing meanwhile: a slow disk takes longer for that than a
+    /// checkpoint may wait.
+    fn scrub(
+        &mut self,
+        whole: impl Fn() -> CompactRange,
+        is_over: impl Fn() -> bool,
+    ) -> Result<(), KeeperError> {
         self.scrubbed = Instant::now();
         let spans = self.reader.segments();
         let closed = |span: &&SegmentSpan| span.closed && !span.disposed;
@@ -392,7 +400,16 @@ impl Keeper {
             return Ok(());
         };
         self.scrub_next = span.next;
-        match self.reader.scrub(span) {
+        let (reader, mut looked, mut outcome) = (self.reader.clone(), Instant::now(), Ok(()));
+        let read = reader.scrub(span, || {
+            if looked.elapsed() >= SIGN_EVERY {
+                outcome = self.sign(&whole());
+                looked = Instant::now();
+            }
+            outcome.is_ok() && !is_over()
+        });
+        outcome?;
+        match read {
             // It went meanwhile.
             Err(ReadError::Disposed { .. }) => Ok(()),
             read => Ok(read?),

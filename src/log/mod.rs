@@ -60,12 +60,11 @@ mod tree;
 mod verify;
 mod writer;
 
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -93,7 +92,7 @@ pub use verify::{
 
 use crate::proto::StoredEntry;
 use catalog::Catalog;
-use durable::{Disk, RealDisk};
+use durable::{Disk, Lock, RealDisk};
 use evidence::Evidence;
 use keeper::Bell;
 use queue::Queue;
@@ -112,6 +111,8 @@ pub struct LogConfig {
     pub deadline: Duration,
     /// When operators are warned of little space, and when nothing is written any more.
     pub space: SpaceTiers,
+    /// How often one of the closed segments is read to its end: what nobody reads would rot unnoticed.
+    pub scrub_every: Duration,
     /// Signs the log's checkpoints: an Ed25519 seed (RFC 8032) that is kept elsewhere.
     pub signing_seed: SigningSeed,
 }
@@ -136,7 +137,7 @@ impl std::fmt::Debug for SigningSeed {
 
 impl LogConfig {
     /// A log in `directory`: segments of 64 MiB, 16,384 entries in the queue, a deadline of 2 s, a warning below 1 GiB of free
-    /// space, nothing written below 128 MiB.
+    /// space, nothing written below 128 MiB, a closed segment read every 30 s.
     #[must_use]
     pub fn new(directory: PathBuf, signing_seed: SigningSeed) -> Self {
         Self {
@@ -148,6 +149,7 @@ impl LogConfig {
                 warn_below: 1 << 30,
                 refuse_below: 128 << 20,
             },
+            scrub_every: Duration::from_secs(30),
             signing_seed,
         }
     }
@@ -160,8 +162,9 @@ pub struct Opened {
     pub log: AccessLog,
     /// Whether there was none before.
     pub created: bool,
-    /// What the last stop left half written. No one had an answer from it; an entry should say so.
-    pub torn_tail: Option<TornTail>,
+    /// What stops left half written and no entry says yet: what the last one left, and what was found by starts that ended
+    /// before they wrote anything. No one had an answer from it; the first entry that is written should say so.
+    pub torn_tails: Vec<TornTail>,
 }
 
 /// Bytes after the last whole batch, taken out of the log.
@@ -171,7 +174,7 @@ pub struct TornTail {
     pub segment: PathBuf,
     /// Where they started, bytes from the segment's start.
     pub offset: u64,
-    /// How many, up to the last that was not zero.
+    /// How many, up to the last that was not zero; never 0.
     pub bytes: u64,
     /// The file they were kept in.
     pub kept_in: PathBuf,
@@ -188,12 +191,28 @@ pub struct LogState {
     pub warning: Option<String>,
 }
 
+/// Since when the writer has been at the disk; `None` while it waits for work.
+#[derive(Debug, Default)]
+struct AtTheDisk(Mutex<Option<Instant>>);
+
+impl AtTheDisk {
+    fn set(&self, at: Option<Instant>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    }
+
+    fn for_how_long(&self) -> Option<Duration> {
+        let since = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        since.map(|since| since.elapsed())
+    }
+}
+
 /// Whether the log can be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogHealth {
     /// It can.
     Writing,
-    /// The disk is full, read-only or gone, as the text says. It is tried again with each append, and four times a second without.
+    /// The disk is full, read-only, gone or silent, as the text says. It is tried again with each append, and four times a second
+    /// without.
     Refusing(String),
     /// What was durable is not what was written, as the text says. Nothing is written but what the log has to say of it, until
     /// an operator has mended it and started anew.
@@ -263,6 +282,8 @@ struct Shared {
     state: watch::Sender<LogState>,
     followers: Followers,
     evidence: Evidence,
+    at_the_disk: Arc<AtTheDisk>,
+    deadline: Duration,
     running: Mutex<Option<Running>>,
 }
 
@@ -272,7 +293,7 @@ struct Running {
     writer: JoinHandle<()>,
     keeper: JoinHandle<()>,
     bell: Arc<Bell>,
-    _lock: File,
+    _lock: Lock,
 }
 
 impl AccessLog {
@@ -283,27 +304,6 @@ impl AccessLog {
     /// When the log is in use, damaged anywhere but in the last batch, or the directory can't be written to.
     pub fn open(config: LogConfig, name: &str) -> Result<Opened, OpenError> {
         open::open(Arc::new(RealDisk), &config, name)
-    }
-
-    fn new(
-        disk: Arc<dyn Disk>,
-        catalog: Arc<Catalog>,
-        queue: Arc<Queue>,
-        (state, followers): (watch::Sender<LogState>, Followers),
-        evidence: Evidence,
-        running: Running,
-    ) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                disk,
-                catalog,
-                queue,
-                state,
-                followers,
-                evidence,
-                running: Mutex::new(Some(running)),
-            }),
-        }
     }
 
     /// Queues `entries` as one unit: they are durable all or not at all, with consecutive indexes. Never blocks on the disk.
@@ -344,6 +344,21 @@ impl AccessLog {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether it can be written now. Unlike [`Self::watch`] it also tells of a disk that does not answer: nobody can be told
+    /// while the writer waits for it, and whoever appends is refused when the deadline is over.
+    #[must_use]
+    pub fn health(&self) -> LogHealth {
+        let health = self.shared.state.borrow().health.clone();
+        let waited = self.shared.at_the_disk.for_how_long();
+        match waited.filter(|waited| *waited > self.shared.deadline) {
+            Some(waited) if health == LogHealth::Writing => LogHealth::Refusing(format!(
+                "the disk has not answered for {} s",
+                waited.as_secs()
+            )),
+            _ => health,
+        }
     }
 
     /// Tells of each change of health; what it says of the length is as new as the look, but no news of it is told.

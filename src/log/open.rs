@@ -23,7 +23,8 @@ use super::scan::{self, ScanError, Tail};
 use super::segment::{self, HEADER_BYTES, Header, Times};
 use super::writer::{self, Scratch, Writer};
 use super::{
-    AccessLog, Evidence, Followers, LogConfig, LogHealth, LogState, Opened, Running, TornTail,
+    AccessLog, Evidence, Followers, LogConfig, LogHealth, LogState, Opened, Running, Shared,
+    TornTail,
 };
 use crate::domain::ids::Name;
 
@@ -83,7 +84,8 @@ pub(super) fn open(
         .map_err(durable::at(Step::Open, &found.path))?;
     file.allocate(segment_bytes)
         .map_err(durable::at(Step::Allocate, &found.path))?;
-    let torn_tail = mend(&*disk, directory, &found, &*file)?;
+    let mut torn_tails = untold(directory, &listed.torn, &found);
+    torn_tails.extend(mend(&*disk, directory, &found, &*file)?);
     let capacity = found
         .file
         .metadata()
@@ -105,6 +107,7 @@ pub(super) fn open(
     let reader = LogReader::new(Arc::clone(&catalog));
     let verifier_key = key.verifier_key().clone();
     let keeper = Keeper::open(Arc::clone(&disk), directory, reader, key, &tree)?;
+    let scrub_every = config.scrub_every;
     let evidence = Evidence {
         signed: keeper.signed().subscribe(),
         nodes: keeper.nodes(),
@@ -142,14 +145,16 @@ pub(super) fn open(
         tree,
         footing: Footing::new(config.space, Arc::clone(&damage)),
         day,
+        at_the_disk: Arc::default(),
         scratch: Scratch::default(),
     };
+    let at_the_disk = Arc::clone(&writer.at_the_disk);
     let bell = Arc::new(Bell::default());
     let rung = Arc::clone(&bell);
     let thread = |name: &str| std::thread::Builder::new().name(name.to_owned());
     let failed = |source| OpenError::io(directory, source);
     let keeper = thread("log-keeper")
-        .spawn(move || keeper.run(&rung, &told_tree, &damage))
+        .spawn(move || keeper.run(&rung, &told_tree, &damage, scrub_every))
         .map_err(failed)?;
     let writer = thread("access-log")
         .spawn(move || writer.run())
@@ -161,17 +166,23 @@ pub(super) fn open(
         bell,
         _lock: lock,
     };
+    let shared = Shared {
+        disk: shared_disk,
+        catalog,
+        queue,
+        state,
+        followers,
+        evidence,
+        at_the_disk,
+        deadline: config.deadline,
+        running: Mutex::new(Some(running)),
+    };
     Ok(Opened {
-        log: AccessLog::new(
-            shared_disk,
-            catalog,
-            queue,
-            (state, followers),
-            evidence,
-            running,
-        ),
+        log: AccessLog {
+            shared: Arc::new(shared),
+        },
         created,
-        torn_tail,
+        torn_tails,
     })
 }
 
@@ -228,14 +239,68 @@ fn mend(
     Ok(torn_tail)
 }
 
+/// The torn tails that were kept aside and of which no entry can say so: nothing was written since where they were.
+fn untold(directory: &Path, torn: &[Torn], found: &Found) -> Vec<TornTail> {
+    let header = &found.header;
+    let is_empty = found.tail.blocks.next_index() == header.first_index;
+    let before = header.previous_first.filter(|_| is_empty);
+    let before = before.map(|first| {
+        // A closed segment is cut to what it holds.
+        let length = std::fs::metadata(segment::path_of(directory, first));
+        (first, length.map_or(0, |found| found.len()))
+    });
+    let live = (header.first_index, found.tail.last_batch.end);
+    torn.iter()
+        .filter(|torn| {
+            let place = (torn.first_index, torn.offset);
+            place == live || Some(place) == before
+        })
+        .filter_map(|torn| {
+            let bytes = std::fs::metadata(&torn.path).ok()?.len();
+            Some(TornTail {
+                segment: segment::path_of(directory, torn.first_index),
+                offset: torn.offset,
+                bytes,
+                kept_in: torn.path.clone(),
+            })
+        })
+        .collect()
+}
+
+/// A torn tail that was kept aside, whole.
+struct Torn {
+    path: PathBuf,
+    first_index: u64,
+    offset: u64,
+}
+
+impl Torn {
+    /// `<first index>.torn-<offset>-<number>`; `None` for other files.
+    fn of(path: PathBuf) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (first_index, place) = name.split_once(".torn-")?;
+        let first_index = segment::first_index_of(&format!("{first_index}.segment"))?;
+        let (offset, number) = place.split_once('-')?;
+        let offset = offset.parse().ok()?;
+        number.parse::<u32>().ok()?;
+        Some(Self {
+            path,
+            first_index,
+            offset,
+        })
+    }
+}
+
 /// What a directory holds.
 pub(super) struct Listed {
     /// First indexes, in order; those that were disposed of too.
     pub(super) segments: Vec<u64>,
     /// Those that were disposed of.
     disposed: BTreeSet<u64>,
-    /// Segments that were never made part of the log.
+    /// What never came to be part of the log.
     leftovers: Vec<PathBuf>,
+    /// Torn tails that were kept aside.
+    torn: Vec<Torn>,
 }
 
 /// Lists the segments.
@@ -254,6 +319,7 @@ pub(super) fn list(directory: &Path) -> Result<Listed, OpenError> {
         segments: Vec::new(),
         disposed: BTreeSet::new(),
         leftovers: Vec::new(),
+        torn: Vec::new(),
     };
     let mut foreign = None;
     for item in std::fs::read_dir(directory).map_err(failed)? {
@@ -268,8 +334,12 @@ pub(super) fn list(directory: &Path) -> Result<Listed, OpenError> {
             segment::first_index_of(name)
                 .or_else(|| dispose::first_index_of(name))
                 .is_some()
+                || Torn::of(PathBuf::from(name)).is_some()
         }) {
             listed.leftovers.push(item.path());
+        } else if let Some(torn) = Torn::of(item.path()) {
+            foreign = Some(file_name.into_owned());
+            listed.torn.push(torn);
         } else if !matches!(&*file_name, "lock" | "lost+found") {
             foreign = Some(file_name.into_owned());
         }
@@ -277,6 +347,7 @@ pub(super) fn list(directory: &Path) -> Result<Listed, OpenError> {
     listed.segments.extend(&listed.disposed);
     listed.segments.sort_unstable();
     listed.segments.dedup();
+    listed.torn.sort_by(|one, other| one.path.cmp(&other.path));
     match foreign {
         Some(foreign) if listed.segments.is_empty() => Err(OpenError::NotALog {
             path: directory.to_owned(),

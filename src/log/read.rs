@@ -172,9 +172,23 @@ impl LogReader {
         spans
     }
 
-    /// Reads a closed segment to its end: every frame must be whole, and lead to the tree that the next one goes on from.
-    pub(super) fn scrub(&self, span: &SegmentSpan) -> Result<(), ReadError> {
-        self.catalog.scrub(span)
+    /// Reads a closed segment to its end: every frame must be whole, and all of them lead to the tree that the next one goes on
+    /// from. Asks now and then whether to go on.
+    pub(super) fn scrub(
+        &self,
+        span: &SegmentSpan,
+        go_on: impl FnMut() -> bool,
+    ) -> Result<(), ReadError> {
+        self.catalog.scrub(span, go_on)
+    }
+
+    /// Whether entries of `period` were disposed of as a whole segment, by the times that the segments had.
+    ///
+    /// # Errors
+    /// [`ReadError::Disposed`] for the first that was; or when what stands in its place can't be read.
+    pub fn disposed_within(&self, period: Period) -> Result<(), ReadError> {
+        let gone = self.catalog.disposed_within(period.times());
+        gone.map_or(Ok(()), Err)
     }
 
     /// The entry at `index`; `None` beyond the end.

@@ -235,6 +235,43 @@ fn is_later(bytes: &[u8], seed: u32, tail: &Tail) -> bool {
     }
 }
 
+/// How many entries are read before it is asked whether to go on.
+const SCRUB_AT_ONCE: u64 = 1_024;
+
+/// Reads a closed segment, whose entries must be whole and lead to the tree `until`, which the next segment goes on from. Asks
+/// now and then whether to go on.
+///
+/// # Errors
+/// `Damaged` at the first frame that is not whole, or with the offset of the first entry where they lead to another tree.
+pub(super) fn scrub(
+    file: &File,
+    header: &Header,
+    until: &CompactRange,
+    mut go_on: impl FnMut() -> bool,
+) -> Result<(), ScanError> {
+    let mut walk = Walk::new(file, header)?;
+    let mut tree = header.tree.clone();
+    while tree.size() < until.size() {
+        if tree.size().is_multiple_of(SCRUB_AT_ONCE) && !go_on() {
+            return Ok(());
+        }
+        let Some((_, frame)) = walk.next()? else {
+            return Err(ScanError::Damaged {
+                offset: walk.offset,
+                what: walk.stopped.to_owned(),
+            });
+        };
+        tree.push(merkle::leaf_hash(frame.bytes));
+    }
+    if tree != *until {
+        return Err(ScanError::Damaged {
+            offset: HEADER_BYTES as u64,
+            what: "its entries are not those that the next segment follows".to_owned(),
+        });
+    }
+    Ok(())
+}
+
 /// Reads a closed segment, which must be whole up to `next_first`, where the next one starts.
 ///
 /// # Errors

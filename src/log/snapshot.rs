@@ -245,7 +245,7 @@ mod tests {
         fs::write(to.join(CHECKPOINT), taken.checkpoint.as_ref().unwrap()).unwrap();
         assert!(part(&taken, "lock").is_none());
         let copy = AccessLog::open(config(&to), "other").unwrap();
-        assert_eq!(copy.torn_tail, None);
+        assert!(copy.torn_tails.is_empty());
         assert_eq!(copy.log.name(), "test/log");
         assert_eq!(copy.log.len(), 20);
         write(&copy.log, 1).await;

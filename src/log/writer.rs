@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
@@ -15,7 +16,7 @@ use super::footing::{Footing, Ground, LOOK_EVERY};
 use super::merkle::{self, CompactRange};
 use super::queue::{Answer, Queue, Receipts, Taken, Unit};
 use super::segment::{self, FRAME_HEADER_BYTES, HEADER_BYTES, Header};
-use super::{Followers, LogHealth, LogState};
+use super::{AtTheDisk, Followers, LogHealth, LogState};
 
 /// The end of a segment that only the log's own last words may use: "log full" fits even when no space is left for another
 /// segment. A smaller segment keeps an eighth.
@@ -91,6 +92,7 @@ pub(super) struct Writer {
     pub(super) footing: Footing,
     /// The latest day (UTC, days since the epoch) that the live segment has an entry of; `None` while it has none.
     pub(super) day: Option<i64>,
+    pub(super) at_the_disk: Arc<AtTheDisk>,
     pub(super) scratch: Scratch,
 }
 
@@ -120,7 +122,7 @@ pub(super) struct Scratch {
 }
 
 /// Refuses all when the thread ends, however it ends: a waiter must never wait for a writer that is gone.
-struct LastWord(Arc<Queue>, watch::Sender<LogState>);
+struct LastWord(Arc<Queue>, watch::Sender<LogState>, Arc<AtTheDisk>);
 
 impl Drop for LastWord {
     fn drop(&mut self) {
@@ -131,6 +133,7 @@ impl Drop for LastWord {
             "it was closed"
         };
         self.0.close(why);
+        self.2.set(None);
         self.1.send_if_modified(|state| {
             if matches!(state.health, LogHealth::Failed(_)) {
                 return false;
@@ -149,10 +152,16 @@ impl Drop for LastWord {
 impl Writer {
     /// Writes until the queue is closed and empty, or the disk fails.
     pub(super) fn run(mut self) {
-        let last_word = LastWord(Arc::clone(&self.queue), self.state.clone());
+        let last_word = LastWord(
+            Arc::clone(&self.queue),
+            self.state.clone(),
+            Arc::clone(&self.at_the_disk),
+        );
         let mut units = Vec::new();
         loop {
+            self.at_the_disk.set(None);
             let taken = self.queue.take(&mut units, LOOK_EVERY);
+            self.at_the_disk.set(Some(Instant::now()));
             let place = (&self.path, &*self.file);
             self.footing.look(&*self.disk, &self.directory, place);
             let outcome = match taken {

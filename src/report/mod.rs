@@ -5,10 +5,12 @@
 //! |---|---|
 //! | `register` | who has access to what: the data, from rules and people |
 //! | `register_text` | the same as a page, as CSV and as JSON |
+//! | `disclosure` | what a person is told of their data (開示), as a page and as JSON, part by part |
 //! | `page` | HTML that prints: escaping, tables, the frame |
 //!
 //! What this room never does: read a file, a socket or a clock; put text into a page that is not escaped; decide.
 
+pub mod disclosure;
 mod page;
 mod register;
 mod register_text;

@@ -25,14 +25,19 @@ pub(super) struct Page {
 /// One cell of a table.
 #[derive(Debug, Clone)]
 pub(super) struct Cell {
-    text: String,
+    lines: Vec<String>,
     warns: bool,
 }
 
 impl Cell {
     pub(super) fn new(text: impl Into<String>) -> Self {
+        Self::lines(vec![text.into()])
+    }
+
+    /// One below the other.
+    pub(super) const fn lines(lines: Vec<String>) -> Self {
         Self {
-            text: text.into(),
+            lines,
             warns: false,
         }
     }
@@ -40,8 +45,8 @@ impl Cell {
     /// One that stands out, in print too.
     pub(super) fn warning(text: impl Into<String>) -> Self {
         Self {
-            text: text.into(),
             warns: true,
+            ..Self::new(text)
         }
     }
 }
@@ -117,6 +122,15 @@ impl Page {
     }
 
     pub(super) fn table(&mut self, heads: &[&str], rows: &[Vec<Cell>]) {
+        self.begin_table(heads);
+        for row in rows {
+            self.row(row);
+        }
+        self.end_table();
+    }
+
+    /// A table whose rows come one by one.
+    pub(super) fn begin_table(&mut self, heads: &[&str]) {
         self.raw("<table>\n<thead><tr>");
         for head in heads {
             self.raw("<th>");
@@ -124,20 +138,34 @@ impl Page {
             self.raw("</th>");
         }
         self.raw("</tr></thead>\n<tbody>\n");
-        for row in rows {
-            self.raw("<tr>");
-            for cell in row {
-                self.raw(if cell.warns {
-                    "<td class=\"warn\">"
-                } else {
-                    "<td>"
-                });
-                self.text(&cell.text);
-                self.raw("</td>");
+    }
+
+    pub(super) fn row(&mut self, cells: &[Cell]) {
+        self.raw("<tr>");
+        for cell in cells {
+            self.raw(if cell.warns {
+                "<td class=\"warn\">"
+            } else {
+                "<td>"
+            });
+            for (number, line) in cell.lines.iter().enumerate() {
+                if number > 0 {
+                    self.raw("<br>");
+                }
+                self.text(line);
             }
-            self.raw("</tr>\n");
+            self.raw("</td>");
         }
+        self.raw("</tr>\n");
+    }
+
+    pub(super) fn end_table(&mut self) {
         self.raw("</tbody>\n</table>\n");
+    }
+
+    /// What was written since the last time: a long page needs not be in memory as a whole.
+    pub(super) fn take(&mut self) -> String {
+        std::mem::take(&mut self.html)
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) async fn serve(
     let ready = {
         let parts = Arc::clone(&parts);
         move || async move {
-            let writing = matches!(gate.log().watch().borrow().health, LogHealth::Writing);
+            let writing = gate.log().health() == LogHealth::Writing;
             let (status, state) = match (writing, gate.store_answers().await) {
                 (true, true) => (StatusCode::OK, "ready"),
                 (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "the store can't be used"),
@@ -74,7 +74,7 @@ fn readiness(state: &str, parts: &[Arc<dyn Vitals>]) -> String {
 impl Vitals for AccessLog {
     fn warnings(&self) -> Vec<String> {
         let state = self.watch().borrow().clone();
-        let why = match state.health {
+        let why = match self.health() {
             LogHealth::Refusing(why) | LogHealth::Damaged(why) | LogHealth::Failed(why) => {
                 Some(why)
             }
@@ -85,7 +85,7 @@ impl Vitals for AccessLog {
 
     fn metrics(&self) -> Vec<Metric> {
         let state = self.watch().borrow().clone();
-        let writing = matches!(state.health, LogHealth::Writing);
+        let writing = self.health() == LogHealth::Writing;
         vec![
             Metric::counter(
                 "sekisho_log_entries",

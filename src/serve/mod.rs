@@ -258,6 +258,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::sessions(&gate))
         .add_service(services::resets(&gate))
         .add_service(services::requests(&gate))
+        .add_service(services::provision_records(&gate))
         .add_service(services::explanations(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
@@ -277,6 +278,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let tidying = tokio::spawn(tidy_up(Arc::clone(&gate), stopping.clone()));
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let following = tokio::spawn(Arc::clone(&gate).follow_others(stopping.clone()));
+    let recording = tokio::spawn(Arc::clone(&gate).follow_records(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
     tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, store = %place, "serving");
     Ok(Running {
@@ -285,7 +287,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         gate,
         stop,
         servers: [
-            serving, pages, alarming, tidying, minding, following, watching,
+            serving, pages, alarming, tidying, minding, following, recording, watching,
         ]
         .into_iter()
         .chain(streaming)
@@ -311,9 +313,9 @@ pub(crate) async fn open_log(config: &Config, keyring: &Keyring) -> Result<Opene
         uuid::Uuid::new_v4().simple()
     );
     let opened = blocking(move || AccessLog::open(log_config, &name)).await??;
-    if let Some(torn) = &opened.torn_tail {
+    for torn in &opened.torn_tails {
         tracing::warn!(offset = torn.offset, bytes = torn.bytes, kept_in = %torn.kept_in.display(),
-            "the last stop left a write half done; nothing of it had been answered");
+            "a stop left a write half done; nothing of it had been answered");
     }
     Ok(opened)
 }
@@ -357,6 +359,7 @@ mod services {
     use proto::authentication_service_server::AuthenticationServiceServer;
     use proto::credential_service_server::CredentialServiceServer;
     use proto::directory_service_server::DirectoryServiceServer;
+    use proto::provision_record_service_server::ProvisionRecordServiceServer;
     use proto::request_service_server::RequestServiceServer;
     use proto::reset_service_server::ResetServiceServer;
     use proto::session_service_server::SessionServiceServer;
@@ -405,6 +408,13 @@ mod services {
 
     pub(super) fn requests(gate: &Arc<Gate>) -> RequestServiceServer<api::Requests> {
         RequestServiceServer::new(api::Requests::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn provision_records(
+        gate: &Arc<Gate>,
+    ) -> ProvisionRecordServiceServer<api::ProvisionRecords> {
+        ProvisionRecordServiceServer::new(api::ProvisionRecords::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
@@ -544,14 +554,13 @@ async fn watch_health(
     reporter: tonic_health::server::HealthReporter,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let mut log = gate.log().watch();
     let mut look = tokio::time::interval(Duration::from_millis(500));
     let mut was_serving = true;
     loop {
         tokio::select! {
             () = stopped(&mut stopping) => break,
             _ = look.tick() => {
-                let writing = matches!(log.borrow_and_update().health, LogHealth::Writing);
+                let writing = gate.log().health() == LogHealth::Writing;
                 let serving = writing && gate.store_answers().await;
                 if serving != was_serving {
                     report_health(&reporter, serving).await;

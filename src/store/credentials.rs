@@ -248,9 +248,9 @@ impl Store {
         Ok(Charging::Charged(Charge { failures, writes }))
     }
 
-    /// Spends a step whose code was right, and sets the failures to none. `Some` only if the step is newer than every one
-    /// spent before: of many parallel uses of one code exactly one is told so. It is the number of this write. Durable when
-    /// it returns; only then may success be told. Where tries under way had disabled the factor, others are told that it is free.
+    /// Spends a step whose code was right, and sets the failures to none: only if the step is newer than every one spent before,
+    /// so that of many parallel uses of one code exactly one is told so. Durable when it returns; only then may success be told.
+    /// Where tries under way had disabled the factor, others are told that it is free.
     ///
     /// # Errors
     /// When the store can't be written. The step may then be spent or not, and the code must count as wrong.
@@ -259,22 +259,43 @@ impl Store {
         id: Uuid,
         step: u64,
         throttle: &Throttle,
-    ) -> Result<Option<u64>, StoreError> {
-        let step = to_stored(step)?;
-        let mut freeing = self.freeing(id, throttle).await?;
-        let spent = query(
+    ) -> Result<Spending, StoreError> {
+        const SPEND: &str =
             "UPDATE second_factors SET last_step = $2, failures = 0, waits_until = 0
-             WHERE id = $1 AND (last_step IS NULL OR last_step < $2)",
-        )
-        .bind(id.as_bytes().as_slice())
-        .bind(step)
-        .execute(&mut freeing.change)
-        .await?;
-        if spent != 1 {
-            freeing.change.rollback().await?;
-            return Ok(None);
-        }
-        self.free(freeing).await.map(Some)
+             WHERE id = $1 AND (last_step IS NULL OR last_step < $2)";
+        self.spend(id, throttle, SPEND, to_stored(step)?).await
+    }
+
+    /// Does as much as [`Self::spend_step`] and changes nothing but the count of writes: so that how long a wrong code takes does
+    /// not tell it from a right or a used one. Returns the number of this write.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn spend_nothing(&self, id: Uuid, throttle: &Throttle) -> Result<u64, StoreError> {
+        // No step is below zero.
+        const NOTHING: &str =
+            "UPDATE second_factors SET last_step = $2, failures = 0, waits_until = 0
+             WHERE id = $1 AND last_step < $2";
+        let spending = self.spend(id, throttle, NOTHING, 0).await?;
+        Ok(spending.writes)
+    }
+
+    async fn spend(
+        &self,
+        id: Uuid,
+        throttle: &Throttle,
+        statement: &'static str,
+        step: i64,
+    ) -> Result<Spending, StoreError> {
+        let mut freeing = self.freeing(id, throttle).await?;
+        let spent = query(statement)
+            .bind(id.as_bytes().as_slice())
+            .bind(step)
+            .execute(&mut freeing.change)
+            .await?;
+        let spent = spent == 1;
+        let writes = self.end_of(freeing, spent).await?;
+        Ok(Spending { spent, writes })
     }
 
     /// Begins to set the failures of a factor to none. Its row is taken, so that no other try is counted meanwhile; where it is
@@ -317,33 +338,22 @@ impl Store {
         }
     }
 
-    async fn free(&self, freeing: Freeing) -> Result<u64, StoreError> {
+    /// Whether or not the factor `is_free` by it: the write is counted.
+    async fn end_of(&self, freeing: Freeing, is_free: bool) -> Result<u64, StoreError> {
         let Freeing {
             mut change,
             writes,
             tells,
         } = freeing;
-        if tells {
+        if tells && is_free {
             self.tell_others(&mut change, Told::People).await?;
         }
         change.commit().await?;
         Ok(writes)
     }
 
-    /// Writes as much as [`Self::spend_step`] does and changes nothing but the count of writes: so that how long a wrong code takes
-    /// does not tell it from a right one. Returns the number of this write.
-    ///
-    /// # Errors
-    /// When the store can't be written.
-    pub async fn spend_nothing(&self) -> Result<u64, StoreError> {
-        let mut change = self.change().await?;
-        let writes = self.count_factor_write(&mut change).await?;
-        change.commit().await?;
-        Ok(writes)
-    }
-
-    /// Spends a recovery code that hashes to `digest`, and sets the failures to none. `Some` for exactly one of many parallel
-    /// uses, and never again. Durable when it returns; only then may success be told.
+    /// Spends a recovery code that hashes to `digest`, and sets the failures to none: for exactly one of many parallel uses, and
+    /// never again. Durable when it returns; only then may success be told.
     ///
     /// # Errors
     /// When the store can't be written. The code may then be spent or not, and must count as wrong.
@@ -352,7 +362,7 @@ impl Store {
         factor: Uuid,
         digest: &[u8; 32],
         throttle: &Throttle,
-    ) -> Result<Option<RecoverySpent>, StoreError> {
+    ) -> Result<RecoverySpending, StoreError> {
         let id = factor.as_bytes().as_slice();
         let mut freeing = self.freeing(factor, throttle).await?;
         let change = &mut freeing.change;
@@ -361,22 +371,17 @@ impl Store {
             .bind(digest.as_slice())
             .execute(&mut *change)
             .await?;
-        if spent != 1 {
-            freeing.change.rollback().await?;
-            return Ok(None);
+        let mut left = None;
+        if spent == 1 {
+            query("UPDATE second_factors SET failures = 0, waits_until = 0 WHERE id = $1")
+                .bind(id)
+                .execute(&mut *change)
+                .await?;
+            let row = query(CODES_LEFT).bind(id).fetch_one(&mut *change).await?;
+            left = Some(read_failures(row.try_get("codes")?)?);
         }
-        query("UPDATE second_factors SET failures = 0, waits_until = 0 WHERE id = $1")
-            .bind(id)
-            .execute(&mut *change)
-            .await?;
-        let left = query(CODES_LEFT)
-            .bind(id)
-            .fetch_one(&mut *change)
-            .await?
-            .try_get("codes")?;
-        let left = read_failures(left)?;
-        let writes = self.free(freeing).await?;
-        Ok(Some(RecoverySpent { left, writes }))
+        let writes = self.end_of(freeing, left.is_some()).await?;
+        Ok(RecoverySpending { left, writes })
     }
 
     /// How many recovery codes a second factor has left.
@@ -462,11 +467,20 @@ pub enum Charging {
     Disabled,
 }
 
-/// A recovery code that was spent.
+/// What came of spending a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RecoverySpent {
-    /// How many are left.
-    pub left: u32,
+pub struct Spending {
+    /// It was there to be spent, and is spent now.
+    pub spent: bool,
+    /// The number of this write, of all that this log's daemon made for second factors.
+    pub writes: u64,
+}
+
+/// What came of spending a recovery code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecoverySpending {
+    /// How many are left, where it was there to be spent.
+    pub left: Option<u32>,
     /// The number of this write, of all that this log's daemon made for second factors.
     pub writes: u64,
 }
@@ -587,7 +601,7 @@ pub(super) mod tests {
             store.charge_second_factor(FACTOR, &LENIENT, at(0)).await,
             Err(StoreError::NoSuchSecondFactor)
         ));
-        assert!(store.spend_step(FACTOR, 1, &LENIENT).await.unwrap().is_none());
+        assert!(!store.spend_step(FACTOR, 1, &LENIENT).await.unwrap().spent);
     }
     }
 
@@ -597,16 +611,16 @@ pub(super) mod tests {
         let mut uses = JoinSet::new();
         for _ in 0..50 {
             let store = store.clone();
-            uses.spawn(async move { store.spend_step(FACTOR, 1_000, &LENIENT).await.unwrap().is_some() });
+            uses.spawn(async move { store.spend_step(FACTOR, 1_000, &LENIENT).await.unwrap().spent });
         }
         let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
         assert_eq!(wins, 1);
         // Read by another connection while the first store was never closed: nothing hangs on an orderly end.
         let again = home.open().await;
-        assert!(again.spend_step(FACTOR, 1_000, &LENIENT).await.unwrap().is_none());
-        assert!(again.spend_step(FACTOR, 999, &LENIENT).await.unwrap().is_none());
+        assert!(!again.spend_step(FACTOR, 1_000, &LENIENT).await.unwrap().spent);
+        assert!(!again.spend_step(FACTOR, 999, &LENIENT).await.unwrap().spent);
         assert_eq!(factor(&again).await.last_step, Some(1_000));
-        assert!(again.spend_step(FACTOR, 1_001, &LENIENT).await.unwrap().is_some());
+        assert!(again.spend_step(FACTOR, 1_001, &LENIENT).await.unwrap().spent);
     }
     }
 
@@ -618,7 +632,7 @@ pub(super) mod tests {
             let mut uses = JoinSet::new();
             for store in stores.iter().cycle().take(50) {
                 let store = store.clone();
-                uses.spawn(async move { store.spend_step(FACTOR, step, &LENIENT).await.unwrap().is_some() });
+                uses.spawn(async move { store.spend_step(FACTOR, step, &LENIENT).await.unwrap().spent });
             }
             let wins = uses.join_all().await.into_iter().filter(|won| *won).count();
             assert_eq!(wins, 1);
@@ -677,24 +691,47 @@ pub(super) mod tests {
     both! {
     async fn only_a_spent_step_ends_a_row_of_failures(home) {
         let store = enrolled(&home).await;
-        assert!(store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().is_some());
+        assert!(store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().spent);
         for expected in 1..=3 {
             assert_eq!(
                 charged(&store, FACTOR).await.failures,
                 expected
             );
         }
-        assert!(store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().is_none());
+        assert!(!store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().spent);
         assert_eq!(factor(&store).await.failures, 3);
-        assert!(store.spend_step(FACTOR, 11, &LENIENT).await.unwrap().is_some());
+        assert!(store.spend_step(FACTOR, 11, &LENIENT).await.unwrap().spent);
         assert_eq!(factor(&store).await.failures, 0);
+    }
+    }
+
+    both! {
+    async fn a_wrong_and_a_used_code_are_counted_as_writes_and_free_nothing(home) {
+        let store = enrolled(&home).await;
+        let before = charged(&store, FACTOR).await;
+        // Nothing was spent yet, and something was.
+        assert_eq!(store.spend_nothing(FACTOR, &LENIENT).await.unwrap(), before.writes + 1);
+        assert_eq!(factor(&store).await.last_step, None);
+        assert!(store.spend_step(FACTOR, 0, &LENIENT).await.unwrap().spent);
+        let charge = charged(&store, FACTOR).await;
+        for number in [1, 2] {
+            let writes = store.spend_nothing(FACTOR, &LENIENT).await.unwrap();
+            assert_eq!(writes, charge.writes + 2 * number - 1);
+            let used = store.spend_step(FACTOR, 0, &LENIENT).await.unwrap();
+            assert_eq!((used.spent, used.writes), (false, charge.writes + 2 * number));
+        }
+        let unknown = store.spend_recovery_code(FACTOR, &[7; 32], &LENIENT).await.unwrap();
+        assert_eq!((unknown.left, unknown.writes), (None, charge.writes + 5));
+        assert_eq!(store.factor_writes().await.unwrap(), charge.writes + 5);
+        let kept = factor(&store).await;
+        assert_eq!((kept.last_step, kept.failures), (Some(0), 1));
     }
     }
 
     both! {
     async fn sealing_anew_forgets_neither_spent_steps_nor_failures(home) {
         let store = enrolled(&home).await;
-        assert!(store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().is_some());
+        assert!(store.spend_step(FACTOR, 10, &LENIENT).await.unwrap().spent);
         charged(&store, FACTOR).await;
         store.put_second_factor("p", FACTOR, b"anew").await.unwrap();
         let kept = factor(&store).await;
@@ -705,7 +742,7 @@ pub(super) mod tests {
         let new = factor(&store).await;
         assert_eq!((new.id, new.last_step, new.failures), (other, None, 0));
         assert!(
-            store.spend_step(FACTOR, 11, &LENIENT).await.unwrap().is_none(),
+            !store.spend_step(FACTOR, 11, &LENIENT).await.unwrap().spent,
             "it is gone"
         );
     }
@@ -757,7 +794,7 @@ pub(super) mod tests {
         assert_eq!(factor(&again).await.failures, 2);
         assert!(matches!(charge(130).await, Charging::Charged(it) if it.failures == 3));
         // Right after all: neither waits nor failures are left.
-        assert!(again.spend_step(FACTOR, 5, &LENIENT).await.unwrap().is_some());
+        assert!(again.spend_step(FACTOR, 5, &LENIENT).await.unwrap().spent);
         assert!(matches!(charge(130).await, Charging::Charged(it) if it.failures == 1));
     }
     }

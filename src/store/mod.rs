@@ -28,6 +28,7 @@ mod news;
 mod people;
 mod postgres;
 mod pour;
+mod records;
 mod requests;
 mod schema;
 mod sealed_seeds;
@@ -42,11 +43,14 @@ use std::sync::{Arc, OnceLock};
 pub use address::PostgresAddress;
 pub use changes::Turn;
 pub use copy::StoreMarks;
-pub use credentials::{Charge, Charging, Credential, RecoverySpent, SecondFactor, Throttle};
+pub use credentials::{
+    Charge, Charging, Credential, RecoverySpending, SecondFactor, Spending, Throttle,
+};
 pub use error::{Fault, StoreError};
 pub use log_holds::LogHold;
 pub use news::News;
 pub use people::stored_person;
+pub use records::{KeptRecord, RecordChange, RecordPlace, RecordQuery};
 pub use requests::KeptRequest;
 pub use sealed_seeds::{SealedSeed, SeedOwner};
 pub use staged::{NewCredential, NewToken, StagedId, ToldTo};
@@ -216,7 +220,14 @@ mod tests {
         }
 
         pub(super) async fn try_open(&self) -> Result<Store, StoreError> {
-            let store = Store::open_at(&self.place).await?;
+            let store = match &self.place {
+                // So patient that no test depends on how busy the disk is.
+                StorePlace::File(path) => {
+                    let engine = sqlite::open(path, Duration::from_secs(60)).await?;
+                    Store::of(engine, false, &path.display().to_string()).await?
+                }
+                StorePlace::Postgres { .. } => Store::open_at(&self.place).await?,
+            };
             store.bind_log("log-a").await?;
             Ok(store)
         }
@@ -398,9 +409,7 @@ mod tests {
     async fn a_lock_that_somebody_else_holds_is_told_after_the_wait() {
         let (_directory, path, store) = fresh().await;
         store.close().await;
-        let engine = sqlite::open(&path, Duration::from_millis(50))
-            .await
-            .unwrap();
+        let engine = sqlite::open(&path, Duration::from_secs(2)).await.unwrap();
         let store = Store::of(engine, false, "it").await.unwrap();
         store.bind_log("log-a").await.unwrap();
         let somebody = Store::open(&path).await.unwrap();

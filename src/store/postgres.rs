@@ -168,6 +168,9 @@ mod tests {
     use crate::store::tests::{Home, execute};
     use std::time::Instant;
 
+    /// Far more than [`ANSWER`], for a busy machine; far less than what waits by itself: for ever, or for half a minute.
+    const IN_TIME: Duration = Duration::from_secs(20);
+
     #[tokio::test]
     async fn every_connection_waits_for_the_disk_and_ends_what_takes_too_long() {
         let store = Home::postgres().open().await;
@@ -199,7 +202,10 @@ mod tests {
         home.open().await;
         server.sql("postgres", "ALTER SYSTEM SET fsync = off");
         server.sql("postgres", "SELECT pg_reload_conf()");
-        tokio::time::sleep(Duration::from_millis(500)).await;
+        // The server takes it up when it gets to it.
+        while server.sql("postgres", "SHOW fsync") != "off" {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let refused = home.try_open().await.unwrap_err();
         assert!(matches!(refused, StoreError::NotDurable), "{refused}");
     }
@@ -216,7 +222,7 @@ mod tests {
         let began = Instant::now();
         let refused = store.count_start().await.unwrap_err();
         assert!(matches!(refused, StoreError::Busy), "{refused:?}");
-        assert!(began.elapsed() < Duration::from_secs(4));
+        assert!(began.elapsed() < IN_TIME);
         assert_eq!(store.starts().await.unwrap(), 0, "readers wait for nobody");
         held.rollback().await.unwrap();
         assert_eq!(store.count_start().await.unwrap(), 1);
@@ -233,7 +239,7 @@ mod tests {
             let began = Instant::now();
             let told = store.count_start().await.unwrap_err();
             assert!(matches!(told, StoreError::Unreachable(_)), "{told:?}");
-            assert!(began.elapsed() < Duration::from_secs(4));
+            assert!(began.elapsed() < IN_TIME);
         }
         let told = home.try_open().await.unwrap_err();
         assert!(matches!(told, StoreError::Unreachable(_)), "{told:?}");
@@ -254,13 +260,9 @@ mod tests {
             asking.spawn(async move { store.count_start().await.is_err() });
         }
         assert!(asking.join_all().await.into_iter().all(|failed| failed));
-        assert!(
-            began.elapsed() < Duration::from_secs(8),
-            "{:?}",
-            began.elapsed()
-        );
+        assert!(began.elapsed() < IN_TIME, "{:?}", began.elapsed());
         server.freeze(false);
-        let until = Instant::now() + Duration::from_secs(10);
+        let until = Instant::now() + Duration::from_secs(60);
         while store.count_start().await.is_err() {
             assert!(Instant::now() < until, "it does not come back");
         }
@@ -282,9 +284,12 @@ mod tests {
         write("other.pem", &other.cert.pem());
         write("password", "right\n");
         write("wrong", "wrong\n");
-        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        // None of those that the system gives to whoever asks for any.
+        let ports = 20_000..32_000_u16;
+        let first = u16::try_from(std::process::id() % 12_000).unwrap();
+        let port = (ports.clone().skip(usize::from(first)).chain(ports))
+            .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+            .unwrap();
         let key = made.signing_key.serialize_pem();
         server.speak_tls(&made.cert.pem(), &key, port, "right");
         server.stop();

@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 20] = [
+const TABLES: [Table; 22] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -39,12 +39,12 @@ const TABLES: [Table; 20] = [
     },
     Table {
         read: "SELECT CAST(1 AS BIGINT) AS number, name, applied, starts, factor_writes,
-                   factor_writes_named, checkpoint_size, checkpoint_root
+                   factor_writes_named, checkpoint_size, checkpoint_root, recorded
                FROM logs WHERE number = $1",
         of_log: true,
         write: "INSERT INTO logs (number, name, applied, starts, factor_writes,
-                    factor_writes_named, checkpoint_size, checkpoint_root)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+                    factor_writes_named, checkpoint_size, checkpoint_root, recorded)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         columns: &[
             ("number", Number),
             ("name", Text),
@@ -54,6 +54,7 @@ const TABLES: [Table; 20] = [
             ("factor_writes_named", Number),
             ("checkpoint_size", MaybeNumber),
             ("checkpoint_root", MaybeBytes),
+            ("recorded", Number),
         ],
     },
     Table {
@@ -240,6 +241,40 @@ const TABLES: [Table; 20] = [
         of_log: false,
         write: "INSERT INTO service_generations (service, generation) VALUES ($1, $2)",
         columns: &[("service", Text), ("generation", Number)],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, id, kind, status, at, keep_until, party, name,
+                   route, closed_index
+               FROM records WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO records
+                    (log, log_index, id, kind, status, at, keep_until, party, name, route, closed_index)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("id", Bytes),
+            ("kind", Number),
+            ("status", Number),
+            ("at", Number),
+            ("keep_until", Number),
+            ("party", Text),
+            ("name", Text),
+            ("route", Text),
+            ("closed_index", MaybeNumber),
+        ],
+    },
+    Table {
+        read: "SELECT subject, CAST(1 AS BIGINT) AS log, log_index, provided
+               FROM record_people WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO record_people (subject, log, log_index, provided) VALUES ($1, $2, $3, $4)",
+        columns: &[
+            ("subject", Bytes),
+            ("log", Number),
+            ("log_index", Number),
+            ("provided", Flag),
+        ],
     },
 ];
 

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 13] = [
+const STEPS: [&str; 14] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -255,6 +255,37 @@ CREATE TABLE told (
     told_to TEXT NOT NULL,
     PRIMARY KEY (kind, whose, told_to)
 );
+",
+    // Records of provision and of receipt, to be found: what they say is in the entries. `kind` and `status` as the API numbers
+    // them, `party` a recipient of the pack, `provided` unknown until the outcome is reported; and how far each log was read for
+    // them.
+    "
+ALTER TABLE logs ADD COLUMN recorded BIGINT NOT NULL DEFAULT 0 CHECK (recorded >= 0);
+CREATE TABLE records (
+    log          BIGINT NOT NULL,
+    log_index    BIGINT NOT NULL,
+    id           BLOB NOT NULL CHECK (length(id) = 16),
+    kind         BIGINT NOT NULL,
+    status       BIGINT NOT NULL,
+    at           BIGINT NOT NULL,
+    keep_until   BIGINT NOT NULL,
+    party        TEXT NOT NULL,
+    name         TEXT NOT NULL,
+    route        TEXT NOT NULL,
+    closed_index BIGINT,
+    PRIMARY KEY (log, log_index)
+);
+CREATE UNIQUE INDEX records_by_id ON records (id);
+CREATE INDEX records_by_time ON records (at, log, log_index);
+CREATE INDEX records_by_end ON records (keep_until);
+CREATE TABLE record_people (
+    subject   BLOB NOT NULL CHECK (length(subject) = 32),
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    provided  BOOLEAN NOT NULL,
+    PRIMARY KEY (subject, log, log_index)
+) WITHOUT ROWID;
+CREATE INDEX record_people_by_record ON record_people (log, log_index);
 ",
 ];
 

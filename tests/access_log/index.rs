@@ -164,7 +164,7 @@ async fn whatever_becomes_of_the_index_searches_are_exact_and_checks_are_answere
 
 /// The daemon may put a file into the directory that is just being emptied.
 fn remove_while_written(directory: &Path) {
-    let end = Instant::now() + Duration::from_secs(10);
+    let end = Instant::now() + SOON;
     while let Err(error) = fs::remove_dir_all(directory) {
         assert!(Instant::now() < end, "{error}");
     }

@@ -19,7 +19,7 @@ const PROOF: &str = "sekisho.v1.AccessLogService/GetInclusionProof";
 const ENTRY: &str = "sekisho.v1.AccessLogService/GetEntry";
 const SEARCH: &str = "sekisho.v1.AccessLogService/Search";
 /// A checkpoint is signed every second.
-const SIGNED_WITHIN: Duration = Duration::from_secs(10);
+const SIGNED_WITHIN: Duration = Duration::from_secs(60);
 
 fn key_file(house: &House) -> PathBuf {
     house.daemon.data().join("log/log.vkey")

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,6 +17,8 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use super::support::port::Port;
 
 /// What a receiver was sent.
 #[derive(Debug, Default)]
@@ -43,15 +45,17 @@ pub(crate) struct Receiver {
     pub(crate) status: Arc<AtomicU16>,
     speaks: Speaks,
     tls: Option<Arc<ServerConfig>>,
+    place: Port,
     running: Option<(Arc<AtomicBool>, JoinHandle<()>)>,
 }
 
 impl Receiver {
     /// One that is down.
     pub(crate) fn new(speaks: Speaks, tls: Option<Arc<ServerConfig>>) -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = Port::free();
         Self {
-            port: free.local_addr().unwrap().port(),
+            port: place.address().port(),
+            place,
             received: Arc::default(),
             status: Arc::new(AtomicU16::new(200)),
             speaks,
@@ -61,7 +65,7 @@ impl Receiver {
     }
 
     pub(crate) fn start(&mut self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port)).unwrap();
+        let listener = self.place.listen();
         listener.set_nonblocking(true).unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let session = Session {
@@ -94,6 +98,7 @@ impl Receiver {
         if let Some((stop, thread)) = self.running.take() {
             stop.store(true, Ordering::SeqCst);
             thread.join().unwrap();
+            self.place.hold();
         }
     }
 

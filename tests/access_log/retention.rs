@@ -24,7 +24,7 @@ const DISPOSE: &str = "sekisho.v1.AccessLogService/Dispose";
 pub(super) const WHY: &str = "The candidate collapsed during the interview";
 const DAY: Duration = Duration::from_hours(24);
 /// A segment is committed to within a second of its end, on a machine that isn't busy.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 /// A daemon on a pack that keeps its log for 60 days, medical items for 30.
 pub(super) struct House {
@@ -120,11 +120,18 @@ impl House {
 
     /// A clock that jumped into another month is noticed within a second, and then the keys of that month are made ready.
     fn keys_are_ready(&self) {
-        sleep(Duration::from_millis(1_200));
+        // The pack's clock is nine hours ahead of UTC.
+        let there = i64::try_from(self.clock.now() + 9 * 60 * 60).unwrap();
+        let month = Timestamp::from_seconds(there).to_string()[..7].to_owned();
+        let made = |class: &str| {
+            let key = format!("seals/{class}-{month}.key");
+            self.data().join(key).exists()
+        };
         let until = Instant::now() + SOON;
         loop {
             let told = self.daemon().get("/readyz");
-            if !told.contains("what is to be sealed under the key") {
+            let ready = !told.contains("what is to be sealed under the key");
+            if ready && made("default") && made("medical") {
                 return;
             }
             assert!(Instant::now() < until, "{told}\n{}", self.daemon().output());
@@ -364,6 +371,17 @@ fn two_administrators_dispose_of_what_was_kept_long_enough_and_a_hold_stops_them
     let after = export(&["--from", &house.ago(40)]);
     assert!(after.status.success(), "{}", told(&after));
     assert!(!after.stdout.is_empty());
+    // Over the daemon as well; and no file is left of one that was refused.
+    let file = house.folder.path().join("export.jsonl");
+    let to_file = ["--output", file.to_str().unwrap()];
+    let export = ["log", "export", "--format", "jsonl"];
+    let (code, said) = house.refused(&[&export[..], &to_file].concat());
+    assert!(code == 66 && said.contains("were disposed of on"), "{said}");
+    assert!(!file.exists());
+    // By this machine's clock all of it is yet to come.
+    let later = ["--from", &house.ago(40), "--until", "2099-01-01"];
+    house.sekisho(&[&export[..], &to_file, &later].concat());
+    assert!(fs::read_to_string(&file).unwrap().lines().count() > 1);
 
     // Reasons are in no file in the clear.
     let mut secrets = Secrets::default();

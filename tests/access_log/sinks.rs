@@ -387,15 +387,7 @@ fn median(mut took: Vec<Duration>) -> Duration {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_receiver_that_takes_nothing_slows_no_check() {
-    let house = House::new();
-    let daemon = house.start();
-    let mut access = workload(&daemon).await;
-    checks(&mut access, 50).await;
-    let alone = median(checks(&mut access, 300).await);
-    tokio::task::spawn_blocking(move || daemon.kill())
-        .await
-        .unwrap();
-
+    let (plain, house) = (House::new(), House::new());
     // Connections are taken by the system, and nobody reads or answers.
     let deaf = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let [syslog, http] = [0, 1].map(|at: usize| deaf[at].local_addr().unwrap());
@@ -407,18 +399,29 @@ async fn a_receiver_that_takes_nothing_slows_no_check() {
         "ocsf",
         &format!("url = \"http://{http}/\""),
     );
-    let daemon = house.start();
-    let mut access = workload(&daemon).await;
-    checks(&mut access, 50).await;
-    let beside = median(checks(&mut access, 300).await);
+    let (plain, daemon) = (plain.start(), house.start());
+    let (mut without, mut with) = (workload(&plain).await, workload(&daemon).await);
+    checks(&mut without, 50).await;
+    checks(&mut with, 50).await;
+    // By turns, so that a busy machine is busy for both; and once more where it was not.
+    let mut tries = 0;
+    loop {
+        let (mut alone, mut beside) = (Vec::new(), Vec::new());
+        for _ in 0..6 {
+            alone.extend(checks(&mut without, 50).await);
+            beside.extend(checks(&mut with, 50).await);
+        }
+        let (alone, beside) = (median(alone), median(beside));
+        say(&format!(
+            "sinks: a check takes {alone:?} alone, {beside:?} beside receivers that take nothing"
+        ));
+        if beside < alone * 3 + Duration::from_millis(5) {
+            break;
+        }
+        tries += 1;
+        assert!(tries < 4, "{beside:?} and {alone:?}");
+    }
     assert!(metric(&daemon, "sekisho_sink_lag_entries{sink=\"deaf-http\"}") >= 350);
-    say(&format!(
-        "sinks: a check takes {alone:?} alone, {beside:?} beside receivers that take nothing"
-    ));
-    assert!(
-        beside < alone * 3 + Duration::from_millis(5),
-        "{beside:?} and {alone:?}"
-    );
 }
 
 #[test]

@@ -16,12 +16,13 @@ use sekisho::witness::{
 use tempfile::TempDir;
 use tokio::sync::mpsc;
 
+use crate::support::port::Port;
 use crate::support::witness::{HOSTILE_NAME, Manner, Witness, misbehave, misbehave_at};
 
 const ORIGIN: &str = "log.example/a";
 const SEED: [u8; 32] = [7; 32];
 /// On a busy machine.
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(60);
 
 fn open_with(directory: &Path, seed: &[u8; 32]) -> AccessLog {
     let config = LogConfig {
@@ -587,12 +588,16 @@ async fn a_witness_that_lies_or_stalls_does_no_harm_and_is_told_of() {
         write(&log, 3, 0).await;
         let hostile = WitnessConfig {
             endpoints: vec![endpoint(&misbehave(manner), &configured.key(), None)],
-            timeout: Duration::from_secs(1),
+            // A busy machine may be late with an answer that is to come.
+            timeout: match manner {
+                Manner::Slow | Manner::Silent => Duration::from_secs(1),
+                _ => Duration::from_secs(10),
+            },
             ..config(&[], &[])
         };
         let began = Instant::now();
         let (handing, _) = hand(hostile, &log).await;
-        assert!(began.elapsed() < Duration::from_secs(5), "{manner:?}");
+        assert!(began.elapsed() < SOON, "{manner:?}");
         let warnings = handing.standing().warnings();
         assert_eq!(warnings.len(), 1, "{manner:?}: {warnings:?}");
         assert!(warnings[0].contains(words), "{manner:?}: {warnings:?}");
@@ -600,9 +605,13 @@ async fn a_witness_that_lies_or_stalls_does_no_harm_and_is_told_of() {
         assert!(log.cosigned().is_none(), "{manner:?}");
         assert!(!home.path().join("log/checkpoint.cosigned").exists());
         // Nobody waits for it.
-        let began = Instant::now();
-        write(&log, 3, 100).await;
-        assert!(began.elapsed() < Duration::from_secs(1), "{manner:?}");
+        let mut soonest = SOON;
+        for number in 1..5 {
+            let began = Instant::now();
+            write(&log, 3, number * 100).await;
+            soonest = soonest.min(began.elapsed());
+        }
+        assert!(soonest < Duration::from_secs(1), "{manner:?}: {soonest:?}");
         drop(handing);
     }
 }
@@ -630,9 +639,8 @@ async fn a_size_beyond_any_log_refuses_a_start_and_while_serving_is_an_alarm() {
     );
 
     // Down at the start, and a liar when it is back.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    let mut place = Port::free();
+    let address = place.address();
     let later = WitnessConfig {
         endpoints: vec![endpoint(
             &format!("http://{address}"),
@@ -642,7 +650,7 @@ async fn a_size_beyond_any_log_refuses_a_start_and_while_serving_is_an_alarm() {
         ..config(&[], &[])
     };
     let (handing, mut alarmed) = hand(later, &log).await;
-    misbehave_at(&address, Manner::HugeSize);
+    misbehave_at(&mut place, Manner::HugeSize);
     let alarm = tokio::time::timeout(SOON, alarmed.recv()).await.unwrap();
     assert!(alarm.unwrap().contains("18446744073709551615"));
     write(&log, 3, 0).await;

@@ -5,12 +5,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sqlx::Connection as _;
+use sqlx::postgres::PgConnection;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use sekisho::domain::time::Timestamp;
 
 use crate::support::dev_house::House;
 use crate::support::play::{CallError, Door, Metadata, Session};
+use crate::support::postgres::Postgres;
 use crate::support::scenario::{CALLER, OFFICE, SESSION};
 
 const CHECK: &str = "sekisho.v1.AccessService/Check";
@@ -374,8 +376,20 @@ fn a_change_says_before_and_after_and_one_of_nothing_writes_nothing() {
         let clear = bytes.windows(12).any(|part| part == b"candidate-77");
         assert!(!clear, "{}", file.display());
     }
-    let store = std::fs::read(house.daemon.data().join("store.sqlite")).unwrap();
-    assert!(!store.windows(12).any(|part| part == b"candidate-77"));
+    match &house.database {
+        None => {
+            let store = std::fs::read(house.daemon.data().join("store.sqlite")).unwrap();
+            assert!(!store.windows(12).any(|part| part == b"candidate-77"));
+        }
+        Some(url) => {
+            let asked =
+                "SELECT count(*) FROM people WHERE position('candidate-77'::bytea IN profile) > 0";
+            assert_eq!(Postgres::shared().sql(url, asked), "0");
+            let asked =
+                "SELECT count(*) FROM people WHERE position('yamada.taro'::bytea IN profile) > 0";
+            assert_eq!(Postgres::shared().sql(url, asked), "1");
+        }
+    }
 }
 
 #[test]
@@ -492,6 +506,40 @@ fn the_ticket_of_who_is_disabled_or_gone_dies_at_its_next_use() {
     }
 }
 
+/// Keeps a daemon's store from being written.
+enum Held {
+    Sqlite(SqliteConnection),
+    Postgres(PgConnection),
+}
+
+impl Held {
+    async fn of(house: &House) -> Self {
+        match &house.database {
+            None => {
+                let path = house.daemon.data().join("store.sqlite");
+                let options = SqliteConnectOptions::new().filename(&path);
+                let mut held = SqliteConnection::connect_with(&options).await.unwrap();
+                let begin = sqlx::query("BEGIN IMMEDIATE");
+                begin.execute(&mut held).await.unwrap();
+                Self::Sqlite(held)
+            }
+            Some(url) => {
+                let mut held = PgConnection::connect(url).await.unwrap();
+                let begin = sqlx::raw_sql("BEGIN; SELECT FROM logs FOR UPDATE");
+                begin.execute(&mut held).await.unwrap();
+                Self::Postgres(held)
+            }
+        }
+    }
+
+    async fn give_back(self) {
+        match self {
+            Self::Sqlite(held) => held.close().await.unwrap(),
+            Self::Postgres(held) => held.close().await.unwrap(),
+        }
+    }
+}
+
 #[test]
 fn a_change_whose_process_died_before_the_store_had_it_is_there_after_the_start() {
     let mut house = House::open();
@@ -499,16 +547,8 @@ fn a_change_whose_process_died_before_the_store_had_it_is_there_after_the_start(
     let adviser = house.log_in("adviser-1");
     assert_eq!(check(&mut house, &adviser, OFFICE), allowed());
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let path = house.daemon.data().join("store.sqlite");
-    let mut holding = runtime.block_on(async {
-        let options = SqliteConnectOptions::new().filename(&path);
-        SqliteConnection::connect_with(&options).await.unwrap()
-    });
-    runtime.block_on(async {
-        let begin = sqlx::query("BEGIN IMMEDIATE");
-        begin.execute(&mut holding).await.unwrap();
-    });
-    // The entry is written and everybody sees it, while the store waits for its file.
+    let held = runtime.block_on(Held::of(&house));
+    // The entry is written and everybody sees it, while the store waits for its file or its row.
     let asking = {
         let (grpcurl, own) = (
             house.grpcurl.clone(),
@@ -520,20 +560,22 @@ fn a_change_whose_process_died_before_the_store_had_it_is_there_after_the_start(
             grpcurl.call(Some(&own), method, &json!({ "id": "adviser-1" }), &metadata)
         })
     };
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     while check(&mut house, &adviser, OFFICE) == allowed() {
         assert!(Instant::now() < until, "the change is not seen");
         sleep(Duration::from_millis(20));
     }
-    let House { daemon, folder, .. } = house;
+    let House {
+        daemon,
+        folder,
+        database,
+        ..
+    } = house;
     daemon.kill();
     drop(asking.join());
-    runtime.block_on(async {
-        let rollback = sqlx::query("ROLLBACK");
-        rollback.execute(&mut holding).await.unwrap();
-        holding.close().await.unwrap();
-    });
+    runtime.block_on(held.give_back());
     let mut house = House::take_up(folder);
+    house.database = database;
     let by = house.log_in("administrator-2");
     let got = done(&house, &by, "GetPerson", &json!({ "id": "adviser-1" }));
     assert_eq!(got["person"]["disabled"], true, "{got}");

@@ -86,7 +86,7 @@ fn what_an_administrator_ends_is_refused_at_the_next_check_and_after_a_kill() {
     assert_eq!(refused(&house, &second), revoked());
     assert_eq!(refused(&house, &other), None);
 
-    let mut house = house.kill_and_start(&[]);
+    let mut house = house.kill_and_start();
     for gone in [&first, &second] {
         assert_eq!(refused(&house, gone), revoked());
     }
@@ -100,7 +100,7 @@ fn what_an_administrator_ends_is_refused_at_the_next_check_and_after_a_kill() {
     assert_eq!(refused(&house, &other), revoked());
     let anew = in_session(&mut house, "adviser-2", "four");
     assert_eq!(refused(&house, &anew), None);
-    let house = house.kill_and_start(&[]);
+    let house = house.kill_and_start();
     assert_eq!(refused(&house, &other), revoked());
     assert_eq!(refused(&house, &anew), None);
 }
@@ -114,7 +114,7 @@ fn with_one_login_more_than_the_pack_allows_the_oldest_ends() {
     let first = all.remove(0);
     assert_eq!(refused(&house, &first), revoked());
     assert_eq!(refused(&house, &all[0]), None);
-    let house = house.kill_and_start(&[]);
+    let house = house.kill_and_start();
     assert_eq!(refused(&house, &first), revoked());
     assert_eq!(refused(&house, &all[0]), None);
 }

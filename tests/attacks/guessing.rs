@@ -36,7 +36,7 @@ fn after_five_failures_the_next_try_waits_whoever_asks_and_however() {
         let error = refused_with(refused, "RESOURCE_EXHAUSTED", "THROTTLED");
         assert!((1..=31).contains(&retry_seconds(&error)), "{error}");
     }
-    // Nor through another service, nor after a kill.
+    // Nor through another service.
     let ask_elsewhere = |site: &mut Site| {
         let first = json!({
             "person": "adviser-1", "password": site.people.get("adviser-1").password,
@@ -52,8 +52,6 @@ fn after_five_failures_the_next_try_waits_whoever_asks_and_however() {
         refused_with(refused, "RESOURCE_EXHAUSTED", "THROTTLED");
     };
     ask_elsewhere(&mut site);
-    site.kill_and_start();
-    ask_elsewhere(&mut site);
     assert_eq!(site.attempts(), [1, 2, 3, 4, 5]);
     // The waits double.
     for wait in [30, 60, 120, 240] {
@@ -64,6 +62,10 @@ fn after_five_failures_the_next_try_waits_whoever_asks_and_however() {
         let left = retry_seconds(&error);
         assert!(left > wait && left <= 2 * wait + 1, "{left} after {wait}");
     }
+    // Nor after a kill, of which this wait leaves time enough.
+    site.kill_and_start();
+    ask_elsewhere(&mut site);
+    assert_eq!(site.attempts(), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     site.advance(Duration::from_secs(481));
     site.try_code("adviser-1", &site.code("adviser-1")).unwrap();
     // A right code ends the row.
@@ -234,20 +236,24 @@ fn a_try_is_charged_though_the_caller_hangs_up_or_the_daemon_is_killed() {
         .unwrap();
     let mut service = AuthenticationServiceClient::new(channel);
     let challenge = site.first_step("adviser-1");
-    for _ in 0..4 {
+    let mut heard = Vec::new();
+    // Too short for anybody to wait for the answer; longer where the machine is too busy for the call to go out at all.
+    for patience in [1, 1, 1, 1, 10, 100, 1_000] {
+        if heard.len() == 4 || (patience > 1 && !heard.is_empty()) {
+            break;
+        }
+        let patience = Duration::from_millis(patience);
         let mut request = tonic::Request::new(VerifySecondFactorRequest {
             challenge_id: challenge["challengeId"].as_str().unwrap().to_owned(),
             factor: Some(Factor::Totp(wrong.clone())),
         });
-        request.set_timeout(Duration::from_millis(1));
+        request.set_timeout(patience);
         let call = service.verify_second_factor(request);
-        drop(
-            runtime.block_on(async { tokio::time::timeout(Duration::from_millis(1), call).await }),
-        );
+        drop(runtime.block_on(async { tokio::time::timeout(patience, call).await }));
         thread::sleep(Duration::from_millis(300));
+        heard = site.attempts();
     }
     // Those that came through are in the log, one after the other, though nobody waited for their answers.
-    let heard = site.attempts();
     let counted: Vec<u32> = (1..).take(heard.len()).collect();
     assert_eq!(heard, counted);
     assert!(!heard.is_empty(), "no call came through at all");

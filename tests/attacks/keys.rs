@@ -106,7 +106,9 @@ fn after_a_new_key_for_seeds_all_are_sealed_under_it_and_the_old_one_is_needed_n
     import_a_token(&mut site);
     let seeds = enrolled(&site) + 1;
     let session = site.person("adviser-1");
+    site.next_code();
     let spent = site.code("adviser-1");
+    site.try_code("adviser-1", &spent).unwrap();
     not_genuine(site.try_code("adviser-2", &site.wrong_code("adviser-2")));
     assert_eq!(seeds_of_last_start(&site), (0, 0));
     site.while_stopped(|home| {
@@ -228,6 +230,54 @@ fn keys(home: &Path, master: &Path, arguments: &[&str]) -> Output {
 fn masters(master: &Path) -> usize {
     let text = fs::read_to_string(master).unwrap();
     text.lines().filter(|line| !line.trim().is_empty()).count()
+}
+
+#[test]
+fn the_master_key_comes_from_a_file_a_systemd_credential_or_the_environment_and_never_from_the_data()
+ {
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path();
+    let (data, credentials) = (home.join("data"), home.join("credentials"));
+    for folder in [&data, &credentials] {
+        fs::create_dir(folder).unwrap();
+    }
+    let own = data.join("master.key");
+    Keyring::create(&data).unwrap();
+    let text = fs::read_to_string(&own).unwrap();
+    let (file, credential) = (
+        home.join("elsewhere"),
+        credentials.join("sekisho-master-key"),
+    );
+    fs::copy(&own, &file).unwrap();
+    fs::rename(&own, &credential).unwrap();
+    let data = data.to_str().unwrap();
+    let list = |place: Option<(&str, &str)>| {
+        let mut command = sekisho(home);
+        command.env_remove("CREDENTIALS_DIRECTORY").envs(place);
+        command
+            .args(["keys", "list", "--data", data])
+            .output()
+            .unwrap()
+    };
+    for place in [
+        ("SEKISHO_MASTER_KEY", text.trim()),
+        ("CREDENTIALS_DIRECTORY", credentials.to_str().unwrap()),
+        ("SEKISHO_MASTER_KEY_FILE", file.to_str().unwrap()),
+    ] {
+        let listed = list(Some(place));
+        assert!(listed.status.success(), "{}: {}", place.0, told(&listed));
+        assert!(!told(&listed).contains(text.trim()), "{}", place.0);
+    }
+    let missing = list(None);
+    assert_eq!(missing.status.code(), Some(78), "{}", told(&missing));
+    assert!(
+        told(&missing).contains("no master key"),
+        "{}",
+        told(&missing)
+    );
+    let another = ("SEKISHO_MASTER_KEY", &*"A".repeat(43));
+    let refused = list(Some(another));
+    assert_eq!(refused.status.code(), Some(78), "{}", told(&refused));
 }
 
 #[test]

@@ -17,7 +17,7 @@ const HOUR: Duration = Duration::from_hours(1);
 fn a_code_and_every_older_one_is_refused_like_a_wrong_one() {
     let mut site = Site::open();
     let before = site.code("adviser-1");
-    site.advance(STEP);
+    site.next_code();
     let code = site.code("adviser-1");
     site.try_code("adviser-1", &code).unwrap();
     // 1: the same code again. 2: the code of the step before, after a newer one. Both are right by the clock.
@@ -65,15 +65,18 @@ fn what_is_not_exactly_the_digits_is_told_so_and_charged() {
 
 #[test]
 fn of_fifty_uses_of_one_code_at_once_one_succeeds() {
-    let site = Site::open();
-    let code = site.code("adviser-1");
+    let mut site = Site::open();
     let challenges: Vec<_> = (0..10).map(|_| site.first_step("adviser-1")).collect();
+    site.next_code();
+    let code = site.code("adviser-1");
+    let site = &site;
+    let code = &code;
     let won: usize = thread::scope(|scope| {
         let uses: Vec<_> = challenges
             .iter()
             .cycle()
             .take(50)
-            .map(|challenge| scope.spawn(|| site.second_step(challenge, &code)))
+            .map(|challenge| scope.spawn(move || site.second_step(challenge, code)))
             .collect();
         let answers = uses.into_iter().map(|one| one.join().unwrap());
         answers
@@ -102,13 +105,16 @@ fn of_fifty_uses_of_one_code_at_once_one_succeeds() {
 fn with_the_clock_set_back_codes_are_refused_until_it_is_past_the_last_one() {
     let mut site = Site::open();
     site.advance(2 * HOUR);
-    site.try_code("adviser-1", &site.code("adviser-1")).unwrap();
+    site.next_code();
+    let used = site.code("adviser-1");
+    site.try_code("adviser-1", &used).unwrap();
     site.set_back(HOUR);
     not_genuine(site.try_code("adviser-1", &site.code("adviser-1")));
     assert!(site.last_why().starts_with("the clock was set back"));
     site.advance(HOUR);
     // In the step of the last used code.
-    not_genuine(site.try_code("adviser-1", &site.code("adviser-1")));
+    not_genuine(site.try_code("adviser-1", &used));
+    assert_eq!(site.last_why(), "used code");
     site.advance(2 * STEP);
     site.try_code("adviser-1", &site.code("adviser-1")).unwrap();
 }

@@ -3,7 +3,6 @@
 
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
-use std::time::Duration;
 
 use sekisho::domain::ids::LogIndex;
 use sekisho::domain::time::Timestamp;
@@ -11,22 +10,17 @@ use sekisho::identity::totp::Seed;
 use sekisho::log::LogReader;
 use sekisho::proto::StoredEntry;
 use serde_json::{Value, json};
-use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 
 use crate::support::dev_house::House;
 use crate::support::play::{CallError, Door, Metadata, Session, log_in};
-use crate::support::postgres::Postgres;
 use crate::support::scenario::{CALLER, OFFICE, SESSION};
 
 const AUTHENTICATION: &str = "sekisho.v1.AuthenticationService";
 pub(crate) const ADMINISTRATOR: &str = "administrator-1";
 
-/// A daemon, and where its store is.
+/// A daemon, that can be started again.
 pub(crate) struct Site {
     house: Option<House>,
-    /// Of the database; none for SQLite.
-    url: Option<String>,
 }
 
 impl Deref for Site {
@@ -42,50 +36,24 @@ impl DerefMut for Site {
     }
 }
 
-fn arguments(url: Option<&String>) -> Vec<&str> {
-    url.map_or_else(Vec::new, |url| vec!["--store-url", url])
-}
-
 impl Site {
     /// A new one, with the engine that the environment names.
     pub(crate) fn open() -> Self {
-        let engine = std::env::var("SEKISHO_TEST_STORE").unwrap_or_default();
-        let url = (engine == "postgres").then(|| Postgres::shared().database());
-        let house = House::with_clock_and(&arguments(url.as_ref()));
         Self {
-            house: Some(house),
-            url,
+            house: Some(House::with_clock()),
         }
     }
 
     /// `kill -9`, and a start on what is left.
     pub(crate) fn kill_and_start(&mut self) {
         let house = self.house.take().unwrap();
-        self.house = Some(house.kill_and_start(&arguments(self.url.as_ref())));
+        self.house = Some(house.kill_and_start());
     }
 
     /// Stops it, has something done in its folder, and starts it again.
     pub(crate) fn while_stopped(&mut self, meanwhile: impl FnOnce(&Path)) {
         let house = self.house.take().unwrap();
-        self.house = Some(house.stop_and_start(&arguments(self.url.as_ref()), meanwhile));
-    }
-
-    /// Changes the store behind the daemon's back.
-    pub(crate) fn sql(&self, statement: &'static str) {
-        if let Some(url) = &self.url {
-            Postgres::shared().sql(url, statement);
-            return;
-        }
-        let path = self.daemon.data().join("store.sqlite");
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(async {
-            let options = SqliteConnectOptions::new()
-                .filename(path)
-                .busy_timeout(Duration::from_secs(10));
-            let mut store = SqliteConnection::connect_with(&options).await.unwrap();
-            sqlx::query(statement).execute(&mut store).await.unwrap();
-            store.close().await.unwrap();
-        });
+        self.house = Some(house.stop_and_start(meanwhile));
     }
 
     /// A call of the `AuthenticationService` by the service that people log in at.
@@ -111,7 +79,7 @@ impl Site {
 
     /// Somebody of the sample people, logged in with the code after the last one they used.
     pub(crate) fn person(&mut self, person: &str) -> Session {
-        self.advance(Duration::from_secs(30));
+        self.next_code();
         let found = log_in(&mut **self, person, (CALLER, OFFICE, SESSION));
         found.unwrap_or_else(|error| panic!("{person}: {error}\n{}", self.daemon.output()))
     }

@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::site::{Site, code_of};
 use crate::support::dev_house::{done, run, sekisho, told};
 use crate::support::play::Door;
@@ -111,6 +113,68 @@ fn a_newcomer_changes_the_password_enrols_and_draws_recovery_codes_at_a_terminal
     assert!(output.status.success());
     let codes = String::from_utf8(output.stdout).unwrap();
     assert_eq!(codes.lines().count(), 10, "{codes}");
+}
+
+/// The ten codes among what a command printed.
+fn recovery_codes(printed: &str) -> Vec<String> {
+    let is_code = |line: &&str| line.len() == 19 && line.matches('-').count() == 3;
+    printed.lines().filter(is_code).map(str::to_owned).collect()
+}
+
+#[test]
+fn recovery_codes_stand_in_for_a_lost_authenticator_wherever_a_terminal_asks_for_a_code() {
+    let mut site = Site::open();
+    let data = site.data().to_owned();
+    let challenge = site.first_step(NEWCOMER);
+    let start = json!({ "challenge_id": challenge["challengeId"] });
+    let begun = site.ask("StartEnrollment", &start).unwrap();
+    let code = code_of(begun["otpauthUri"].as_str().unwrap(), site.now());
+    let confirm = json!({ "enrollment_id": begun["enrollmentId"], "totp": code });
+    let given = site.ask("ConfirmEnrollment", &confirm).unwrap();
+    let of_enrolment: Vec<String> = serde_json::from_value(given["recoveryCodes"].clone()).unwrap();
+    let password = site.people.get(NEWCOMER).password.clone();
+    let typed = |password: &str, rest: &[&str]| {
+        let lines = [&[NEWCOMER, password], rest].concat();
+        lines.join("\n") + "\n"
+    };
+
+    let by_code = typed(&password, &[&of_enrolment[0].to_lowercase()]);
+    done(site.home(), &by_code, &["login", "--data", &data]);
+    let again = run(site.home(), &by_code, &["login", "--data", &data]);
+    assert_eq!(again.status.code(), Some(77), "{}", told(&again));
+    let two = typed(&password, &[&of_enrolment[1], &of_enrolment[2]]);
+    let drawn = done(site.home(), &two, &["recovery-codes", "--data", &data]);
+    let codes = recovery_codes(&drawn);
+    assert_eq!(codes.len(), 10, "{drawn}");
+    let gone = typed(&password, &[&of_enrolment[3]]);
+    let gone = run(site.home(), &gone, &["login", "--data", &data]);
+    assert_eq!(gone.status.code(), Some(77), "{}", told(&gone));
+    let new = "plum rain monday 47";
+    let change = typed(&password, &[&codes[0], new, &codes[1]]);
+    done(site.home(), &change, &["password", "--data", &data]);
+
+    // Another authenticator in place of the lost one.
+    let mut child = sekisho(site.home())
+        .args(["enroll", "--data", &data, NEWCOMER])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "{new}\n{}\n{}", codes[2], codes[3]).unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let uri = lines
+        .by_ref()
+        .map(Result::unwrap)
+        .find(|line| line.starts_with("otpauth://"))
+        .expect("a URI before the end");
+    writeln!(input, "yes\n{}", code_of(&uri, site.now())).unwrap();
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(recovery_codes(&rest.join("\n")).len(), 10, "{rest:?}");
+    site.advance(STEP);
+    let login = typed(new, &[&code_of(&uri, site.now())]);
+    done(site.home(), &login, &["login", "--data", &data]);
 }
 
 #[test]

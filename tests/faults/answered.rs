@@ -18,7 +18,7 @@ use crate::site::check;
 pub(crate) struct Answered {
     pub(crate) decision: String,
     pub(crate) index: u64,
-    pub(crate) at: Instant,
+    asked: Instant,
 }
 
 /// Callers that ask one check after the other, until each met an error or the load is stopped.
@@ -53,7 +53,7 @@ impl Load {
                             answered.lock().unwrap().push(Answered {
                                 decision: answer.decision_id,
                                 index: answer.log_index,
-                                at: Instant::now(),
+                                asked,
                             });
                         }
                         Err(_) if goes_on => {
@@ -80,9 +80,17 @@ impl Load {
         later.map(|(_, took)| *took).collect()
     }
 
+    /// How many were answered that were asked for after `since`.
     pub(crate) fn answered_since(&self, since: Instant) -> usize {
         let answered = self.answered.lock().unwrap();
-        answered.iter().filter(|one| one.at >= since).count()
+        answered.iter().filter(|one| one.asked >= since).count()
+    }
+
+    /// Whether every caller has met an error.
+    pub(crate) fn is_over(&self) -> bool {
+        self.callers
+            .iter()
+            .all(tokio::task::JoinHandle::is_finished)
     }
 
     pub(crate) async fn end(self) -> Vec<Answered> {

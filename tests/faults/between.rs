@@ -25,7 +25,7 @@ const HOLD: &str = "provision-stopped";
 
 /// Where the process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dies {
+pub(crate) enum Dies {
     /// Before the entry is written.
     BeforeTheLog,
     /// Between the entry's write and its sync: the page cache keeps it.
@@ -53,7 +53,7 @@ struct Asking {
     decision: String,
 }
 
-fn with_ticket<T>(message: T, ticket: &str) -> Request<T> {
+pub(crate) fn with_ticket<T>(message: T, ticket: &str) -> Request<T> {
     let mut request = Request::new(message);
     for (name, value) in [
         ("sekisho-ticket", ticket),
@@ -180,7 +180,7 @@ impl Asking {
 }
 
 /// Attached so that the process dies at the next call of this kind on this file.
-fn deadly(serving: &Serving, site: &Site, dies: Dies) -> Attached {
+pub(crate) fn deadly(serving: &Serving, site: &Site, dies: Dies) -> Attached {
     let (call, path): (_, PathBuf) = match dies {
         Dies::BeforeTheLog => ("pwrite64", site.segment()),
         Dies::AtTheSync => ("fdatasync", site.segment()),
@@ -191,7 +191,7 @@ fn deadly(serving: &Serving, site: &Site, dies: Dies) -> Attached {
     Attached::to(serving.process(), &rules)
 }
 
-fn start_entry(of: &[StoredEntry]) -> &StoredEntry {
+pub(crate) fn start_entry(of: &[StoredEntry]) -> &StoredEntry {
     let is_start = |entry: &&StoredEntry| entry.kind == i32::from(EntryKind::DaemonStart);
     of.iter().rfind(is_start).unwrap()
 }
@@ -209,7 +209,7 @@ async fn killed_during(change: Change, dies: Dies) -> bool {
     let attached = deadly(&serving, &site, dies);
     let answer = asking.make(change).await;
     assert!(answer.is_err(), "{change:?} {dies:?}: it did not die");
-    serving.ended(std::time::Duration::from_secs(20)).unwrap();
+    serving.ended(std::time::Duration::from_secs(60)).unwrap();
     drop(attached);
 
     let logged = changes(&entries(&site.log())) - before;
@@ -288,7 +288,7 @@ async fn killed_at_second_step(site: &Site, right: bool, dies: Dies) -> (String,
     let attached = deadly(&serving, site, dies);
     let answer = second_step(&channel, challenge, code.clone()).await;
     assert!(answer.is_err(), "{dies:?}: it did not die");
-    serving.ended(std::time::Duration::from_secs(20)).unwrap();
+    serving.ended(std::time::Duration::from_secs(60)).unwrap();
     drop(attached);
     (code, before)
 }

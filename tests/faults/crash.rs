@@ -1,7 +1,9 @@
 //! The process is killed at a random moment under load: every decision that was answered is in the log after the restart.
 
 use std::collections::HashSet;
+use std::net::TcpListener;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,7 +19,8 @@ use sekisho::proto::{Decision, EntryKind, ReasonCode, SearchRequest};
 use tonic::Request;
 use tonic::transport::Channel;
 
-use crate::site::{SESSION, check, log_in};
+use crate::answered::{detail, entries};
+use crate::site::{self, SESSION, Site, check, log_in};
 
 const CHECKS: usize = 1_000;
 const CONNECTIONS: usize = 4;
@@ -91,7 +94,7 @@ async fn killed_in_the_middle() {
 
     let mut random = [0_u8; 2];
     getrandom::fill(&mut random).unwrap();
-    let kill_after = CHECKS / 5 + usize::from(u16::from_le_bytes(random)) % (CHECKS * 3 / 5);
+    let kill_after = CHECKS / 5 + usize::from(u16::from_le_bytes(random)) % (CHECKS * 2 / 5);
     let (dealt, answered) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let mut asking = Vec::new();
     for connection in 0..CONNECTIONS {
@@ -231,4 +234,38 @@ async fn parallel_checks_and_a_restart_forgive_nobody_their_limit() {
     tokio::time::timeout(WITHIN, limits_across_a_kill())
         .await
         .expect("bounded in time");
+}
+
+/// The entry is written by the first start that writes any, and by no other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_torn_tail_is_told_once_however_many_starts_come_to_nothing_before() {
+    let site = Site::new();
+    let segment = site.segment();
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    bytes[end + 200] = 7;
+    std::fs::write(&segment, bytes).unwrap();
+    // The log is opened before anybody finds out that another listens there.
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    for _ in 0..2 {
+        let refused = Command::new(env!("CARGO_BIN_EXE_sekisho"))
+            .args(["serve", "--config"])
+            .arg(site.data.join("sekisho.toml"))
+            .env(
+                "SEKISHO_GRPC_LISTEN",
+                taken.local_addr().unwrap().to_string(),
+            )
+            .env("SEKISHO_HTTP_LISTEN", "127.0.0.1:0")
+            .output()
+            .unwrap();
+        assert_eq!(refused.status.code(), Some(69), "{refused:?}");
+    }
+    for _ in 0..2 {
+        site::start(&site.data).stop();
+        let mut told = entries(&site.log());
+        told.retain(|entry| detail(entry, "state").contains("torn tail"));
+        assert_eq!(told.len(), 1);
+        let kept = site.log().join(detail(&told[0], "kept_in"));
+        assert_eq!(std::fs::read(kept).unwrap().last(), Some(&7));
+    }
 }

@@ -50,7 +50,11 @@ async fn what_was_answered_before_any_of_many_kills_is_in_the_log() {
             let serving = site::start(&site.data);
             let channel = serving.connect().await;
             let load = Load::start(&channel, &ticket, CALLERS, false);
-            tokio::time::sleep(Duration::from_millis(5 + random(46))).await;
+            let wanted = usize::try_from(random(130)).unwrap();
+            while load.count() < wanted {
+                assert!(!load.is_over(), "the load ended before the kill");
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             serving.kill();
             let now = load.end().await;
             all_in_log(&log, &now);

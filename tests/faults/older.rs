@@ -82,7 +82,13 @@ async fn a_log_that_lost_what_was_answered_within_one_run_is_refused() {
     }
     let answered = load.end().await;
     // The store is told of the newest checkpoint every five seconds.
-    tokio::time::sleep(std::time::Duration::from_secs(7)).await;
+    let last = answered.iter().map(|one| one.index).max().unwrap();
+    let told = "SELECT max(checkpoint_size) FROM logs";
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while site::number_in_store(&now.data, told).await <= i64::try_from(last).unwrap() {
+        assert!(std::time::Instant::now() < until, "the store was not told");
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     let killed = now.copy();
     serving.kill();
     let after = now.copy();

@@ -1,7 +1,8 @@
 //! A data directory that the shipped binary made once, copies of it, and the daemon on one of them.
 
 use std::fs::{self, DirBuilder, OpenOptions};
-use std::net::TcpListener;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,6 +16,8 @@ use sekisho::proto::{
     Action, Actor, CheckRequest, DataScope, VerifyPasswordRequest, VerifySecondFactorRequest,
     actor::Proof,
 };
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{Connection as _, Row as _};
 use tempfile::TempDir;
 use tonic::transport::Channel;
 
@@ -139,6 +142,15 @@ impl Site {
     }
 }
 
+/// What a query of one number finds in the store, which a daemon may be using.
+pub(crate) async fn number_in_store(data: &Path, query: &'static str) -> i64 {
+    let options = SqliteConnectOptions::new().filename(data.join("store.sqlite"));
+    let mut store = SqliteConnection::connect_with(&options).await.unwrap();
+    let row = sqlx::query(query).fetch_one(&mut store).await.unwrap();
+    store.close().await.unwrap();
+    row.get(0)
+}
+
 /// The segments of a log, in order.
 pub(crate) fn segments(log: &Path) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(log)
@@ -170,6 +182,7 @@ pub(crate) struct Serving {
     child: Child,
     data: PathBuf,
     pub(crate) grpc: String,
+    http: String,
 }
 
 /// A daemon that ended before it served.
@@ -208,7 +221,8 @@ pub(crate) fn start(data: &Path) -> Serving {
 pub(crate) struct Starting {
     child: Child,
     data: PathBuf,
-    grpc: Option<String>,
+    /// For calls, and for operators.
+    addresses: Option<[String; 2]>,
 }
 
 pub(crate) enum Look {
@@ -224,10 +238,12 @@ impl Starting {
         }
         // `… INFO … serving grpc=127.0.0.1:40001 http=…`
         let said = said(&self.data);
-        let told = said.split_once(" grpc=").map(|(_, rest)| rest);
-        let address = told.and_then(|rest| rest.split_once(' '));
-        self.grpc = address.map(|(address, _)| address.to_owned());
-        if self.grpc.is_some() {
+        let value = |name: &str| {
+            let (_, rest) = said.split_once(name)?;
+            rest.split_once(' ').map(|(value, _)| value.to_owned())
+        };
+        self.addresses = value(" grpc=").zip(value(" http=")).map(Into::into);
+        if self.addresses.is_some() {
             Look::Serving
         } else {
             Look::NotYet
@@ -240,10 +256,12 @@ impl Starting {
     }
 
     fn into_serving(self) -> Serving {
+        let [grpc, http] = self.addresses.unwrap();
         Serving {
             child: self.child,
             data: self.data,
-            grpc: self.grpc.unwrap(),
+            grpc,
+            http,
         }
     }
 }
@@ -275,7 +293,7 @@ pub(crate) fn spawn(data: &Path, wrapper: &[String]) -> Starting {
     Starting {
         child,
         data: data.to_owned(),
-        grpc: None,
+        addresses: None,
     }
 }
 
@@ -294,6 +312,17 @@ impl Serving {
         let children = about(&format!("task/{own}/children")).unwrap_or_default();
         let first = children.split_whitespace().next();
         first.and_then(|child| child.parse().ok()).unwrap_or(own)
+    }
+
+    /// One page for operators, head and body.
+    pub(crate) fn get(&self, path: &str) -> String {
+        let mut stream = TcpStream::connect(&self.http).unwrap();
+        stream.set_read_timeout(Some(START_WITHIN)).unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
     }
 
     /// Whether it is still there.
@@ -322,7 +351,7 @@ impl Serving {
             .arg(self.process().to_string())
             .status();
         assert!(asked.unwrap().success());
-        let ended = self.ended(Duration::from_secs(30));
+        let ended = self.ended(Duration::from_secs(60));
         assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
     }
 
@@ -341,9 +370,12 @@ impl Serving {
     }
 
     pub(crate) async fn connect(&self) -> Channel {
-        connect(&self.data, &of_service(&self.data, CALLER), &self.grpc)
-            .await
-            .unwrap()
+        self.try_connect().await.unwrap()
+    }
+
+    /// The same to one that may be dying.
+    pub(crate) async fn try_connect(&self) -> Result<Channel, tonic::transport::Error> {
+        connect(&self.data, &of_service(&self.data, CALLER), &self.grpc).await
     }
 
     pub(crate) async fn log_in(&self, person: &str) -> String {

@@ -4,8 +4,10 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+/// A daemon has some twenty threads.
+const ATTACHED_WITHIN: Duration = Duration::from_secs(60);
 const MISSING: &str = "strace is missing: install the Debian package strace";
 
 /// The words that start a command under strace, with `rules` (`-e inject=…`, `-P path`).
@@ -62,15 +64,21 @@ impl Attached {
         let attached = said.any(|line| line.unwrap().contains("attached"));
         assert!(attached, "strace did not attach to {process}");
         std::thread::spawn(move || said.for_each(drop));
+        // Each thread, or none is left: what is to come may have come already.
         let traced = || {
-            fs::read_dir(format!("/proc/{process}/task")).is_ok_and(|threads| {
-                threads.flatten().all(|thread| {
-                    let status = fs::read_to_string(thread.path().join("status"));
-                    status.is_ok_and(|status| !status.contains("TracerPid:\t0"))
+            let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+                return true;
+            };
+            threads.flatten().all(|thread| {
+                let status = fs::read_to_string(thread.path().join("status"));
+                status.map_or(true, |status| {
+                    !status.contains("TracerPid:\t0") || status.contains("State:\tZ")
                 })
             })
         };
+        let until = Instant::now() + ATTACHED_WITHIN;
         while !traced() {
+            assert!(Instant::now() < until, "strace did not attach to {process}");
             std::thread::sleep(Duration::from_millis(2));
         }
         Self(child)

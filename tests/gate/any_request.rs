@@ -750,7 +750,7 @@ fn compare(asked: &Asked, expected: &Verdict, entry: &StoredEntry) {
                 .iter()
                 .map(|obligation| match obligation {
                     ObligationKind::Mask(_) => "mask",
-                    ObligationKind::ProvisionRecord { .. } => "provision-record",
+                    ObligationKind::ProvisionRecord(_) => "provision-record",
                     ObligationKind::ReportOutcomeBy(_) => "report-outcome",
                     ObligationKind::ExcludeHeld(_) => "exclude-held",
                 })

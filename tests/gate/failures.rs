@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sekisho::domain::access::AccessRequest;
 use sekisho::gate::GateError;
-use sekisho::log::AppendError;
+use sekisho::log::{AppendError, LogHealth};
 
 use crate::world::*;
 
@@ -80,6 +80,16 @@ async fn an_append_that_fails_gives_the_count_and_the_id_back() {
     assert!(!uncounted.is_allowed(), "nor is a subject counted");
 }
 
+/// Waits until the log has found out whether it can be written.
+async fn until_it_is_written(world: &World, written: bool) {
+    let mut state = world.gate.log().watch();
+    let found = state.wait_for(|state| (state.health == LogHealth::Writing) == written);
+    tokio::time::timeout(seconds(60), found)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
 #[tokio::test]
 async fn an_entry_that_was_queued_and_refused_gives_the_count_and_the_id_back() {
     let world = World::new().await;
@@ -87,7 +97,7 @@ async fn an_entry_that_was_queued_and_refused_gives_the_count_and_the_id_back() 
     let log = world.directory.path().join("log");
     let aside = world.directory.path().join("aside");
     std::fs::rename(&log, &aside).unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    until_it_is_written(&world, false).await;
     let mut request = with_id(read_of(&ticket, "js-0"), "r-0");
     request.record_count = 20;
     for _ in 0..3 {
@@ -98,7 +108,7 @@ async fn an_entry_that_was_queued_and_refused_gives_the_count_and_the_id_back() 
         );
     }
     std::fs::rename(&aside, &log).unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(700)).await;
+    until_it_is_written(&world, true).await;
     let other = with_id(read_of(&ticket, "js-20"), "r-0");
     assert!(world.check(other).await.is_allowed(), "the id is free");
     assert_eq!(world.spend_what_is_left(&read(&ticket)).await, 199);

@@ -24,6 +24,7 @@ async fn pages(
             oldest_first,
             size,
             start,
+            whole: false,
         };
         let mut found = world
             .gate
@@ -138,7 +139,7 @@ async fn who_follows_the_log_gets_each_entry_once_and_in_order() {
         positions.extend(answers.iter().map(|answer| answer.index.0));
     }
     for position in &positions {
-        let next = tokio::time::timeout(Duration::from_secs(10), found.recv()).await;
+        let next = tokio::time::timeout(Duration::from_secs(60), found.recv()).await;
         assert_eq!(next.unwrap().unwrap().unwrap().0.index.0, *position);
     }
     let more = tokio::time::timeout(Duration::from_millis(1500), found.recv()).await;
@@ -156,7 +157,7 @@ async fn following_ends_with_the_session_and_with_the_daemon() {
         .await
         .unwrap();
     world.gate.end_session(&crm(), &given).await.unwrap();
-    let ended = tokio::time::timeout(Duration::from_secs(5), found.recv())
+    let ended = tokio::time::timeout(Duration::from_secs(60), found.recv())
         .await
         .unwrap();
     assert!(matches!(ended, Some(Err(GateError::Refused(_)))));
@@ -168,7 +169,7 @@ async fn following_ends_with_the_session_and_with_the_daemon() {
         .await
         .unwrap();
     world.gate.let_go();
-    let ended = tokio::time::timeout(Duration::from_secs(5), found.recv())
+    let ended = tokio::time::timeout(Duration::from_secs(60), found.recv())
         .await
         .unwrap();
     assert!(ended.is_none());
@@ -227,6 +228,7 @@ async fn each_reading_says_what_was_read() {
         oldest_first: false,
         size: 10,
         start: None,
+        whole: false,
     };
     let mut found = world
         .gate

@@ -157,6 +157,8 @@ pub(crate) struct Options {
     pub(crate) dispose_needs_two: bool,
     /// How long the log is kept; the pack's own where nothing is said.
     pub(crate) log_retention: Option<LogRetention>,
+    /// Makes another pack of it.
+    pub(crate) rules: Option<fn(&mut RuleSet)>,
 }
 
 impl Default for Options {
@@ -166,6 +168,7 @@ impl Default for Options {
             request_ids_max: 100_000,
             dispose_needs_two: false,
             log_retention: None,
+            rules: None,
         }
     }
 }
@@ -241,11 +244,7 @@ impl World {
 
     /// Has it hear what others changed until now.
     pub(crate) async fn follow(&self) {
-        let (stop, stopping) = tokio::sync::watch::channel(false);
-        let following = tokio::spawn(Arc::clone(&self.gate).follow_others(stopping));
-        tokio::time::sleep(Duration::from_millis(400)).await;
-        stop.send(true).unwrap();
-        following.await.unwrap();
+        self.gate.hear_others().await.unwrap();
     }
 
     async fn begin(
@@ -446,6 +445,9 @@ async fn start_with(
     if let Some(kept) = &options.log_retention {
         Arc::make_mut(&mut rules).log_retention = kept.clone();
     }
+    if let Some(change) = options.rules {
+        change(Arc::make_mut(&mut rules));
+    }
     Gate::start(Parts {
         clock: Arc::<HeldClock>::clone(clock),
         settings: Settings {
@@ -455,7 +457,7 @@ async fn start_with(
             revoked_certificates: [certificate("career-crm", REVOKED).fingerprint].into(),
             allow_loopback_device: false,
             login: sekisho::gate::LoginSettings::default(),
-            change_deadline: Duration::from_secs(4),
+            change_deadline: minutes(1),
             dispose_needs_two: options.dispose_needs_two,
             // A test says itself when others are followed.
             snapshot_max_age: minutes(60),
@@ -477,8 +479,9 @@ pub(crate) fn copy_folder(from: &Path, to: &Path) {
         if path.is_dir() {
             files::make_private_directory(&to).unwrap();
             copy_folder(&path, &to);
-        } else {
-            std::fs::copy(&path, &to).unwrap();
+        } else if let Err(error) = std::fs::copy(&path, &to) {
+            // One that was written aside and got its name meanwhile.
+            assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{path:?}");
         }
     }
 }

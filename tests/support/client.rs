@@ -25,8 +25,8 @@ pub async fn connect(
         .domain_name("localhost");
     Endpoint::from_shared(format!("https://{address}"))?
         .tls_config(tls)?
-        .connect_timeout(Duration::from_secs(10))
-        .timeout(Duration::from_secs(30))
+        .connect_timeout(Duration::from_secs(60))
+        .timeout(Duration::from_secs(60))
         .connect()
         .await
 }

@@ -9,6 +9,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use serde_json::Value;
+use sqlx::Connection as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tempfile::TempDir;
 
 use super::certificates::of_service;
@@ -16,8 +18,12 @@ use super::daemon::{Daemon, MovedClock};
 use super::grpcurl::Grpcurl;
 use super::people::People;
 use super::play::{CallError, Door, Metadata, Session, log_in};
+use super::postgres::Postgres;
 use super::scenario::{CALLER, OFFICE, SESSION};
 use super::{machine_now, pack};
+
+/// How long a code is shown.
+const STEP_SECONDS: u64 = 30;
 
 /// The shipped binary, with nothing of the environment that it would heed.
 pub fn sekisho(home: &Path) -> Command {
@@ -76,29 +82,55 @@ pub fn credentials(home: &Path, data: &str, person: &str, password: &str) -> Str
     format!("{person}\n{password}\n{code}")
 }
 
+/// Runs a statement in the store of the daemon of a folder, which may be stopped: in the database of that url, or in its file.
+pub fn sql(database: Option<&str>, home: &Path, statement: &str) {
+    if let Some(url) = database {
+        Postgres::shared().sql(url, statement);
+        return;
+    }
+    let options = SqliteConnectOptions::new()
+        .filename(home.join("data/store.sqlite"))
+        .busy_timeout(Duration::from_secs(60));
+    let statement = sqlx::AssertSqlSafe(statement.to_owned());
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut store = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(statement).execute(&mut store).await.unwrap();
+        store.close().await.unwrap();
+    });
+}
+
 /// What `sekisho dev` serves, and grpcurl.
 pub struct House {
     pub folder: TempDir,
     pub daemon: Daemon,
     pub grpcurl: Grpcurl,
     pub people: People,
+    /// The url of its store; none for SQLite.
+    pub database: Option<String>,
     clock: Option<MovedClock>,
 }
 
+/// A new database where the environment asks for PostgreSQL: `SEKISHO_TEST_STORE=postgres`.
+fn database_of_the_environment() -> Option<String> {
+    let engine = env::var("SEKISHO_TEST_STORE").unwrap_or_default();
+    (engine == "postgres").then(|| Postgres::shared().database())
+}
+
 impl House {
-    /// A daemon that has just started, on the machine's clock.
+    /// A daemon that has just started, on the machine's clock, with the engine that the environment names.
     pub fn open() -> Self {
-        Self::start(None, tempfile::tempdir().unwrap(), &[])
+        let database = database_of_the_environment();
+        Self::start(None, tempfile::tempdir().unwrap(), database)
     }
 
     /// The same with its store in PostgreSQL.
     pub fn with_store(url: &str) -> Self {
-        Self::start(None, tempfile::tempdir().unwrap(), &["--store-url", url])
+        Self::start(None, tempfile::tempdir().unwrap(), Some(url.to_owned()))
     }
 
-    /// A daemon on the directory `data` of a folder.
+    /// A daemon on the directory `data` of a folder, whose store its configuration names.
     pub fn take_up(folder: TempDir) -> Self {
-        Self::start(None, folder, &[])
+        Self::start(None, folder, None)
     }
 
     /// Ends the daemon and leaves what it made.
@@ -107,43 +139,45 @@ impl House {
         self.folder
     }
 
-    /// The same on a clock that the test moves.
+    /// The same as [`Self::open`] on a clock that the test moves.
     pub fn with_clock() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = MovedClock::new(folder.path()).unwrap();
-        Self::start(Some(clock), folder, &[])
-    }
-
-    /// On a clock that the test moves, with more arguments for the daemon.
-    pub fn with_clock_and(arguments: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = MovedClock::new(folder.path()).unwrap();
-        Self::start(Some(clock), folder, arguments)
+        let mut house = Self::start(Some(clock), folder, database_of_the_environment());
+        house.next_code();
+        house
     }
 
     /// `kill -9`, then a start on what is left, on the same clock.
-    pub fn kill_and_start(self, arguments: &[&str]) -> Self {
+    pub fn kill_and_start(self) -> Self {
         let Self {
             folder,
             daemon,
             clock,
+            database,
             ..
         } = self;
         daemon.kill();
-        Self::start(clock, folder, arguments)
+        Self::start(clock, folder, database)
     }
 
     /// Stops the daemon, has something done meanwhile, and starts it again, on the same clock.
-    pub fn stop_and_start(self, arguments: &[&str], meanwhile: impl FnOnce(&Path)) -> Self {
+    pub fn stop_and_start(self, meanwhile: impl FnOnce(&Path)) -> Self {
         let Self {
             folder,
             daemon,
             clock,
+            database,
             ..
         } = self;
         assert!(daemon.stop().success());
         meanwhile(folder.path());
-        Self::start(clock, folder, arguments)
+        Self::start(clock, folder, database)
+    }
+
+    /// Changes the store behind the daemon's back.
+    pub fn sql(&self, statement: &str) {
+        sql(self.database.as_deref(), self.home(), statement);
     }
 
     /// A further daemon's directory: the same keys and certificates, a log of its own.
@@ -165,19 +199,29 @@ impl House {
         folder
     }
 
+    /// Moves the clock ahead to where every authenticator and token shows another code, which it then shows for half a minute or
+    /// longer: what a test says of codes would else depend on when in their time it began.
+    pub fn next_code(&mut self) {
+        let clock = self.clock.as_mut().expect("a moved clock");
+        clock.advance_to_next(STEP_SECONDS);
+    }
+
     /// Moves the clock back, as far as it was moved ahead.
     pub fn set_back(&mut self, by: Duration) {
         self.clock.as_mut().expect("a moved clock").set_back(by);
     }
 
-    fn start(clock: Option<MovedClock>, folder: TempDir, arguments: &[&str]) -> Self {
+    fn start(clock: Option<MovedClock>, folder: TempDir, database: Option<String>) -> Self {
         let data = folder.path().join("data");
-        let daemon = Daemon::start_with(&pack(), &data, clock.as_ref(), arguments);
+        let url = database.as_deref();
+        let arguments = url.map_or_else(Vec::new, |url| vec!["--store-url", url]);
+        let daemon = Daemon::start_with(&pack(), &data, clock.as_ref(), &arguments);
         Self {
             grpcurl: Grpcurl::new(&data, &daemon.grpc),
             people: People::read(&data),
             folder,
             daemon,
+            database,
             clock,
         }
     }

@@ -67,6 +67,8 @@ impl Grpcurl {
             "-format-error",
             "-max-time",
             "60",
+            "-connect-timeout",
+            "60",
             "-d",
             "@",
             &self.address,

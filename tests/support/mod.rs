@@ -13,6 +13,7 @@ pub mod grpcurl;
 pub mod house;
 pub mod people;
 pub mod play;
+pub mod port;
 pub mod postgres;
 pub mod scenario;
 pub mod secrets;

@@ -26,6 +26,7 @@ unix_socket_permissions = 0700
 fsync = on
 max_connections = 300
 shared_buffers = '32MB'
+max_wal_size = '64MB'
 ";
 
 /// A server. Dropped, it ends.
@@ -50,7 +51,7 @@ impl Postgres {
         // Short, since a socket's path may have about a hundred bytes.
         let home = tempfile::Builder::new()
             .prefix("sekisho-pg-")
-            .tempdir()
+            .tempdir_in(place())
             .unwrap()
             .keep();
         std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -205,6 +206,33 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+/// In memory where there is plenty: statements that wait for a busy disk would be given up, as they should be.
+fn place() -> PathBuf {
+    const PLENTY_KIB: u64 = 4 << 20;
+    let memory = Path::new("/dev/shm");
+    let spare = |name: &str, text: &str| -> Option<u64> {
+        let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.split_whitespace().next()?.parse().ok()
+    };
+    let told = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let room = Command::new("df")
+        .args(["-k", "--output=avail"])
+        .arg(memory)
+        .output();
+    let room = room.map(|done| String::from_utf8_lossy(&done.stdout).into_owned());
+    let room = room
+        .unwrap_or_default()
+        .lines()
+        .nth(1)
+        .and_then(|line| line.trim().parse().ok());
+    let is_plenty = |kib: Option<u64>| kib.is_some_and(|kib| kib >= PLENTY_KIB);
+    if is_plenty(spare("MemAvailable:", &told)) && is_plenty(room) {
+        memory.to_owned()
+    } else {
+        std::env::temp_dir()
     }
 }
 

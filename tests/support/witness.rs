@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,6 +22,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
+use super::port::Port;
+
 /// What it knows, and whom it believes.
 #[derive(Debug)]
 struct Book {
@@ -35,7 +37,7 @@ struct Book {
 pub struct Witness {
     runtime: Option<Runtime>,
     book: Arc<Book>,
-    address: SocketAddr,
+    place: Port,
     tls: Option<(Arc<ServerConfig>, PathBuf)>,
 }
 
@@ -74,7 +76,7 @@ impl Witness {
                 logs: Mutex::default(),
                 requests: Mutex::default(),
             }),
-            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            place: Port::free(),
             tls,
         };
         witness.listen();
@@ -83,9 +85,8 @@ impl Witness {
 
     /// Listens, where it did before.
     pub fn listen(&mut self) {
-        let listener = TcpListener::bind(self.address).unwrap();
+        let listener = self.place.listen();
         listener.set_nonblocking(true).unwrap();
-        self.address = listener.local_addr().unwrap();
         let pages = Router::new()
             .route("/add-checkpoint", post(add_checkpoint))
             .with_state(Arc::clone(&self.book));
@@ -117,6 +118,7 @@ impl Witness {
         std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)))
             .join()
             .unwrap();
+        self.place.hold();
     }
 
     /// From now on it cosigns for the log with this verifier key.
@@ -143,7 +145,7 @@ impl Witness {
 
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        format!("{scheme}://{}", self.address)
+        format!("{scheme}://{}", self.place.address())
     }
 
     /// The authority of its certificate.
@@ -299,12 +301,12 @@ pub enum Manner {
 
 /// Serves each connection in that manner, for as long as the test runs.
 pub fn misbehave(manner: Manner) -> String {
-    misbehave_at("127.0.0.1:0", manner)
+    misbehave_at(&mut Port::free(), manner)
 }
 
-/// The same at an address.
-pub fn misbehave_at(address: &str, manner: Manner) -> String {
-    let listener = TcpListener::bind(address).unwrap();
+/// The same at a port that was held.
+pub fn misbehave_at(place: &mut Port, manner: Manner) -> String {
+    let listener = place.listen();
     let url = format!("http://{}", listener.local_addr().unwrap());
     std::thread::spawn(move || {
         for (turn, stream) in listener.incoming().enumerate() {

@@ -72,16 +72,18 @@ pub struct LogRetention {
     pub default: Period,
     /// The longest first.
     classes: Vec<LogClass>,
+    /// For how many years there are records of provision and of receipt, and their classes; the shortest first.
+    records: Vec<(u16, Box<str>)>,
 }
 
 impl Default for LogRetention {
     fn default() -> Self {
-        Self {
-            default: Period::years(3),
-            classes: Vec::new(),
-        }
+        Self::new(Period::years(3), Vec::new())
     }
 }
+
+/// What the ids of the classes of records begin with, and end with; the years are between.
+const RECORDS: (&str, &str) = ("provision-record-", "y");
 
 impl LogRetention {
     /// Id of the class of what belongs to no other.
@@ -91,7 +93,40 @@ impl LogRetention {
     #[must_use]
     pub fn new(default: Period, mut classes: Vec<LogClass>) -> Self {
         classes.sort_by_key(|class| std::cmp::Reverse(class.period.length()));
-        Self { default, classes }
+        let mut retention = Self {
+            default,
+            classes,
+            records: Vec::new(),
+        };
+        retention.keep_records([Self::RECEIPT_YEARS].into_iter());
+        retention
+    }
+
+    /// How long a record of receipt is kept (APPI Art. 30(4); Rules of the Commission Art. 25(iii)).
+    pub const RECEIPT_YEARS: u16 = 3;
+
+    /// There are records that are kept for so many years.
+    pub fn keep_records(&mut self, years: impl Iterator<Item = u16>) {
+        let (head, tail) = RECORDS;
+        let more = years.map(|years| (years, format!("{head}{years}{tail}").into()));
+        self.records.extend(more);
+        self.records.sort_unstable();
+        self.records.dedup();
+    }
+
+    /// The class of a record that is kept for so many years: the next longer one where the pack has none just so.
+    #[must_use]
+    pub fn record_class(&self, years: u16) -> Option<(&str, Period)> {
+        let found = self.records.iter().find(|(kept, _)| *kept >= years);
+        found
+            .or(self.records.last())
+            .map(|(years, id)| (&**id, Period::years(*years)))
+    }
+
+    /// Whether an id is one of those that records have.
+    #[must_use]
+    pub fn is_of_records(id: &str) -> bool {
+        record_years(id).is_some()
     }
 
     /// The classes besides the default one, the longest first.
@@ -102,12 +137,18 @@ impl LogRetention {
 
     /// The ids of all classes, the default one first.
     pub fn ids(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(Self::DEFAULT).chain(self.classes.iter().map(|class| &*class.id))
+        std::iter::once(Self::DEFAULT)
+            .chain(self.classes.iter().map(|class| &*class.id))
+            .chain(self.records.iter().map(|(_, id)| &**id))
     }
 
-    /// How long a class is kept; one that the pack has no longer, as long as the default one.
+    /// How long a class is kept; one that the pack has no longer, as long as the default one. The classes of records mean the
+    /// same under every pack.
     #[must_use]
     pub fn period(&self, id: &str) -> Period {
+        if let Some(years) = record_years(id) {
+            return Period::years(years);
+        }
         let class = self.classes.iter().find(|class| *class.id == *id);
         class.map_or(self.default, |class| class.period)
     }
@@ -166,6 +207,14 @@ impl LogRetention {
         }
         longest.unwrap_or_else(|| of(None))
     }
+}
+
+/// The years of a class of records.
+fn record_years(id: &str) -> Option<u16> {
+    let (head, tail) = RECORDS;
+    let years = id.strip_prefix(head)?.strip_suffix(tail)?;
+    let plain = !years.starts_with('0') && years.bytes().all(|byte| byte.is_ascii_digit());
+    years.parse().ok().filter(|_| plain)
 }
 
 #[cfg(test)]
@@ -261,5 +310,36 @@ mod tests {
         let of = |entry| rules.class_of(Some(entry), None, std::iter::empty()).0;
         assert_eq!(of(LoggedKind::Authentication), "logins");
         assert_eq!(of(LoggedKind::Decision), "default");
+    }
+
+    #[test]
+    fn records_have_classes_that_mean_the_same_under_every_pack() {
+        let mut rules = LogRetention::new(Period::years(1), Vec::new());
+        rules.keep_records([7, 3, 1].into_iter());
+        let class = |years| rules.record_class(years).unwrap();
+        assert_eq!(class(1), ("provision-record-1y", Period::years(1)));
+        assert_eq!(class(2).0, "provision-record-3y", "the next longer one");
+        assert_eq!(class(9).0, "provision-record-7y", "the longest there is");
+        let ids: Vec<&str> = rules.ids().collect();
+        assert_eq!(
+            ids,
+            [
+                "default",
+                "provision-record-1y",
+                "provision-record-3y",
+                "provision-record-7y"
+            ]
+        );
+        let other = LogRetention::default();
+        assert_eq!(other.period("provision-record-7y"), Period::years(7));
+        for none in [
+            "provision-record-y",
+            "provision-record-03y",
+            "provision-record-3",
+            "x",
+        ] {
+            assert!(!LogRetention::is_of_records(none), "{none}");
+            assert_eq!(other.period(none), other.default);
+        }
     }
 }

@@ -326,6 +326,22 @@ impl Route {
     }
 }
 
+/// Who a third party is, for the record of what it gets or gave (APPI Art. 29 and 30; Rules of the Commission Art. 20 and 24).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Party {
+    /// Name (氏名又は名称).
+    pub name: Option<Box<str>>,
+    /// Address (住所).
+    pub address: Option<Box<str>>,
+    /// Who represents a legal person (代表者の氏名).
+    pub representative: Option<Box<str>>,
+}
+
+impl Party {
+    /// The longest address, in bytes; names are as long as any other.
+    pub const ADDRESS_MAX_BYTES: usize = 512;
+}
+
 /// To whom data may go.
 #[derive(Debug, Clone)]
 pub struct Recipient {
@@ -352,8 +368,14 @@ pub struct Recipient {
     pub equivalent_until: Option<crate::domain::time::Timestamp>,
     /// How a lapsed check counts.
     pub lapsed_counts_as_none: bool,
-    /// Years that its record of provision is kept (APPI Art. 29); `None` where none is asked.
+    /// Years that its record of provision is kept (APPI Art. 29), where the law asks for one; `None` where none is asked.
     pub record_years: Option<u16>,
+    /// Who it is, as far as the pack says; the request does where `named_by_request`.
+    pub party: Party,
+    /// A natural person: nobody represents them.
+    pub individual: bool,
+    /// The request names it: the row is for all of a sort.
+    pub named_by_request: bool,
     /// The hold that stops a route that stops on request, or a sale.
     pub stopped_by: Option<Box<str>>,
     /// Line in pack.toml.

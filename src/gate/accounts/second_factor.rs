@@ -195,13 +195,15 @@ impl Gate {
                     ));
                 }
                 let Some(step) = seed.matching_step(&code, now) else {
-                    entry.store_writes = self.store.spend_nothing().await?;
+                    entry.store_writes = self.store.spend_nothing(factor.id, &THROTTLE).await?;
                     return Ok(Tried::Refused("wrong code"));
                 };
-                let Some(writes) = self.store.spend_step(factor.id, step, &THROTTLE).await? else {
-                    entry.store_writes = self.store.spend_nothing().await?;
+                let spending = self.store.spend_step(factor.id, step, &THROTTLE).await?;
+                let writes = spending.writes;
+                if !spending.spent {
+                    entry.store_writes = writes;
                     return Ok(Tried::Refused("used code"));
-                };
+                }
                 entry::detail(entry, "time_step", step.to_string());
                 Ok(Tried::Passed { writes, left: None })
             }
@@ -214,18 +216,19 @@ impl Gate {
                     return Ok(Tried::Refused(why));
                 }
                 let digest = code.digest(&self.keyring.pepper, Use::Recovery(factor.id));
-                let spent = self
+                let spending = self
                     .store
                     .spend_recovery_code(factor.id, &digest, &THROTTLE)
                     .await?;
-                let Some(spent) = spent else {
-                    entry.store_writes = self.store.spend_nothing().await?;
+                let writes = spending.writes;
+                let Some(left) = spending.left else {
+                    entry.store_writes = writes;
                     return Ok(Tried::Refused("wrong or used recovery code"));
                 };
-                entry::detail(entry, "recovery_codes_left", spent.left.to_string());
+                entry::detail(entry, "recovery_codes_left", left.to_string());
                 Ok(Tried::Passed {
-                    writes: spent.writes,
-                    left: Some(spent.left),
+                    writes,
+                    left: Some(left),
                 })
             }
         }

@@ -7,7 +7,7 @@ use crate::decision::rules::RuleSet;
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
 use crate::gate::GateError;
-use crate::gate::ledger::{Ledger, class_of_stored};
+use crate::gate::ledger::{Ledger, kept_until};
 use crate::identity::seals::SealName;
 use crate::log::{ReadError, SegmentSpan};
 use crate::proto::{StoredDisposal, StoredKey, StoredSpan};
@@ -198,9 +198,7 @@ impl Look {
                 break;
             }
             let entry = kept.entry().map_err(unreadable)?;
-            let class = class_of_stored(&self.rules.log_retention, &self.rules, &entry);
-            let at = Timestamp::from_micros(entry.time_us);
-            until = until.max(class.period.after(at, self.rules.utc_offset));
+            until = until.max(kept_until(&self.rules.log_retention, &self.rules, &entry));
             seen = seen.saturating_add(1);
         }
         if seen == span.next.saturating_sub(span.first) {

@@ -27,6 +27,8 @@ pub struct Page {
     pub size: usize,
     /// Where to go on.
     pub start: Option<LogIndex>,
+    /// Nothing at all where entries of the time that is wanted were disposed of: what is left would pass for all there was.
+    pub whole: bool,
 }
 
 /// An entry as a reviewer may see it.
@@ -56,12 +58,28 @@ pub type Found = Result<(ReadEntry, Option<LogIndex>), GateError>;
 
 /// Where a scan stands.
 #[derive(Debug, Clone, Copy)]
-struct Scan {
+pub(in crate::gate) struct Scan {
     /// The next entry to look at; `None` when there are no more.
     next: Option<LogIndex>,
     /// The last entry that was looked at.
     last: Option<LogIndex>,
     order: Order,
+}
+
+impl Scan {
+    /// Of all entries there are, the newest first.
+    pub(in crate::gate) const fn newest_first(newest: Option<LogIndex>) -> Self {
+        Self {
+            next: newest,
+            last: None,
+            order: Order::NewestFirst,
+        }
+    }
+
+    /// Whether there are no more.
+    pub(in crate::gate) const fn is_over(&self) -> bool {
+        self.next.is_none()
+    }
 }
 
 /// How many entries one turn of a scan looks at, and how many that fit it brings.
@@ -76,7 +94,8 @@ impl Gate {
     /// Streams a page of what fits.
     ///
     /// # Errors
-    /// When nobody who reviews asks, or the call can't be logged.
+    /// When nobody who reviews asks, or the call can't be logged; [`GateError::DisposedOf`] where the whole is wanted and
+    /// isn't there any more.
     pub async fn search(
         self: &Arc<Self>,
         peer: &Peer,
@@ -88,6 +107,12 @@ impl Gate {
         let (sieve, _) = self
             .admit_reader(peer, credentials, "Search", filter, what)
             .await?;
+        if page.whole {
+            let (reader, period) = (self.log.reader(), sieve.period());
+            let gone = tokio::task::spawn_blocking(move || reader.disposed_within(period)).await;
+            gone.map_err(|_| GateError::Internal("reading ended early"))?
+                .map_err(unread)?;
+        }
         let newest = self.log.len().checked_sub(1).map(LogIndex);
         let (next, order) = if page.oldest_first {
             let start = page.start.unwrap_or(LogIndex(0));
@@ -207,7 +232,7 @@ impl Gate {
 
     /// Looks at the next entries of a scan, off the threads that serve; by the index those only that may fit. Bounded in what
     /// it reads and in what it brings, so that a reader who doesn't take what was found holds up nobody.
-    async fn turn(
+    pub(in crate::gate) async fn turn(
         self: &Arc<Self>,
         sieve: &Sieve,
         scan: &mut Scan,

@@ -131,7 +131,10 @@ impl Gate {
     }
 
     /// Takes what others changed into memory where anybody else may have; for what is decided by it before it is looked at anew.
-    pub(in crate::gate) async fn hear_others(&self) -> Result<(), GateError> {
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub async fn hear_others(&self) -> Result<(), GateError> {
         if self.store.has_others() {
             self.follow_once().await?;
         }
@@ -208,9 +211,10 @@ mod tests {
     #[test]
     fn what_is_known_ages_until_it_was_looked_at_again() {
         assert!(Followed::begin(0, None).is_fresh());
-        let followed = Followed::begin(0, Some(Duration::from_millis(40)));
+        let hour = Duration::from_hours(1);
+        let mut followed = Followed::begin(0, Some(hour));
         assert!(followed.is_fresh());
-        std::thread::sleep(Duration::from_millis(60));
+        followed.base = Instant::now().checked_sub(2 * hour).unwrap();
         assert!(!followed.is_fresh());
         followed.reached(1, Instant::now());
         assert!(followed.is_fresh());

@@ -26,7 +26,7 @@ impl Settled {
 }
 
 impl Gate {
-    /// Forgets sessions and requests that ended a week ago, once this daemon has known them, on a clock that nobody sets, for as
+    /// Forgets sessions, requests and records that ended a week ago, once this daemon has known them, on a clock that nobody sets, for as
     /// long as a session lasts: until then a ticket of theirs may be good, whatever the wall clock says.
     pub(in crate::gate) async fn forget_what_ended(&self) {
         let longest = self.rules.load().session.absolute;
@@ -46,6 +46,7 @@ impl Gate {
         let forgotten = async {
             self.store.forget_ended_sessions(&ended, before).await?;
             self.store.forget_live_sessions(before).await?;
+            self.store.forget_old_records(before).await?;
             self.store.forget_expired_requests(before).await
         };
         if let Err(error) = forgotten.await {

@@ -247,7 +247,7 @@ impl Gap {
         }
         // Whether the store is a moment older is not asked here: it is, and the gap settles it.
         store.apply(&replay.changes, log.len()).await?;
-        if let Some(torn) = &opened.torn_tail {
+        for torn in &opened.torn_tails {
             write(&ledger, torn_entry(torn, clock.now())).await?;
         }
         // Whether they are in force yet doesn't matter here.
@@ -384,8 +384,11 @@ impl Gap {
         if step < seed.step_at(now) {
             return Ok(Err("code of an earlier step"));
         }
-        let writes = self.store.spend_step(factor.id, step, &THROTTLE).await?;
-        Ok(writes.map(|writes| (step, writes)).ok_or("used code"))
+        let spending = self.store.spend_step(factor.id, step, &THROTTLE).await?;
+        Ok(spending
+            .spent
+            .then_some((step, spending.writes))
+            .ok_or("used code"))
     }
 
     async fn refuse(&self, mut entry: StoredEntry, why: &str, error: GapError) -> GapError {
@@ -629,17 +632,11 @@ mod tests {
             (LogIndex(1), effective)
         );
         assert_eq!(gap.store.people().await.unwrap()[0].epoch, 1_000);
-        assert_eq!(
-            gap.store.spend_step(FACTOR, 500, &THROTTLE).await.unwrap(),
-            None
-        );
-        assert!(
-            gap.store
-                .spend_step(FACTOR, 501, &THROTTLE)
-                .await
-                .unwrap()
-                .is_some()
-        );
+        let spend = async |step| {
+            let spending = gap.store.spend_step(FACTOR, step, &THROTTLE).await;
+            spending.unwrap().spent
+        };
+        assert!(!spend(500).await && spend(501).await);
         let reader = gap.log.reader();
         let refused = may_serve(&reader, 1, SystemClock.now()).unwrap_err();
         assert!(matches!(refused, StartError::GapWaits { .. }), "{refused}");

@@ -297,6 +297,7 @@ impl Gate {
             ),
             rules,
             changes: Mutex::new(Changes::default()),
+            recorded: Mutex::default(),
             live: LiveSessions::default(),
             generations: ArcSwap::default(),
             disposing: Mutex::default(),
@@ -344,6 +345,7 @@ impl Gate {
             gate.sessions.revoke(session, until, gate.clock.steady());
         }
         gate.read_live().await?;
+        gate.begin_records().await?;
         gate.prepare_keys().await;
         gate.go_on_disposing().await;
         let number = gate.store.count_start().await?;
@@ -366,8 +368,7 @@ impl Gate {
         entry::detail(&mut entry, "seeds_sealed_anew", seeds.anew.to_string());
         entry::detail(&mut entry, "seeds_unreadable", seeds.unreadable.to_string());
         entry.store_writes = known_writes;
-        gate.log_start(entry, opened.torn_tail.as_ref(), now)
-            .await?;
+        gate.log_start(entry, &opened.torn_tails, now).await?;
         gate.note_factor_writes(known_writes);
         Ok(gate)
     }
@@ -419,14 +420,12 @@ impl Gate {
     async fn log_start(
         &self,
         mut start: StoredEntry,
-        torn_tail: Option<&TornTail>,
+        torn_tails: &[TornTail],
         now: Timestamp,
     ) -> Result<(), AppendError> {
         let rules = self.rules.load();
         let mut entries = Vec::new();
-        if let Some(torn) = torn_tail {
-            entries.push(torn_entry(torn, now));
-        }
+        entries.extend(torn_tails.iter().map(|torn| torn_entry(torn, now)));
         let newest = self.log.reader().backward(LogIndex(u64::MAX)).next();
         if let Some(Ok(newest)) = newest
             && newest.time() > now.plus(JUMP)
@@ -471,7 +470,11 @@ impl Gate {
         if let Err(error) = written {
             tracing::error!(%error, "the entry of the stop was not written");
         }
-        match tokio::time::timeout(STORE_PATIENCE, self.mark_applied()).await {
+        let marked = async {
+            self.take_in_records(true).await?;
+            self.mark_applied().await
+        };
+        match tokio::time::timeout(STORE_PATIENCE, marked).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!(%error, "the store was not marked; the next start replays more");
@@ -595,4 +598,48 @@ fn built_in_service() -> Service {
 
 pub(in crate::gate) fn password_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::log::{LogConfig, SigningSeed};
+
+    /// A log of one entry, always of the same name and key, closed.
+    async fn log(folder: &Path, kind: EntryKind) -> AccessLog {
+        let config = LogConfig::new(folder.join("log"), SigningSeed::new(&[7; 32]));
+        let log = AccessLog::open(config, "test/log").unwrap().log;
+        let entry = own_entry(kind, Timestamp::from_seconds(1));
+        log.append(&[entry]).unwrap().await.unwrap();
+        log.close();
+        log
+    }
+
+    #[tokio::test]
+    async fn a_log_that_was_rewritten_with_its_own_key_is_not_the_one_that_the_store_was_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let keyring = Keyring::ephemeral().unwrap();
+        let store = Store::open(&folder.path().join("store.sqlite"))
+            .await
+            .unwrap();
+        let first = log(folder.path(), EntryKind::DaemonStart).await;
+        Replay::begin(&store, &first, &keyring).await.unwrap();
+        let signed = first.checkpoints().borrow().checkpoint.clone();
+        store
+            .keep_checkpoint(signed.size, &signed.root)
+            .await
+            .unwrap();
+        Replay::begin(&store, &first, &keyring).await.unwrap();
+        drop(first);
+        std::fs::remove_dir_all(folder.path().join("log")).unwrap();
+
+        let other = log(folder.path(), EntryKind::DaemonStop).await;
+        let refused = Replay::begin(&store, &other, &keyring).await.unwrap_err();
+        assert!(
+            matches!(refused, StartError::AnotherLog { size: 1 }),
+            "{refused}"
+        );
+    }
 }

@@ -14,6 +14,8 @@ pub(in crate::gate) enum Task {
     Review,
     /// Copying a keyring that another daemon on the same store has.
     Keys,
+    /// Taking records of provision from the log into the store.
+    Records,
 }
 
 /// What is left undone.

@@ -208,7 +208,7 @@ fn a_disk_that_hangs_while_a_key_is_made_or_destroyed_holds_up_nobody_who_seals_
             done.send(()).unwrap();
         })
     };
-    told.recv_timeout(std::time::Duration::from_secs(10))
+    told.recv_timeout(std::time::Duration::from_secs(60))
         .unwrap();
     thread.join().unwrap();
 }

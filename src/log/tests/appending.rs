@@ -6,7 +6,7 @@ use super::*;
 async fn what_was_appended_is_read_back_after_reopening() {
     let home = tempfile::tempdir().unwrap();
     let opened = AccessLog::open(config(home.path()), "関所.example").unwrap();
-    assert!(opened.created && opened.log.is_empty() && opened.torn_tail.is_none());
+    assert!(opened.created && opened.log.is_empty() && opened.torn_tails.is_empty());
     let receipts = opened.log.append(&entries(0..3)).unwrap().await.unwrap();
     let indexes: Vec<_> = receipts.iter().map(|receipt| receipt.index().0).collect();
     assert_eq!((indexes, receipts.len()), (vec![0, 1, 2], 3));
@@ -14,7 +14,7 @@ async fn what_was_appended_is_read_back_after_reopening() {
     drop(opened);
 
     let opened = AccessLog::open(config(home.path()), "another name").unwrap();
-    assert!(!opened.created && opened.torn_tail.is_none());
+    assert!(!opened.created && opened.torn_tails.is_empty());
     assert_eq!(opened.log.name(), "関所.example");
     assert_eq!(opened.log.len(), 3);
     assert_eq!(all(&opened.log.reader()), bytes_of(&entries(0..3)));
@@ -72,7 +72,7 @@ async fn a_full_queue_refuses_at_once() {
         ..config(home.path())
     };
     let log = open_on(&disk, &small).unwrap().log;
-    disk.stall(true);
+    let stalled = disk.stall();
     let first = log.append(&[entry(0)]).unwrap();
     while log.shared.queue.waits() > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -84,7 +84,7 @@ async fn a_full_queue_refuses_at_once() {
     );
     let third = log.append(&[entry(4)]).unwrap();
     assert_eq!(log.append(&[entry(5)]).unwrap_err(), AppendError::QueueFull);
-    disk.stall(false);
+    drop(stalled);
     for appending in [first, second, third] {
         appending.await.unwrap();
     }
@@ -103,7 +103,7 @@ async fn what_gathers_during_a_sync_shares_the_next_one() {
         made.lock().unwrap().push(call);
         None
     });
-    disk.stall(true);
+    let stalled = disk.stall();
     let first = log.append(&[entry(0)]).unwrap();
     while log.shared.queue.waits() > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -111,7 +111,7 @@ async fn what_gathers_during_a_sync_shares_the_next_one() {
     let rest: Vec<_> = (1..50)
         .map(|number| log.append(&[entry(number)]).unwrap())
         .collect();
-    disk.stall(false);
+    drop(stalled);
     for (index, appending) in std::iter::once(first).chain(rest).enumerate() {
         let receipts = appending.await.unwrap();
         assert_eq!(receipts.first().index(), LogIndex(index as u64));
@@ -131,7 +131,7 @@ async fn a_disk_that_hangs_costs_the_caller_no_more_than_the_deadline() {
         ..config(home.path())
     };
     let log = open_on(&disk, &hasty).unwrap().log;
-    disk.stall(true);
+    let stalled = disk.stall();
     let asked = std::time::Instant::now();
     assert_eq!(
         log.append(&[entry(0)]).unwrap().await,
@@ -139,7 +139,20 @@ async fn a_disk_that_hangs_costs_the_caller_no_more_than_the_deadline() {
     );
     assert!(asked.elapsed() >= Duration::from_millis(50));
     assert!(log.is_empty() && log.reader().get(LogIndex(0)).unwrap().is_none());
-    disk.stall(false);
+    // Operators are told, although the writer can't tell anybody.
+    let is_silent = |health: &LogHealth| matches!(health, LogHealth::Refusing(why) if why.contains("has not answered"));
+    let until = std::time::Instant::now() + Duration::from_secs(20);
+    while !is_silent(&log.health()) && std::time::Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let (told, known) = (log.health(), log.watch().borrow().health.clone());
+    drop(stalled);
+    assert!(is_silent(&told), "{told:?}");
+    assert_eq!(known, LogHealth::Writing);
+    while log.health() != LogHealth::Writing {
+        assert!(std::time::Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     log.close();
     assert_eq!(log.len(), 1);
 }
@@ -213,6 +226,10 @@ async fn a_log_that_is_open_is_not_opened_again() {
     drop(log);
     let refused = AccessLog::open(config(home.path()), "x").unwrap_err();
     assert!(matches!(&refused, OpenError::InUse { directory } if directory.ends_with("log")));
+    assert_eq!(refused.exit_code(), 75);
+    // Nor when somebody took the lock's file for a leftover.
+    std::fs::remove_file(home.path().join("log/lock")).unwrap();
+    let refused = AccessLog::open(config(home.path()), "x").unwrap_err();
     assert_eq!(refused.exit_code(), 75);
     drop(clone);
     open(home.path());

@@ -18,7 +18,7 @@ async fn committed(disk: &TestDisk, home: &Path) -> (AccessLog, Vec<(u64, u64)>)
         let spans = log.reader().segments().into_iter();
         spans.filter(|span| span.closed).collect()
     };
-    for _ in 0..200 {
+    for _ in 0..3_000 {
         if closed().iter().all(|span| log.is_committed(span)) {
             break;
         }

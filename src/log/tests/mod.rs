@@ -16,6 +16,7 @@ mod simulated_disk;
 mod tail;
 mod verifying;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -89,6 +90,11 @@ pub(super) fn all(reader: &LogReader) -> Vec<Vec<u8>> {
 pub(super) fn bytes_of(entries: &[StoredEntry]) -> Vec<Vec<u8>> {
     entries.iter().map(StoredEntry::encode_to_vec).collect()
 }
+
+/// Long enough for a machine that is busy with other things.
+pub(super) const SOON: Duration = Duration::from_secs(60);
+/// Such a machine makes one thing late, and not all of so many.
+pub(super) const TRIES: usize = 6;
 
 /// A log in which batch after batch of `per_batch` entries was written.
 pub(super) async fn write_batches(log: &AccessLog, batches: u64, per_batch: u64) {
@@ -183,13 +189,25 @@ impl TestDisk {
         self.fail(|_| None);
     }
 
-    pub(super) fn stall(&self, stalled: bool) {
-        self.stalled.store(stalled, Ordering::SeqCst);
+    /// Hangs from now on, until what is given is dropped: by a test that fails, too, since its log waits for its writer.
+    #[must_use]
+    pub(super) fn stall(&self) -> Stalled {
+        self.stalled.store(true, Ordering::SeqCst);
+        Stalled(Arc::clone(&self.stalled))
     }
 
     fn call(&self, call: Call) -> io::Result<()> {
         let failure = (self.rule.lock().unwrap())(call);
         failure.map_or(Ok(()), |kind| Err(kind.into()))
+    }
+}
+
+/// A disk that hangs.
+pub(super) struct Stalled(Arc<AtomicBool>);
+
+impl Drop for Stalled {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
     }
 }
 

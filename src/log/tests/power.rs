@@ -160,12 +160,15 @@ impl Play {
                 return Err(format!("a checkpoint of {size} entries is no prefix"));
             }
         }
-        if let Some(torn) = &opened.torn_tail {
+        for torn in &opened.torn_tails {
             let bytes = std::fs::read(&torn.kept_in).map_err(|error| error.to_string())?;
             if bytes.len() as u64 != torn.bytes {
                 return Err("a torn tail was kept in part".to_owned());
             }
-            self.known.kept.push((torn.kept_in.clone(), bytes));
+            let kept = (torn.kept_in.clone(), bytes);
+            if !self.known.kept.contains(&kept) {
+                self.known.kept.push(kept);
+            }
         }
         for (path, bytes) in &self.known.kept {
             if std::fs::read(path).ok().as_ref() != Some(bytes) {

@@ -67,7 +67,7 @@ async fn a_log_cut_at_any_byte_opens_to_its_last_whole_batch() {
                     .iter()
                     .rposition(|byte| *byte != 0)
                     .map_or(0, |at| at + 1)];
-                match &opened.torn_tail {
+                match opened.torn_tails.first() {
                     Some(torn) => {
                         assert_eq!((&torn.segment, torn.offset), (&path, kept_until));
                         assert_eq!(torn.bytes, lost.len() as u64);
@@ -80,7 +80,7 @@ async fn a_log_cut_at_any_byte_opens_to_its_last_whole_batch() {
                 assert_eq!(opened.log.len(), entries + 2);
                 drop(opened);
                 let again = AccessLog::open(config(home.path()), "").unwrap();
-                assert!(again.torn_tail.is_none());
+                assert!(again.torn_tails.is_empty());
                 assert_eq!(again.log.len(), entries + 2);
             }
         }
@@ -152,7 +152,7 @@ async fn a_flipped_bit_in_the_last_batch_takes_the_whole_batch_and_no_more() {
         12,
         "what follows the last batch takes nothing with it"
     );
-    assert_eq!(opened.torn_tail.unwrap().bytes, 778);
+    assert_eq!(opened.torn_tails[0].bytes, 778);
 }
 
 #[tokio::test]
@@ -182,22 +182,83 @@ async fn bytes_inside_a_torn_entry_that_look_like_a_later_frame_are_not_believed
     let opened = AccessLog::open(config(home.path()), "").unwrap();
     assert_eq!(opened.log.len(), 2);
     assert_eq!(
-        opened.torn_tail.unwrap().bytes,
+        opened.torn_tails[0].bytes,
         64 + (FRAME_HEADER_BYTES as u64) + 8
     );
 }
 
 #[tokio::test]
-async fn a_torn_tail_is_told_once_also_when_nothing_is_written_after_it() {
+async fn a_torn_tail_is_told_by_each_start_until_something_is_written_after_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, ends) = small_log(home.path(), 2, 1).await;
+    let told = |torn: &[TornTail]| torn.iter().map(|torn| torn.bytes).collect::<Vec<_>>();
+    let open = || AccessLog::open(config(home.path()), "").unwrap();
+    edit(&path, &[1], ends[2] + 777);
+    // The start ends before it writes anything.
+    for _ in 0..2 {
+        let opened = open();
+        assert_eq!(told(&opened.torn_tails), [778]);
+        assert_eq!(opened.log.len(), 2);
+        opened.log.close();
+    }
+    // Another ends in the middle of its first write.
+    edit(&path, &[1], ends[2] + 99);
+    let opened = open();
+    assert_eq!(told(&opened.torn_tails), [778, 100]);
+    write_batches(&opened.log, 1, 1).await;
+    drop(opened);
+    assert!(open().torn_tails.is_empty());
+    let kept = std::fs::read_dir(home.path().join("log")).unwrap();
+    let kept = kept.filter(|item| {
+        let name = item.as_ref().unwrap().file_name();
+        name.to_string_lossy().contains(".torn-")
+    });
+    assert_eq!(kept.count(), 2);
+}
+
+#[tokio::test]
+async fn a_torn_tail_is_told_also_when_what_said_so_was_torn_in_the_next_segment() {
     let home = tempfile::tempdir().unwrap();
     let (path, ends) = small_log(home.path(), 2, 1).await;
     edit(&path, &[1], ends[2] + 777);
-    let opened = AccessLog::open(config(home.path()), "").unwrap();
-    assert_eq!(opened.torn_tail.unwrap().bytes, 778);
+    let disk = TestDisk::new();
+    let log = open_on(&disk, &config(home.path())).unwrap().log;
+    let mut writes = 0;
+    disk.fail(move |call| {
+        writes += usize::from(call == Call::Write);
+        // The first is the header of the new segment.
+        (call == Call::Write && writes == 2).then_some(io::ErrorKind::Other)
+    });
+    let tomorrow = StoredEntry {
+        time_us: entry(0).time_us + 86_400_000_000,
+        ..entry(2)
+    };
+    let refused = log.append(std::slice::from_ref(&tomorrow)).unwrap().await;
+    assert!(matches!(refused, Err(AppendError::Stopped(_))));
+    log.close();
+    disk.heal();
+    let opened = open_on(&disk, &config(home.path())).unwrap();
+    let paths = segments(home.path());
+    let torn: Vec<_> = opened.torn_tails.iter().map(|torn| &torn.segment).collect();
+    assert_eq!(torn, [&paths[0], &paths[1]]);
+    opened.log.append(&[tomorrow]).unwrap().await.unwrap();
     opened.log.close();
-    let again = AccessLog::open(config(home.path()), "").unwrap();
-    assert!(again.torn_tail.is_none());
-    assert_eq!(again.log.len(), 2);
+    drop(opened);
+    let again = open_on(&disk, &config(home.path())).unwrap();
+    assert!(again.torn_tails.is_empty());
+}
+
+#[tokio::test]
+async fn what_was_kept_aside_in_part_is_no_torn_tail() {
+    let home = tempfile::tempdir().unwrap();
+    let (path, ends) = small_log(home.path(), 2, 1).await;
+    edit(&path, &[1], ends[2] + 777);
+    let half = format!("{:020}.torn-{}-0.new", 0, ends[2]);
+    let half = home.path().join("log").join(half);
+    std::fs::write(&half, b"half").unwrap();
+    let opened = AccessLog::open(config(home.path()), "").unwrap();
+    assert_eq!(opened.torn_tails.len(), 1);
+    assert!(!half.exists());
 }
 
 #[tokio::test]
@@ -215,9 +276,7 @@ async fn a_whole_frame_in_another_ones_place_is_not_taken_for_it() {
     let opened = AccessLog::open(config(home.path()), "").unwrap();
     assert_eq!(opened.log.len(), 2);
     assert_eq!(
-        std::fs::read(opened.torn_tail.unwrap().kept_in)
-            .unwrap()
-            .len(),
+        std::fs::read(&opened.torn_tails[0].kept_in).unwrap().len(),
         {
             let zeros = second.iter().rev().take_while(|byte| **byte == 0).count();
             second.len() - zeros

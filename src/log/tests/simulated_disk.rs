@@ -543,7 +543,9 @@ fn directories_in(root: &Path) -> Vec<PathBuf> {
 fn kind_of(path: &Path) -> &'static str {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let ending = |ending: &str| name.ends_with(ending);
-    if name.contains(".torn-") {
+    if name.contains(".torn-") && ending(".new") {
+        "a torn tail to be moved"
+    } else if name.contains(".torn-") {
         "a torn tail"
     } else if ending(".segment.new") {
         "a new segment"

@@ -135,7 +135,7 @@ impl Whole {
         write_batches(&opened.log, 2, 2).await;
         drop(opened);
         let again = AccessLog::open(config(home.path()), "").unwrap();
-        assert!(again.torn_tail.is_none());
+        assert!(again.torn_tails.is_empty());
         assert_eq!(all(&again.log.reader()).len() as u64, entries + 4);
         again.log.close();
         check_tree(home.path());

@@ -26,6 +26,14 @@ pub(super) fn log_retention(root: &Entry<'_>, rules: &mut RuleSet) {
     for entry in entries {
         entry.require(&["id", "period"]);
         let id = own_id(&entry, &mut taken);
+        if LogRetention::is_of_records(&id) {
+            entry.fault(entry.line, || {
+                format!(
+                    "{} is the class of records that are kept so long: choose another id",
+                    shown(&id)
+                )
+            });
+        }
         let period = period(&entry);
         if *id == *LogRetention::DEFAULT {
             for key in ["categories", "kinds", "entries"] {
@@ -58,6 +66,9 @@ pub(super) fn log_retention(root: &Entry<'_>, rules: &mut RuleSet) {
         entry.finish();
     }
     rules.log_retention = LogRetention::new(default, classes);
+    let recipients = rules.recipients.iter();
+    let years = recipients.filter_map(|(_, _, recipient)| recipient.record_years);
+    rules.log_retention.keep_records(years);
 }
 
 fn period(entry: &Entry<'_>) -> Option<Period> {

@@ -5,7 +5,9 @@ use time::Date;
 use super::basis::countries;
 use super::data::covered;
 use super::{Declared, chosen, find};
-use crate::decision::rules::{IdSet, Recipient, Route, RuleSet};
+use crate::decision::rules::{IdSet, Party, Recipient, Route, RuleSet};
+use crate::domain::calendar::Period;
+use crate::domain::ids::NAME_MAX_BYTES;
 use crate::domain::time::Timestamp;
 use crate::policy::entry::{At, Entry};
 use crate::policy::errors::shown;
@@ -13,6 +15,8 @@ use crate::policy::words;
 
 /// The hold that stops a route that stops on request, where the pack names no other.
 const STOPPED_BY: &str = "provision-stopped";
+/// The longest that a record is kept, as for any other retention of the log.
+const RECORD_YEARS_MAX: u64 = Period::YEARS_MAX as u64;
 /// Where no transfer abroad is.
 const HOME: &str = "JP";
 
@@ -41,6 +45,9 @@ pub(super) fn blank(line: u32) -> Recipient {
         equivalent_until: None,
         lapsed_counts_as_none: false,
         record_years: None,
+        party: Party::default(),
+        individual: false,
+        named_by_request: false,
         stopped_by: None,
         line,
     }
@@ -112,6 +119,7 @@ pub(super) fn recipients(declared: &Declared<'_, Recipient>, abroad: &Abroad, ru
                 }
             }
         }
+        who(entry, &mut recipient);
         if let Some(place) = rules.recipients.get_mut(*id) {
             *place = recipient;
         }
@@ -131,16 +139,6 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
         _ => {
             entry.refuse("contract_until", "is for the route \"outsourcing\"");
             entry.refuse("inspected_until", "is for the route \"outsourcing\"");
-        }
-    }
-    match recipient.route {
-        Route::SharedUse | Route::Outsourcing | Route::SameLegalEntity => {
-            entry.refuse("record_years", "is for routes to a third party");
-        }
-        _ => {
-            recipient.record_years = entry
-                .number("record_years", 1..=100)
-                .and_then(|years| u16::try_from(years).ok());
         }
     }
     match recipient.route {
@@ -173,6 +171,68 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
     } else {
         let why = "is for the route \"outsourcing\": any other recipient has its own purpose";
         entry.refuse("own_purpose_route", why);
+    }
+    if may_be_recorded(recipient) {
+        recipient.record_years = entry
+            .number("record_years", 1..=RECORD_YEARS_MAX)
+            .and_then(|years| u16::try_from(years).ok());
+    } else {
+        let why = "APPI Art. 29(1) asks for no record on this route: it is for a third party, by consent or until they ask to stop, and for outsourcing and shared use in a country that is not adequate";
+        entry.refuse("record_years", why);
+    }
+}
+
+/// Whether the law asks for a record on one of a recipient's routes.
+fn may_be_recorded(recipient: &Recipient) -> bool {
+    let own_purpose = recipient.own_purpose_route;
+    [Some(recipient.route), own_purpose]
+        .into_iter()
+        .flatten()
+        .any(|route| match route {
+            Route::SharedUse | Route::Outsourcing => recipient.abroad && !recipient.adequate,
+            Route::ThirdPartyByLaw | Route::SameLegalEntity => false,
+            Route::ThirdPartyConsent
+            | Route::ThirdPartyStopsOnRequest
+            | Route::ThirdPartySaleOrSharing => true,
+        })
+}
+
+/// Who it is: what the record of a provision needs (Rules of the Commission Art. 20), unless the request says it.
+fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
+    recipient.named_by_request = entry.flag("named_by_request");
+    recipient.individual = entry.flag("individual");
+    let text = |key, max: usize| {
+        let text = entry.text(key)?;
+        if text.value.trim().is_empty() || text.value.len() > max || text.value.contains('\0') {
+            entry.fault(text.line, || format!("{key} is not of 1 to {max} bytes"));
+        }
+        Some(Box::from(text.value))
+    };
+    recipient.party = Party {
+        name: text("name", NAME_MAX_BYTES),
+        address: text("address", Party::ADDRESS_MAX_BYTES),
+        representative: text("representative", NAME_MAX_BYTES),
+    };
+    if recipient.named_by_request {
+        for key in ["name", "address", "representative"] {
+            entry.refuse(key, "is for the request to say: named_by_request = true");
+        }
+        return;
+    }
+    if recipient.individual {
+        entry.refuse("representative", "nobody represents an individual");
+    }
+    if recipient.record_years.is_none() {
+        return;
+    }
+    let mut needed = vec!["name", "address"];
+    needed.extend((!recipient.individual).then_some("representative"));
+    for key in needed {
+        if !entry.has(key) {
+            entry.fault(entry.line, || {
+                format!("{key} is missing: the record of provision needs it (record_years)")
+            });
+        }
     }
 }
 

@@ -336,7 +336,17 @@ impl<'a> Reach<'a> {
                 let mut rules = self.rules.safeguards.iter();
                 goes() && rules.any(|rule| !rule.free_to.contains(&to.country))
             }
-            // No recipient asks for more items of its record yet.
+            ReasonCode::RecordFieldsMissing => {
+                let recorded = to.record_years.is_some()
+                    && match route {
+                        Route::SharedUse | Route::Outsourcing => to.abroad && !to.adequate,
+                        Route::ThirdPartyByLaw | Route::SameLegalEntity => false,
+                        Route::ThirdPartyConsent
+                        | Route::ThirdPartyStopsOnRequest
+                        | Route::ThirdPartySaleOrSharing => true,
+                    };
+                (recorded || to.named_by_request) && goes()
+            }
             _ => false,
         }
     }

@@ -392,6 +392,8 @@ fn recruitment_says_to_whom_data_may_go() {
         Some("provision-stopped")
     );
     assert_eq!(recipient("employer").record_years, Some(3));
+    let party = &recipient("employer").party;
+    assert!(party.name.is_some() && party.address.is_some() && party.representative.is_some());
     assert_eq!(recipient("employer").stopped_by, None);
     assert_eq!(recipient("authority").route, Route::ThirdPartyByLaw);
     assert_eq!(
