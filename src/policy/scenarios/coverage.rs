@@ -29,6 +29,8 @@ pub enum Sort {
     Consent,
     /// A `[[suspension]]` that denied.
     Suspension,
+    /// A `[[reference]]` that denied.
+    Reference,
     /// A `[[retention]]` that denied.
     Retention,
     /// A `[[keep]]` that denied.
@@ -57,7 +59,7 @@ pub enum Sort {
 
 impl Sort {
     /// All, in the order of the report.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Grant,
         Self::Purpose,
         Self::Recipient,
@@ -66,6 +68,7 @@ impl Sort {
         Self::System,
         Self::Consent,
         Self::Suspension,
+        Self::Reference,
         Self::Retention,
         Self::Keep,
         Self::NeverTogether,
@@ -92,6 +95,7 @@ impl Sort {
             Self::System => "system",
             Self::Consent => "consent",
             Self::Suspension => "suspension",
+            Self::Reference => "reference",
             Self::Retention => "retention",
             Self::Keep => "keep",
             Self::NeverTogether => "never_together",
@@ -282,6 +286,9 @@ fn items(pack: &Pack) -> Vec<Item> {
     }
     for rule in &rules.suspensions {
         add(Sort::Suspension, rule.hold.to_string(), at(rule.line));
+    }
+    for rule in &rules.references {
+        add(Sort::Reference, rule.id.to_string(), at(rule.line));
     }
     for rule in &rules.retention {
         add(Sort::Retention, rule.id.to_string(), at(rule.line));

@@ -171,7 +171,7 @@ pub struct Given {
     pub date: Option<String>,
     /// When, for `date`.
     pub value: Option<String>,
-    /// Whose hold or date; a reference can be for nobody in particular.
+    /// Whose hold, date or reference.
     pub subject_ref: Option<String>,
     /// A reference is registered for `subject_ref`, or for nobody in particular.
     pub reference: Option<GivenReference>,
@@ -199,18 +199,18 @@ pub struct Given {
     pub exchange: Option<bool>,
 }
 
-/// A reference that is registered or withdrawn.
+/// A reference.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GivenReference {
     /// As the pack names it.
     pub kind: String,
-    /// Its id.
+    /// As callers say it.
     pub reference: String,
-    /// For these purposes; none for any.
+    /// What it covers.
     #[serde(default)]
     pub purposes: Vec<String>,
-    /// Until when, RFC 3339.
+    /// Until when it counts, RFC 3339.
     pub until: Option<String>,
 }
 
@@ -269,11 +269,11 @@ pub enum Step<'a> {
     },
     /// A reference is registered or withdrawn.
     Reference {
-        /// Whose, if anybody's in particular.
+        /// Whose; nobody's in particular where it is not said.
         subject: Option<&'a str>,
         /// Which.
         reference: &'a GivenReference,
-        /// Whether it is withdrawn.
+        /// Withdrawn.
         withdrawn: bool,
     },
     /// Another request is made.

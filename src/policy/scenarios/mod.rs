@@ -23,8 +23,7 @@ mod request;
 pub use coverage::{Coverage, Item, Sort};
 pub use expected::Answered;
 pub use form::{
-    DEVICE, Elsewhere, Expect, Given, GivenReference, Left, SESSION, Scenario, ScenarioError,
-    Standing, Step, load,
+    DEVICE, Elsewhere, Expect, Given, Left, SESSION, Scenario, ScenarioError, Standing, Step, load,
 };
 pub use play::{Decided, Played};
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::expected::Answered;
-use super::form::{Scenario, Step};
+use super::form::{GivenReference, Scenario, Step};
 use super::request;
 use crate::decision::rules::RuleSet;
 use crate::decision::{
@@ -151,6 +151,31 @@ impl World<'_> {
         Ok(())
     }
 
+    fn reference(&self, given: &GivenReference, withdrawn: bool) -> Result<Reference, String> {
+        let kind = ReferenceKind::from_name(&given.kind)
+            .ok_or_else(|| format!("{:?} is no kind of reference", given.kind))?;
+        let until = given.until.as_deref().map(Timestamp::parse).transpose();
+        if let Some(unknown) = given
+            .purposes
+            .iter()
+            .find(|purpose| self.pack.rules.purposes.id(purpose).is_none())
+        {
+            return Err(format!("the pack has no purpose {unknown:?}"));
+        }
+        Ok(Reference {
+            kind,
+            id: name(&given.reference)?.ok_or("a reference without a name")?,
+            purposes: given
+                .purposes
+                .iter()
+                .map(|one| one.as_str().into())
+                .collect(),
+            until: until.map_err(|error| format!("until: {error}"))?,
+            since: self.now,
+            withdrawn,
+        })
+    }
+
     fn set(&mut self, step: Step<'_>) -> Result<(), String> {
         let rules = &self.pack.rules;
         match step {
@@ -178,24 +203,7 @@ impl World<'_> {
                 reference,
                 withdrawn,
             } => {
-                let until = reference.until.as_deref().map(Timestamp::parse);
-                let until = until.transpose().map_err(|error| error.to_string())?;
-                let kind = ReferenceKind::from_name(&reference.kind)
-                    .ok_or_else(|| format!("there is no kind of reference {:?}", reference.kind))?;
-                for purpose in &reference.purposes {
-                    if rules.purposes.id(purpose).is_none() {
-                        return Err(format!("the pack has no purpose {purpose:?}"));
-                    }
-                }
-                let purposes = reference.purposes.iter();
-                let reference = Reference {
-                    kind,
-                    id: name(&reference.reference)?.ok_or("a reference without an id")?,
-                    purposes: purposes.map(|purpose| purpose.as_str().into()).collect(),
-                    until,
-                    since: self.now,
-                    withdrawn,
-                };
+                let reference = self.reference(reference, withdrawn)?;
                 let of = match subject {
                     Some(subject) => self.subjects.entry(subject.into()).or_default(),
                     None => &mut self.references,

@@ -215,7 +215,9 @@ impl<'a> Reach<'a> {
             ReasonCode::SubjectUnverified => rules.purposes.iter().any(|(id, _, purpose)| {
                 (purpose.needs_subject_request || purpose.needs_reference) && granted(id)
             }),
-            // No rule asks for registered references yet.
+            ReasonCode::ReferenceUnknown => {
+                rules.references.iter().any(|rule| self.counts(&rule.when))
+            }
             _ => false,
         }
     }
