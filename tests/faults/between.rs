@@ -192,6 +192,7 @@ impl Asking {
             Change::RegisterReference | Change::WithdrawReference => {
                 let list = ListReferencesRequest {
                     subject_ref: SUBJECT.into(),
+                    ..ListReferencesRequest::default()
                 };
                 let request = with_ticket(list, &self.administrator);
                 let found = self.subjects().list_references(request).await.unwrap();
