@@ -239,9 +239,10 @@ impl Provision<'_> {
         let exception = subject::valid_exception(self.rules, self.facts)
             .ok()
             .flatten();
+        let asked = || self.consents().filter(of_code);
         let withdrawn = Withdrawn::of(self.facts, self.purpose);
         let given = withdrawn.consent(self.facts, scope);
-        for rule in self.consents().filter(of_code) {
+        for rule in asked() {
             if let Some(denial) = rule.denies(request, given, exception) {
                 return Err(Failure::by(
                     Reason::new(denial, self.name),
@@ -249,8 +250,7 @@ impl Provision<'_> {
                 ));
             }
         }
-        let asked = self.consents().filter(of_code);
-        withdrawn.check(self.facts, scope, exception, (asked, |_| true), self.name)
+        withdrawn.check(self.facts, scope, exception, (asked(), |_| true), self.name)
     }
 
     fn consent(&self, scope: &mut Scope) -> Result<(), Failure> {

@@ -190,12 +190,12 @@ fn systems(rules: &RuleSet) -> Vec<SystemRow> {
 
 /// Actions, each with its row.
 type Actions = BTreeMap<Action, ByRow>;
+type ByCategory = BTreeMap<Id<Category>, Actions>;
 
 /// What a role could be allowed, a row for each kind and purpose; categories of which the same can be done stand together, and what a
 /// category covers is left out where the whole can be had in the same way.
 fn access(rules: &RuleSet, role: Id<Role>, allowed: Vec<(Use, ByRow)>) -> Vec<AccessRow> {
-    let mut by_use: BTreeMap<(Id<Kind>, Id<Purpose>), BTreeMap<Id<Category>, Actions>> =
-        BTreeMap::new();
+    let mut by_use: BTreeMap<(Id<Kind>, Id<Purpose>), ByCategory> = BTreeMap::new();
     for (used, by) in allowed {
         let Use {
             kind,

@@ -7,8 +7,9 @@ use sekisho::proto::access_service_client::AccessServiceClient;
 use sekisho::proto::authentication_service_client::AuthenticationServiceClient;
 use sekisho::proto::subject_service_client::SubjectServiceClient;
 use sekisho::proto::{
-    Decision, EndSessionRequest, EntryKind, FilterSubjectsRequest, RegisterHoldRequest,
-    ReleaseHoldRequest, ReportOutcomeRequest, SetDateRequest, StoredEntry,
+    Decision, EndSessionRequest, EntryKind, FilterSubjectsRequest, ListReferencesRequest,
+    ReferenceKind, RegisterHoldRequest, RegisterReferenceRequest, ReleaseHoldRequest,
+    ReportOutcomeRequest, SetDateRequest, StoredEntry, WithdrawReferenceRequest,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Request};
@@ -22,6 +23,7 @@ use crate::support::scenario::OFFICE;
 
 const SUBJECT: &str = "seeker-9";
 const HOLD: &str = "provision-stopped";
+const REFERENCE: &str = "consent-1";
 
 /// Where the process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ enum Change {
     RegisterHold,
     ReleaseHold,
     SetDate,
+    RegisterReference,
+    WithdrawReference,
     Outcome,
     EndSession,
 }
@@ -100,6 +104,18 @@ impl Asking {
             .map(drop)
     }
 
+    async fn register_reference(&self) -> Result<(), tonic::Status> {
+        let reference = RegisterReferenceRequest {
+            subject_ref: SUBJECT.into(),
+            kind: ReferenceKind::Consent.into(),
+            reference: REFERENCE.into(),
+            purposes: vec!["recruitment-service".into()],
+            until: None,
+        };
+        let request = with_ticket(reference, &self.administrator);
+        self.subjects().register_reference(request).await.map(drop)
+    }
+
     async fn make(&self, change: Change) -> Result<(), tonic::Status> {
         match change {
             Change::RegisterHold => self.register_hold().await,
@@ -124,6 +140,17 @@ impl Asking {
                 };
                 let request = with_ticket(date, &self.administrator);
                 self.subjects().set_date(request).await.map(drop)
+            }
+            Change::RegisterReference => self.register_reference().await,
+            Change::WithdrawReference => {
+                let reference = WithdrawReferenceRequest {
+                    subject_ref: SUBJECT.into(),
+                    kind: ReferenceKind::Consent.into(),
+                    reference: REFERENCE.into(),
+                    ..WithdrawReferenceRequest::default()
+                };
+                let request = with_ticket(reference, &self.administrator);
+                self.subjects().withdraw_reference(request).await.map(drop)
             }
             Change::Outcome => {
                 let report = ReportOutcomeRequest {
@@ -162,6 +189,17 @@ impl Asking {
                 held == (change == Change::RegisterHold)
             }
             Change::SetDate => self.is_denied(SUBJECT).await,
+            Change::RegisterReference | Change::WithdrawReference => {
+                let list = ListReferencesRequest {
+                    subject_ref: SUBJECT.into(),
+                    ..ListReferencesRequest::default()
+                };
+                let request = with_ticket(list, &self.administrator);
+                let found = self.subjects().list_references(request).await.unwrap();
+                let withdrawn = change == Change::WithdrawReference;
+                let references = found.into_inner().references;
+                references.iter().any(|one| one.withdrawn == withdrawn)
+            }
             Change::Outcome => {
                 let again = self.make(change).await;
                 again.is_err_and(|status| status.code() == Code::AlreadyExists)
@@ -201,8 +239,10 @@ async fn killed_during(change: Change, dies: Dies) -> bool {
     let site = Site::new();
     let serving = site::start(&site.data);
     let mut asking = Asking::start(&serving).await;
-    if change == Change::ReleaseHold {
-        asking.register_hold().await.unwrap();
+    match change {
+        Change::ReleaseHold => asking.register_hold().await.unwrap(),
+        Change::WithdrawReference => asking.register_reference().await.unwrap(),
+        _ => {}
     }
     let changes = |entries: &[StoredEntry]| entries.iter().filter(|e| e.change.is_some()).count();
     let before = changes(&entries(&site.log()));
@@ -256,6 +296,8 @@ async fn a_change_that_is_in_the_log_is_in_the_store_after_the_restart_and_no_ot
         Change::RegisterHold,
         Change::ReleaseHold,
         Change::SetDate,
+        Change::RegisterReference,
+        Change::WithdrawReference,
         Change::Outcome,
         Change::EndSession,
     ] {

@@ -646,7 +646,7 @@ async fn what_is_held_stays_until_the_hold_is_released() {
         gone.found.segments.first().map(|(first, _)| *first),
         Some(0)
     );
-    assert_eq!(gone.found.keys.len(), 1);
+    assert_eq!(gone.found.keys.len(), 2);
 }
 
 #[tokio::test]

@@ -92,8 +92,7 @@ impl Gate {
             }
         };
         let mut entry = self.explainers_entry(peer, &explainer, CALL, now);
-        let text = |name: &Option<Name>| name.as_deref().unwrap_or("").to_owned();
-        entry.system = text(&wish.system);
+        entry.system = wish.system.as_deref().unwrap_or("").to_owned();
         entry.subject_kind = wish.subject_kind.to_string();
         entry.categories = wish.categories.iter().map(ToString::to_string).collect();
         entry.action = wish.action.number();

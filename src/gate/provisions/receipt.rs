@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::decision::rules::{LogRetention, RuleSet, Service};
+use crate::decision::rules::{LogRetention, RuleSet};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name, RecordId};
-use crate::domain::reason::ReasonCode;
 use crate::domain::record::ReceiptBasis;
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
-use crate::gate::admission::administers;
-use crate::gate::peer::{Caller, Peer};
+use crate::gate::peer::Peer;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::log::AppendError;
 use crate::proto::{EntryKind, StoredEntry, StoredRecord, StoredRecordKind};
@@ -71,7 +69,9 @@ impl Gate {
     ) -> Result<ReceiptRegistered, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let (caller, mut entry) = self.registrar(&rules, peer, credentials, now).await?;
+        let registrar = self.registrar(&rules, peer, credentials, CALL, now).await?;
+        let mut entry = self.registrars_entry(&registrar, peer, now);
+        let caller = registrar.caller;
         let violations = violations(&rules, &wish, now);
         if !violations.is_empty() {
             entry.kind = EntryKind::RefusedCall.into();
@@ -104,51 +104,6 @@ impl Gate {
             index: receipt.index(),
             keep_until,
         })
-    }
-
-    /// Who registers: with a ticket a person who administers, without one a service that may.
-    async fn registrar<'a>(
-        &'a self,
-        rules: &'a RuleSet,
-        peer: &'a Peer,
-        credentials: &Credentials,
-        now: Timestamp,
-    ) -> Result<(Caller<'a>, StoredEntry), GateError> {
-        let kind = EntryKind::Administration;
-        if credentials.ticket.is_none() {
-            let otherwise =
-                GateError::NotAuthorised("the policy lets this service register nothing");
-            let may = |service: &Service| service.registers_subjects;
-            let caller = self
-                .caller_that(may, otherwise, rules, peer, CALL, now)
-                .await?;
-            let entry = entry::event(kind, now, &caller, peer);
-            return Ok((caller, entry));
-        }
-        let caller = self.caller(rules, peer, now);
-        let admitted = match self.admit(rules, &caller, credentials, now) {
-            Ok(admitted) => admitted,
-            Err(refused) => {
-                let error = GateError::Refused(refused.code);
-                return Err(self
-                    .refuse_person(peer, &caller, CALL, refused, error, now)
-                    .await);
-            }
-        };
-        if !administers(rules, &admitted.person, now) {
-            let error = GateError::NotAuthorised("registering a receipt needs an administrator");
-            let refused = admitted.refused(ReasonCode::ActionNotPermitted);
-            return Err(self
-                .refuse_person(peer, &caller, CALL, refused, error, now)
-                .await);
-        }
-        let mut entry = entry::event(kind, now, &caller, peer);
-        entry::acted_by(&mut entry, &admitted.person);
-        entry::in_session(&mut entry, &admitted.ticket);
-        entry.client_ip = admitted.client_ip.to_string();
-        entry.session_used = true;
-        self.sessions.used(admitted.ticket.session, now);
-        Ok((caller, entry))
     }
 
     fn describe(&self, entry: &mut StoredEntry, wish: ReceiptWish) {

@@ -290,9 +290,7 @@ impl Gate {
     ) -> Result<SubjectImport, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let registrar = self
-            .subject_registrar(&rules, peer, credentials, CALL, now)
-            .await?;
+        let registrar = self.registrar(&rules, peer, credentials, CALL, now).await?;
         let place = match Arc::clone(&self.importing).try_acquire_owned() {
             Ok(place) => place,
             Err(_) => {
@@ -500,7 +498,7 @@ impl SubjectImport {
         // Once more: a million rows take their time, and a session may have ended meanwhile.
         let peer = self.peer.clone();
         let registrar = gate
-            .subject_registrar(&rules, &peer, &self.credentials, CALL, now)
+            .registrar(&rules, &peer, &self.credentials, CALL, now)
             .await?;
         let outcome = SubjectImportOutcome {
             holds: batch.count(|sort| sort == Sort::Hold),

@@ -72,7 +72,7 @@ impl Gate {
         let rules = self.rules.load_full();
         let now = self.now();
         let registrar = self
-            .subject_registrar(&rules, peer, credentials, "RegisterHold", now)
+            .registrar(&rules, peer, credentials, "RegisterHold", now)
             .await?;
         self.known_hold(
             peer,
@@ -171,7 +171,7 @@ impl Gate {
         let rules = self.rules.load_full();
         let now = self.now();
         let registrar = self
-            .subject_registrar(&rules, peer, credentials, "SetDate", now)
+            .registrar(&rules, peer, credentials, "SetDate", now)
             .await?;
         let mut violations = Vec::new();
         if rules.dates.id(&change.date).is_none() {

@@ -136,9 +136,7 @@ impl Gate {
         };
         let rules = self.rules.load_full();
         let now = self.now();
-        let registrar = self
-            .subject_registrar(&rules, peer, credentials, call, now)
-            .await?;
+        let registrar = self.registrar(&rules, peer, credentials, call, now).await?;
         if !violations.is_empty() {
             let error = GateError::Malformed(violations);
             let caller = &registrar.caller;
@@ -194,9 +192,7 @@ impl Gate {
         let call = "ListReferences";
         let rules = self.rules.load_full();
         let now = self.now();
-        let registrar = self
-            .subject_registrar(&rules, peer, credentials, call, now)
-            .await?;
+        let registrar = self.registrar(&rules, peer, credentials, call, now).await?;
         let subject = subject.map(|subject| self.keyring.pseudonyms.pseudonym(&subject));
         let mut references = self
             .store

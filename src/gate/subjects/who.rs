@@ -11,15 +11,15 @@ use crate::proto::{EntryKind, StoredEntry};
 
 /// Who registers, or asks.
 #[derive(Debug)]
-pub(super) struct Registrar<'a> {
-    pub(super) caller: Caller<'a>,
+pub(in crate::gate) struct Registrar<'a> {
+    pub(in crate::gate) caller: Caller<'a>,
     /// Who administers; `None` where the service itself may.
-    pub(super) person: Option<Admitted>,
+    pub(in crate::gate) person: Option<Admitted>,
 }
 
 impl Gate {
     /// A service of the pack, in its blocks, that may register subjects, or a person who administers; anyone else is refused.
-    pub(super) async fn subject_registrar<'a>(
+    pub(in crate::gate) async fn registrar<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -91,7 +91,7 @@ impl Gate {
     }
 
     /// An entry of what they do.
-    pub(super) fn registrars_entry(
+    pub(in crate::gate) fn registrars_entry(
         &self,
         registrar: &Registrar<'_>,
         peer: &Peer,
