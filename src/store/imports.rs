@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use uuid::Uuid;
 
 use super::changes::Following;
-use super::engine::{Row, Transaction, query};
+use super::engine::{Row, Rows, Transaction, query};
 use super::error::StoreError;
 use super::news::Told;
 use super::people::read_name;
@@ -410,6 +410,15 @@ impl Store {
             FROM subject_references WHERE subject IN
                 (SELECT subject FROM imported WHERE batch = $1 AND subject > $2 AND subject <= $3)
             ORDER BY 1";
+        const ON_THE_WAY: &str = "
+            SELECT imported.subject, imported.sort, imported.name, imported.value, imported.purposes,
+                imports.at_us
+            FROM imports JOIN imported ON imported.batch = imports.id
+            WHERE imports.log_index IS NOT NULL AND NOT imports.done
+                AND (imports.folded IS NULL OR imported.subject > imports.folded)
+                AND imported.subject IN
+                    (SELECT subject FROM imported WHERE batch = $1 AND subject > $2 AND subject <= $3)
+            ORDER BY imports.log, imports.log_index";
         let mut reading = self.engine.reading().await?;
         let there = query("SELECT id FROM imports WHERE id = $1")
             .bind(folded.batch.as_slice())
@@ -426,40 +435,63 @@ impl Store {
             .bind(folded.up_to.as_slice())
             .fetch(&mut reading);
         by_subject(rows, |subject, state| all.push((subject, state))).await?;
+        // Another import may be on its way for the same people.
+        let rows = query(ON_THE_WAY)
+            .bind(folded.batch.as_slice())
+            .bind(folded.after.as_slice())
+            .bind(folded.up_to.as_slice())
+            .fetch(&mut reading);
+        let mut on_the_way = by_way(rows).await?;
+        for (subject, state) in &mut all {
+            for row in on_the_way.remove(subject).into_iter().flatten() {
+                row.put_into(state);
+            }
+        }
         reading.rollback().await?;
         Ok(Some(all))
     }
+}
 
-    /// What is in force of one subject and not in its place yet.
-    pub(super) async fn on_the_way(&self, subject: Pseudonym) -> Result<Vec<OnTheWay>, StoreError> {
-        let rows = query(
-            "SELECT imported.sort, imported.name, imported.value, imported.purposes, imports.at_us
-             FROM imports JOIN imported ON imported.batch = imports.id
-             WHERE imports.log_index IS NOT NULL AND NOT imports.done AND imported.subject = $1
-                 AND (imports.folded IS NULL OR imported.subject > imports.folded)",
-        )
-        .bind(subject.0.as_slice())
-        .fetch_all(&self.engine)
-        .await?;
-        let mut words = Words::default();
-        rows.iter()
-            .map(|row| OnTheWay::read(row, &mut words))
-            .collect()
-    }
+/// What is in force of one subject and not in its place yet.
+pub(super) async fn on_the_way(
+    reading: &mut Transaction,
+    subject: Pseudonym,
+) -> Result<Vec<OnTheWay>, StoreError> {
+    let rows = query(
+        "SELECT imported.sort, imported.name, imported.value, imported.purposes, imports.at_us
+         FROM imports JOIN imported ON imported.batch = imports.id
+         WHERE imports.log_index IS NOT NULL AND NOT imports.done AND imported.subject = $1
+             AND (imports.folded IS NULL OR imported.subject > imports.folded)
+         ORDER BY imports.log, imports.log_index",
+    )
+    .bind(subject.0.as_slice())
+    .fetch_all(reading)
+    .await?;
+    let mut words = Words::default();
+    rows.iter()
+        .map(|row| OnTheWay::read(row, &mut words))
+        .collect()
 }
 
 /// The same of all subjects.
 pub(super) async fn all_on_the_way(
     reading: &mut Transaction,
 ) -> Result<HashMap<Pseudonym, Vec<OnTheWay>>, StoreError> {
-    let mut rows = query(
-        "SELECT imported.subject, imported.sort, imported.name, imported.value, imported.purposes,
-             imports.at_us
-         FROM imports JOIN imported ON imported.batch = imports.id
-         WHERE imports.log_index IS NOT NULL AND NOT imports.done
-             AND (imports.folded IS NULL OR imported.subject > imports.folded)",
+    by_way(
+        query(
+            "SELECT imported.subject, imported.sort, imported.name, imported.value, imported.purposes,
+                 imports.at_us
+             FROM imports JOIN imported ON imported.batch = imports.id
+             WHERE imports.log_index IS NOT NULL AND NOT imports.done
+                 AND (imports.folded IS NULL OR imported.subject > imports.folded)
+             ORDER BY imports.log, imports.log_index",
+        )
+        .fetch(reading),
     )
-    .fetch(reading);
+    .await
+}
+
+async fn by_way(mut rows: Rows<'_>) -> Result<HashMap<Pseudonym, Vec<OnTheWay>>, StoreError> {
     let mut all: HashMap<Pseudonym, Vec<OnTheWay>> = HashMap::new();
     let mut words = Words::default();
     while let Some(row) = rows.next().await {
@@ -845,6 +877,29 @@ mod tests {
             .await
             .unwrap();
         assert!(other.news_since(begin).await.unwrap().all);
+    }
+
+    #[tokio::test]
+    async fn others_hear_of_two_imports_for_the_same_people_while_one_is_on_its_way() {
+        let home = Home::postgres();
+        let store = home.open().await;
+        let other = home.open_shared("log-b").await;
+        let seen = other.newest_change().await.unwrap();
+        for hold in ["stop", "later"] {
+            let rows = [row(1, Sort::Hold, hold)];
+            let batch = stage(&store, &rows).await;
+            apply(&store, vec![in_force(batch, rows.len())]).await;
+        }
+        store.fold_imports(false).await.unwrap().unwrap();
+        let news = other.news_since(seen).await.unwrap();
+        let [(of, state)] = &news.subjects[..] else {
+            panic!("{:?}", news.subjects)
+        };
+        assert_eq!(*of, pseudonym(1));
+        assert!(
+            state.has_hold("stop") && state.has_hold("later"),
+            "{state:?}"
+        );
     }
 
     #[test]

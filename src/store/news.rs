@@ -7,9 +7,9 @@
 
 use super::engine::{Transaction, query};
 use super::error::StoreError;
-use super::imports::Folded;
+use super::imports::{self, Folded};
 use super::people::read_name;
-use super::{Store, from_stored, to_stored};
+use super::{Store, from_stored, references, to_stored};
 use crate::domain::ids::{Name, SessionId};
 use crate::domain::reference::Reference;
 use crate::domain::subject::{Pseudonym, SubjectState, Words};
@@ -270,12 +270,14 @@ impl Store {
     async fn subject(&self, id: Vec<u8>) -> Result<(Pseudonym, SubjectState), StoreError> {
         let subject = Pseudonym::from_bytes(&id)
             .ok_or_else(|| StoreError::Damaged("a pseudonym".to_owned()))?;
+        // All as of one moment: what is put in its place between two looks would be in neither.
+        let mut reading = self.engine.reading().await?;
         let rows = query(
             "SELECT hold AS name, NULL AS value FROM holds WHERE subject = $1
              UNION ALL SELECT date, value FROM dates WHERE subject = $1",
         )
         .bind(id)
-        .fetch_all(&self.engine)
+        .fetch_all(&mut reading)
         .await?;
         let mut state = SubjectState::default();
         let mut words = Words::default();
@@ -286,14 +288,14 @@ impl Store {
                 Some(micros) => state.dates.push((name, Timestamp::from_micros(micros))),
             }
         }
-        state.references = self
-            .references(Some(subject), None, usize::MAX)
-            .await?
-            .into();
+        let references =
+            references::registered(&mut reading, Some(subject), None, usize::MAX).await?;
+        state.references = references.into();
         // After the tables: what is on its way there was registered later.
-        for row in self.on_the_way(subject).await? {
+        for row in imports::on_the_way(&mut reading, subject).await? {
             row.put_into(&mut state);
         }
+        reading.rollback().await?;
         Ok((subject, state))
     }
 }

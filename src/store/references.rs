@@ -1,7 +1,7 @@
 //! Documents that callers refer to, for a subject or for nobody in particular. They are changed by `apply` only.
 
 use super::changes::{Following, name, subject};
-use super::engine::{Row, query};
+use super::engine::{On, Row, query};
 use super::error::StoreError;
 use super::imports::Sort;
 use super::news::Told;
@@ -55,26 +55,7 @@ impl Store {
         after: Option<&(ReferenceKind, Name)>,
         most: usize,
     ) -> Result<Vec<Reference>, StoreError> {
-        let whose = subject.map_or_else(Vec::new, |subject| subject.0.to_vec());
-        let (kind, id) = match after {
-            Some((kind, id)) => (i64::from(kind.number()), id.to_string()),
-            None => (0, String::new()),
-        };
-        let rows = query(
-            "SELECT kind, id, purposes, ends, at_us, withdrawn FROM subject_references
-             WHERE subject = $1 AND (kind > $2 OR (kind = $2 AND id > $3))
-             ORDER BY kind, id LIMIT $4",
-        )
-        .bind(whose)
-        .bind(kind)
-        .bind(id)
-        .bind(i64::try_from(most).unwrap_or(i64::MAX))
-        .fetch_all(&self.engine)
-        .await?;
-        let mut words = Words::default();
-        rows.iter()
-            .map(|row| read(row, "id", "ends", &mut words))
-            .collect()
+        registered(&self.engine, subject, after, most).await
     }
 
     /// Hands over what is for nobody in particular, id by id.
@@ -130,6 +111,35 @@ impl Store {
         let all = rows.iter().map(|row| read(row, "id", "ends", &mut words));
         Ok((read_name(id)?, all.collect::<Result<_, _>>()?))
     }
+}
+
+/// The same, in a reading that others go on in.
+pub(super) async fn registered(
+    on: impl Into<On<'_>>,
+    subject: Option<Pseudonym>,
+    after: Option<&(ReferenceKind, Name)>,
+    most: usize,
+) -> Result<Vec<Reference>, StoreError> {
+    let whose = subject.map_or_else(Vec::new, |subject| subject.0.to_vec());
+    let (kind, id) = match after {
+        Some((kind, id)) => (i64::from(kind.number()), id.to_string()),
+        None => (0, String::new()),
+    };
+    let rows = query(
+        "SELECT kind, id, purposes, ends, at_us, withdrawn FROM subject_references
+             WHERE subject = $1 AND (kind > $2 OR (kind = $2 AND id > $3))
+             ORDER BY kind, id LIMIT $4",
+    )
+    .bind(whose)
+    .bind(kind)
+    .bind(id)
+    .bind(i64::try_from(most).unwrap_or(i64::MAX))
+    .fetch_all(on)
+    .await?;
+    let mut words = Words::default();
+    rows.iter()
+        .map(|row| read(row, "id", "ends", &mut words))
+        .collect()
 }
 
 impl Following<'_> {

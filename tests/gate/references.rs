@@ -223,6 +223,8 @@ async fn what_can_not_be_taken_is_named_and_logged() {
         register(&world, consent("js-1", &format!("C-x{number}"))).await;
     }
     assert_eq!(registering(consent("js-1", "C-2")).await, ["reference"]);
+    // A withdrawal finds room all the same.
+    withdraw(&world, consent("js-1", "C-never")).await;
 }
 
 #[tokio::test]

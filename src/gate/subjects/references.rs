@@ -16,6 +16,8 @@ use crate::proto::{StoredChange, StoredEntry, StoredReference, stored_change};
 
 /// The most references of one subject, withdrawn and ended ones included: each is looked at by every check.
 pub(super) const OF_ONE_MAX: usize = 256;
+/// How many there may be with those that were only ever withdrawn.
+const WITHDRAWN_MAX: usize = 4_096;
 /// The most references that are for nobody in particular.
 const GENERAL_MAX: usize = 100_000;
 
@@ -303,10 +305,11 @@ fn completed(gate: &Gate, change: &mut Change) -> Result<(), GateError> {
             "are missing: this consent was never registered, so say what it was for",
         ),
         (None, _) => {
-            let most = if change.subject.is_some() {
-                OF_ONE_MAX
-            } else {
-                GENERAL_MAX
+            // There is room for a withdrawal when there is none for anything else: it must not come to nothing.
+            let most = match (&change.subject, wish.withdrawn) {
+                (Some(_), true) => WITHDRAWN_MAX,
+                (Some(_), false) => OF_ONE_MAX,
+                (None, _) => GENERAL_MAX,
             };
             if count >= most {
                 return refuse(
