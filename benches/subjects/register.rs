@@ -52,7 +52,7 @@ pub(super) fn measure(subjects: u32) -> Outcome<Register> {
         }
         let look = each(began.elapsed(), subjects);
         tell(&format!(
-            "    a look for one who is {what}: {look:.0?} (goal: {LOOK_AT_MOST:?} at most)"
+            "    a look for one who is {what}: {look:.2?} (goal: {LOOK_AT_MOST:?} at most)"
         ));
         looks.push(look);
     }
@@ -95,7 +95,7 @@ pub(super) fn measure(subjects: u32) -> Outcome<Register> {
         black_box(register.state(black_box(&pseudonym(number))));
     }
     let look = each(began.elapsed(), subjects);
-    tell(&format!("    a look for one who has both: {look:.0?}"));
+    tell(&format!("    a look for one who has both: {look:.2?}"));
     looks.push(look);
     if looks.iter().any(|look| *look > LOOK_AT_MOST) {
         return Err("a look takes longer than it may".into());

@@ -149,7 +149,7 @@ pub(super) fn measure(register: &Register, subjects: u32) -> Outcome<()> {
         let (empty, registered) = (median(empty), median(registered));
         let more = registered.saturating_sub(empty);
         tell(&format!(
-            "    {}: {registered:.0?}; where nothing is registered {empty:.0?}; so `subject` and `provision` spend {more:.0?} on it",
+            "    {}: {registered:.2?}; where nothing is registered {empty:.2?}; so `subject` and `provision` spend {more:.0?} on it",
             asked.what
         ));
     }

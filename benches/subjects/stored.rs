@@ -10,7 +10,7 @@ use sekisho::proto::stored_change::Kind;
 use sekisho::proto::{StoredChange, StoredSubjectImport};
 use sekisho::store::{ImportedRow, Sort, Store};
 
-use super::{Outcome, pseudonym, resident_bytes, tell};
+use super::{Outcome, pseudonym, tell};
 
 /// What the gate lays ready at once.
 const AT_ONCE: usize = 2_000;
@@ -63,7 +63,6 @@ pub(super) async fn measure(subjects: u32, folder: &Path) -> Outcome<()> {
     ));
     store.close().await;
 
-    let before = resident_bytes()?;
     let began = Instant::now();
     let store = Store::open(&path).await?;
     let register = Register::new();
@@ -71,9 +70,8 @@ pub(super) async fn measure(subjects: u32, folder: &Path) -> Outcome<()> {
         .load_subjects(|subject, state| register.put(subject, &state))
         .await?;
     let read = began.elapsed();
-    let bytes = resident_bytes()?.saturating_sub(before) / u64::from(subjects);
     tell(&format!(
-        "the start: {found} subjects read in {read:.1?}; {bytes} bytes a subject with what reading leaves behind"
+        "the start: {found} subjects read into memory in {read:.1?}"
     ));
     Ok(())
 }
