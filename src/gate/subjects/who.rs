@@ -19,7 +19,7 @@ pub(in crate::gate) struct Registrar<'a> {
 
 impl Gate {
     /// A service of the pack, in its blocks, that may register subjects, or a person who administers; anyone else is refused.
-    pub(in crate::gate) async fn registrar<'a>(
+    pub(super) async fn registrar<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -31,6 +31,24 @@ impl Gate {
         let otherwise =
             "the policy lets this service register nothing; a person who administers may";
         self.service_or_administrator(rules, peer, credentials, (call, may, otherwise), now)
+            .await
+    }
+
+    /// The same, but that whoever comes with a ticket is the one who registers.
+    pub(in crate::gate) async fn registrar_by_ticket<'a>(
+        &'a self,
+        rules: &'a RuleSet,
+        peer: &'a Peer,
+        credentials: &Credentials,
+        call: &'static str,
+        now: Timestamp,
+    ) -> Result<Registrar<'a>, GateError> {
+        if credentials.ticket.is_none() {
+            return self.registrar(rules, peer, credentials, call, now).await;
+        }
+        let caller = self.caller_at_home(rules, peer, call, now).await?;
+        let otherwise = "with a ticket it takes a person who administers";
+        self.administering(rules, peer, caller, credentials, (call, otherwise), now)
             .await
     }
 
@@ -68,6 +86,19 @@ impl Gate {
             let error = GateError::NotAuthorised(otherwise);
             return Err(self.refuse_call(peer, &caller, call, error, now).await);
         }
+        self.administering(rules, peer, caller, credentials, (call, otherwise), now)
+            .await
+    }
+
+    async fn administering<'a>(
+        &'a self,
+        rules: &'a RuleSet,
+        peer: &'a Peer,
+        caller: Caller<'a>,
+        credentials: &Credentials,
+        (call, otherwise): (&'static str, &'static str),
+        now: Timestamp,
+    ) -> Result<Registrar<'a>, GateError> {
         let (refused, error): (Box<NotAdmitted>, _) =
             match self.admit(rules, &caller, credentials, now) {
                 Err(refused) => {
