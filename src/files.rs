@@ -70,7 +70,8 @@ pub enum FileError {
 }
 
 impl FileError {
-    fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+    /// The system refused to do something with `path`.
+    pub(crate) fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::System {
             path,

@@ -494,6 +494,59 @@ words! {
     AskedSetPassword: "new password", "パスワードの再設定";
     AskedEnrollmentCode: "enrolment code", "登録コードの発行";
     AskedAssignToken: "hardware token", "トークンの割り当て";
+    AskedActivatePolicy: "another policy", "ポリシーの切り替え";
+    TheDaemonItself: "the daemon itself", "デーモン自身";
+    PolicyInForce:
+        "in force: {0}, revision {1}, since {2}, put in force by {3}",
+        "適用中: {0}、リビジョン {1}、{2} から、適用者 {3}";
+    PolicySignedBy: "  signed by {0}", "  署名者 {0}";
+    PolicyCandidate:
+        "candidate: {0}, revision {1}",
+        "候補: {0}、リビジョン {1}";
+    FolderInForce:
+        "the pack's folder holds what is in force",
+        "フォルダーの内容は適用中のものです";
+    FolderCandidate:
+        "the pack's folder holds a candidate: `sekisho policy shadow` tells what it would change, `sekisho policy activate` puts it in force",
+        "フォルダーには候補があります。違いは `sekisho policy shadow`、適用は `sekisho policy activate`";
+    FolderSetAside:
+        "the pack's folder holds what was set aside when another revision was activated",
+        "フォルダーの内容は、別のリビジョンの適用により外されたものです";
+    FolderRefused:
+        "the pack in the folder is refused, and what is in force stays so:",
+        "フォルダーのパックは受け付けられません。適用中のものが続きます:";
+    PolicyByHand:
+        "a changed folder waits to be activated",
+        "フォルダーの変更は手動で適用します";
+    PolicyNeedsTwo:
+        "activating takes two administrators",
+        "適用には管理者二名が必要です";
+    PolicySignatureRequired:
+        "a pack without a signature that counts is refused",
+        "有効な署名のないパックは受け付けません";
+    PolicyRevisionInForce: "in force: revision {0}", "適用中: リビジョン {0}";
+    PolicyActivated:
+        "revision {0} is in force (entry {1})",
+        "リビジョン {0} を適用しました(記録 {1})";
+    PolicyRevision: "revision", "リビジョン";
+    PolicyPack: "pack", "パック";
+    PolicyLoadedAt: "loaded", "読込日時";
+    PolicyState: "state", "状態";
+    PolicyStateInForce: "in force", "適用中";
+    StateCandidate: "candidate", "候補";
+    NoRevisions: "nothing is kept", "保存されたリビジョンはありません";
+    NoSuchRevision:
+        "{0} is not the beginning of exactly one kept revision (at least eight digits): `sekisho policy revisions` lists them",
+        "{0} に当てはまるリビジョンが一つに決まりません(8桁以上)。`sekisho policy revisions` で一覧できます";
+    NoShadow: "there is no candidate", "候補はありません";
+    ShadowCounts:
+        "candidate {0}, since {1}: {2} decisions decided anew, {3} would differ, {4} can't be repeated exactly",
+        "候補 {0}、{1} から: 判定し直した数 {2}、異なるもの {3}、正確に再現できないもの {4}";
+    ShadowCount: "count", "件数";
+    ShadowChange: "becomes", "変化";
+    ShadowWhat: "what", "対象";
+    ShadowEntries: "entries", "記録";
+    ShadowMore: "and {0} more decisions that differ", "ほかに異なる判定 {0} 件";
     NoResets:
         "no reset waits",
         "待っているリセットはありません";

@@ -61,6 +61,7 @@ pub(super) enum PackFile {
     Model,
     Policy,
     People,
+    Signature,
 }
 
 impl PackFile {
@@ -70,6 +71,7 @@ impl PackFile {
             Self::Model => "model.conf",
             Self::Policy => "policy.csv",
             Self::People => "people.csv",
+            Self::Signature => super::SIGNATURE_FILE,
         }
     }
 }

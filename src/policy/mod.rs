@@ -7,24 +7,30 @@
 //! model.conf  casbin's model, the same in every pack                          model
 //! policy.csv  which role may do what; inheritance; hierarchy                  csv, rows, resolve, grants
 //! people.csv  samples, which are no policy                                    csv, people
+//! pack.sig    signatures, a note of its own                                   files
 //! scenarios/  requests, and what must come of them                            scenarios
 //! ```
 //!
-//! This room never decides anything (`scenarios` asks the decision), never reads outside the pack's directory, keeps nothing
-//! between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in
+//! `shelf` keeps the revisions that were in force, so that one of them can be again.
+//!
+//! This room never decides anything (`scenarios` asks the decision), never reads outside the pack's directory and the shelf,
+//! keeps nothing in memory between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in
 //! the same files (`judge`).
 
 mod csv;
 mod entry;
 mod errors;
+mod files;
 mod grants;
 mod judge;
 mod model;
 mod pack_toml;
 mod people;
+pub mod replay;
 mod resolve;
 mod rows;
 pub mod scenarios;
+pub mod shelf;
 mod source;
 mod suggest;
 mod words;
@@ -39,6 +45,7 @@ use crate::domain::ids::Name;
 use crate::domain::person::Person;
 
 pub use errors::{PackError, PackErrors};
+pub use files::{PackFiles, SIGNATURE_FILE};
 pub use rows::GrantRow;
 
 use errors::{Faults, PackFile};
@@ -64,16 +71,24 @@ pub struct Pack {
 /// # Errors
 /// Everything that is wrong with the pack. Then nothing of it may be used.
 pub fn load(directory: &Path) -> Result<Pack, PackErrors> {
+    load_with_files(directory).map(|(pack, _)| pack)
+}
+
+/// As [`load`], with the very bytes that the pack was made of: what is read a second time may be something else.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_with_files(directory: &Path) -> Result<(Pack, PackFiles), PackErrors> {
     let faults = Faults::default();
-    match read(directory, &faults) {
-        Some(pack) if faults.is_empty() => Ok(pack),
+    let sources = Sources::read(directory, &faults);
+    match read(&sources, &faults).zip(PackFiles::of(sources)) {
+        Some(loaded) if faults.is_empty() => Ok(loaded),
         _ => Err(faults.into_errors(directory)),
     }
 }
 
 /// Reads as far as it makes sense; what it gives is good only when no fault was told, and it gives nothing only after one was.
-fn read(directory: &Path, faults: &Faults) -> Option<Pack> {
-    let sources = Sources::read(directory, faults);
+fn read(sources: &Sources, faults: &Faults) -> Option<Pack> {
     if let Some(text) = &sources.model {
         model::check(text, faults.of(PackFile::Model));
     }

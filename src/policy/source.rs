@@ -19,6 +19,8 @@ pub(super) struct Sources {
     pub(super) policy: Option<String>,
     /// Samples: a pack may be without.
     pub(super) people: Option<String>,
+    /// Signatures: a pack may be without.
+    pub(super) signature: Option<String>,
 }
 
 impl Sources {
@@ -29,6 +31,7 @@ impl Sources {
             model: read(PackFile::Model),
             policy: read(PackFile::Policy),
             people: read(PackFile::People),
+            signature: read(PackFile::Signature),
         }
     }
 }
@@ -52,7 +55,9 @@ pub(super) fn revision(pack: &str, model: &str, policy: &str) -> [u8; 32] {
 fn read(directory: &Path, file: PackFile, faults: FileFaults<'_>) -> Option<String> {
     let bytes = match read_bytes(directory, file) {
         Ok(bytes) => bytes,
-        Err(Unreadable::Absent) if file == PackFile::People => return None,
+        Err(Unreadable::Absent) if matches!(file, PackFile::People | PackFile::Signature) => {
+            return None;
+        }
         Err(fault) => {
             faults.tell(0, || fault.to_string());
             return None;

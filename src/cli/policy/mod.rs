@@ -1,10 +1,12 @@
 //! `sekisho policy`: look at packs (`check`, `test`), and ask the daemon why it decides as it does and who may what (`explain`,
-//! `who`, `what`, `register`).
+//! `who`, `what`, `register`); the policy of a running daemon (`life`), and signatures of packs (`sign`).
 
 mod asking;
 mod explain;
+mod life;
 mod lists;
 mod register;
+mod sign;
 mod stages;
 mod test;
 
@@ -31,6 +33,20 @@ pub(super) enum PolicyCommand {
     What(lists::WhatArgs),
     /// The register of who has access to what: systems, access by role, recipients
     Register(register::RegisterArgs),
+    /// What is in force in a running daemon, and how the pack's folder stands to it
+    Status(life::LookArgs),
+    /// The revisions that a running daemon keeps
+    Revisions(life::LookArgs),
+    /// Have a running daemon look at the pack's folder now
+    Reload(life::ReloadArgs),
+    /// Put a kept revision in force: the candidate, or an older one again
+    Activate(life::ActivateArgs),
+    /// What the candidate would have decided otherwise since it is one
+    Shadow(life::LookArgs),
+    /// Make a key that signs packs
+    Keygen(sign::KeygenArgs),
+    /// Sign a pack
+    Sign(sign::SignArgs),
 }
 
 /// Carries out one of the commands. That whoever reads the output stops reading is no failure.
@@ -46,6 +62,13 @@ pub(super) async fn policy(command: PolicyCommand) -> Result<(), Failure> {
         PolicyCommand::Who(args) => lists::who(args).await,
         PolicyCommand::What(args) => lists::what(args).await,
         PolicyCommand::Register(args) => register::register(args).await,
+        PolicyCommand::Status(args) => life::status(args).await,
+        PolicyCommand::Revisions(args) => life::revisions(args).await,
+        PolicyCommand::Reload(args) => life::reload(args).await,
+        PolicyCommand::Activate(args) => life::activate(args).await,
+        PolicyCommand::Shadow(args) => life::shadow(args).await,
+        PolicyCommand::Keygen(args) => return sign::keygen(&args),
+        PolicyCommand::Sign(args) => return sign::sign(&args),
     };
     closed_output_is_no_failure(done)
 }

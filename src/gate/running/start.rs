@@ -19,6 +19,7 @@ use crate::gate::changes::Changes;
 use crate::gate::counters::Counters;
 use crate::gate::ledger::{Ledger, Lost, Opened as OpenedEntry};
 use crate::gate::outcome::recount;
+use crate::gate::policies::{Policies, PolicyBegun, PolicyError};
 use crate::gate::records::log_state::JUMP;
 use crate::gate::records::read_log::SCANS_AT_ONCE;
 use crate::gate::refusals::Refusals;
@@ -36,6 +37,7 @@ use crate::identity::password::Passwords;
 use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
 use crate::log::{AccessLog, AppendError, Opened, ReadError, TornTail};
+use crate::policy::shelf::written;
 use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredChange, StoredEntry};
 use crate::store::{Store, StoreError};
@@ -55,8 +57,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What the operator decides.
     pub settings: Settings,
-    /// The pack in force.
-    pub rules: Arc<RuleSet>,
+    /// The pack in force, and where others come from.
+    pub policy: PolicyBegun,
     /// The keys.
     pub keyring: Keyring,
     /// The log, just opened.
@@ -94,6 +96,9 @@ pub enum StartError {
         /// Entries that the store has applied.
         store: u64,
     },
+    /// What the log says is in force can't be.
+    #[error("the policy that the access log says is in force can't be: {0}")]
+    Policy(#[from] PolicyError),
     /// The system gives no threads for hashing passwords.
     #[error("no threads for hashing passwords: {0}")]
     Threads(std::io::Error),
@@ -255,14 +260,20 @@ impl Gate {
         let Parts {
             clock,
             settings,
-            rules,
+            policy,
             keyring,
             log: opened,
             store,
             seals,
         } = parts;
         let now = clock.now();
-        let rules = Arc::new(ArcSwap::new(rules));
+        let settling = opened.log.clone();
+        let policy = tokio::task::spawn_blocking(move || policy.settle(&settling))
+            .await
+            .map_err(|_| StartError::Interrupted)??;
+        let PolicyBegun { rules, before, .. } = &policy;
+        let before = *before;
+        let rules = Arc::new(ArcSwap::new(Arc::clone(rules)));
         let log = opened.log;
         let applied = Replay::begin(&store, &log, &keyring).await?;
         let followed = if store.has_others() {
@@ -296,6 +307,7 @@ impl Gate {
                 keyring.log_text.clone(),
             ),
             rules,
+            policies: Arc::new(Policies::of(policy)),
             changes: Mutex::new(Changes::default()),
             recorded: Mutex::default(),
             live: LiveSessions::default(),
@@ -380,6 +392,10 @@ impl Gate {
             dropped_imports.to_string(),
         );
         entry::detail(&mut entry, "lost_imports", lost_imports.to_string());
+        if let Some(before) = before {
+            // The pack's folder was changed while no daemon ran.
+            entry::detail(&mut entry, "policy_before", written(&before));
+        }
         entry::detail(&mut entry, "seeds_sealed_anew", seeds.anew.to_string());
         entry::detail(&mut entry, "seeds_unreadable", seeds.unreadable.to_string());
         entry.store_writes = known_writes;

@@ -1,0 +1,316 @@
+//! Putting a revision in force: it is kept, its keys are made ready, its entry is written, and then all checks that begin decide by
+//! it. Those under way end by the one they began with.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::decision::rules::RuleSet;
+use crate::domain::ids::LogIndex;
+use crate::domain::time::Timestamp;
+use crate::gate::accounts::sessions::changing;
+use crate::gate::admission::administers;
+use crate::gate::changes::StillWanted;
+use crate::gate::peer::Peer;
+use crate::gate::pending::{Decides, Guarded, StillPending, Wish};
+use crate::gate::policies::looking::TakingUp;
+use crate::gate::policies::source::Loaded;
+use crate::gate::policies::{KEPT, PolicyError, PolicySource};
+use crate::gate::records::log_holds::reason_violations;
+use crate::gate::{Credentials, Gate, GateError, Violation, entry};
+use crate::policy::shelf::{InForce, Revision, written};
+use crate::proto::stored_change::Kind;
+use crate::proto::{EntryKind, StoredActivation, StoredEntry};
+
+const CALL: &str = "ActivatePolicy";
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct PolicyWish {
+    /// Of a kept pack.
+    pub revision: Revision,
+    /// Why.
+    pub reason: String,
+    /// Another administrator's request for the same.
+    pub approve: Option<LogIndex>,
+}
+
+impl Gate {
+    /// Puts a kept revision in force; where that takes two, the first call only asks for it.
+    ///
+    /// # Errors
+    /// When nobody who administers asks, a field can't be taken, or the entry can't be written; [`GateError::PolicyRefused`] when the
+    /// revision can't be in force any more. What is in force stays so.
+    pub async fn activate_policy(
+        self: &Arc<Self>,
+        peer: &Peer,
+        credentials: &Credentials,
+        wish: PolicyWish,
+    ) -> Result<Guarded<LogIndex>, GateError> {
+        let rules = self.rules.load_full();
+        let now = self.now();
+        let administrator = self
+            .administrator(&rules, peer, credentials, CALL, now)
+            .await?;
+        let person = administrator.admitted.person.id.clone();
+        let mut violations = reason_violations(&wish.reason);
+        let (loaded, refused) = match self.kept_policy(wish.revision).await? {
+            Ok(loaded) => (loaded, None),
+            Err(why) => (None, Some(why)),
+        };
+        if wish.revision == rules.revision {
+            violations.push(Violation::new("revision", "is in force already"));
+        } else if loaded.is_none() && refused.is_none() {
+            let what = "is not among the kept revisions: ListRevisions tells them";
+            violations.push(Violation::new("revision", what));
+        }
+        let asked = Wish::ActivatePolicy {
+            revision: wish.revision,
+        };
+        let takes_two = self.policies.needs_two();
+        let decides = self
+            .who_decides(&rules, (&asked, takes_two), wish.approve, &person, now)
+            .await?;
+        let (Ok(decides), true) = (
+            decides.map_err(|violation| violations.push(violation)),
+            violations.is_empty(),
+        ) else {
+            return Err(self
+                .refuse_administrator(peer, &administrator, CALL, violations, now)
+                .await);
+        };
+        let mut entry =
+            self.administrators_entry(EntryKind::PolicyChange, peer, &administrator, now);
+        entry.free_text = wish.reason;
+        let (Some(source), Some(loaded)) = (self.policies.source.clone(), loaded) else {
+            let why = refused.map_or_else(Vec::new, |why| why.lines());
+            return Err(self.not_in_force(entry, why).await?);
+        };
+        if matches!(decides, Decides::Another) {
+            entry.kind = EntryKind::Administration.into();
+            entry::detail(&mut entry, "revision", written(&wish.revision));
+            let awaited = self
+                .ask_another(entry, &rules, &asked, &person, now)
+                .await?;
+            return Ok(Guarded::Awaited(awaited));
+        }
+        let approval = decides.approval().cloned();
+        if let Some(approval) = &approval {
+            approval.tell(&mut entry);
+        }
+        let _one_at_a_time = self.policies.turn.lock().await;
+        let settles = approval.map(|approval| approval.request);
+        let folder = self
+            .policies
+            .state()
+            .folder
+            .as_ref()
+            .map(|it| it.revision());
+        let put = self
+            .put_in_force(&source, Arc::new(loaded), folder, entry, settles, now)
+            .await;
+        match put {
+            Ok(index) => Ok(decides.done(index)),
+            Err(TakingUp::Failed(error)) => Err(error),
+            Err(TakingUp::Refused(why, entry)) => {
+                Err(self.not_in_force(*entry, why.lines()).await?)
+            }
+        }
+    }
+
+    /// Writes that an administrator wanted what can't be.
+    async fn not_in_force(
+        &self,
+        mut entry: StoredEntry,
+        why: Vec<String>,
+    ) -> Result<GateError, GateError> {
+        entry.kind = EntryKind::RefusedCall.into();
+        entry::detail(&mut entry, "call", CALL);
+        for line in why.iter().take(8) {
+            entry::detail(&mut entry, "why", line.as_str());
+        }
+        self.log.append(std::slice::from_ref(&entry))?.await?;
+        Ok(GateError::PolicyRefused(why))
+    }
+
+    async fn kept_policy(
+        &self,
+        revision: Revision,
+    ) -> Result<Result<Option<Loaded>, PolicyError>, GateError> {
+        let Some(source) = self.policies.source.clone() else {
+            return Ok(Ok(None));
+        };
+        tokio::task::spawn_blocking(move || source.load_kept(&revision))
+            .await
+            .map_err(|_| GateError::Internal("loading a pack ended early"))
+    }
+
+    /// Puts a pack in force, of which `folder` is what the pack's folder holds then. The turn of policies is held.
+    pub(super) async fn put_in_force(
+        self: &Arc<Self>,
+        source: &Arc<PolicySource>,
+        loaded: Arc<Loaded>,
+        folder: Option<Revision>,
+        mut entry: StoredEntry,
+        settles: Option<LogIndex>,
+        now: Timestamp,
+    ) -> Result<LogIndex, TakingUp> {
+        let next = Arc::clone(&loaded.rules);
+        if self.leaves_nobody(&next, now) {
+            let why = PolicyError::NobodyAdministers(next.pack.to_string());
+            return Err(TakingUp::Refused(why, Box::new(entry)));
+        }
+        let in_force = InForce {
+            revision: next.revision,
+            folder,
+            since: now,
+            by: entry.person.clone(),
+        };
+        let (keeping, kept) = (Arc::clone(source), Arc::clone(&loaded));
+        let about_to_be = in_force.clone();
+        let ledger = self.log.clone();
+        let made_ready = tokio::task::spawn_blocking(move || {
+            let pack = &kept.rules.pack;
+            keeping
+                .shelf
+                .keep(&kept.revision(), pack, &kept.files, now)?;
+            // What its classes have to be sealed would be refused until the keys are there.
+            let keys = ledger.prepare(&kept.rules, now);
+            // A start then finds what the log says was put in force, wherever this ends.
+            keeping
+                .shelf
+                .activate(&about_to_be, LogIndex(ledger.len()))?;
+            Ok::<_, PolicyError>(keys)
+        });
+        match made_ready.await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(Ok(Err(error))) => {
+                tracing::error!(%error, "keys for another policy can't be made ready");
+                let what =
+                    "the keys that the policy's classes of retention need can't be made ready";
+                return Err(GateError::Unready(what).into());
+            }
+            Ok(Err(why)) => return Err(TakingUp::Refused(why, Box::new(entry))),
+            Err(_) => return Err(GateError::Internal("keeping a pack ended early").into()),
+        }
+        let before = self.rules.load().revision;
+        entry::detail(&mut entry, "change", "activate");
+        entry::detail(&mut entry, "pack", &*next.pack);
+        entry::detail(&mut entry, "replaces", written(&before));
+        if !loaded.signed_by.is_empty() {
+            entry::detail(&mut entry, "signed_by", loaded.signed_by.join(" "));
+        }
+        entry.policy_revision = next.revision.to_vec();
+        entry.change = changing(Kind::ActivatePolicy(StoredActivation {
+            revision: next.revision.to_vec(),
+            replaces: before.to_vec(),
+            settles: settles.map(|request| request.0),
+        }));
+        let is_folder = folder == Some(next.revision);
+        let apply = move |gate: &Self| {
+            let mut state = gate.policies.state();
+            gate.rules.store(Arc::clone(&next));
+            state.in_force = in_force;
+            state.signed_by.clone_from(&loaded.signed_by);
+            if is_folder {
+                state.faults.clear();
+                state.folder = Some(loaded);
+            }
+            state.shadow = None;
+            gate.policies.activated.fetch_add(1, Ordering::Relaxed);
+        };
+        let still = StillAsked { settles, before };
+        let index = self.change(entry, still, apply).await?.index();
+        tracing::info!(entry = index.0, revision = %written(&self.rules.load().revision), "another policy is in force");
+        self.note_policy_now().await;
+        Ok(index)
+    }
+
+    /// Whether somebody administers now, and nobody would under `next`.
+    fn leaves_nobody(&self, next: &RuleSet, now: Timestamp) -> bool {
+        let people = self.people.load();
+        let rules = self.rules.load();
+        let any = |rules: &RuleSet| {
+            let mut active = people.values().filter(|person| person.is_active(now));
+            active.any(|person| administers(rules, person, now))
+        };
+        any(&rules) && !any(next)
+    }
+
+    /// Tells the shelf what is in force, where it could not be told before.
+    pub(super) async fn note_policy(self: &Arc<Self>) {
+        let is_told = {
+            let state = self.policies.state();
+            state.noted == state.in_force
+        };
+        if !is_told {
+            let _one_at_a_time = self.policies.turn.lock().await;
+            self.note_policy_now().await;
+        }
+    }
+
+    /// As [`Self::note_policy`], with the turn of policies.
+    pub(super) async fn note_policy_now(self: &Arc<Self>) {
+        let Some(source) = self.policies.source.clone() else {
+            return;
+        };
+        let (in_force, used) = {
+            let state = self.policies.state();
+            if state.noted == state.in_force {
+                return;
+            }
+            (state.in_force.clone(), state.used())
+        };
+        let noted = in_force.clone();
+        let noting = tokio::task::spawn_blocking(move || {
+            source.shelf.put_in_force(&noted)?;
+            source.shelf.let_go(KEPT, &used)
+        });
+        let why = match noting.await {
+            Ok(Ok(())) => None,
+            Ok(Err(why)) => Some(why.to_string()),
+            Err(_) => Some("it ended early".to_owned()),
+        };
+        let mut state = self.policies.state();
+        match why {
+            None => {
+                state.noted = in_force;
+                state.undone = None;
+            }
+            Some(why) => {
+                tracing::error!(%why, "what is in force could not be noted");
+                state.undone = Some(format!(
+                    "a start would put another policy in force than is now: {}",
+                    why.replace('\n', " ")
+                ));
+            }
+        }
+    }
+}
+
+impl super::Policies {
+    fn needs_two(&self) -> bool {
+        self.source
+            .as_ref()
+            .is_some_and(|source| source.settings.needs_two)
+    }
+}
+
+/// Nothing else was put in force meanwhile, and the request that is carried out still waits.
+struct StillAsked {
+    settles: Option<LogIndex>,
+    before: Revision,
+}
+
+impl StillWanted for StillAsked {
+    async fn look(self, gate: &Gate) -> Result<(), GateError> {
+        if gate.rules.load().revision != self.before {
+            return Err(GateError::Conflict(
+                "another policy was put in force meanwhile",
+            ));
+        }
+        match self.settles {
+            Some(request) => StillPending(request).look(gate).await,
+            None => Ok(()),
+        }
+    }
+}
