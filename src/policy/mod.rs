@@ -26,7 +26,6 @@ mod judge;
 mod model;
 mod pack_toml;
 mod people;
-pub mod replay;
 mod resolve;
 mod rows;
 pub mod scenarios;

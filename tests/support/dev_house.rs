@@ -111,6 +111,17 @@ pub struct House {
     clock: Option<MovedClock>,
 }
 
+/// A folder with a copy of the pack in `pack`.
+fn copied_pack() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("pack");
+    fs::create_dir(&own).unwrap();
+    for file in ["pack.toml", "model.conf", "policy.csv", "people.csv"] {
+        fs::copy(pack().join(file), own.join(file)).unwrap();
+    }
+    (folder, own)
+}
+
 /// A new database where the environment asks for PostgreSQL: `SEKISHO_TEST_STORE=postgres`.
 fn database_of_the_environment() -> Option<String> {
     let engine = env::var("SEKISHO_TEST_STORE").unwrap_or_default();
@@ -126,16 +137,17 @@ impl House {
 
     /// The same on a clock that the test moves, with a copy of the pack that the test may change: `pack` in its folder.
     pub fn with_own_pack() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let own = folder.path().join("pack");
-        fs::create_dir(&own).unwrap();
-        for file in ["pack.toml", "model.conf", "policy.csv", "people.csv"] {
-            fs::copy(pack().join(file), own.join(file)).unwrap();
-        }
+        let (folder, own) = copied_pack();
         let clock = MovedClock::new(folder.path()).unwrap();
         let mut house = Self::start(Some(clock), folder, database_of_the_environment(), own);
         house.next_code();
         house
+    }
+
+    /// The same on the machine's clock.
+    pub fn with_own_pack_on_the_machines_clock() -> Self {
+        let (folder, own) = copied_pack();
+        Self::start(None, folder, database_of_the_environment(), own)
     }
 
     /// The same with its store in PostgreSQL.

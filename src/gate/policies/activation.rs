@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::LogIndex;
+use crate::domain::person::Person;
 use crate::domain::time::Timestamp;
 use crate::gate::accounts::sessions::changing;
 use crate::gate::admission::administers;
@@ -155,7 +156,12 @@ impl Gate {
         now: Timestamp,
     ) -> Result<LogIndex, TakingUp> {
         let next = Arc::clone(&loaded.rules);
-        if self.leaves_nobody(&next, now) {
+        let leaves_nobody = {
+            let people = self.people.load();
+            let people = people.values().map(AsRef::as_ref);
+            leaves_nobody(&self.rules.load(), &next, people, now)
+        };
+        if leaves_nobody {
             let why = PolicyError::NobodyAdministers(next.pack.to_string());
             return Err(TakingUp::Refused(why, Box::new(entry)));
         }
@@ -223,17 +229,6 @@ impl Gate {
         tracing::info!(entry = index.0, revision = %written(&self.rules.load().revision), "another policy is in force");
         self.note_policy_now().await;
         Ok(index)
-    }
-
-    /// Whether somebody administers now, and nobody would under `next`.
-    fn leaves_nobody(&self, next: &RuleSet, now: Timestamp) -> bool {
-        let people = self.people.load();
-        let rules = self.rules.load();
-        let any = |rules: &RuleSet| {
-            let mut active = people.values().filter(|person| person.is_active(now));
-            active.any(|person| administers(rules, person, now))
-        };
-        any(&rules) && !any(next)
     }
 
     /// Tells the shelf what is in force, where it could not be told before.
@@ -312,5 +307,55 @@ impl StillWanted for StillAsked {
             Some(request) => StillPending(request).look(gate).await,
             None => Ok(()),
         }
+    }
+}
+
+/// Whether somebody administers now, and nobody would under `next`.
+fn leaves_nobody<'a>(
+    rules: &RuleSet,
+    next: &RuleSet,
+    people: impl Iterator<Item = &'a Person>,
+    now: Timestamp,
+) -> bool {
+    let (mut one, mut other) = (false, false);
+    for person in people.filter(|person| person.is_active(now)) {
+        one |= administers(rules, person, now);
+        other |= administers(next, person, now);
+    }
+    one && !other
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::domain::ids::Name;
+    use crate::domain::person::RoleAssignment;
+
+    #[test]
+    fn somebody_who_administers_is_always_left() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/recruitment");
+        let mut rules = crate::policy::load(&folder).unwrap().rules;
+        let next = rules.clone();
+        let name = |text| Name::parse(text).unwrap();
+        let with = |role| {
+            let mut person = Person::new(name("p"), name("d"));
+            person.roles = vec![RoleAssignment::for_good(name(role))];
+            person
+        };
+        let now = Timestamp::from_seconds(1_800_000_000);
+        let legal = rules.roles.id("legal").unwrap();
+        rules.roles.get_mut(legal).unwrap().administers = true;
+        let (one, other) = (with("legal"), with("administrator"));
+        assert!(leaves_nobody(&rules, &next, [&one].into_iter(), now));
+        assert!(!leaves_nobody(&rules, &next, [&one, &other].into_iter(), now));
+        // Nobody administers as it is: nothing is lost.
+        assert!(!leaves_nobody(&next, &next, [&one].into_iter(), now));
+        let disabled = Person {
+            disabled: true,
+            ..other
+        };
+        assert!(leaves_nobody(&rules, &next, [&one, &disabled].into_iter(), now));
     }
 }
