@@ -10,7 +10,7 @@
 //! scenarios/  requests, and what must come of them                            scenarios
 //! ```
 //!
-//! This room never decides anything (`scenarios` asks the decision), never reads outside the pack's directory, keeps nothing
+//! This room never decides anything (`scenarios` and `replay` ask the decision), never reads outside the pack's directory, keeps nothing
 //! between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in
 //! the same files (`judge`).
 
@@ -22,6 +22,7 @@ mod judge;
 mod model;
 mod pack_toml;
 mod people;
+pub mod replay;
 mod resolve;
 mod rows;
 pub mod scenarios;
