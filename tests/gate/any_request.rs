@@ -886,6 +886,7 @@ async fn allowed_means_that_all_eight_stages_passed_and_the_entry_is_on_disk() {
             compare(&asked, &expected, entry);
             let anew = decided_anew(run.world.rules(), &expected, &answer.entry);
             if let Some(lacking) = anew {
+                assert_ne!(lacking, NotExactly::Otherwise, "{expected:?}");
                 *not_anew.entry(lacking).or_default() += 1;
             }
         }

@@ -92,7 +92,9 @@ impl NotExactly {
             }
             Self::Counts => "an entry does not hold what had been counted",
             Self::Recipient => "an entry does not hold all that was told of the recipient",
-            Self::Caller => "the caller was sekisho's own program, or its certificate did not count",
+            Self::Caller => {
+                "the caller was sekisho's own program, or its certificate did not count"
+            }
             Self::Stranger => "what a stranger lists is not logged",
             Self::Otherwise => "something that an entry does not hold",
         }
@@ -147,6 +149,11 @@ fn lacking(old: &RuleSet, logged: &Logged, was: &Outcome) -> NotExactly {
     }
     if *logged.revision != old.revision {
         return NotExactly::OtherRevision;
+    }
+    let request = &logged.request;
+    if code.is_some() && request.allow_partial && !request.subjects.named().is_empty() {
+        // Nothing was left of it, and the reason told is that of the first thing withheld, which may have been a category.
+        return NotExactly::Registered;
     }
     let Some(code) = code.or(was.reason) else {
         return NotExactly::Otherwise;

@@ -179,7 +179,11 @@ fn request(entry: &StoredEntry, action: Action, reasons: &[Reason]) -> AccessReq
         } else {
             Subjects::List(named)
         },
-        categories: entry.categories.iter().filter_map(|one| name(one)).collect(),
+        categories: entry
+            .categories
+            .iter()
+            .filter_map(|one| name(one))
+            .collect(),
         record_count: entry.record_count.max(1),
         collected_via: name(&entry.collected_via),
         origin_country: name(&entry.origin_country),
@@ -268,9 +272,8 @@ fn ticket(entry: &StoredEntry, reasons: &[Reason]) -> TicketFacts {
     TicketFacts::Genuine(GenuineTicket {
         revoked: has(reasons, ReasonCode::TicketRevoked),
         bound: !has(reasons, ReasonCode::TicketBindingMismatch),
-        second_step: (entry.second_step_us != 0
-            && !has(reasons, ReasonCode::SecondStepRequired))
-        .then(|| Timestamp::from_micros(entry.second_step_us)),
+        second_step: (entry.second_step_us != 0 && !has(reasons, ReasonCode::SecondStepRequired))
+            .then(|| Timestamp::from_micros(entry.second_step_us)),
         // Only how long an allowance holds depends on it, which is not compared.
         expires: Timestamp::from_micros(i64::MAX),
     })

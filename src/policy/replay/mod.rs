@@ -17,9 +17,6 @@ mod facts;
 mod outcome;
 mod tally;
 
-#[cfg(test)]
-mod tests;
-
 pub use compare::{Compared, Difference, NotExactly, compare};
 pub use facts::{Logged, NotADecision, redecide};
 pub use outcome::{Change, Outcome};

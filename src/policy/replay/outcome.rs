@@ -56,7 +56,9 @@ impl Outcome {
     #[must_use]
     pub fn of(verdict: &Verdict, at: Timestamp) -> Self {
         let rule = verdict.trace().rule;
-        let rule = rule.map_or_else(String::new, |rule| rule.to_string()).into();
+        let rule = rule
+            .map_or_else(String::new, |rule| rule.to_string())
+            .into();
         match verdict {
             Verdict::Deny(denial) => Self {
                 allowed: false,
@@ -66,8 +68,9 @@ impl Outcome {
             },
             Verdict::Allow(permit) => {
                 let obligations = permit.obligations.iter();
-                let mut terms: Vec<Box<str>> =
-                    obligations.map(|kind| obligation(kind, at).into()).collect();
+                let mut terms: Vec<Box<str>> = obligations
+                    .map(|kind| obligation(kind, at).into())
+                    .collect();
                 let withheld = |sort: &str, all: &[Withheld]| {
                     let told = all.iter().map(|one| {
                         format!("without {sort} {}: {}", one.position, one.reason.code).into()
@@ -94,8 +97,9 @@ impl Outcome {
             (false, true) => Some(Change::Allowed),
             (true, false) => Some(Change::Denied),
             (false, false) => (self.reason != new.reason).then_some(Change::OtherReason),
-            (true, true) => (self.reason != new.reason || self.terms != new.terms)
-                .then_some(Change::OtherTerms),
+            (true, true) => {
+                (self.reason != new.reason || self.terms != new.terms).then_some(Change::OtherTerms)
+            }
         }
     }
 
