@@ -15,6 +15,7 @@
 //! the same files (`judge`).
 
 mod csv;
+pub mod diff;
 mod entry;
 mod errors;
 mod grants;
