@@ -13,11 +13,12 @@
 //!
 //! `shelf` keeps the revisions that were in force, so that one of them can be again.
 //!
-//! This room never decides anything (`scenarios` asks the decision), never reads outside the pack's directory and the shelf,
-//! keeps nothing in memory between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in
-//! the same files (`judge`).
+//! This room never decides anything (`scenarios` and `replay` ask the decision), never reads outside the pack's directory and the
+//! shelf, keeps nothing in memory between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled
+//! grants mean what it reads in the same files (`judge`).
 
 mod csv;
+pub mod diff;
 mod entry;
 mod errors;
 mod files;
@@ -26,6 +27,7 @@ mod judge;
 mod model;
 mod pack_toml;
 mod people;
+pub mod replay;
 mod resolve;
 mod rows;
 pub mod scenarios;

@@ -349,13 +349,23 @@ mod tests {
         rules.roles.get_mut(legal).unwrap().administers = true;
         let (one, other) = (with("legal"), with("administrator"));
         assert!(leaves_nobody(&rules, &next, [&one].into_iter(), now));
-        assert!(!leaves_nobody(&rules, &next, [&one, &other].into_iter(), now));
+        assert!(!leaves_nobody(
+            &rules,
+            &next,
+            [&one, &other].into_iter(),
+            now
+        ));
         // Nobody administers as it is: nothing is lost.
         assert!(!leaves_nobody(&next, &next, [&one].into_iter(), now));
         let disabled = Person {
             disabled: true,
             ..other
         };
-        assert!(leaves_nobody(&rules, &next, [&one, &disabled].into_iter(), now));
+        assert!(leaves_nobody(
+            &rules,
+            &next,
+            [&one, &disabled].into_iter(),
+            now
+        ));
     }
 }
