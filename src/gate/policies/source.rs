@@ -367,3 +367,153 @@ impl PolicySource {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{LogConfig, SigningSeed};
+    use crate::proto::{EntryKind, StoredActivation, StoredChange, StoredEntry};
+
+    const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
+
+    /// A copy of a pack that can be changed, and its shelf.
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Self {
+            let place = Self(tempfile::tempdir().unwrap());
+            let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/recruitment");
+            fs::create_dir(place.folder()).unwrap();
+            for file in ["pack.toml", "model.conf", "policy.csv", "people.csv"] {
+                fs::copy(from.join(file), place.folder().join(file)).unwrap();
+            }
+            place
+        }
+
+        fn folder(&self) -> PathBuf {
+            self.0.path().join("pack")
+        }
+
+        /// Adds to policy.csv.
+        fn add(&self, text: &str) {
+            use std::io::Write as _;
+            let path = self.folder().join("policy.csv");
+            let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+
+        fn source(&self, by_hand: bool) -> PolicySource {
+            let settings = PolicySettings {
+                by_hand,
+                ..PolicySettings::default()
+            };
+            PolicySource::open(self.folder(), self.0.path().join("policies"), settings).unwrap()
+        }
+
+        fn begin(&self, by_hand: bool) -> Result<PolicyBegun, PolicyError> {
+            self.source(by_hand).begin(NOW)
+        }
+
+        fn log(&self) -> AccessLog {
+            let config = LogConfig {
+                segment_bytes: 1 << 20,
+                ..LogConfig::new(self.0.path().join("log"), SigningSeed::new(&[7; 32]))
+            };
+            AccessLog::open(config, "test/log").unwrap().log
+        }
+    }
+
+    #[test]
+    fn a_folder_that_changed_while_nothing_ran_is_in_force_unless_it_waits_for_a_hand() {
+        for by_hand in [false, true] {
+            let place = Place::new();
+            let first = place.begin(by_hand).unwrap();
+            let revision = first.in_force.revision;
+            assert_eq!(
+                (first.before, first.in_force.folder),
+                (None, Some(revision))
+            );
+            assert_eq!(place.begin(by_hand).unwrap().in_force, first.in_force);
+            place.add("# another year\n");
+            let begun = place.begin(by_hand).unwrap();
+            let found = begun.folder.as_ref().unwrap().revision();
+            assert_ne!(found, revision);
+            let expected = if by_hand { revision } else { found };
+            assert_eq!(begun.in_force.revision, expected);
+            assert_eq!(begun.rules().revision, expected);
+            assert_eq!(begun.before, (!by_hand).then_some(revision));
+        }
+    }
+
+    #[test]
+    fn a_folder_that_is_not_in_order_leaves_what_was_in_force() {
+        let place = Place::new();
+        place.add("p, nonsense\n");
+        assert!(matches!(place.begin(false), Err(PolicyError::Pack(_))));
+        let place = Place::new();
+        let first = place.begin(false).unwrap();
+        place.add("p, nonsense\n");
+        let begun = place.begin(false).unwrap();
+        assert_eq!(begun.in_force, first.in_force);
+        assert!(
+            begun
+                .faults
+                .iter()
+                .any(|fault| fault.contains("policy.csv"))
+        );
+        // And where even that is gone, nothing is.
+        fs::remove_dir_all(
+            place
+                .0
+                .path()
+                .join("policies")
+                .join(written(&first.in_force.revision)),
+        )
+        .unwrap();
+        assert!(matches!(place.begin(false), Err(PolicyError::Shelf(_))));
+    }
+
+    #[tokio::test]
+    async fn what_the_log_says_was_put_in_force_is_also_where_that_was_not_noted() {
+        for is_logged in [false, true] {
+            let place = Place::new();
+            let first = place.begin(true).unwrap().in_force;
+            place.add("# another year\n");
+            let begun = place.begin(true).unwrap();
+            let (source, loaded) = (place.source(true), begun.folder.unwrap());
+            let next = InForce {
+                revision: loaded.revision(),
+                by: "administrator-1".to_owned(),
+                ..first.clone()
+            };
+            source
+                .shelf
+                .keep(&next.revision, "recruitment", &loaded.files, NOW)
+                .unwrap();
+            source.shelf.activate(&next, LogIndex(0)).unwrap();
+            let log = place.log();
+            let mut entry = StoredEntry {
+                time_us: NOW.micros(),
+                kind: EntryKind::PolicyChange.into(),
+                ..StoredEntry::default()
+            };
+            if is_logged {
+                entry.change = Some(StoredChange {
+                    kind: Some(Kind::ActivatePolicy(StoredActivation {
+                        revision: next.revision.to_vec(),
+                        ..StoredActivation::default()
+                    })),
+                });
+            }
+            log.append(&[entry]).unwrap().await.unwrap();
+            let begun = place.begin(true).unwrap();
+            assert_eq!(begun.in_force, first);
+            let settled = begun.settle(&log).unwrap();
+            let expected = if is_logged { next } else { first };
+            assert_eq!(settled.in_force, expected);
+            assert_eq!(settled.rules().revision, expected.revision);
+            assert_eq!(source.shelf.activating().unwrap(), None);
+            assert_eq!(source.shelf.in_force().unwrap(), Some(expected));
+        }
+    }
+}
