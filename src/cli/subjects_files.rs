@@ -16,6 +16,7 @@ use super::subjects::{Asking, ImportArgs, MatchArgs};
 use super::words::{Language, Word};
 use crate::domain::subject::Pseudonym;
 use crate::proto::import_subjects_response::What;
+use crate::proto::subject_service_client::SubjectServiceClient;
 use crate::proto::{
     ImportPhase, ImportProgress, ImportSubjectsRequest, ImportSubjectsSummary,
     ImportedSubjectError, MatchRequest,
@@ -78,7 +79,7 @@ impl<T: Send + 'static> Sending<T> {
 pub(super) async fn import(args: ImportArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let (mut source, length) = open(&args.file, language)?;
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let sent = Arc::new(AtomicU64::new(0));
     let counting = Arc::clone(&sent);
     let first = ImportSubjectsRequest {
@@ -244,7 +245,7 @@ pub(super) async fn matching(args: MatchArgs) -> Result<(), CliError> {
     let pseudonyms = pseudonyms(&args, language)?;
     let wanted = pseudonyms.len();
     let (source, _) = open(&args.file, language)?;
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let sending = Sending::begin(move |send: &mut dyn FnMut(MatchRequest) -> bool| {
         for some in pseudonyms.chunks(PSEUDONYMS) {
             let message = MatchRequest {
