@@ -4,7 +4,7 @@ use std::path::Path;
 
 use sekisho::backup::{self, BackupError};
 use sekisho::domain::access::{AccessRequest, Action, Provision, TicketText};
-use sekisho::domain::ids::LogIndex;
+use sekisho::domain::ids::{LogIndex, Name};
 use sekisho::domain::reason::ReasonCode;
 use sekisho::domain::reference::ReferenceKind;
 use sekisho::domain::time::Timestamp;
@@ -251,12 +251,22 @@ async fn what_was_withdrawn_is_not_imported_again() {
     assert_eq!(faults.len(), 1);
 }
 
+/// One that was never registered.
 async fn withdraw(world: &World, of: &str, id: &str) {
+    withdraw_for(world, of, id, vec![name(PURPOSE)]).await;
+}
+
+/// One that is registered has its purposes.
+async fn withdraw_known(world: &World, of: &str, id: &str) {
+    withdraw_for(world, of, id, Vec::new()).await;
+}
+
+async fn withdraw_for(world: &World, of: &str, id: &str, purposes: Vec<Name>) {
     let wish = ReferenceWish {
         subject: Some(subject(of)),
         kind: ReferenceKind::Consent,
         reference: name(id),
-        purposes: vec![name(PURPOSE)],
+        purposes,
         until: None,
         given: None,
     };
@@ -321,7 +331,7 @@ async fn an_old_consent_that_comes_later_undoes_no_withdrawal() {
     assert_eq!(withdrew(&world, &all).await.unwrap(), [0, 2]);
     registering(&world, one_by_one("js-1", None)).await.unwrap();
     assert_eq!(withdrew(&world, &all).await.unwrap(), [2]);
-    withdraw(&world, "js-4", "C-unsaid").await;
+    withdraw_known(&world, "js-4", "C-unsaid").await;
     assert_eq!(withdrew(&world, &all).await.unwrap(), [2, 3]);
     // A day to come would outrank every withdrawal until then.
     let tomorrow = world.now().plus(minutes(24 * 60));
@@ -487,18 +497,7 @@ async fn a_lost_import_is_made_up_for_whatever_came_after_it() {
     let before = world.as_killed_now();
     import(&world, rows()).await;
     withdraw(&world, "js-1", "C-0").await;
-    let wish = ReferenceWish {
-        subject: Some(subject("js-2")),
-        kind: ReferenceKind::Consent,
-        reference: name("C-1"),
-        purposes: Vec::new(),
-        until: None,
-        given: None,
-    };
-    let gate = &world.gate;
-    gate.withdraw_reference(&crm(), &nobody(), wish)
-        .await
-        .unwrap();
+    withdraw_known(&world, "js-2", "C-1").await;
     let after = world.as_killed_now();
     replace_store(before.path(), after.path());
     let world = world.start_on(after).await.unwrap();
@@ -538,53 +537,47 @@ async fn daemons_that_share_a_store_all_refuse_what_depends_on_a_lost_import() {
     }
 }
 
-fn backed_up(
-    data: &Path,
-) -> (
-    sekisho::store::StorePlace,
-    tempfile::TempDir,
-    RecoveryPublicKey,
-) {
-    let folder = tempfile::tempdir().unwrap();
-    let (private, public) = (folder.path().join("private"), folder.path().join("public"));
-    RecoveryKey::create(&private, &public).unwrap();
-    let key = RecoveryPublicKey::open(&public).unwrap();
-    let place = sekisho::store::StorePlace::File(data.join("store.sqlite"));
-    (place, folder, key)
-}
-
 #[tokio::test]
 async fn a_backup_never_has_an_imports_entry_without_its_rows() {
     let world = World::new().await;
     let before = world.as_killed_now();
     import(&world, stops(0, 5)).await;
     let after = world.as_killed_now();
-    let rows_there = world.as_killed_now();
-    replace_store(before.path(), after.path());
-    let (place, folder, key) = backed_up(after.path());
-    let target = folder.path().join("one");
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    RecoveryKey::create(&at("private"), &at("public")).unwrap();
+    let key = RecoveryPublicKey::open(&at("public")).unwrap();
+    // A store that becomes another one from one moment to the next: that of before the import, for now.
+    let becomes = |of: &Path| {
+        std::os::unix::fs::symlink(of, at("next")).unwrap();
+        std::fs::rename(at("next"), at("now")).unwrap();
+    };
+    becomes(before.path());
+    let place = sekisho::store::StorePlace::File(at("now").join("store.sqlite"));
+    let target = at("one");
     let refused = backup::make(after.path(), &place, &target, &key, world.now()).await;
     let error = refused.unwrap_err();
     assert!(matches!(error, BackupError::Changed(_)), "{error}");
-    assert!(error.to_string().contains("imported while it was copied"));
+    assert!(
+        error.to_string().contains("imported while it was copied"),
+        "{error}"
+    );
     assert!(!target.join("manifest").exists());
 
     // An import that ends while the store is copied: it is copied again.
-    let target = folder.path().join("two");
-    let data = after.path().to_owned();
-    let copied = target.join("store.sqlite");
-    let ending = tokio::spawn(async move {
-        while !copied.exists() {
+    let target = at("two");
+    let making = backup::make(after.path(), &place, &target, &key, world.now());
+    let ending = async {
+        while !target.join("store.sqlite").exists() {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
-        replace_store(rows_there.path(), &data);
-    });
-    backup::make(after.path(), &place, &target, &key, world.now())
-        .await
-        .unwrap();
-    ending.await.unwrap();
-    replace_store(&target, after.path());
-    let world = world.start_on(after).await.unwrap();
+        becomes(after.path());
+    };
+    let (made, ()) = tokio::join!(making, ending);
+    made.unwrap();
+    let restored = world.as_killed_now();
+    replace_store(&target, restored.path());
+    let world = world.start_on(restored).await.unwrap();
     assert!(world.gate.knows_all_subjects());
     let ticket = world.log_in("reception-1").await;
     assert_eq!(
