@@ -259,6 +259,38 @@ impl Store {
         Ok(())
     }
 
+    /// Lets others know of all that an import has for nobody in particular, in one go: others wait for the turn.
+    pub(super) async fn tell_of_general(
+        &self,
+        change: &mut Transaction,
+        batch: &[u8],
+        log: i64,
+    ) -> Result<(), StoreError> {
+        if !self.has_others() {
+            return Ok(());
+        }
+        query(
+            "UPDATE changes SET newest = newest + (
+                 SELECT count(DISTINCT name) FROM imported WHERE batch = $1 AND length(subject) = 0)",
+        )
+        .bind(batch)
+        .execute(change)
+        .await?;
+        // The last of them has the newest number. Only PostgreSQL is shared.
+        query(
+            "INSERT INTO news (number, log, what, what_id)
+             SELECT changes.newest - row_number() OVER () + 1, $2, $3, convert_to(ids.name, 'UTF8')
+             FROM changes, (SELECT DISTINCT name FROM imported
+                 WHERE batch = $1 AND length(subject) = 0) AS ids",
+        )
+        .bind(batch)
+        .bind(log)
+        .bind(GENERAL)
+        .execute(change)
+        .await?;
+        Ok(())
+    }
+
     async fn ended_session(
         &self,
         id: Vec<u8>,

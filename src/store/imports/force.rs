@@ -117,35 +117,35 @@ impl Following<'_> {
     /// What is for nobody in particular goes to its place at once.
     async fn general_of(&mut self, batch: &[u8], of: &Origin) -> Result<(), StoreError> {
         let nobody: &[u8] = &[];
-        let rows = query("SELECT DISTINCT name FROM imported WHERE batch = $1 AND subject = $2")
-            .bind(batch)
-            .bind(nobody)
-            .fetch_all(&mut self.change)
-            .await?;
-        if rows.is_empty() {
+        if fold_general(&mut self.change, batch, of).await? == 0 {
             return Ok(());
         }
-        fold_general(&mut self.change, batch, of).await?;
+        self.store
+            .tell_of_general(&mut self.change, batch, self.log)
+            .await?;
         query("DELETE FROM imported WHERE batch = $1 AND subject = $2")
             .bind(batch)
             .bind(nobody)
             .execute(&mut self.change)
             .await?;
-        for row in &rows {
-            self.tell(Told::General(row.try_get("name")?)).await?;
-        }
         Ok(())
     }
 
     /// The same rows as those of imports that are lost: they are no more.
     async fn made_up_for(&mut self, rows: i64, digest: &[u8]) -> Result<(), StoreError> {
-        const SAME: &str =
+        // With what there is of them, since nobody would drop it once they are not named any more.
+        const ROWS: &str = "DELETE FROM imported WHERE batch IN
+            (SELECT id FROM imports WHERE lost AND row_count = $1 AND (digest = $2 OR digest IS NULL))";
+        const THEM: &str =
             "DELETE FROM imports WHERE lost AND row_count = $1 AND (digest = $2 OR digest IS NULL)";
-        let found = query(SAME)
-            .bind(rows)
-            .bind(digest)
-            .execute(&mut self.change)
-            .await?;
+        let mut found = 0;
+        for statement in [ROWS, THEM] {
+            found = query(statement)
+                .bind(rows)
+                .bind(digest)
+                .execute(&mut self.change)
+                .await?;
+        }
         if found > 0 {
             self.tell(Told::Lost).await?;
         }

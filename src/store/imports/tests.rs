@@ -355,6 +355,42 @@ async fn what_a_daemon_that_is_gone_put_in_force_is_folded_and_forgotten_by_anot
 }
 
 #[tokio::test]
+async fn others_hear_of_all_that_is_for_nobody_in_particular() {
+    let home = Home::postgres();
+    let store = home.open().await;
+    let other = home.open_shared("log-b").await;
+    let seen = other.newest_change().await.unwrap();
+    let purposes = [Word::from("news")];
+    let names: Vec<String> = (0..7).map(|number| format!("n-{number}")).collect();
+    let kinds = [ReferenceKind::Notice, ReferenceKind::Engagement];
+    let rows: Vec<ImportedRow<'_>> = names
+        .iter()
+        .flat_map(|name| kinds.map(|kind| (name, kind)))
+        .map(|(name, kind)| ImportedRow {
+            subject: None,
+            sort: Sort::Reference(kind),
+            name,
+            value: None,
+            given: None,
+            purposes: &purposes,
+            reference: "",
+        })
+        .collect();
+    let batch = stage(&store, &rows).await;
+    apply(&store, vec![in_force(batch, rows.len())]).await;
+    let news = other.news_since(seen).await.unwrap();
+    assert!(!news.all && !news.more);
+    let mut heard: Vec<(String, usize)> = news
+        .general
+        .iter()
+        .map(|(id, all)| (id.to_string(), all.len()))
+        .collect();
+    heard.sort();
+    let expected: Vec<(String, usize)> = names.into_iter().map(|name| (name, 2)).collect();
+    assert_eq!(heard, expected);
+}
+
+#[tokio::test]
 async fn others_hear_that_an_import_is_lost_and_that_it_is_no_more() {
     let home = Home::postgres();
     let store = home.open().await;
