@@ -33,6 +33,7 @@ const AT_ONCE: usize = 16 * 1_024;
 /// How many messages wait for a caller who doesn't read them; then the import waits too, for as long as a piece may take.
 const WAITING: usize = 256;
 const CALL: &str = "Import";
+const UNTOLD: &str = "what is wrong was not read within 30 s, so not all of it was told";
 
 /// What goes out.
 pub(super) type Told = Pin<Box<dyn Stream<Item = Result<ImportSubjectsResponse, Status>> + Send>>;
@@ -74,18 +75,22 @@ pub(super) async fn import(
         import.finish().await
     });
     tokio::spawn(async move {
+        let mut all_told = true;
         while let Some(one) = news.recv().await {
             // Nobody listens any more, or nobody reads: the work goes on without being told.
             let message = Ok(message(one));
-            if !matches!(
+            all_told = matches!(
                 tokio::time::timeout(PIECE, send.send(message)).await,
                 Ok(Ok(()))
-            ) {
+            );
+            if !all_told {
                 break;
             }
         }
         drop(news);
         let done = match working.await {
+            // Only of a dry run: otherwise it is refused for them.
+            Ok(Ok(outcome)) if outcome.faults > 0 && !all_told => Err(Status::aborted(UNTOLD)),
             Ok(Ok(outcome)) => Ok(summary(outcome)),
             Ok(Err(error)) => Err(errors::status(error)),
             Err(_) => Err(errors::status(GateError::Internal("an import ended early"))),

@@ -110,6 +110,7 @@ pub(super) async fn import(args: ImportArgs) -> Result<(), CliError> {
         phase: ImportPhase::Unspecified,
         rows: 0,
         errors: 0,
+        whole: false,
         json: args.json,
         dry_run: args.dry_run,
         language,
@@ -120,7 +121,12 @@ pub(super) async fn import(args: ImportArgs) -> Result<(), CliError> {
                 let sent = sent.load(Ordering::Relaxed);
                 telling.tell(message.what, (sent, length))?;
             }
-            Ok(None) => break Ok(()),
+            Ok(None) if telling.whole => break Ok(()),
+            // A daemon that ended meanwhile: whether anything is in force is not known.
+            Ok(None) => {
+                let word = Word::ImportCutShort;
+                break Err(CliError::new(Fault::Unavailable, word, language, &[]));
+            }
             Err(error) => break Err(error),
         }
     };
@@ -128,7 +134,7 @@ pub(super) async fn import(args: ImportArgs) -> Result<(), CliError> {
     if let Ok(Err(error)) = sending.reading.await {
         return Err(unreadable(&args.file, &error, language));
     }
-    if telling.errors > 0 {
+    if telling.errors > 0 && telling.whole {
         let errors = telling.errors.to_string();
         let word = Word::ImportHasErrors;
         return Err(CliError::new(Fault::Refused, word, language, &[&errors]));
@@ -143,6 +149,8 @@ struct Telling {
     /// Rows of the whole.
     rows: u64,
     errors: u64,
+    /// The last message has come.
+    whole: bool,
     json: bool,
     dry_run: bool,
     language: Language,
@@ -164,6 +172,7 @@ impl Telling {
             Some(What::Summary(summary)) => {
                 self.bar.end();
                 self.errors = summary.errors;
+                self.whole = true;
                 if summary.errors > 0 && !self.dry_run && !self.json {
                     return Ok(());
                 }

@@ -118,7 +118,7 @@ async fn what_a_kill_kept_from_the_store_is_replayed_from_the_log() {
     register(&world, consent("js-1", "C-2")).await;
     withdraw(&world, whole(consent("js-1", "C-1"))).await;
     let after = world.as_killed_now();
-    crate::imports::replace_store(before.path(), after.path());
+    crate::lost_imports::replace_store(before.path(), after.path());
     let world = world.start_on(after).await.unwrap();
     let start = world.on_disk().pop().unwrap();
     assert_eq!(detail(&start, "replayed_changes"), "2");
