@@ -81,6 +81,7 @@ pub(super) fn status(error: GateError) -> Status {
         }
         GateError::Unready(_) => unavailable(&message, "NOT_READY"),
         GateError::Stale => unavailable(&message, "SNAPSHOT_STALE"),
+        GateError::SubjectsIncomplete => unavailable(&message, "SUBJECTS_INCOMPLETE"),
         GateError::KeyMissing(_) => unavailable(&message, "KEY_MISSING"),
         GateError::Internal(what) => {
             tracing::error!(what, "internal error");
