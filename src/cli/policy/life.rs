@@ -4,9 +4,8 @@ use serde_json::json;
 use tonic::transport::Channel;
 
 use super::lists::{column, table};
-use crate::cli::client::{Connection, with_proof};
+use crate::cli::client::{Asking, Connection};
 use crate::cli::error::{CliError, Fault};
-use crate::cli::log::Reading;
 use crate::cli::output::print;
 use crate::cli::requests::{Approving, told};
 use crate::cli::sessions::time;
@@ -52,48 +51,24 @@ pub(in crate::cli) struct ActivateArgs {
     connection: Connection,
 }
 
-/// A daemon that is connected.
-struct Asking {
-    reading: Reading,
-    service: PolicyServiceClient<Channel>,
-    language: Language,
+async fn open(connection: &Connection) -> Result<Asking<PolicyServiceClient<Channel>>, CliError> {
+    Asking::open(connection, PolicyServiceClient::new).await
 }
 
-impl Asking {
-    async fn open(connection: &Connection) -> Result<Self, CliError> {
-        let language = connection.language();
-        let reading = Reading::open(connection, language).await?;
-        let service = PolicyServiceClient::new(reading.target.connect().await?);
-        Ok(Self {
-            reading,
-            service,
-            language,
-        })
-    }
-
-    fn request<T>(&self, message: T) -> Result<tonic::Request<T>, CliError> {
-        with_proof(message, &self.reading.kept, self.language)
-    }
-
-    async fn revisions(&mut self) -> Result<Vec<PolicyRevision>, CliError> {
-        let request = self.request(ListRevisionsRequest {})?;
-        let answer = self.service.list_revisions(request);
-        Ok(self
-            .reading
-            .target
-            .answer(answer)
-            .await?
-            .into_inner()
-            .revisions)
-    }
+async fn kept(
+    asking: &mut Asking<PolicyServiceClient<Channel>>,
+) -> Result<Vec<PolicyRevision>, CliError> {
+    let request = asking.request(ListRevisionsRequest {})?;
+    let answer = asking.service.list_revisions(request);
+    Ok(asking.target.answer(answer).await?.into_inner().revisions)
 }
 
 /// What is in force, and how the folder stands to it.
 pub(super) async fn status(args: LookArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = open(&args.connection).await?;
     let request = asking.request(GetPolicyRequest {})?;
     let answer = asking.service.get_policy(request);
-    let seen = asking.reading.target.answer(answer).await?.into_inner();
+    let seen = asking.target.answer(answer).await?.into_inner();
     let lines = if args.json {
         vec![status_json(&seen).to_string()]
     } else {
@@ -186,9 +161,9 @@ fn revision_json(revision: &PolicyRevision) -> serde_json::Value {
 
 /// What is kept.
 pub(super) async fn revisions(args: LookArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = open(&args.connection).await?;
     let language = asking.language;
-    let revisions = asking.revisions().await?;
+    let revisions = kept(&mut asking).await?;
     let lines = if args.json {
         let lines = revisions.iter().map(|one| revision_json(one).to_string());
         lines.collect()
@@ -226,10 +201,10 @@ fn short(revision: &str) -> &str {
 
 /// Looks at the folder now.
 pub(super) async fn reload(args: ReloadArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = open(&args.connection).await?;
     let request = asking.request(ReloadPolicyRequest {})?;
     let answer = asking.service.reload_policy(request);
-    let done = asking.reading.target.answer(answer).await?.into_inner();
+    let done = asking.target.answer(answer).await?.into_inner();
     let folder = folder_word(folder_of(done.folder)).text(asking.language);
     let revision = Word::PolicyRevisionInForce.fill(asking.language, &[&done.revision]);
     print(&[folder.to_owned(), revision], asking.language)
@@ -237,12 +212,12 @@ pub(super) async fn reload(args: ReloadArgs) -> Result<(), CliError> {
 
 /// Puts a kept revision in force.
 pub(super) async fn activate(args: ActivateArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = open(&args.connection).await?;
     let language = asking.language;
     let given = args.revision.to_ascii_lowercase();
-    let mut kept = asking.revisions().await?;
-    kept.retain(|one| given.len() >= SHORTEST && one.revision.starts_with(&given));
-    let revision = match kept.as_slice() {
+    let mut found = kept(&mut asking).await?;
+    found.retain(|one| given.len() >= SHORTEST && one.revision.starts_with(&given));
+    let revision = match found.as_slice() {
         [one] => one.revision.clone(),
         // Whole, it is the daemon that says that it isn't kept.
         _ if given.len() == 64 => given,
@@ -262,7 +237,7 @@ pub(super) async fn activate(args: ActivateArgs) -> Result<(), CliError> {
         approve: args.approving.number(),
     })?;
     let answer = asking.service.activate_policy(request);
-    let done = asking.reading.target.answer(answer).await?.into_inner();
+    let done = asking.target.answer(answer).await?.into_inner();
     let told = told!(done);
     let mut lines = Vec::new();
     match told.awaits(language) {
@@ -278,11 +253,11 @@ pub(super) async fn activate(args: ActivateArgs) -> Result<(), CliError> {
 
 /// What the candidate would have decided otherwise.
 pub(super) async fn shadow(args: LookArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = open(&args.connection).await?;
     let language = asking.language;
     let request = asking.request(GetShadowRequest {})?;
     let answer = asking.service.get_shadow(request);
-    let seen = asking.reading.target.answer(answer).await?.into_inner();
+    let seen = asking.target.answer(answer).await?.into_inner();
     let lines = if args.json {
         vec![shadow_json(&seen).to_string()]
     } else {

@@ -354,6 +354,11 @@ pub fn redecide(rules: &RuleSet, logged: &Logged) -> Verdict {
         locked: logged.locked,
         subjects: &subjects,
         references: &references,
+        // Where something was lacking, the entry says so.
+        all_known: !logged
+            .reasons
+            .iter()
+            .any(|reason| reason.code == ReasonCode::SubjectsIncomplete),
     };
     decide(rules, &facts, |demand, _| limit(rules, logged, demand))
 }
@@ -438,6 +443,7 @@ fn references(logged: &Logged) -> Vec<Arc<Reference>> {
                 purposes: Arc::clone(&purposes),
                 until: None,
                 since: logged.at,
+                given: Some(logged.at),
                 withdrawn: false,
             })
         })
