@@ -18,6 +18,7 @@ mod csv;
 pub mod diff;
 mod entry;
 mod errors;
+pub mod format;
 mod grants;
 mod judge;
 mod model;
@@ -28,6 +29,7 @@ mod resolve;
 mod rows;
 pub mod scenarios;
 mod source;
+mod starting;
 mod suggest;
 mod words;
 
@@ -42,6 +44,7 @@ use crate::domain::person::Person;
 
 pub use errors::{PackError, PackErrors};
 pub use rows::GrantRow;
+pub use starting::starting_pack;
 
 use errors::{Faults, PackFile};
 use judge::{Judge, JudgeError};

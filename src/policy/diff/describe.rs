@@ -77,7 +77,9 @@ fn set<T>(table: &Table<T>, ids: &IdSet<T>) -> String {
 /// What a rule says that has no id: `field=value; field=value`, without what it doesn't say.
 fn sentence(fields: Fields) -> String {
     let said = fields.into_iter().filter(|(_, value)| !value.is_empty());
-    let said: Vec<String> = said.map(|(field, value)| format!("{field}={value}")).collect();
+    let said: Vec<String> = said
+        .map(|(field, value)| format!("{field}={value}"))
+        .collect();
     said.join("; ")
 }
 
@@ -308,14 +310,15 @@ impl Telling<'_> {
                 masks,
                 line,
             } = category;
-            let own = |mask: &&crate::decision::rules::Mask| {
-                rules.categories.name(mask.category) == id
-            };
+            let own =
+                |mask: &&crate::decision::rules::Mask| rules.categories.name(mask.category) == id;
             let mask = masks.iter().find(own);
             let mut fields = Fields::from([
                 (
                     "in",
-                    parent.map_or("", |parent| rules.categories.name(parent)).to_owned(),
+                    parent
+                        .map_or("", |parent| rules.categories.name(parent))
+                        .to_owned(),
                 ),
                 ("special_care", flag(*special_care)),
                 // Masked for everybody is something else than not masked.
@@ -438,7 +441,9 @@ impl Telling<'_> {
                 line,
             } = rule;
             let mut said = ReferenceField::ALL.iter();
-            let said = said.find(|(one, _)| one == field).map_or("", |(_, name)| name);
+            let said = said
+                .find(|(one, _)| one == field)
+                .map_or("", |(_, name)| name);
             let mut fields = Fields::from([
                 ("categories", self.categories(categories)),
                 ("routes", routes(on_routes)),
@@ -611,11 +616,12 @@ impl Telling<'_> {
                 equivalent_until,
                 lapsed_counts_as_none,
                 record_years,
-                party: Party {
-                    name,
-                    address,
-                    representative,
-                },
+                party:
+                    Party {
+                        name,
+                        address,
+                        representative,
+                    },
                 individual,
                 named_by_request,
                 stopped_by,

@@ -16,7 +16,6 @@ mod facts;
 mod grants;
 mod people;
 
-
 pub use facts::{Became, FactChange, Section, other_changes};
 pub use grants::{GrantChange, GrantChanges, How, grant_changes};
 pub use people::{Affected, PersonBefore, affected};
@@ -80,3 +79,6 @@ impl<'a, T> Joint<'a, T> {
 fn at<T: Copy>(all: &[T], number: u32) -> Option<T> {
     all.get(usize::try_from(number).ok()?).copied()
 }
+
+#[cfg(test)]
+mod tests;

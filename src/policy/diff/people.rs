@@ -68,7 +68,11 @@ pub fn affected<'a>(
     let mut known: HashMap<(Vec<String>, Vec<String>), Difference> = HashMap::new();
     let mut found = Vec::new();
     for person in people {
-        let Some(id) = person.old.or(person.new).map(|person| person.id.to_string()) else {
+        let Some(id) = person
+            .old
+            .or(person.new)
+            .map(|person| person.id.to_string())
+        else {
             continue;
         };
         let old = roles(changes.old, person.old, now);
