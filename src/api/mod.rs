@@ -35,6 +35,7 @@ pub use directory::Directory;
 pub use explain::Explanations;
 pub use limits::SizeLimits;
 pub use peer::Connection;
+pub(crate) use people_csv::people as people_of_csv;
 pub use policies::Policies;
 pub use provision_records::ProvisionRecords;
 pub use requests::Requests;

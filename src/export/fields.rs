@@ -15,7 +15,7 @@ use crate::proto::{
 };
 
 /// How many fields an entry has.
-const FIELDS: usize = 50;
+const FIELDS: usize = 51;
 
 /// Whether a character could steer a terminal or change how others around it read: controls (C0, DEL, C1), line and paragraph
 /// separators, bidirectional controls (Unicode TR 36, 2.10.4) and invisible tags.
@@ -116,6 +116,7 @@ impl EntryFields {
             ("safeguard", text(&entry.safeguard)),
             ("recipientOwnPurpose", flag(entry.recipient_own_purpose)),
             ("automatedDecision", flag(entry.automated_decision)),
+            ("allowPartial", flag(entry.allow_partial)),
             (
                 "decision",
                 name(entry.decision, |n| {
@@ -276,6 +277,7 @@ pub(crate) mod tests {
             safeguard: "scc".to_owned(),
             recipient_own_purpose: true,
             automated_decision: true,
+            allow_partial: true,
             decision: Decision::Deny.into(),
             reasons: vec![ReasonCode::IpNotAllowed.into(), 9_999],
             obligations: texts("o1"),

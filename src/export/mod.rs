@@ -19,7 +19,7 @@ mod reading;
 pub(crate) mod records;
 
 pub use ocsf::VERSION as OCSF_VERSION;
-pub use reading::reading;
+pub use reading::{decision_read, reading};
 
 pub(crate) use csv::{cell, starts_a_formula};
 pub(crate) use fields::{EntryFields, is_unsafe};

@@ -22,6 +22,7 @@ pub mod diff;
 mod entry;
 mod errors;
 mod files;
+pub mod format;
 mod grants;
 mod judge;
 mod model;
@@ -33,6 +34,7 @@ mod rows;
 pub mod scenarios;
 pub mod shelf;
 mod source;
+mod starting;
 mod suggest;
 mod words;
 
@@ -48,6 +50,7 @@ use crate::domain::person::Person;
 pub use errors::{PackError, PackErrors};
 pub use files::{PackFiles, SIGNATURE_FILE};
 pub use rows::GrantRow;
+pub use starting::starting_pack;
 
 use errors::{Faults, PackFile};
 use judge::{Judge, JudgeError};

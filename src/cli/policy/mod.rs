@@ -1,7 +1,10 @@
 //! `sekisho policy`: look at packs (`check`, `test`), and ask the daemon why it decides as it does and who may what (`explain`,
 //! `who`, `what`, `register`); the policy of a running daemon (`life`), and signatures of packs (`sign`).
 
+mod diff;
 mod explain;
+mod fmt;
+mod junit;
 mod life;
 mod lists;
 mod register;
@@ -24,6 +27,13 @@ pub(super) enum PolicyCommand {
     },
     /// Play a pack's scenarios on the decision alone, and tell what they reach
     Test(test::TestArgs),
+    /// Bring a pack's files into their canonical form; what they mean stays
+    Fmt(fmt::FmtArgs),
+    /// Make a small pack to start from, with comments and scenarios
+    New(fmt::NewArgs),
+    /// What a change of a pack means: who may what that they could not, whom it touches, what else changes. Exit code 0: the same, 1:
+    /// differs
+    Diff(Box<diff::DiffArgs>),
     /// Why a request is allowed or denied: every stage, with its rule and the promise that it keeps
     Explain(Box<explain::ExplainArgs>),
     /// Which people could be allowed something
@@ -57,6 +67,9 @@ pub(super) async fn policy(command: PolicyCommand) -> Result<(), Failure> {
     let done = match command {
         PolicyCommand::Check { pack } => return check(&pack),
         PolicyCommand::Test(args) => return test::test(&args),
+        PolicyCommand::Fmt(args) => return fmt::fmt(&args),
+        PolicyCommand::New(args) => return fmt::new(&args),
+        PolicyCommand::Diff(args) => return diff::diff(*args).await,
         PolicyCommand::Explain(args) => explain::explain(*args).await,
         PolicyCommand::Who(args) => lists::who(args).await,
         PolicyCommand::What(args) => lists::what(args).await,

@@ -79,3 +79,6 @@ impl<'a, T> Joint<'a, T> {
 fn at<T: Copy>(all: &[T], number: u32) -> Option<T> {
     all.get(usize::try_from(number).ok()?).copied()
 }
+
+#[cfg(test)]
+mod tests;
