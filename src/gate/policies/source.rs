@@ -96,7 +96,10 @@ impl Loaded {
 
 /// When which file was last changed, as far as the system tells: as long as it is the same, nothing is loaded again.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp([Option<(u64, u64, i64, i64, u64)>; FILES.len()]);
+pub(super) struct Stamp([Option<FileStamp>; FILES.len()]);
+
+/// Device, inode, time of the last change and length of a file.
+type FileStamp = (u64, u64, i64, i64, u64);
 
 /// The pack's folder, and the shelf.
 #[derive(Debug)]
