@@ -15,6 +15,7 @@ mod peer;
 mod people;
 mod people_csv;
 mod policies;
+mod provision_parts;
 mod provision_records;
 mod read;
 mod requests;

@@ -27,6 +27,7 @@ mod requests;
 mod running;
 mod strangers;
 mod subjects;
+mod telling;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -60,8 +61,8 @@ pub use policies::{
     FolderStands, Policies, PolicyBegun, PolicyError, PolicySeen, PolicySource, PolicyWish,
     RevisionSeen, ShadowSeen, signed_text,
 };
-pub use provisions::disclosure::{Disclosed, DisclosureHead, DisclosureWish, FoundDisclosed};
-pub use provisions::read::{FoundRecord, RecordFilter, RecordPage, RecordSeen};
+pub use provisions::disclosure::{Disclosed, Disclosure, DisclosureWish, LogSeen};
+pub use provisions::read::{RecordFilter, RecordPage, RecordSeen, ReportHead};
 pub use provisions::receipt::{ReceiptRegistered, ReceiptWish};
 pub use records::disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use records::log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
@@ -77,6 +78,7 @@ pub use subjects::{
     REFS_MAX, ReferencePage, ReferenceWish, Register, SubjectImport, SubjectImportNews,
     SubjectImportOutcome, SubjectImportPhase, SubjectImportWish, SubjectRow, SubjectRowWhat,
 };
+pub use telling::Told;
 
 pub use crate::config::LoginSettings;
 use crate::decision::rules::{RuleSet, Service};
