@@ -133,19 +133,32 @@ fn a_changed_pack_is_in_force_by_itself_and_no_check_fails_meanwhile() {
     let failed = thread::scope(|scope| {
         let asking = scope.spawn(|| {
             let own = of_service(house.daemon.data(), CALLER);
-            let mut failed = Vec::new();
+            let (mut failed, mut changed) = (Vec::new(), false);
             for subject in (2..90).cycle() {
                 if ended.load(Ordering::Relaxed) {
                     break;
                 }
                 let request = request(&adviser, subject);
                 match house.grpcurl.call(Some(&own), CHECK, &request, &Vec::new()) {
-                    Ok(_) => asked.fetch_add(1, Ordering::Relaxed),
+                    Ok(answer) => {
+                        asked.fetch_add(1, Ordering::Relaxed);
+                        let is_first = answer["policyRevision"] == first.as_str();
+                        let expected = if is_first {
+                            "DECISION_ALLOW"
+                        } else {
+                            "DECISION_DENY"
+                        };
+                        // By the one before and then by the other, and never back.
+                        if answer["decision"] != expected || (is_first && changed) {
+                            failed.push(answer.to_string());
+                        }
+                        changed = !is_first;
+                    }
                     Err(error) => {
                         failed.push(error.to_string());
                         break;
                     }
-                };
+                }
             }
             failed
         });
@@ -267,13 +280,8 @@ fn by_hand_it_waits_decides_in_the_shadow_and_two_put_it_in_force() {
     assert!(shadow(&house).get("revision").is_none());
 
     // A kill changes nothing of it, whatever is in the folder by then.
-    fs::write(policy_file(&house), "nonsense\n").unwrap();
-    let mut house = house.stop_and_start(|home| {
-        // `dev` itself wants a pack that is in order.
-        let path = home.join("pack/policy.csv");
-        let text = fs::read_to_string("policies/recruitment/policy.csv").unwrap();
-        fs::write(path, text + "\n# another year\n").unwrap();
-    });
+    edit(&house, |text| text + "# another year\n");
+    let mut house = house.kill_and_start();
     house.next_code();
     assert_eq!(check(&house, &adviser, 1).1, candidate);
 
@@ -299,6 +307,10 @@ fn by_hand_it_waits_decides_in_the_shadow_and_two_put_it_in_force() {
     );
     let again = activate(&house, &two, &first, None).unwrap_err();
     assert!(again.to_string().contains("in force already"), "{again}");
+    // What waits in the folder goes on in the shadow of what is in force now.
+    let shadow = house.answer(SHADOW, &json!({}), &one.metadata());
+    assert_eq!(shadow["inForce"], first.as_str(), "{shadow}");
+    assert_ne!(shadow["revision"], candidate.as_str(), "{shadow}");
 }
 
 #[test]

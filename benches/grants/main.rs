@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use casbin::{CoreApi as _, Enforcer};
+use casbin::{CoreApi as _, DefaultModel, Enforcer, FileAdapter};
 use sekisho::decision::rules::{GrantKey, RuleSet};
 use sekisho::domain::access::Action;
 use sekisho::policy;
@@ -160,7 +160,10 @@ impl Measured {
         let load = started.elapsed();
         let path = |file: &str| folder.join(file).to_string_lossy().into_owned();
         let (model, csv) = (path("model.conf"), path("policy.csv"));
-        let casbin = runtime.block_on(Enforcer::new(model, csv))?;
+        let casbin = runtime.block_on(async {
+            let model = DefaultModel::from_file(model).await?;
+            Enforcer::new(model, FileAdapter::new(csv)).await
+        })?;
         let mut numbers = Numbers(20_261_128);
         let mut questions = Vec::with_capacity(ASKED);
         for _ in 0..ASKED {

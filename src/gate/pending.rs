@@ -721,6 +721,7 @@ mod tests {
                 people: vec![person.clone(), name("q")],
                 digest: [9; 32],
             },
+            Wish::ActivatePolicy { revision: [5; 32] },
             Wish::SetPassword {
                 person: person.clone(),
             },

@@ -1,5 +1,7 @@
 //! The files of a pack that loaded, as they were read.
 
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use super::errors::PackFile;
@@ -31,7 +33,7 @@ impl PackFiles {
         })
     }
 
-    /// Writes them into a folder, each whole or not at all. Blocks on the disk.
+    /// Writes them into a folder, each whole or not at all, and removes one that the pack has no more. Blocks on the disk.
     ///
     /// # Errors
     /// When the system refuses.
@@ -45,11 +47,18 @@ impl PackFiles {
             (PackFile::Model, &self.model),
             (PackFile::Policy, &self.policy),
         ];
-        let optional = optional
-            .into_iter()
-            .filter_map(|(file, text)| Some((file, text?)));
-        for (file, text) in files.into_iter().chain(optional) {
-            write_private(&folder.join(file.name()), text.as_bytes())?;
+        let needed = files.map(|(file, text)| (file, Some(text)));
+        for (file, text) in needed.into_iter().chain(optional) {
+            let path = folder.join(file.name());
+            match text {
+                Some(text) => write_private(&path, text.as_bytes())?,
+                None => match fs::remove_file(&path) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                        return Err(FileError::system(&path, "remove")(error));
+                    }
+                    _ => {}
+                },
+            }
         }
         Ok(())
     }

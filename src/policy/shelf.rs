@@ -87,6 +87,8 @@ pub struct Kept {
     pub pack: String,
     /// When it was first loaded.
     pub loaded: Timestamp,
+    /// When it was put in force last; `None` for one that never was.
+    pub in_force: Option<Timestamp>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -94,6 +96,8 @@ pub struct Kept {
 struct KeptNote {
     pack: String,
     loaded_us: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    in_force_us: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -173,6 +177,7 @@ impl Shelf {
         let note = KeptNote {
             pack: pack.to_owned(),
             loaded_us: now.micros(),
+            in_force_us: None,
         };
         write_private(&kept, &json(&note))
     }
@@ -199,11 +204,19 @@ impl Shelf {
         Ok(Some((pack, files)))
     }
 
-    /// What is kept, the latest loaded first. Folders that were not finished are passed over.
+    /// What is kept, the latest loaded first. Folders that were not finished, or whose note can't be read, are passed over.
     ///
     /// # Errors
     /// When the system refuses.
     pub fn list(&self) -> Result<Vec<Kept>, ShelfError> {
+        let all = self.folders()?.into_iter().filter_map(|(_, kept)| kept);
+        let mut all: Vec<Kept> = all.collect();
+        all.sort_by_key(|kept| (std::cmp::Reverse(kept.loaded), kept.revision));
+        Ok(all)
+    }
+
+    /// Every folder that is named after a revision, with what is noted of it.
+    fn folders(&self) -> Result<Vec<(Revision, Option<Kept>)>, ShelfError> {
         let listed =
             |result: io::Result<_>| result.map_err(FileError::system(&self.directory, "list"));
         let mut all = Vec::new();
@@ -213,29 +226,55 @@ impl Shelf {
             let Some(revision) = entry.file_name().to_str().and_then(read_revision) else {
                 continue;
             };
-            if let Some(note) = read_note::<KeptNote>(&entry.path().join(KEPT_FILE))? {
-                all.push(Kept {
-                    revision,
-                    pack: note.pack,
-                    loaded: Timestamp::from_micros(note.loaded_us),
-                });
-            }
+            let note = match read_note::<KeptNote>(&entry.path().join(KEPT_FILE)) {
+                Ok(note) => note,
+                Err(error) => {
+                    tracing::warn!(%error, "a kept revision of the policy can't be read");
+                    None
+                }
+            };
+            let kept = note.map(|note| Kept {
+                revision,
+                pack: note.pack,
+                loaded: Timestamp::from_micros(note.loaded_us),
+                in_force: note.in_force_us.map(Timestamp::from_micros),
+            });
+            all.push((revision, kept));
         }
-        all.sort_by_key(|kept| (std::cmp::Reverse(kept.loaded), kept.revision));
         Ok(all)
     }
 
-    /// Lets go of the oldest beyond `count`; never of those in `used`.
+    /// Lets go of those that never were in force, and of the `count` that last were of the oldest beyond; never of those in `used`.
     ///
     /// # Errors
     /// When the system refuses; what is left goes another time.
     pub fn let_go(&self, count: usize, used: &[Revision]) -> Result<(), ShelfError> {
-        let old = self.list()?.into_iter().skip(count);
-        for kept in old.filter(|kept| !used.contains(&kept.revision)) {
-            let path = self.folder(&kept.revision);
+        let mut all = self.folders()?;
+        all.sort_by_key(|(_, kept)| {
+            std::cmp::Reverse(kept.as_ref().and_then(|kept| kept.in_force))
+        });
+        for (position, (revision, kept)) in all.into_iter().enumerate() {
+            let was_in_force = kept.is_some_and(|kept| kept.in_force.is_some());
+            if (was_in_force && position < count) || used.contains(&revision) {
+                continue;
+            }
+            let path = self.folder(&revision);
             fs::remove_dir_all(&path).map_err(FileError::system(&path, "remove"))?;
         }
         Ok(())
+    }
+
+    /// Notes when a kept revision was put in force last.
+    fn note_in_force(&self, in_force: &InForce) -> Result<(), ShelfError> {
+        let path = self.folder(&in_force.revision).join(KEPT_FILE);
+        let Some(note) = read_note::<KeptNote>(&path)? else {
+            return Ok(());
+        };
+        let note = KeptNote {
+            in_force_us: Some(in_force.since.micros()),
+            ..note
+        };
+        Ok(write_private(&path, &json(&note))?)
     }
 
     /// What was put in force last; `None` before anything was.
@@ -270,26 +309,33 @@ impl Shelf {
         }
     }
 
-    /// Says what is about to be put in force, before the entry is written that says it was. Durable when it returns.
+    /// Says what is about to be put in force, before the entry is written that says it was: at `from` or later, or, where something
+    /// was about to be already, from where that was. Durable when it returns.
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn activate(&self, in_force: &InForce, from: LogIndex) -> Result<(), FileError> {
+    pub fn activate(&self, in_force: &InForce, from: LogIndex) -> Result<(), ShelfError> {
+        let before = self.activating()?.map(|(_, before)| before);
+        let from = before.map_or(from, |before| before.min(from));
         let note = InForceNote::of(in_force, Some(from));
-        write_private(&self.directory.join(ACTIVATING_FILE), &json(&note))
+        Ok(write_private(
+            &self.directory.join(ACTIVATING_FILE),
+            &json(&note),
+        )?)
     }
 
     /// Says what is in force from now on, and that nothing is about to be. Durable when it returns.
     ///
     /// # Errors
     /// When the system refuses: what it said before stays.
-    pub fn put_in_force(&self, in_force: &InForce) -> Result<(), FileError> {
+    pub fn put_in_force(&self, in_force: &InForce) -> Result<(), ShelfError> {
+        self.note_in_force(in_force)?;
         let note = InForceNote::of(in_force, None);
         write_private(&self.directory.join(IN_FORCE_FILE), &json(&note))?;
         let activating = self.directory.join(ACTIVATING_FILE);
         match fs::remove_file(&activating) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(FileError::system(&activating, "remove")(error))
+                Err(FileError::system(&activating, "remove")(error).into())
             }
             _ => Ok(()),
         }
@@ -348,6 +394,7 @@ mod tests {
             revision,
             pack: "recruitment".to_owned(),
             loaded: at(7),
+            in_force: None,
         };
         assert_eq!(shelf.list().unwrap(), [kept]);
 
@@ -362,22 +409,33 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_go_and_what_is_used_stays() {
+    fn what_never_was_in_force_and_the_oldest_go_and_what_is_used_stays() {
         let folder = tempfile::tempdir().unwrap();
         let shelf = Shelf::open(folder.path().join("policies")).unwrap();
         let (_, files) = pack();
-        for number in 1..=4_u8 {
-            let at = at(i64::from(number));
-            shelf.keep(&[number; 32], "p", &files, at).unwrap();
+        // The fifth was a candidate; of the sixth only the folder was made.
+        for number in 1..=5_u8 {
+            shelf.keep(&[number; 32], "p", &files, at(1)).unwrap();
+        }
+        make_private_directory(&shelf.folder(&[6; 32])).unwrap();
+        for number in [3, 2, 4, 1_u8] {
+            let in_force = InForce {
+                revision: [number; 32],
+                folder: None,
+                since: at(i64::from(number)),
+                by: String::new(),
+            };
+            shelf.put_in_force(&in_force).unwrap();
         }
         shelf.let_go(2, &[[1; 32]]).unwrap();
+        assert!(!shelf.folder(&[6; 32]).exists());
         let left: Vec<u8> = shelf
             .list()
             .unwrap()
             .iter()
             .map(|k| k.revision[0])
             .collect();
-        assert_eq!(left, [4, 3, 1]);
+        assert_eq!(left, [1, 3, 4]);
     }
 
     #[test]

@@ -115,10 +115,7 @@ impl ServeError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Policy(_)
-            | Self::Start(StartError::Policy(_))
-            | Self::Tls { .. }
-            | Self::Keyring(_) => 78,
+            Self::Policy(_) | Self::Tls { .. } | Self::Keyring(_) => 78,
             Self::Log(error) => error.exit_code(),
             Self::Witness(error) => error.exit_code(),
             Self::Start(
@@ -173,13 +170,6 @@ pub struct Running {
 /// Whatever keeps it from serving; nothing is left running then.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
     open_files::allow(config.connections_max)?;
-    let source = (config.pack.clone(), config.policy.clone());
-    let (shelf, began) = (config.data.join("policies"), clock.now());
-    let policy = blocking(move || {
-        let (folder, settings) = source;
-        PolicySource::open(folder, shelf, settings)?.begin(began)
-    })
-    .await??;
     let tls = tls::configuration(&config)?;
     let settings = settings(&config)?;
     // Before anything is opened: a half restored log is none.
@@ -190,6 +180,15 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         spare_bytes: config.log_space.warn_below,
     };
     let opened = open_log(&config, &keyring).await?;
+    // With the log held: nobody else puts anything in force here.
+    let source = (config.pack.clone(), config.policy.clone());
+    let (shelf, began) = (config.data.join("policies"), clock.now());
+    let reader = opened.log.reader();
+    let policy = blocking(move || {
+        let (folder, settings) = source;
+        PolicySource::open(folder, shelf, settings)?.begin(&reader, began)
+    })
+    .await??;
     if let Some(mark) = &restored {
         gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }

@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::OwnedMutexGuard;
+
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::LogIndex;
 use crate::domain::person::Person;
@@ -12,7 +14,7 @@ use crate::gate::accounts::sessions::changing;
 use crate::gate::admission::administers;
 use crate::gate::changes::StillWanted;
 use crate::gate::peer::Peer;
-use crate::gate::pending::{Decides, Guarded, StillPending, Wish};
+use crate::gate::pending::{Approval, Decides, Guarded, Wish};
 use crate::gate::policies::looking::TakingUp;
 use crate::gate::policies::source::Loaded;
 use crate::gate::policies::{KEPT, PolicyError, PolicySource};
@@ -98,16 +100,22 @@ impl Gate {
         if let Some(approval) = &approval {
             approval.tell(&mut entry);
         }
-        let _one_at_a_time = self.policies.turn.lock().await;
-        let settles = approval.map(|approval| approval.request);
+        let turn = Arc::clone(&self.policies.turn).lock_owned().await;
         let folder = self
             .policies
             .state()
             .folder
             .as_ref()
-            .map(|it| it.revision());
+            .map(|held| held.revision());
         let put = self
-            .put_in_force(&source, Arc::new(loaded), folder, entry, settles, now)
+            .put_in_force(Putting {
+                source,
+                loaded: Arc::new(loaded),
+                folder,
+                entry,
+                approval,
+                turn,
+            })
             .await;
         match put {
             Ok(index) => Ok(decides.done(index)),
@@ -145,23 +153,28 @@ impl Gate {
             .map_err(|_| GateError::Internal("loading a pack ended early"))
     }
 
-    /// Puts a pack in force, of which `folder` is what the pack's folder holds then. The turn of policies is held.
+    /// Puts a pack in force.
     pub(super) async fn put_in_force(
         self: &Arc<Self>,
-        source: &Arc<PolicySource>,
-        loaded: Arc<Loaded>,
-        folder: Option<Revision>,
-        mut entry: StoredEntry,
-        settles: Option<LogIndex>,
-        now: Timestamp,
+        putting: Putting,
     ) -> Result<LogIndex, TakingUp> {
+        let Putting {
+            source,
+            loaded,
+            folder,
+            mut entry,
+            approval,
+            turn,
+        } = putting;
+        // Decisions that were made while others had the turn come before it.
+        let now = self.now();
+        entry.time_us = now.micros();
         let next = Arc::clone(&loaded.rules);
-        let leaves_nobody = {
-            let people = self.people.load();
-            let people = people.values().map(AsRef::as_ref);
-            leaves_nobody(&self.rules.load(), &next, people, now)
-        };
-        if leaves_nobody {
+        let before = self.rules.load().revision;
+        if before == next.revision {
+            return Err(CHANGED_MEANWHILE.into());
+        }
+        if self.leaves_nobody(&next, now) {
             let why = PolicyError::NobodyAdministers(next.pack.to_string());
             return Err(TakingUp::Refused(why, Box::new(entry)));
         }
@@ -171,34 +184,7 @@ impl Gate {
             since: now,
             by: entry.person.clone(),
         };
-        let (keeping, kept) = (Arc::clone(source), Arc::clone(&loaded));
-        let about_to_be = in_force.clone();
-        let ledger = self.log.clone();
-        let made_ready = tokio::task::spawn_blocking(move || {
-            let pack = &kept.rules.pack;
-            keeping
-                .shelf
-                .keep(&kept.revision(), pack, &kept.files, now)?;
-            // What its classes have to be sealed would be refused until the keys are there.
-            let keys = ledger.prepare(&kept.rules, now);
-            // A start then finds what the log says was put in force, wherever this ends.
-            keeping
-                .shelf
-                .activate(&about_to_be, LogIndex(ledger.len()))?;
-            Ok::<_, PolicyError>(keys)
-        });
-        match made_ready.await {
-            Ok(Ok(Ok(()))) => {}
-            Ok(Ok(Err(error))) => {
-                tracing::error!(%error, "keys for another policy can't be made ready");
-                let what =
-                    "the keys that the policy's classes of retention need can't be made ready";
-                return Err(GateError::Unready(what).into());
-            }
-            Ok(Err(why)) => return Err(TakingUp::Refused(why, Box::new(entry))),
-            Err(_) => return Err(GateError::Internal("keeping a pack ended early").into()),
-        }
-        let before = self.rules.load().revision;
+        self.make_ready(&source, &loaded, &in_force, now).await?;
         entry::detail(&mut entry, "change", "activate");
         entry::detail(&mut entry, "pack", &*next.pack);
         entry::detail(&mut entry, "replaces", written(&before));
@@ -209,10 +195,18 @@ impl Gate {
         entry.change = changing(Kind::ActivatePolicy(StoredActivation {
             revision: next.revision.to_vec(),
             replaces: before.to_vec(),
-            settles: settles.map(|request| request.0),
+            settles: approval.as_ref().map(|approval| approval.request.0),
         }));
+        let still = StillFits {
+            approval,
+            before,
+            next: Arc::clone(&next),
+        };
         let is_folder = folder == Some(next.revision);
-        let apply = move |gate: &Self| {
+        // Kept until it is made, whether or not somebody waits: what the folder holds then is what it holds now.
+        let turn = Arc::new(turn);
+        let held = Arc::clone(&turn);
+        let apply = move |gate: &Arc<Self>| {
             let mut state = gate.policies.state();
             gate.rules.store(Arc::clone(&next));
             state.in_force = in_force;
@@ -221,21 +215,74 @@ impl Gate {
                 state.faults.clear();
                 state.folder = Some(loaded);
             }
-            state.shadow = None;
+            let waits = state.candidate(gate.policies.by_hand());
+            state.shadow = waits.map(|candidate| gate.shadow_of(candidate, now));
             gate.policies.activated.fetch_add(1, Ordering::Relaxed);
+            drop(held);
         };
-        let still = StillAsked { settles, before };
-        let index = self.change(entry, still, apply).await?.index();
+        let gate = Arc::clone(self);
+        let index = self.change(entry, still, move |_| apply(&gate)).await;
+        let index = match index {
+            Ok(receipt) => receipt.index(),
+            Err(error) => {
+                // Something else may have been put in force by somebody who did not wait for it.
+                self.note_policy_now().await;
+                return Err(error.into());
+            }
+        };
         tracing::info!(entry = index.0, revision = %written(&self.rules.load().revision), "another policy is in force");
         self.note_policy_now().await;
+        drop(turn);
         Ok(index)
     }
 
+    /// What has to be there when a pack is put in force: its files, its keys, and what a start has to know wherever this ends.
+    async fn make_ready(
+        &self,
+        source: &Arc<PolicySource>,
+        loaded: &Arc<Loaded>,
+        in_force: &InForce,
+        now: Timestamp,
+    ) -> Result<(), GateError> {
+        let (source, loaded, in_force) = (Arc::clone(source), Arc::clone(loaded), in_force.clone());
+        let ledger = self.log.clone();
+        let making = tokio::task::spawn_blocking(move || {
+            let pack = &loaded.rules.pack;
+            let shelf = &source.shelf;
+            shelf
+                .keep(&in_force.revision, pack, &loaded.files, now)
+                .map_err(|error| error.to_string())?;
+            // What its classes have to be sealed would be refused until the keys are there.
+            ledger
+                .prepare(&loaded.rules, now)
+                .map_err(|error| error.to_string())?;
+            shelf
+                .activate(&in_force, LogIndex(ledger.len()))
+                .map_err(|error| error.to_string())
+        });
+        match making.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(why)) => {
+                tracing::error!(%why, "a policy can't be made ready");
+                Err(GateError::Unready(
+                    "the policy's files can't be kept, or its keys can't be made ready",
+                ))
+            }
+            Err(_) => Err(GateError::Internal("keeping a pack ended early")),
+        }
+    }
+
+    fn leaves_nobody(&self, next: &RuleSet, now: Timestamp) -> bool {
+        let people = self.people.load();
+        let people = people.values().map(AsRef::as_ref);
+        leaves_nobody(&self.rules.load(), next, people, now)
+    }
+
     /// Tells the shelf what is in force, where it could not be told before.
-    pub(super) async fn note_policy(self: &Arc<Self>) {
+    pub(in crate::gate) async fn note_policy(self: &Arc<Self>) {
         let is_told = {
             let state = self.policies.state();
-            state.noted == state.in_force
+            state.noted.as_ref() == Some(&state.in_force) && state.undone.is_none()
         };
         if !is_told {
             let _one_at_a_time = self.policies.turn.lock().await;
@@ -250,37 +297,54 @@ impl Gate {
         };
         let (in_force, used) = {
             let state = self.policies.state();
-            if state.noted == state.in_force {
-                return;
-            }
             (state.in_force.clone(), state.used())
         };
-        let noted = in_force.clone();
-        let noting = tokio::task::spawn_blocking(move || {
-            source.shelf.put_in_force(&noted)?;
-            source.shelf.let_go(KEPT, &used)
+        let noting = in_force.clone();
+        let noted = tokio::task::spawn_blocking(move || {
+            source
+                .shelf
+                .put_in_force(&noting)
+                .map_err(|error| error.to_string())?;
+            Ok(source.shelf.let_go(KEPT, &used).err())
         });
-        let why = match noting.await {
-            Ok(Ok(())) => None,
-            Ok(Err(why)) => Some(why.to_string()),
-            Err(_) => Some("it ended early".to_owned()),
-        };
+        let outcome = noted
+            .await
+            .unwrap_or_else(|_| Err("it ended early".to_owned()));
+        let one_line = |why: String| why.replace('\n', " ");
         let mut state = self.policies.state();
-        match why {
-            None => {
-                state.noted = in_force;
-                state.undone = None;
+        state.undone = match outcome {
+            Ok(tidied) => {
+                state.noted = Some(in_force);
+                tidied.map(|why| {
+                    let why = one_line(why.to_string());
+                    format!("old revisions of the policy can't be let go: {why}")
+                })
             }
-            Some(why) => {
+            Err(why) => {
                 tracing::error!(%why, "what is in force could not be noted");
-                state.undone = Some(format!(
-                    "a start would put another policy in force than is now: {}",
-                    why.replace('\n', " ")
-                ));
+                let why = one_line(why);
+                Some(format!(
+                    "which policy is in force can't be noted, and a start would put another in force: {why}"
+                ))
             }
-        }
+        };
     }
 }
+
+/// A pack that is to be put in force.
+pub(super) struct Putting {
+    pub(super) source: Arc<PolicySource>,
+    pub(super) loaded: Arc<Loaded>,
+    /// What the pack's folder holds then.
+    pub(super) folder: Option<Revision>,
+    /// Who does it.
+    pub(super) entry: StoredEntry,
+    pub(super) approval: Option<Approval>,
+    pub(super) turn: OwnedMutexGuard<()>,
+}
+
+const CHANGED_MEANWHILE: GateError =
+    GateError::Conflict("another policy was put in force meanwhile");
 
 impl super::Policies {
     fn needs_two(&self) -> bool {
@@ -290,23 +354,23 @@ impl super::Policies {
     }
 }
 
-/// Nothing else was put in force meanwhile, and the request that is carried out still waits.
-struct StillAsked {
-    settles: Option<LogIndex>,
+/// Nothing else was put in force meanwhile, somebody administers then, and who approved still may.
+struct StillFits {
+    approval: Option<Approval>,
     before: Revision,
+    next: Arc<RuleSet>,
 }
 
-impl StillWanted for StillAsked {
+impl StillWanted for StillFits {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
         if gate.rules.load().revision != self.before {
-            return Err(GateError::Conflict(
-                "another policy was put in force meanwhile",
-            ));
+            return Err(CHANGED_MEANWHILE);
         }
-        match self.settles {
-            Some(request) => StillPending(request).look(gate).await,
-            None => Ok(()),
+        if gate.leaves_nobody(&self.next, gate.now()) {
+            let why = PolicyError::NobodyAdministers(self.next.pack.to_string());
+            return Err(GateError::PolicyRefused(why.lines()));
         }
+        self.approval.look(gate).await
     }
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedMutexGuard, watch};
 
-use crate::domain::time::Timestamp;
 use crate::gate::peer::Peer;
+use crate::gate::policies::activation::Putting;
 use crate::gate::policies::source::{Loaded, Stamp};
-use crate::gate::policies::{PolicyError, PolicySource};
+use crate::gate::policies::{KEPT, PolicyError, PolicySource};
 use crate::gate::running::start::own_entry;
 use crate::gate::{Credentials, Gate, GateError, entry};
 use crate::policy::shelf::written;
@@ -61,8 +61,7 @@ impl Gate {
     /// When an entry can't be written: what is in force stays so.
     pub async fn look_at_policy(self: &Arc<Self>) -> Result<FolderStands, GateError> {
         let now = self.now();
-        self.look(own_entry(EntryKind::PolicyChange, now), now)
-            .await
+        self.look(own_entry(EntryKind::PolicyChange, now)).await
     }
 
     /// As [`Self::look_at_policy`], for an administrator.
@@ -86,22 +85,18 @@ impl Gate {
         entry::detail(&mut asked, "call", CALL);
         self.log.append(std::slice::from_ref(&asked))?.await?;
         let entry = self.administrators_entry(EntryKind::PolicyChange, peer, &administrator, now);
-        match self.look(entry, now).await? {
+        match self.look(entry).await? {
             FolderStands::Refused(faults) => Err(GateError::PolicyRefused(faults)),
             stands => Ok(stands),
         }
     }
 
-    async fn look(
-        self: &Arc<Self>,
-        entry: StoredEntry,
-        now: Timestamp,
-    ) -> Result<FolderStands, GateError> {
+    async fn look(self: &Arc<Self>, mut entry: StoredEntry) -> Result<FolderStands, GateError> {
         let policies = &self.policies;
         let Some(source) = policies.source.clone() else {
             return Ok(FolderStands::InForce);
         };
-        let _one_at_a_time = policies.turn.lock().await;
+        let turn = Arc::clone(&policies.turn).lock_owned().await;
         let looking = Arc::clone(&source);
         let loading = tokio::task::spawn_blocking(move || {
             // Before it is loaded: what is changed meanwhile is seen the next time.
@@ -111,6 +106,7 @@ impl Gate {
         let (stamp, found) = loading
             .await
             .map_err(|_| GateError::Internal("loading a pack ended early"))?;
+        entry.time_us = self.now().micros();
         let loaded = match found {
             Ok(loaded) => Arc::new(loaded),
             Err(why) => {
@@ -119,12 +115,12 @@ impl Gate {
                 return Ok(policies.stands());
             }
         };
-        match self.take_up_folder(&source, &loaded, entry, now).await {
-            Ok(()) => {}
+        match self.take_up_folder(&source, &loaded, entry, turn).await {
+            Ok(()) => policies.looked_at(stamp),
+            // Not the pack's fault alone: it is tried again.
             Err(TakingUp::Refused(why, entry)) => self.policy_refused(&why, *entry).await?,
             Err(TakingUp::Failed(error)) => return Err(error),
         }
-        policies.looked_at(stamp);
         Ok(policies.stands())
     }
 
@@ -133,9 +129,10 @@ impl Gate {
         source: &Arc<PolicySource>,
         loaded: &Arc<Loaded>,
         mut entry: StoredEntry,
-        now: Timestamp,
+        turn: OwnedMutexGuard<()>,
     ) -> Result<(), TakingUp> {
         let policies = &self.policies;
+        let now = self.now();
         let revision = loaded.revision();
         let (in_force, is_known) = {
             let mut state = policies.state();
@@ -156,19 +153,33 @@ impl Gate {
             return Ok(());
         }
         if !source.settings.by_hand && in_force.folder != Some(revision) {
-            let what = Arc::clone(loaded);
-            let put = self.put_in_force(source, what, Some(revision), entry, None, now);
-            return put.await.map(|_| ());
+            let putting = Putting {
+                source: Arc::clone(source),
+                loaded: Arc::clone(loaded),
+                folder: Some(revision),
+                entry,
+                approval: None,
+                turn,
+            };
+            return self.put_in_force(putting).await.map(|_| ());
         }
         let (keeping, kept) = (Arc::clone(source), Arc::clone(loaded));
+        let mut used = policies.state().used();
+        used.push(revision);
         let keep = move || {
             let pack = &kept.rules.pack;
-            keeping.shelf.keep(&kept.revision(), pack, &kept.files, now)
+            let shelf = &keeping.shelf;
+            shelf.keep(&kept.revision(), pack, &kept.files, now)?;
+            // The candidate before goes: nobody put it in force.
+            shelf.let_go(KEPT, &used)
         };
         let kept = tokio::task::spawn_blocking(keep).await;
         match kept {
             Ok(Ok(())) => {}
-            Ok(Err(why)) => return Err(TakingUp::Refused(why.into(), Box::new(entry))),
+            Ok(Err(error)) => {
+                tracing::error!(%error, "a policy can't be kept");
+                return Err(GateError::Unready("the policy's files can't be kept").into());
+            }
             Err(_) => return Err(GateError::Internal("keeping a pack ended early").into()),
         }
         if !is_known {
@@ -179,8 +190,8 @@ impl Gate {
             };
             entry::detail(&mut entry, "change", what);
             entry::detail(&mut entry, "pack", &*loaded.rules.pack);
-            entry::detail(&mut entry, "in_force", written(&in_force.revision));
-            entry.policy_revision = revision.to_vec();
+            entry::detail(&mut entry, "revision", written(&revision));
+            entry.policy_revision = in_force.revision.to_vec();
             self.log
                 .append(std::slice::from_ref(&entry))
                 .map_err(GateError::from)?
@@ -230,9 +241,17 @@ impl Gate {
             entry::detail(&mut entry, "why", fault.as_str());
         }
         entry.policy_revision = in_force.to_vec();
+        // Operators know at once; the entry is tried again where it can't be written.
+        let before = std::mem::replace(&mut self.policies.state().faults, faults);
+        let written = async {
+            self.log.append(std::slice::from_ref(&entry))?.await?;
+            Ok::<_, GateError>(())
+        };
+        if let Err(error) = written.await {
+            self.policies.state().faults = before;
+            return Err(error);
+        }
         self.policies.refused.fetch_add(1, Ordering::Relaxed);
-        self.policies.state().faults = faults;
-        self.log.append(std::slice::from_ref(&entry))?.await?;
         Ok(())
     }
 }

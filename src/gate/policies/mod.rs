@@ -32,8 +32,8 @@ const KEPT: usize = 50;
 pub struct Policies {
     source: Option<Arc<PolicySource>>,
     state: Mutex<State>,
-    /// One look or activation at a time.
-    turn: tokio::sync::Mutex<()>,
+    /// One look or activation at a time, until it is made, whoever waits for it.
+    turn: Arc<tokio::sync::Mutex<()>>,
     activated: AtomicU64,
     refused: AtomicU64,
 }
@@ -42,7 +42,7 @@ pub struct Policies {
 struct State {
     in_force: InForce,
     /// What the shelf says is in force.
-    noted: InForce,
+    noted: Option<InForce>,
     /// The configured keys that signed what is in force.
     signed_by: Vec<String>,
     /// What the folder holds, as far as it was in order when it was last looked at.
@@ -54,7 +54,7 @@ struct State {
     /// Of a change that is not loaded yet: its files may still be written.
     changing: Option<Stamp>,
     shadow: Option<Arc<Shadow>>,
-    /// Why the shelf could not be told.
+    /// Why the shelf could not be told, or tidied.
     undone: Option<String>,
 }
 
@@ -66,13 +66,14 @@ impl Policies {
             signed_by,
             folder,
             faults,
+            noted,
             ..
         } = begun;
         let refused = u64::from(!faults.is_empty());
         Self {
             source: source.map(Arc::new),
             state: Mutex::new(State {
-                noted: in_force.clone(),
+                noted,
                 in_force,
                 signed_by,
                 folder,
@@ -82,7 +83,7 @@ impl Policies {
                 shadow: None,
                 undone: None,
             }),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             activated: AtomicU64::default(),
             refused: AtomicU64::new(refused),
         }
@@ -123,8 +124,9 @@ impl State {
     /// Revisions that must not go.
     fn used(&self) -> Vec<Revision> {
         let folder = self.folder.as_ref().map(|loaded| loaded.revision());
-        [self.in_force.revision, self.noted.revision]
-            .into_iter()
+        let noted = self.noted.as_ref().map(|noted| noted.revision);
+        std::iter::once(self.in_force.revision)
+            .chain(noted)
             .chain(folder)
             .collect()
     }

@@ -11,9 +11,10 @@ use crate::decision::rules::RuleSet;
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
 use crate::files::FileError;
-use crate::log::{AccessLog, SignedNote};
+use crate::log::{Kept, LogReader, ReadError, SignedNote};
 use crate::policy::shelf::{InForce, Revision, Shelf, ShelfError, written};
 use crate::policy::{self, PackErrors, PackFiles, SIGNATURE_FILE};
+use crate::proto::EntryKind;
 use crate::proto::stored_change::Kind;
 
 /// The files that make a pack what it is.
@@ -94,6 +95,35 @@ impl Loaded {
     }
 }
 
+impl InForce {
+    fn by_itself(revision: Revision, now: Timestamp) -> Self {
+        Self {
+            revision,
+            folder: Some(revision),
+            since: now,
+            by: String::new(),
+        }
+    }
+}
+
+/// What an entry says was in force from then on: a start's, and that of an activation.
+fn activated(kept: Result<Kept, ReadError>) -> Result<Option<InForce>, PolicyError> {
+    let entry = kept.and_then(|kept| kept.entry());
+    let entry = entry.map_err(|error| PolicyError::Log(error.to_string()))?;
+    let activation = entry.change.and_then(|change| change.kind);
+    let revision = match activation {
+        Some(Kind::ActivatePolicy(activation)) => activation.revision,
+        _ if entry.kind == i32::from(EntryKind::DaemonStart) => entry.policy_revision,
+        _ => return Ok(None),
+    };
+    Ok(revision.try_into().ok().map(|revision| InForce {
+        revision,
+        folder: None,
+        since: Timestamp::from_micros(entry.time_us),
+        by: entry.person,
+    }))
+}
+
 /// When which file was last changed, as far as the system tells: as long as it is the same, nothing is loaded again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp([Option<FileStamp>; FILES.len()]);
@@ -122,8 +152,8 @@ pub struct PolicyBegun {
     pub(super) faults: Vec<String>,
     /// What the folder holds, where that is in order.
     pub(super) folder: Option<Arc<Loaded>>,
-    /// What was about to be put in force when the last run ended, and where the log says whether it was.
-    activating: Option<(InForce, LogIndex)>,
+    /// What the shelf says is in force.
+    pub(super) noted: Option<InForce>,
 }
 
 impl PolicyBegun {
@@ -143,37 +173,8 @@ impl PolicyBegun {
             before: None,
             faults: Vec::new(),
             folder: None,
-            activating: None,
+            noted: None,
         }
-    }
-
-    /// Puts in force what the log says was, where the last run ended before that was noted. Blocks on the disk.
-    ///
-    /// # Errors
-    /// When the log can't be read, or the pack can't be loaded.
-    pub(in crate::gate) fn settle(mut self, log: &AccessLog) -> Result<Self, PolicyError> {
-        let (Some((next, from)), Some(source)) = (self.activating.take(), &self.source) else {
-            return Ok(self);
-        };
-        let mut was_put = false;
-        for kept in log.reader().forward(from) {
-            let entry = kept.and_then(|kept| kept.entry());
-            let entry = entry.map_err(|error| PolicyError::Log(error.to_string()))?;
-            let kind = entry.change.and_then(|change| change.kind);
-            if let Some(Kind::ActivatePolicy(activation)) = kind {
-                was_put = activation.revision == next.revision;
-            }
-        }
-        if was_put {
-            let loaded = source.load_kept(&next.revision)?;
-            let loaded = loaded.ok_or_else(|| PolicyError::gone(&next.revision))?;
-            self.before =
-                (self.in_force.revision != next.revision).then_some(self.in_force.revision);
-            (self.rules, self.signed_by) = (loaded.rules, loaded.signed_by);
-            self.in_force = next;
-        }
-        source.shelf.put_in_force(&self.in_force)?;
-        Ok(self)
     }
 
     /// What is in force.
@@ -201,89 +202,98 @@ impl PolicySource {
     }
 
     /// What is in force from a start on: the folder's pack where nothing was in force before, or where the folder was changed since
-    /// and that needs nobody's hand. Else, and where the folder's pack is refused, what was in force before.
+    /// and that needs nobody's hand. Else, and where the folder's pack is refused, what was in force before. Notes nothing: a start
+    /// may yet fail.
     ///
     /// # Errors
     /// Why neither can be in force.
-    pub fn begin(self, now: Timestamp) -> Result<PolicyBegun, PolicyError> {
-        let kept = self.shelf.in_force()?;
-        let activating = self.shelf.activating()?;
+    pub fn begin(self, log: &LogReader, now: Timestamp) -> Result<PolicyBegun, PolicyError> {
+        let noted = self.shelf.in_force()?;
         let found = self.load_folder();
-        let Some(kept) = kept else {
-            let loaded = Arc::new(found?);
-            return self.begin_with(loaded, None, now);
-        };
+        let in_force = self.was_in_force(noted.as_ref(), log)?;
         let (folder, faults) = match found {
-            Ok(loaded) => {
-                let is_new = kept.folder != Some(loaded.revision());
-                if is_new && !self.settings.by_hand && loaded.revision() != kept.revision {
-                    // Newer than whatever was about to be.
-                    return self.begin_with(Arc::new(loaded), Some(kept), now);
-                }
-                (Some(Arc::new(loaded)), Vec::new())
-            }
+            Ok(loaded) => (Some(Arc::new(loaded)), Vec::new()),
+            Err(why) if in_force.is_none() => return Err(why),
             Err(why) => (None, why.lines()),
+        };
+        let held = folder.as_ref().map(|loaded| loaded.revision());
+        let (in_force, before) = match (in_force, held) {
+            (Some(was), Some(held))
+                if !self.settings.by_hand && held != was.revision && was.folder != Some(held) =>
+            {
+                (InForce::by_itself(held, now), Some(was.revision))
+            }
+            (Some(was), _) => {
+                let noted = noted.as_ref().map(|noted| noted.revision);
+                let before = noted.filter(|noted| *noted != was.revision);
+                (was, before)
+            }
+            // There is a folder in order: otherwise it was returned why not.
+            (None, held) => (InForce::by_itself(held.unwrap_or_default(), now), None),
         };
         let same = folder
             .as_ref()
-            .filter(|loaded| loaded.revision() == kept.revision);
+            .filter(|loaded| loaded.revision() == in_force.revision);
         let loaded = match same {
-            // Its signatures may be others by now.
             Some(same) => {
                 let pack = &same.rules.pack;
-                self.shelf.keep(&kept.revision, pack, &same.files, now)?;
+                self.shelf
+                    .keep(&in_force.revision, pack, &same.files, now)?;
                 Arc::clone(same)
             }
             None => {
-                let loaded = self.load_kept(&kept.revision)?;
-                Arc::new(loaded.ok_or_else(|| PolicyError::gone(&kept.revision))?)
+                let loaded = self.load_kept(&in_force.revision)?;
+                Arc::new(loaded.ok_or_else(|| PolicyError::gone(&in_force.revision))?)
             }
         };
         Ok(PolicyBegun {
-            source: Some(self),
             rules: Arc::clone(&loaded.rules),
             signed_by: loaded.signed_by.clone(),
-            in_force: kept,
-            before: None,
+            in_force: InForce {
+                folder: if same.is_some() {
+                    held
+                } else {
+                    in_force.folder
+                },
+                ..in_force
+            },
+            source: Some(self),
+            before,
             faults,
             folder,
-            activating,
+            noted,
         })
     }
 
-    fn begin_with(
-        self,
-        loaded: Arc<Loaded>,
-        kept: Option<InForce>,
-        now: Timestamp,
-    ) -> Result<PolicyBegun, PolicyError> {
-        let revision = loaded.revision();
-        let pack = &loaded.rules.pack;
-        self.shelf.keep(&revision, pack, &loaded.files, now)?;
-        let before = kept.as_ref().map(|kept| kept.revision);
-        let in_force = match kept {
-            Some(kept) if kept.revision == revision => InForce {
-                folder: Some(revision),
-                ..kept
-            },
-            _ => InForce {
-                revision,
-                folder: Some(revision),
-                since: now,
-                by: String::new(),
-            },
-        };
-        self.shelf.put_in_force(&in_force)?;
-        Ok(PolicyBegun {
-            source: Some(self),
-            rules: Arc::clone(&loaded.rules),
-            signed_by: loaded.signed_by.clone(),
-            in_force,
-            before: before.filter(|before| *before != revision),
-            faults: Vec::new(),
-            folder: Some(loaded),
-            activating: None,
-        })
+    /// What was in force last: what is noted, unless the log says that something else was put in force since. Where nothing is
+    /// noted and a hand is needed, the log tells.
+    fn was_in_force(
+        &self,
+        noted: Option<&InForce>,
+        log: &LogReader,
+    ) -> Result<Option<InForce>, PolicyError> {
+        if let Some((next, from)) = self.shelf.activating()? {
+            let mut last = None;
+            for kept in log.forward(from) {
+                last = activated(kept)?.or(last);
+            }
+            if let Some(last) = last {
+                return Ok(Some(InForce {
+                    folder: next.folder,
+                    ..last
+                }));
+            }
+        }
+        if noted.is_some() || !self.settings.by_hand {
+            return Ok(noted.cloned());
+        }
+        // The folder alone is nobody's hand: it may hold what nobody has put in force yet.
+        for kept in log.backward(LogIndex(u64::MAX)) {
+            if let Some(last) = activated(kept)? {
+                return Ok(Some(last));
+            }
+        }
+        Ok(None)
     }
 
     /// Loads what the folder holds now.
@@ -374,7 +384,7 @@ impl PolicySource {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::{LogConfig, SigningSeed};
+    use crate::log::{AccessLog, LogConfig, SigningSeed};
     use crate::proto::{EntryKind, StoredActivation, StoredChange, StoredEntry};
 
     const NOW: Timestamp = Timestamp::from_seconds(1_800_000_000);
@@ -414,7 +424,15 @@ mod tests {
         }
 
         fn begin(&self, by_hand: bool) -> Result<PolicyBegun, PolicyError> {
-            self.source(by_hand).begin(NOW)
+            self.source(by_hand).begin(&self.log().reader(), NOW)
+        }
+
+        /// What a start that succeeds does at its end.
+        fn started(&self, by_hand: bool) -> PolicyBegun {
+            let begun = self.begin(by_hand).unwrap();
+            let shelf = &begun.source.as_ref().unwrap().shelf;
+            shelf.put_in_force(&begun.in_force).unwrap();
+            begun
         }
 
         fn log(&self) -> AccessLog {
@@ -426,35 +444,38 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_folder_that_changed_while_nothing_ran_is_in_force_unless_it_waits_for_a_hand() {
+    #[tokio::test]
+    async fn a_folder_that_changed_while_nothing_ran_is_in_force_unless_it_waits_for_a_hand() {
         for by_hand in [false, true] {
             let place = Place::new();
-            let first = place.begin(by_hand).unwrap();
+            let first = place.started(by_hand);
             let revision = first.in_force.revision;
             assert_eq!(
                 (first.before, first.in_force.folder),
                 (None, Some(revision))
             );
-            assert_eq!(place.begin(by_hand).unwrap().in_force, first.in_force);
+            assert_eq!(place.started(by_hand).in_force, first.in_force);
             place.add("# another year\n");
-            let begun = place.begin(by_hand).unwrap();
-            let found = begun.folder.as_ref().unwrap().revision();
-            assert_ne!(found, revision);
-            let expected = if by_hand { revision } else { found };
-            assert_eq!(begun.in_force.revision, expected);
-            assert_eq!(begun.rules().revision, expected);
-            assert_eq!(begun.before, (!by_hand).then_some(revision));
+            // A start that fails afterwards changes nothing of it.
+            for _ in 0..2 {
+                let begun = place.begin(by_hand).unwrap();
+                let found = begun.folder.as_ref().unwrap().revision();
+                assert_ne!(found, revision);
+                let expected = if by_hand { revision } else { found };
+                assert_eq!(begun.in_force.revision, expected);
+                assert_eq!(begun.rules().revision, expected);
+                assert_eq!(begun.before, (!by_hand).then_some(revision));
+            }
         }
     }
 
-    #[test]
-    fn a_folder_that_is_not_in_order_leaves_what_was_in_force() {
+    #[tokio::test]
+    async fn a_folder_that_is_not_in_order_leaves_what_was_in_force() {
         let place = Place::new();
         place.add("p, nonsense\n");
         assert!(matches!(place.begin(false), Err(PolicyError::Pack(_))));
         let place = Place::new();
-        let first = place.begin(false).unwrap();
+        let first = place.started(false);
         place.add("p, nonsense\n");
         let begun = place.begin(false).unwrap();
         assert_eq!(begun.in_force, first.in_force);
@@ -465,58 +486,78 @@ mod tests {
                 .any(|fault| fault.contains("policy.csv"))
         );
         // And where even that is gone, nothing is.
-        fs::remove_dir_all(
-            place
-                .0
-                .path()
-                .join("policies")
-                .join(written(&first.in_force.revision)),
-        )
-        .unwrap();
+        let kept = written(&first.in_force.revision);
+        fs::remove_dir_all(place.0.path().join("policies").join(kept)).unwrap();
         assert!(matches!(place.begin(false), Err(PolicyError::Shelf(_))));
+    }
+
+    fn activation(revision: &Revision) -> StoredEntry {
+        StoredEntry {
+            time_us: NOW.micros(),
+            kind: EntryKind::PolicyChange.into(),
+            person: "administrator-1".to_owned(),
+            change: Some(StoredChange {
+                kind: Some(Kind::ActivatePolicy(StoredActivation {
+                    revision: revision.to_vec(),
+                    ..StoredActivation::default()
+                })),
+            }),
+            ..StoredEntry::default()
+        }
     }
 
     #[tokio::test]
     async fn what_the_log_says_was_put_in_force_is_also_where_that_was_not_noted() {
-        for is_logged in [false, true] {
+        // Nothing was put in force; the one that was about to be; another, which a late one was refused for.
+        for logged in [None, Some(true), Some(false)] {
             let place = Place::new();
-            let first = place.begin(true).unwrap().in_force;
-            place.add("# another year\n");
-            let begun = place.begin(true).unwrap();
-            let (source, loaded) = (place.source(true), begun.folder.unwrap());
-            let next = InForce {
-                revision: loaded.revision(),
-                by: "administrator-1".to_owned(),
-                ..first.clone()
-            };
-            source
-                .shelf
-                .keep(&next.revision, "recruitment", &loaded.files, NOW)
-                .unwrap();
-            source.shelf.activate(&next, LogIndex(0)).unwrap();
-            let log = place.log();
-            let mut entry = StoredEntry {
-                time_us: NOW.micros(),
-                kind: EntryKind::PolicyChange.into(),
-                ..StoredEntry::default()
-            };
-            if is_logged {
-                entry.change = Some(StoredChange {
-                    kind: Some(Kind::ActivatePolicy(StoredActivation {
-                        revision: next.revision.to_vec(),
-                        ..StoredActivation::default()
-                    })),
-                });
+            let first = place.started(true).in_force;
+            let mut kept = Vec::new();
+            for year in ["# another year\n", "# and another\n"] {
+                place.add(year);
+                let begun = place.begin(true).unwrap();
+                let (shelf, loaded) = (begun.source.unwrap().shelf, begun.folder.unwrap());
+                let revision = loaded.revision();
+                shelf
+                    .keep(&revision, "recruitment", &loaded.files, NOW)
+                    .unwrap();
+                let next = InForce {
+                    revision,
+                    by: "administrator-1".to_owned(),
+                    since: NOW,
+                    folder: Some(revision),
+                };
+                shelf.activate(&next, LogIndex(0)).unwrap();
+                kept.push(next.revision);
             }
-            log.append(&[entry]).unwrap().await.unwrap();
+            let expected = logged.map(|is_last| kept[usize::from(is_last)]);
+            if let Some(revision) = &expected {
+                let log = place.log();
+                log.append(&[activation(revision)]).unwrap().await.unwrap();
+            }
             let begun = place.begin(true).unwrap();
-            assert_eq!(begun.in_force, first);
-            let settled = begun.settle(&log).unwrap();
-            let expected = if is_logged { next } else { first };
-            assert_eq!(settled.in_force, expected);
-            assert_eq!(settled.rules().revision, expected.revision);
-            assert_eq!(source.shelf.activating().unwrap(), None);
-            assert_eq!(source.shelf.in_force().unwrap(), Some(expected));
+            let expected = expected.unwrap_or(first.revision);
+            assert_eq!(begun.in_force.revision, expected, "{logged:?}");
+            assert_eq!(begun.rules().revision, expected);
         }
+    }
+
+    #[tokio::test]
+    async fn a_folder_alone_is_nobodys_hand_where_what_was_in_force_is_lost() {
+        let place = Place::new();
+        let first = place.started(true).in_force;
+        {
+            let log = place.log();
+            log.append(&[activation(&first.revision)])
+                .unwrap()
+                .await
+                .unwrap();
+        }
+        let lost = |file: &str| place.0.path().join("policies").join(file);
+        fs::remove_file(lost("in-force.json")).unwrap();
+        place.add("# another year\n");
+        assert_eq!(place.begin(true).unwrap().in_force.revision, first.revision);
+        fs::remove_dir_all(lost(&written(&first.revision))).unwrap();
+        assert!(matches!(place.begin(true), Err(PolicyError::Shelf(_))));
     }
 }

@@ -19,7 +19,7 @@ use crate::gate::changes::Changes;
 use crate::gate::counters::Counters;
 use crate::gate::ledger::{Ledger, Lost, Opened as OpenedEntry};
 use crate::gate::outcome::recount;
-use crate::gate::policies::{Policies, PolicyBegun, PolicyError};
+use crate::gate::policies::{Policies, PolicyBegun};
 use crate::gate::records::log_state::JUMP;
 use crate::gate::records::read_log::SCANS_AT_ONCE;
 use crate::gate::refusals::Refusals;
@@ -96,9 +96,6 @@ pub enum StartError {
         /// Entries that the store has applied.
         store: u64,
     },
-    /// What the log says is in force can't be.
-    #[error("the policy that the access log says is in force can't be: {0}")]
-    Policy(#[from] PolicyError),
     /// The system gives no threads for hashing passwords.
     #[error("no threads for hashing passwords: {0}")]
     Threads(std::io::Error),
@@ -267,10 +264,6 @@ impl Gate {
             seals,
         } = parts;
         let now = clock.now();
-        let settling = opened.log.clone();
-        let policy = tokio::task::spawn_blocking(move || policy.settle(&settling))
-            .await
-            .map_err(|_| StartError::Interrupted)??;
         let PolicyBegun { rules, before, .. } = &policy;
         let before = *before;
         let rules = Arc::new(ArcSwap::new(Arc::clone(rules)));
@@ -401,6 +394,8 @@ impl Gate {
         entry::detail(&mut entry, "seeds_unreadable", seeds.unreadable.to_string());
         entry.store_writes = known_writes;
         gate.log_start(entry, &opened.torn_tails, now).await?;
+        // Only now: a start that failed put nothing in force.
+        gate.note_policy().await;
         gate.note_factor_writes(known_writes);
         Ok(gate)
     }
