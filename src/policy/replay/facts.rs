@@ -354,6 +354,7 @@ pub fn redecide(rules: &RuleSet, logged: &Logged) -> Verdict {
         locked: logged.locked,
         subjects: &subjects,
         references: &references,
+        all_known: !has(&logged.reasons, ReasonCode::SubjectsIncomplete),
     };
     decide(rules, &facts, |demand, _| limit(rules, logged, demand))
 }
@@ -438,6 +439,7 @@ fn references(logged: &Logged) -> Vec<Arc<Reference>> {
                 purposes: Arc::clone(&purposes),
                 until: None,
                 since: logged.at,
+                given: None,
                 withdrawn: false,
             })
         })
