@@ -5,9 +5,9 @@ use super::facts::{Facts, Fields, Section, blocks, flag, length};
 use crate::decision::rules::{
     Actions, BreakGlassRule, Category, CollectedRule, ConfidentialRule, ConsentRule, Exceptions,
     Id, IdSet, IncompatibleRoles, KeepRule, Kind, LeastConsent, Limit, LogClass, LogRetention,
-    Network, NeverTogether, OutcomeRule, Party, Promise, Purpose, Recipient, ReferenceField,
-    ReferenceRule, RetentionRule, Reviews, Role, Route, RuleSet, SafeguardRule, SecondStepRule,
-    Service, SuspensionRule, System, Table, When,
+    Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise, Purpose, Recipient,
+    ReferenceField, ReferenceRule, RetentionRule, Reviews, Role, Route, RuleSet, SafeguardRule,
+    SecondStepRule, Service, SuspensionRule, System, Table, When,
 };
 use crate::domain::access::{Consent, LegalException};
 use crate::domain::person::form::{Edge, optional};
@@ -616,6 +616,7 @@ impl Telling<'_> {
                 equivalent_until,
                 lapsed_counts_as_none,
                 record_years,
+                no_record,
                 party:
                     Party {
                         name,
@@ -646,6 +647,7 @@ impl Telling<'_> {
                     "record_years",
                     record_years.map_or_else(String::new, |years| years.to_string()),
                 ),
+                ("no_record", no_record.map_or("", NoRecord::name).to_owned()),
                 ("name", text(name)),
                 ("address", text(address)),
                 ("representative", text(representative)),
