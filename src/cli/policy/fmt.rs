@@ -116,5 +116,5 @@ pub(super) fn new(args: &NewArgs) -> Result<(), Failure> {
         write_plain(&path, text.as_bytes()).map_err(|error| failed(&error.to_string()))?;
     }
     let lines = [Word::NewPack.fill(language, &[&shown])];
-    Ok(closed_output_is_no_failure(print(&lines, language))?)
+    closed_output_is_no_failure(print(&lines, language))
 }

@@ -162,7 +162,7 @@ pub fn other_changes(old: &RuleSet, new: &RuleSet) -> Vec<FactChange> {
 pub(super) fn length(of: Duration) -> String {
     let seconds = of.as_secs();
     for (unit, name) in [(86_400, "d"), (3_600, "h"), (60, "m")] {
-        if seconds >= unit && seconds % unit == 0 {
+        if seconds >= unit && seconds.is_multiple_of(unit) {
             return format!("{}{name}", seconds / unit);
         }
     }

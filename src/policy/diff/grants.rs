@@ -183,28 +183,28 @@ fn granted(rules: &RuleSet, key: Option<GrantKey>) -> GrantedActions {
 impl GrantChanges<'_> {
     pub(super) fn old_key(&self, tuple: Tuple) -> Option<GrantKey> {
         Some(GrantKey {
-            role: self.roles.old(tuple.role)?,
-            kind: self.kinds.old(tuple.kind)?,
-            category: self.categories.old(tuple.category)?,
-            purpose: self.purposes.old(tuple.purpose)?,
+            role: self.roles.id_in_old(tuple.role)?,
+            kind: self.kinds.id_in_old(tuple.kind)?,
+            category: self.categories.id_in_old(tuple.category)?,
+            purpose: self.purposes.id_in_old(tuple.purpose)?,
         })
     }
 
     pub(super) fn new_key(&self, tuple: Tuple) -> Option<GrantKey> {
         Some(GrantKey {
-            role: self.roles.new(tuple.role)?,
-            kind: self.kinds.new(tuple.kind)?,
-            category: self.categories.new(tuple.category)?,
-            purpose: self.purposes.new(tuple.purpose)?,
+            role: self.roles.id_in_new(tuple.role)?,
+            kind: self.kinds.id_in_new(tuple.kind)?,
+            category: self.categories.id_in_new(tuple.category)?,
+            purpose: self.purposes.id_in_new(tuple.purpose)?,
         })
     }
 
     /// What a tuple would use under the old pack, whichever role asks.
     pub(super) fn old_use(&self, tuple: Tuple, action: Action) -> Option<Use> {
         Some(Use {
-            kind: self.kinds.old(tuple.kind)?,
-            category: self.categories.old(tuple.category)?,
-            purpose: self.purposes.old(tuple.purpose)?,
+            kind: self.kinds.id_in_old(tuple.kind)?,
+            category: self.categories.id_in_old(tuple.category)?,
+            purpose: self.purposes.id_in_old(tuple.purpose)?,
             action,
         })
     }
@@ -212,9 +212,9 @@ impl GrantChanges<'_> {
     /// The same under the new one.
     pub(super) fn new_use(&self, tuple: Tuple, action: Action) -> Option<Use> {
         Some(Use {
-            kind: self.kinds.new(tuple.kind)?,
-            category: self.categories.new(tuple.category)?,
-            purpose: self.purposes.new(tuple.purpose)?,
+            kind: self.kinds.id_in_new(tuple.kind)?,
+            category: self.categories.id_in_new(tuple.category)?,
+            purpose: self.purposes.id_in_new(tuple.purpose)?,
             action,
         })
     }
@@ -257,11 +257,11 @@ impl GrantChanges<'_> {
 
     /// The category above one, by the new pack where that has it.
     fn parent(&self, category: u32) -> Option<u32> {
-        if let Some(id) = self.categories.new(category) {
+        if let Some(id) = self.categories.id_in_new(category) {
             let parent = self.new.categories.get(id)?.parent?;
             return Some(self.categories.of_new(parent));
         }
-        let id = self.categories.old(category)?;
+        let id = self.categories.id_in_old(category)?;
         let parent = self.old.categories.get(id)?.parent?;
         Some(self.categories.of_old(parent))
     }

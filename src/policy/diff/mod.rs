@@ -67,11 +67,11 @@ impl<'a, T> Joint<'a, T> {
         number.copied().unwrap_or(u32::MAX)
     }
 
-    fn old(&self, number: u32) -> Option<Id<T>> {
+    fn id_in_old(&self, number: u32) -> Option<Id<T>> {
         at(&self.old, number).flatten()
     }
 
-    fn new(&self, number: u32) -> Option<Id<T>> {
+    fn id_in_new(&self, number: u32) -> Option<Id<T>> {
         at(&self.new, number).flatten()
     }
 }

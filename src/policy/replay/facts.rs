@@ -244,12 +244,18 @@ fn unlisted(entry: &StoredEntry, reasons: &[Reason]) -> UnlistedRecipient {
     }
 }
 
-/// The reason of emergency access, where it was asked for. One that is sealed was taken or not, as the reasons tell.
+/// The reason of emergency access, where it was asked for. One that is sealed was taken or not, as the reasons tell, those of
+/// categories that were withheld too.
 fn break_glass(entry: &StoredEntry, reasons: &[Reason]) -> Option<Box<str>> {
-    if has(reasons, ReasonCode::BreakGlassReasonRequired) {
+    let withheld = entry.withheld_categories.iter();
+    let withheld: Vec<Reason> = withheld
+        .filter_map(|withheld| reason(withheld.reason.as_ref()?))
+        .collect();
+    let told = |code| has(reasons, code) || has(&withheld, code);
+    if told(ReasonCode::BreakGlassReasonRequired) {
         return Some(entry.free_text.as_str().into());
     }
-    let asked = entry.break_glass || has(reasons, ReasonCode::BreakGlassNotPermitted);
+    let asked = entry.break_glass || told(ReasonCode::BreakGlassNotPermitted);
     match (entry.free_text.is_empty(), asked) {
         (false, _) => Some(entry.free_text.as_str().into()),
         (true, true) => Some(NOT_TOLD.into()),
@@ -354,11 +360,7 @@ pub fn redecide(rules: &RuleSet, logged: &Logged) -> Verdict {
         locked: logged.locked,
         subjects: &subjects,
         references: &references,
-        // Where something was lacking, the entry says so.
-        all_known: !logged
-            .reasons
-            .iter()
-            .any(|reason| reason.code == ReasonCode::SubjectsIncomplete),
+        all_known: !has(&logged.reasons, ReasonCode::SubjectsIncomplete),
     };
     decide(rules, &facts, |demand, _| limit(rules, logged, demand))
 }
@@ -387,15 +389,52 @@ fn states(rules: &RuleSet, logged: &Logged) -> Vec<Arc<SubjectState>> {
     let of_all = logged.reasons.iter();
     let mut all = SubjectState::default();
     for reason in of_all {
+        // Of a consent that the caller claims not to have, the reason would be the same without a withdrawal.
+        let claimed = logged.request.basis.consent != Consent::Withdrawn;
+        if reason.code == ReasonCode::ConsentWithdrawn && claimed {
+            withdraw(&mut all, logged);
+        }
         note(rules, &mut all, reason);
     }
     let mut states = vec![all; logged.request.subjects.named().len()];
     for (position, reason) in &logged.withheld {
         if let Some(state) = states.get_mut(*position) {
+            if is_about_consent(reason.code) {
+                withdraw(state, logged);
+            }
             note(rules, state, reason);
         }
     }
     states.into_iter().map(Arc::new).collect()
+}
+
+/// What is claimed is claimed for all: one who is withheld for want of consent has withdrawn it.
+const fn is_about_consent(code: ReasonCode) -> bool {
+    matches!(
+        code,
+        ReasonCode::SpecialCareConsentRequired
+            | ReasonCode::ConsentRequired
+            | ReasonCode::ConsentWithdrawn
+            | ReasonCode::AutomatedDecisionForbidden
+            | ReasonCode::ThirdPartyConsentRequired
+            | ReasonCode::ForeignConsentRequired
+    )
+}
+
+fn withdraw(state: &mut SubjectState, logged: &Logged) {
+    let purpose = logged.request.purpose.as_deref();
+    let (Some(id), Some(purpose)) = (name(NOT_TOLD), purpose) else {
+        return;
+    };
+    state.put_reference(Reference {
+        kind: ReferenceKind::Consent,
+        id,
+        purposes: [Word::from(purpose)].into(),
+        until: None,
+        since: logged.at,
+        given: None,
+        withdrawn: true,
+    });
 }
 
 fn note(rules: &RuleSet, state: &mut SubjectState, reason: &Reason) {
@@ -443,7 +482,7 @@ fn references(logged: &Logged) -> Vec<Arc<Reference>> {
                 purposes: Arc::clone(&purposes),
                 until: None,
                 since: logged.at,
-                given: Some(logged.at),
+                given: None,
                 withdrawn: false,
             })
         })

@@ -7,14 +7,12 @@ use ::time::UtcOffset;
 
 use super::DiffArgs;
 use crate::api::people_of_csv;
-use crate::cli::client::{Connection, read_public, with_proof};
+use crate::cli::client::{Asking, Connection, read_public};
 use crate::cli::error::{CliError, Fault};
-use crate::cli::ticket_file::TicketFile;
 use crate::cli::words::{Language, Word};
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 use crate::domain::person::form::{Edge, Form, RoleTexts};
-use crate::domain::time::{Clock as _, SystemClock};
 use crate::policy::Pack;
 use crate::policy::diff::PersonBefore;
 use crate::proto::directory_service_client::DirectoryServiceClient;
@@ -93,21 +91,16 @@ fn of_file(file: &Path, offset: UtcOffset, language: Language) -> Result<Vec<Per
 }
 
 async fn of_daemon(connection: &Connection, offset: UtcOffset) -> Result<Vec<Person>, CliError> {
-    let language = connection.language();
-    let file = TicketFile::of(|name| std::env::var_os(name), language)?;
-    let kept = file.alive(SystemClock.now())?;
-    let target = connection.target(Some(&kept.server), language)?;
-    kept.only_for(&target.server, language)?;
-    let mut service = DirectoryServiceClient::new(target.connect().await?);
+    let mut asking = Asking::open(connection, DirectoryServiceClient::new).await?;
     let mut wanted = ListPeopleRequest {
         page_size: PAGE,
         ..ListPeopleRequest::default()
     };
     let mut people = Vec::new();
     loop {
-        let request = with_proof(wanted.clone(), &kept, language)?;
-        let page = target.answer(service.list_people(request)).await?;
-        let page = page.into_inner();
+        let request = asking.request(wanted.clone())?;
+        let page = asking.service.list_people(request);
+        let page = asking.target.answer(page).await?.into_inner();
         people.extend(page.people.iter().filter_map(|told| person(told, offset)));
         if page.next_page_token.is_empty() {
             return Ok(people);
