@@ -4,13 +4,13 @@ use time::Date;
 
 use super::basis::countries;
 use super::data::covered;
-use super::{Declared, chosen, find};
+use super::{COUNTRY, Declared, chosen, find};
 use crate::decision::rules::{IdSet, Party, Recipient, Route, RuleSet};
 use crate::domain::calendar::Period;
 use crate::domain::ids::NAME_MAX_BYTES;
 use crate::domain::time::Timestamp;
 use crate::policy::entry::{At, Entry};
-use crate::policy::errors::shown;
+use crate::policy::kinds::{Kind as Fault, Sort, Words, words as both};
 use crate::policy::words;
 
 /// The hold that stops a route that stops on request, where the pack names no other.
@@ -20,7 +20,7 @@ const RECORD_YEARS_MAX: u64 = Period::YEARS_MAX as u64;
 /// Where no transfer abroad is.
 const HOME: &str = "JP";
 
-const ROUTES: [Route; 7] = [
+pub(in crate::policy) const ROUTES: [Route; 7] = [
     Route::SharedUse,
     Route::Outsourcing,
     Route::ThirdPartyConsent,
@@ -29,6 +29,15 @@ const ROUTES: [Route; 7] = [
     Route::ThirdPartySaleOrSharing,
     Route::SameLegalEntity,
 ];
+
+const FOR_OUTSOURCING: Words = both(
+    "is for the route \"outsourcing\"",
+    "\"outsourcing\" のためのものです",
+);
+const FOR_THE_REQUEST: Words = both(
+    "is for the request to say: named_by_request = true",
+    "named_by_request = true なので、要求のほうで示します",
+);
 
 pub(super) fn blank(line: u32) -> Recipient {
     Recipient {
@@ -88,7 +97,7 @@ pub(super) fn recipients(declared: &Declared<'_, Recipient>, abroad: &Abroad, ru
         entry.require(&["route", "country", "items", "purposes"]);
         let mut recipient = blank(entry.line);
         recipient.items = covered(entry, "items", &rules.categories);
-        recipient.purposes = chosen(entry, "purposes", "purpose", &rules.purposes);
+        recipient.purposes = chosen(entry, "purposes", Sort::PURPOSE, &rules.purposes);
         if let Some(country) = country(entry) {
             recipient.country = country.value.into();
             recipient.abroad = country.value != HOME;
@@ -97,7 +106,10 @@ pub(super) fn recipients(declared: &Declared<'_, Recipient>, abroad: &Abroad, ru
             if recipient.abroad {
                 recipient.equivalent_until = end_of(entry.date("equivalent_until"), rules);
             } else {
-                entry.refuse("equivalent_until", "is for recipients abroad");
+                entry.refuse(
+                    "equivalent_until",
+                    both("is for recipients abroad", "外国の提供先のためのものです"),
+                );
             }
         } else {
             entry.has("equivalent_until");
@@ -137,8 +149,8 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
             recipient.inspected_until = end_of(entry.date("inspected_until"), rules);
         }
         _ => {
-            entry.refuse("contract_until", "is for the route \"outsourcing\"");
-            entry.refuse("inspected_until", "is for the route \"outsourcing\"");
+            entry.refuse("contract_until", FOR_OUTSOURCING);
+            entry.refuse("inspected_until", FOR_OUTSOURCING);
         }
     }
     match recipient.route {
@@ -149,12 +161,16 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
             let hold = entry.text("stopped_by").unwrap_or(At {
                 value: STOPPED_BY,
                 line: entry.line,
+                place: entry.place,
             });
-            find(entry, "hold", hold, &rules.holds);
+            find(entry, Sort::HOLD, hold, &rules.holds);
             recipient.stopped_by = Some(hold.value.into());
         }
         _ => {
-            let why = "is for the routes \"third-party-stops-on-request\" and \"third-party-sale-or-sharing\"";
+            let why = both(
+                "is for the routes \"third-party-stops-on-request\" and \"third-party-sale-or-sharing\"",
+                "\"third-party-stops-on-request\" と \"third-party-sale-or-sharing\" のためのものです",
+            );
             entry.refuse("stopped_by", why);
         }
     }
@@ -164,12 +180,14 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
         if recipient.own_purpose_route.is_some_and(|route| {
             !matches!(route, Route::ThirdPartyConsent | Route::ThirdPartyByLaw)
         }) {
-            entry.fault(entry.line, || {
-                "own_purpose_route: is \"third-party-consent\" or \"third-party-by-law\"".into()
-            });
+            let place = entry.place_of("own_purpose_route");
+            entry.fault(place, Fault::OwnPurposeRoute, &[]);
         }
     } else {
-        let why = "is for the route \"outsourcing\": any other recipient has its own purpose";
+        let why = both(
+            "is for the route \"outsourcing\": any other recipient has its own purpose",
+            "\"outsourcing\" のためのものです。ほかの提供先はもともと自らの目的で使います",
+        );
         entry.refuse("own_purpose_route", why);
     }
     if may_be_recorded(recipient) {
@@ -177,7 +195,10 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
             .number("record_years", 1..=RECORD_YEARS_MAX)
             .and_then(|years| u16::try_from(years).ok());
     } else {
-        let why = "APPI Art. 29(1) asks for no record on this route: it is for a third party, by consent or until they ask to stop, and for outsourcing and shared use in a country that is not adequate";
+        let why = both(
+            "APPI Art. 29(1) asks for no record on this route: it is for a third party, by consent or until they ask to stop, and for outsourcing and shared use in a country that is not adequate",
+            "この方法では個人情報保護法第 29 条第 1 項の記録は要りません。同意または本人の求めによる停止を伴う第三者提供と、十分性のない外国への委託・共同利用のためのものです",
+        );
         entry.refuse("record_years", why);
     }
 }
@@ -204,7 +225,7 @@ fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
     let text = |key, max: usize| {
         let text = entry.text(key)?;
         if text.value.trim().is_empty() || text.value.len() > max || text.value.contains('\0') {
-            entry.fault(text.line, || format!("{key} is not of 1 to {max} bytes"));
+            entry.fault(text, Fault::BadText, &[&key, &max]);
         }
         Some(Box::from(text.value))
     };
@@ -215,12 +236,13 @@ fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
     };
     if recipient.named_by_request {
         for key in ["name", "address", "representative"] {
-            entry.refuse(key, "is for the request to say: named_by_request = true");
+            entry.refuse(key, FOR_THE_REQUEST);
         }
         return;
     }
     if recipient.individual {
-        entry.refuse("representative", "nobody represents an individual");
+        let why = both("nobody represents an individual", "個人に代表者はいません");
+        entry.refuse("representative", why);
     }
     if recipient.record_years.is_none() {
         return;
@@ -229,9 +251,7 @@ fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
     needed.extend((!recipient.individual).then_some("representative"));
     for key in needed {
         if !entry.has(key) {
-            entry.fault(entry.line, || {
-                format!("{key} is missing: the record of provision needs it (record_years)")
-            });
+            entry.fault(entry.place, Fault::RecordNeeds, &[&key]);
         }
     }
 }
@@ -239,7 +259,7 @@ fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
 pub(super) fn route_of(entry: &Entry<'_>, word: At<&str>) -> Option<Route> {
     let route = ROUTES.into_iter().find(|route| route.name() == word.value);
     if route.is_none() {
-        entry.unknown("route", word, ROUTES.iter().map(|route| route.name()));
+        entry.unknown(Sort::ROUTE, word, ROUTES.iter().map(|route| route.name()));
     }
     route
 }
@@ -247,10 +267,7 @@ pub(super) fn route_of(entry: &Entry<'_>, word: At<&str>) -> Option<Route> {
 fn country<'a>(entry: &Entry<'a>) -> Option<At<&'a str>> {
     let word = entry.text("country")?;
     if !words::is_country(word.value) {
-        entry.fault(word.line, || {
-            let found = shown(word.value);
-            format!("country: expected two capital letters (ISO 3166-1 alpha-2), found {found}")
-        });
+        entry.wrong_word("country", word, COUNTRY);
         return None;
     }
     Some(word)
