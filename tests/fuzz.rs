@@ -59,9 +59,15 @@ fn cpu() -> Duration {
 }
 
 fn bound_memory() {
-    let statm = fs::read_to_string("/proc/self/statm").unwrap();
-    let pages: u64 = statm.split_whitespace().next().unwrap().parse().unwrap();
-    let most = pages * rustix::param::page_size() as u64 + MEMORY_MAX;
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kibibytes: u64 = size
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    let most = kibibytes * 1_024 + MEMORY_MAX;
     let limit = Rlimit {
         current: Some(most),
         maximum: Some(most),
@@ -220,8 +226,8 @@ fn hold_together(folder: &Path, accepted: bool, findings: &[Finding]) -> Result<
             }
         }
         for japanese in [false, true] {
-            let shown = finding.pretty(japanese, false) + &finding.plain(japanese);
-            finding.pretty(japanese, true);
+            let shown = [finding.pretty(japanese, false), finding.plain(japanese)].concat();
+            let _ = finding.pretty(japanese, true);
             finding.json(japanese).to_string();
             if shown.contains('\u{1b}') {
                 return wrong(finding, "steers a terminal");

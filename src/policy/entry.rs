@@ -133,7 +133,7 @@ impl<'t> Document<'t> {
         Entry {
             what: String::new(),
             line: 1,
-            place: Place::Line(1),
+            place: Place::File,
             section: String::new(),
             table: &self.root,
             shared: &self.shared,
@@ -262,6 +262,11 @@ impl<'a> Entry<'a> {
             self.wrong(key, value, &TEXT);
         }
         Some(self.at(text?, value))
+    }
+
+    /// A text, where it is one; nothing is told where it isn't.
+    pub(super) fn peek(&self, key: &'static str) -> Option<&'a str> {
+        self.value(key)?.get_ref().as_str()
     }
 
     /// true or false; false where it is not said.

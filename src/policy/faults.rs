@@ -181,6 +181,17 @@ impl<'t> Faults<'t> {
         faults
     }
 
+    /// For what is read from elsewhere than files.
+    #[cfg(test)]
+    pub(super) fn without_text() -> Self {
+        Self {
+            texts: [""; PackFile::ALL.len()],
+            found: RefCell::default(),
+            left_out: Cell::default(),
+            left_out_error: Cell::default(),
+        }
+    }
+
     pub(super) const fn of(&self, file: PackFile) -> FileFaults<'_> {
         FileFaults { all: self, file }
     }

@@ -7,7 +7,7 @@ use crate::support::bad_packs::{self, Case, FILES};
 use crate::support::{own_packs, packs};
 
 /// The files of a pack, in the order of [`FILES`]; `None` for one that is not there.
-pub type Files = [Option<Vec<u8>>; FILES.len()];
+pub(crate) type Files = [Option<Vec<u8>>; FILES.len()];
 
 /// So large a mutated file gets at most.
 const FILE_MAX: usize = 64 * 1024;
@@ -133,7 +133,7 @@ impl Dice {
 }
 
 /// Makes inputs.
-pub struct Mutator {
+pub(crate) struct Mutator {
     seed: u64,
     packs: Vec<Files>,
     /// Good packs; they come first.
@@ -143,7 +143,7 @@ pub struct Mutator {
 }
 
 impl Mutator {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut folders = vec![bad_packs::base()];
         folders.extend(own_packs());
         folders.extend(packs());
@@ -168,11 +168,11 @@ impl Mutator {
     }
 
     /// So many of the first inputs are packs as they are.
-    pub fn unchanged(&self) -> u64 {
+    pub(crate) fn unchanged(&self) -> u64 {
         self.packs.len() as u64
     }
 
-    pub fn input(&self, number: u64) -> Files {
+    pub(crate) fn input(&self, number: u64) -> Files {
         if let Some(pack) = self.packs.get(usize::try_from(number).unwrap()) {
             return pack.clone();
         }

@@ -123,7 +123,7 @@ impl Case {
                 let to = change.to.as_ref().expect("`to` with `from`");
                 text.replacen(from, to, 1).into_bytes()
             } else if let Some(more) = &change.append {
-                (text + more).into_bytes()
+                (text + more.as_str()).into_bytes()
             } else if let Some(whole) = &change.whole {
                 whole.clone().into_bytes()
             } else {

@@ -86,6 +86,11 @@ pub(super) fn known(entry: &Entry<'_>, word: At<&str>, rules: &RuleSet) {
 pub(super) fn coverage_is_true(declared: &Declared<'_, System>, rules: &RuleSet) {
     for (id, entry) in declared {
         let name = rules.systems.name(*id);
+        let said = entry.peek("coverage");
+        if !Coverage::ALL.iter().any(|one| said == Some(one.name())) {
+            // Told already.
+            continue;
+        }
         let asking = rules
             .services
             .iter()
@@ -95,7 +100,7 @@ pub(super) fn coverage_is_true(declared: &Declared<'_, System>, rules: &RuleSet)
             .get(*id)
             .is_some_and(|system| system.coverage == Coverage::Uncovered);
         match (uncovered, asking) {
-            (true, Some((_, service, _))) if entry.has("coverage") => {
+            (true, Some((_, service, _))) => {
                 let place = entry.place_of("coverage");
                 entry.fault(place, Fault::CoverageUntrue, &[&shown(service)]);
             }

@@ -65,7 +65,7 @@ const SPOILT: &[Spoilt] = &[
     pack("[session]", "[session", "[session", "is not TOML: "),
     pack("idle = \"15m\"", "idle = \"15m\"\nidle = \"16m\"", "idle = \"16m\"", "is not TOML: duplicate key"),
     pack("[standing]", "[standings]", "[standings]", "unknown section \"standings\" (did you mean \"standing\"?)"),
-    pack("[standing]", "[standings]", "# Policy pack", "standing is missing"),
+    pack("[standing]", "[standings]", "", "standing is missing"),
     pack("workload_role", "worload_role", "worload_role", "service \"notice-mailer\": unknown key \"worload_role\" (did you mean \"workload_role\"?)"),
     pack("route = \"outsourcing\"", "route = \"outsourced\"", "route = \"outsourced\"", "recipient \"partner\": unknown route \"outsourced\" (did you mean \"outsourcing\"?)"),
     pack("idle = \"15m\"", "idle = 15", "idle = 15", "session: idle: expected a length of time like \"15m\" (s, m, h or d, at most 366d), found a value of type integer"),
