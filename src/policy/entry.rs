@@ -405,13 +405,15 @@ impl<'a> Entry<'a> {
         };
         self.elements_of(key, value, &expected)
             .iter()
-            .filter_map(|element| self.named(key, element, &expected))
+            .filter_map(|element| self.named(key, key, element, &expected))
             .collect()
     }
 
+    /// A table of a list; `sort` is what it is, for messages.
     fn named(
         &self,
         key: &str,
+        sort: &str,
         element: &'a Spanned<DeValue<'a>>,
         expected: &dyn Said,
     ) -> Option<Entry<'a>> {
@@ -420,10 +422,10 @@ impl<'a> Entry<'a> {
             return None;
         };
         let what = match table.get("id").and_then(|id| id.get_ref().as_str()) {
-            Some(id) => format!("{key} {}", shown(id)),
-            None => key.to_owned(),
+            Some(id) => format!("{sort} {}", shown(id)),
+            None => sort.to_owned(),
         };
-        Some(self.inner(key, what, element, table))
+        Some(self.inner(sort, what, element, table))
     }
 
     /// The elements of a list whose elements are ids or tables with an id: `["a", { id = "b", key = true }]`. The table is
@@ -436,7 +438,7 @@ impl<'a> Entry<'a> {
         for element in self.elements_of(key, value, &LIST_OF_ITEMS) {
             if let Some(id) = element.get_ref().as_str() {
                 found.push((self.at(id, element), None));
-            } else if let Some(entry) = self.named("item", element, &LIST_OF_ITEMS) {
+            } else if let Some(entry) = self.named(key, "item", element, &LIST_OF_ITEMS) {
                 entry.require(&["id"]);
                 if let Some(id) = entry.text("id") {
                     found.push((id, Some(entry)));

@@ -381,8 +381,8 @@ mod tests {
         let of_policy = faults.of(PackFile::Policy);
         of_policy.tell(3, Kind::DuplicateLine, &[&1]);
         of_policy.tell(Place::Span(1, 2), Kind::UnusedPurpose, &[&"x"]);
-        of_policy.tell(Place::Span(12, 14), Kind::EmptyField, &[&"y"]);
-        let place = of_policy.place_of(&sources.text(PackFile::Policy).unwrap()[16..21]);
+        of_policy.tell(Place::Span(11, 13), Kind::EmptyField, &[&"y"]);
+        let place = of_policy.place_of(&sources.text(PackFile::Policy).unwrap()[15..18]);
         of_policy.tell_in(place.unwrap(), "z", Kind::Quote, &[], || Some("所".into()));
         of_policy.tell(2, Kind::Quote, &[]);
         faults.of(PackFile::Model).tell(0, Kind::FileMissing, &[]);

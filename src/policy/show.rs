@@ -6,6 +6,8 @@ use super::finding::Finding;
 use super::kinds::Severity;
 use crate::domain::text::is_unsafe;
 
+/// A line further down is told without being drawn: what draws counts lines from the first, so that it is given them all, empty.
+const LINE_MAX: u32 = 100_000;
 /// A longer line is shown so far; what is meant beyond that is told without it.
 pub(super) const EXCERPT_MAX_CHARACTERS: usize = 500;
 const TAB: usize = 4;
@@ -23,10 +25,11 @@ impl Finding {
         let excerpt = harmless(self.excerpt.as_deref()?);
         let from = (self.column as usize).checked_sub(1)?;
         let all = excerpt.chars().count();
-        if from >= all.max(1) {
+        if from >= all.max(1) || self.line > LINE_MAX {
             return None;
         }
         let to = from.saturating_add(self.length as usize).min(all);
+        let above = (self.line as usize).checked_sub(1)?;
         let (name, colour) = match (self.severity, japanese) {
             (Severity::Error, false) => ("error", Color::Red),
             (Severity::Error, true) => ("エラー", Color::Red),
@@ -39,7 +42,7 @@ impl Finding {
             &self.message
         };
         let file = harmless(&self.file.display().to_string());
-        let span = (file.clone(), from..to.max(from));
+        let span = (file.clone(), above + from..above + to.max(from));
         let config = Config::new()
             .with_color(colours)
             .with_char_set(CharSet::Unicode)
@@ -54,13 +57,26 @@ impl Finding {
             label = label.with_message(harmless(&hint));
         }
         report = report.with_label(label);
-        let source =
-            Source::from(excerpt).with_display_line_offset((self.line as usize).saturating_sub(1));
+        let source = Source::from("\n".repeat(above) + excerpt.as_str());
         let mut drawn = Vec::new();
         report.finish().write((file, source), &mut drawn).ok()?;
         let drawn = String::from_utf8(drawn).ok()?;
-        Some(drawn.trim_end().to_owned())
+        let drawn = drawn.trim_end();
+        Some(if colours {
+            drawn.to_owned()
+        } else {
+            uncoloured(drawn)
+        })
     }
+}
+
+/// Without the colour of a kind of one's own, which is drawn whatever the configuration says; all other text is harmless.
+fn uncoloured(drawn: &str) -> String {
+    let mut pieces = drawn.split('\u{1b}');
+    let first = pieces.next().unwrap_or_default().to_owned();
+    pieces.fold(first, |text, piece| {
+        text + piece.split_once('m').map_or("", |(_, rest)| rest)
+    })
 }
 
 /// What could steer a terminal becomes U+FFFD; a tabulator stays.
