@@ -173,6 +173,41 @@ fn a_pipe_gets_one_line_for_each_and_the_counts_go_to_standard_error() {
 }
 
 #[test]
+fn a_terminal_shows_the_line_and_what_is_meant_in_colours_that_can_be_turned_off() {
+    let case = Case::all()
+        .into_iter()
+        .find(|case| case.name == "unknown-network");
+    let pack = case.unwrap().pack();
+    let shown = |variables: &str| {
+        let command = format!(
+            "env {variables} {} policy check {}",
+            env!("CARGO_BIN_EXE_sekisho"),
+            pack.path().display()
+        );
+        // Gives the command a terminal (util-linux; Debian's bsdutils).
+        let output = Command::new("script")
+            .args(["-qec", &command, "/dev/null"])
+            .output()
+            .expect("script, of util-linux");
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let plain = shown("NO_COLOR=1 TERM=xterm LC_ALL=C.UTF-8");
+    for line in [
+        "[unknown-id] error: role \"head-nurse\": unknown network \"ofice\"",
+        " 101 │ networks = [\"ofice\", \"vpn\"]",
+        "     │             ───┬───",
+        "     │                ╰───── did you mean \"office\"?",
+    ] {
+        assert!(plain.contains(line), "{line}\n{plain}");
+    }
+    assert!(!plain.contains('\u{1b}'), "{plain:?}");
+    let coloured = shown("-u NO_COLOR TERM=xterm LC_ALL=ja_JP.UTF-8");
+    assert!(coloured.contains("\u{1b}[31m"), "{coloured:?}");
+    assert!(coloured.contains("\"office\" のことですか?"), "{coloured}");
+}
+
+#[test]
 fn a_malformed_pack_starts_no_daemon() {
     let case = Case::all()
         .into_iter()

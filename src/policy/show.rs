@@ -52,11 +52,9 @@ impl Finding {
             .with_config(config)
             .with_code(self.code)
             .with_message(harmless(message));
-        let mut label = Label::new(span).with_color(colour);
-        if let Some(hint) = self.hint(japanese) {
-            label = label.with_message(harmless(&hint));
-        }
-        report = report.with_label(label);
+        let hint = self.hint(japanese).unwrap_or_default();
+        let label = Label::new(span).with_color(colour);
+        report = report.with_label(label.with_message(harmless(&hint)));
         let source = Source::from("\n".repeat(above) + excerpt.as_str());
         let mut drawn = Vec::new();
         report.finish().write((file, source), &mut drawn).ok()?;
