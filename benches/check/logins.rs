@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use sekisho::identity::password::{LANES, MEMORY_KIB, PASSES};
 
+use super::busy::Busy;
 use super::load::Caller;
 use super::offered::{self, FirstSteps, Logins, Waits};
 use super::report::{Spread, verdict};
@@ -41,7 +42,10 @@ pub(super) struct Report {
 struct Round {
     /// Before and after.
     without: [Waits; 2],
+    /// Logins.
     beside: Waits,
+    /// Threads that only keep the cores busy.
+    busy: Waits,
 }
 
 /// One of the values of waits, and what a round makes of it.
@@ -56,6 +60,10 @@ impl Round {
 
     fn ratio(&self, value: Value) -> f64 {
         value(&self.beside) / self.without(value)
+    }
+
+    fn busy_ratio(&self, value: Value) -> f64 {
+        value(&self.busy) / self.without(value)
     }
 
     /// Of two that should be equal.
@@ -92,11 +100,15 @@ pub(super) async fn compare(rounds: Rounds, warm_up: Duration) -> Outcome<Report
         }
         let before = ask(rounds.length).await?;
         let (beside, steps) = tokio::try_join!(ask(rounds.length), offer(rounds.length))?;
+        let spinning = Busy::start(threads)?;
+        let busy = ask(rounds.length).await?;
+        drop(spinning);
         let after = ask(rounds.length).await?;
         report.beside.push(steps);
         report.checks.push(Round {
             without: [before, after],
             beside,
+            busy,
         });
     }
     Ok(report)
@@ -175,14 +187,17 @@ Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} thre
         self.first_steps(f, "beside the checks", &self.beside)?;
         writeln!(
             f,
-            "\nchecks, {CHECKS_PER_SECOND} offered a second, {} rounds of {} ms without, beside and without\n{:<22} {:>24} {:>24} {:>18} {:>18}",
+            "\nchecks, {CHECKS_PER_SECOND} offered a second, {} rounds of {} ms each without, beside logins, beside {} threads that only spin, without\n{:<20} {:>18} {:>20} {:>20} {:>18} {:>18} {:>18}",
             self.rounds.count,
             self.rounds.length.as_millis(),
+            self.threads,
             "",
-            "without logins",
-            "beside them",
-            "ratio",
-            "noise of it"
+            "without",
+            "beside logins",
+            "beside spinning",
+            "ratio: logins",
+            "ratio: spinning",
+            "noise of a ratio"
         )?;
         let rows: [(&str, Value); 3] = [
             ("latency p50 µs", |waits| waits.median),
@@ -192,6 +207,7 @@ Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} thre
         let of =
             |what: OfRound, value| Spread::of(self.checks.iter().map(|round| what(round, value)));
         let beside: OfRound = |round, value| value(&round.beside);
+        let busy: OfRound = |round, value| value(&round.busy);
         for (position, (name, value)) in rows.into_iter().enumerate() {
             let ratio = of(Round::ratio, value);
             let goal = if position == 1 {
@@ -204,20 +220,23 @@ Argon2id with {} MiB, {PASSES} passes, {LANES} lane, the bare library on {} thre
             };
             writeln!(
                 f,
-                "{name:<22} {:>24} {:>24} {:>18} {:>18}{goal}",
+                "{name:<20} {:>18} {:>20} {:>20} {:>18} {:>18} {:>18}{goal}",
                 of(Round::without, value).show(0),
                 of(beside, value).show(0),
+                of(busy, value).show(0),
                 ratio.show(2),
+                of(Round::busy_ratio, value).show(2),
                 of(Round::noise, value).show(2)
             )?;
         }
         let stolen: Value = |waits| waits.stolen;
         writeln!(
             f,
-            "{:<22} {:>24} {:>24}",
+            "{:<20} {:>18} {:>20} {:>20}",
             "taken by the host %",
             of(Round::without, stolen).show(1),
-            of(beside, stolen).show(1)
+            of(beside, stolen).show(1),
+            of(busy, stolen).show(1)
         )
     }
 }

@@ -8,6 +8,7 @@
 //! | `empty` | the same service with nothing behind it, in a process of its own |
 //! | `load` | the caller: connections, rounds, latencies |
 //! | `logins`, `offered` | logins and checks at a fixed rate, beside each other; Argon2's own limit |
+//! | `busy` | what cores that are never idle do to checks by themselves |
 //! | `usage` | what a server's process used |
 //! | `disk` | what the disk alone takes |
 //! | `report` | medians, ratios and the goals beside them |
@@ -16,6 +17,7 @@
 //! with the same messages; rounds alternate, so that a machine that grows slower meets both. The data directory lies under
 //! the target folder: the disk is whatever that is on, and every sync is real.
 
+mod busy;
 mod daemon;
 mod disk;
 mod empty;

@@ -97,8 +97,8 @@ fn work(waiting: &flume::Receiver<Job>) {
 }
 
 /// Linux's idle policy (sched(7)): whoever else wakes up takes the processor at once, where a mere `nice` may keep it for a time
-/// slice. Without it checks only wait longer.
-fn stand_back() {
+/// slice. Where the system allows none, checks only wait longer.
+pub fn stand_back() {
     let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
     if let Err(error) =
         set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)

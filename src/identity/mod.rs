@@ -34,3 +34,5 @@ pub mod ticket;
 mod ticket_keys;
 pub mod token_file;
 pub mod totp;
+
+pub use hash_threads::stand_back;

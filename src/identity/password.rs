@@ -76,7 +76,7 @@ struct Work {
 }
 
 impl Passwords {
-    /// At most `concurrent` hashes (at least one) run at a time, for which the number of cores is right, and at most
+    /// At most `concurrent` hashes (at least one) run at a time, of which each takes a core, and at most
     /// `queued` wait.
     ///
     /// # Errors
