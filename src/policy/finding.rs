@@ -95,12 +95,18 @@ impl fmt::Display for Finding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackErrors(pub Vec<Finding>);
 
-/// Every error on a line of its own: why it is refused.
+impl PackErrors {
+    /// Those that it is refused for.
+    pub fn errors(&self) -> impl Iterator<Item = &Finding> {
+        let findings = self.0.iter();
+        findings.filter(|finding| finding.severity == Severity::Error)
+    }
+}
+
+/// Every error on a line of its own, in English.
 impl fmt::Display for PackErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let errors = self.0.iter();
-        let errors = errors.filter(|finding| finding.severity == Severity::Error);
-        for (position, finding) in errors.enumerate() {
+        for (position, finding) in self.errors().enumerate() {
             if position > 0 {
                 f.write_str("\n")?;
             }

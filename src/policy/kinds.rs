@@ -272,7 +272,7 @@ kinds! {
         "役割 {0} の継承は {1} 段あります。casbin が見るのは {2} 段までです";
     TooManyTuples: Error "too-many",
         "up to here the rules resolve to more than {0} tuples", "ここまでの規則が {0} 組を超えます";
-    UnreachableKind: Warning "unreachable-grant",
+    UnreachableSubject: Warning "unreachable-grant",
         "allows nothing: purpose {0} is not for kind {1}", "何も許しません。利用目的 {0} は {1} を対象としません";
     UnreachableCategory: Warning "unreachable-grant",
         "allows nothing: purpose {0} is not for category {1}",

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::faults::{Faults, FileFaults, PackFile, shown};
 use super::kinds::Kind as Fault;
 use super::resolve::Rule;
-use super::rows::{Effect, Rows};
+use super::rows::{ALL, Effect, Rows};
 use crate::decision::rules::{
     Category, GrantCondition, Id, Kind, Purpose, Recipient, Role, Route, RuleSet,
 };
@@ -20,8 +20,9 @@ pub(super) fn look(rules: &[Rule], rows: &Rows<'_>, pack: &RuleSet, faults: &Fau
     }
     let of_policy = faults.of(PackFile::Policy);
     let covered = Covered::of(pack);
+    let mut takers = HashMap::new();
     for rule in rules.iter().filter(|rule| rule.effect == Effect::Allow) {
-        reachable(rule, pack, &covered, of_policy);
+        reachable(rule, pack, &covered, &mut takers, of_policy);
     }
     shadowed(rules, pack, of_policy);
     // A line that could not be read may be the one for it.
@@ -67,53 +68,68 @@ fn outwards(from: Id<Category>, pack: &RuleSet) -> impl Iterator<Item = Id<Categ
     })
 }
 
+/// By purpose: who takes anything for it. Found once for each, since there may be many rules and many recipients.
+type Takers<'p> = HashMap<Id<Purpose>, Vec<&'p Recipient>>;
+
 /// That a rule allows something: that its purpose is for its kind and for a category it covers, and that what may be provided has
 /// somebody to go to.
-fn reachable(rule: &Rule, pack: &RuleSet, covered: &Covered, faults: FileFaults<'_>) {
+fn reachable<'p>(
+    rule: &Rule,
+    pack: &'p RuleSet,
+    covered: &Covered,
+    takers: &mut Takers<'p>,
+    faults: FileFaults<'_>,
+) {
     let Some(purpose) = pack.purposes.get(rule.purpose) else {
         return;
     };
     let name = shown(pack.purposes.name(rule.purpose));
-    let category_name = || rule.category.map_or("*", |id| pack.categories.name(id));
-    let kinds = |id| purpose.kinds.contains(id);
-    match rule.kind {
-        Some(kind) if !kinds(kind) => {
-            let kind = shown(pack.kinds.name(kind));
-            faults.tell(rule.line, Fault::UnreachableKind, &[&name, &kind]);
-            return;
-        }
-        _ => {}
+    if let Some(kind) = rule.kind.filter(|kind| !purpose.kinds.contains(*kind)) {
+        let kind = shown(pack.kinds.name(kind));
+        faults.tell(rule.line, Fault::UnreachableSubject, &[&name, &kind]);
+        return;
     }
+    let category = rule.category.map_or(ALL, |id| pack.categories.name(id));
+    let category = shown(category);
     let categories = covered.by(rule.category).iter().copied();
     let mut categories = categories
         .filter(|id| purpose.categories.contains(*id))
         .peekable();
     if categories.peek().is_none() {
-        let category = shown(category_name());
         faults.tell(rule.line, Fault::UnreachableCategory, &[&name, &category]);
         return;
     }
-    if rule.action == Action::Provide && !categories.any(|id| goes_out(id, rule.purpose, pack)) {
-        let category = shown(category_name());
+    if rule.action != Action::Provide {
+        return;
+    }
+    let takers = takers
+        .entry(rule.purpose)
+        .or_insert_with(|| takers_for(rule.purpose, pack));
+    let goes_out = |id| {
+        let takes = |recipient: &&Recipient| {
+            recipient.route == Route::SameLegalEntity || recipient.items.contains(id)
+        };
+        takers.iter().any(takes) && !is_kept(id, rule.purpose, pack)
+    };
+    if !categories.any(goes_out) {
         faults.tell(rule.line, Fault::UnreachableRecipient, &[&category, &name]);
     }
 }
 
-/// Whether some recipient takes a category for a purpose.
-fn goes_out(category: Id<Category>, purpose: Id<Purpose>, pack: &RuleSet) -> bool {
-    let kept = pack
-        .confidential
+fn takers_for(purpose: Id<Purpose>, pack: &RuleSet) -> Vec<&Recipient> {
+    let recipients = pack.recipients.iter().map(|(_, _, recipient)| recipient);
+    recipients
+        .filter(|recipient| {
+            recipient.route == Route::SameLegalEntity || recipient.purposes.contains(purpose)
+        })
+        .collect()
+}
+
+/// Whether a category is confidential, and goes to nobody for this purpose.
+fn is_kept(category: Id<Category>, purpose: Id<Purpose>, pack: &RuleSet) -> bool {
+    pack.confidential
         .iter()
-        .any(|rule| rule.categories.contains(category) && !rule.except_purposes.contains(purpose));
-    let takes = |recipient: &Recipient| {
-        recipient.route == Route::SameLegalEntity
-            || (recipient.items.contains(category) && recipient.purposes.contains(purpose))
-    };
-    !kept
-        && pack
-            .recipients
-            .iter()
-            .any(|(_, _, recipient)| takes(recipient))
+        .any(|rule| rule.categories.contains(category) && !rule.except_purposes.contains(purpose))
 }
 
 /// What one rule is about.
