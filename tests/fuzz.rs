@@ -184,7 +184,7 @@ fn play(folder: &Path, number: u64, tally: &mut Tally) -> Result<(), String> {
     let (accepted, findings) = &loaded;
     catch_unwind(|| hold_together(folder, *accepted, findings))
         .map_err(|_| "telling what is wrong panicked".to_owned())??;
-    if number % TWICE_EVERY == 0 && load(folder) != loaded {
+    if number.is_multiple_of(TWICE_EVERY) && load(folder) != loaded {
         return Err("loading it again tells something else".into());
     }
     tally.inputs += 1;
