@@ -19,6 +19,8 @@ mod failures;
 mod imports;
 #[path = "gate/limits.rs"]
 mod limits;
+#[path = "gate/lost_imports.rs"]
+mod lost_imports;
 #[path = "gate/matching.rs"]
 mod matching;
 #[path = "gate/outcomes.rs"]

@@ -81,6 +81,7 @@ pub(super) fn measure(subjects: u32) -> Outcome<Register> {
             purposes: [words.word("recruitment-service")].into(),
             until: None,
             since: Timestamp::from_seconds(1),
+            given: Some(Timestamp::from_seconds(1)),
             withdrawn: false,
         };
         register.change(pseudonym(number), |state| state.put_reference(consent));

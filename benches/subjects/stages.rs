@@ -121,6 +121,7 @@ fn time(
             locked: false,
             subjects: &states,
             references: &[],
+            all_known: true,
         };
         black_box(decide(rules, black_box(&facts), |_, _| {
             LimitOutcome::Within

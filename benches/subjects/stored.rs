@@ -27,7 +27,8 @@ pub(super) async fn measure(subjects: u32, folder: &Path) -> Outcome<()> {
         .await?;
     for numbers in numbers.chunks(AT_ONCE) {
         let row = |number: &u32| ImportedRow {
-            subject: pseudonym(*number),
+            subject: Some(pseudonym(*number)),
+            given: None,
             sort: Sort::Date,
             name: "last-contact",
             value: Some(Timestamp::from_seconds(i64::from(*number))),
@@ -52,7 +53,7 @@ pub(super) async fn measure(subjects: u32, folder: &Path) -> Outcome<()> {
     let (mut longest, began) = (std::time::Duration::ZERO, Instant::now());
     loop {
         let one = Instant::now();
-        if store.fold_imports(false).await?.is_none() {
+        if store.fold_imports().await?.is_none() {
             break;
         }
         longest = longest.max(one.elapsed());

@@ -77,6 +77,7 @@ pub(super) fn status(error: GateError) -> Status {
             unavailable("the store can't be used", "STORE_UNAVAILABLE")
         }
         GateError::Stale => unavailable(&message, "SNAPSHOT_STALE"),
+        GateError::SubjectsIncomplete => unavailable(&message, "SUBJECTS_INCOMPLETE"),
         GateError::KeyMissing(_) => unavailable(&message, "KEY_MISSING"),
         GateError::Internal(what) => {
             tracing::error!(what, "internal error");

@@ -6,10 +6,11 @@ use tonic::{Request, Response, Status};
 
 use super::read::Fields;
 use super::{errors, peer, subjects_import, subjects_match, taken, to_its_end};
+use crate::decision::WITHDRAWN;
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::Name;
 use crate::domain::reference::{PURPOSES_MAX, Reference, ReferenceKind};
-use crate::gate::{DateSet, Gate, HoldChange, ReferenceWish};
+use crate::gate::{DateSet, Gate, HoldChange, LeftOut, ReferenceWish};
 use crate::proto;
 use crate::proto::subject_service_server::SubjectService;
 use crate::proto::{
@@ -62,7 +63,10 @@ fn reference_wish(
     fields: &mut Fields,
     (subject_ref, kind, reference): (&str, i32, &str),
     purposes: &[String],
-    until: Option<&prost_types::Timestamp>,
+    (until, given): (
+        Option<&prost_types::Timestamp>,
+        Option<&prost_types::Timestamp>,
+    ),
 ) -> Option<ReferenceWish> {
     let subject = fields.name("subject_ref", subject_ref);
     let kind = kind_of(fields, kind);
@@ -82,12 +86,14 @@ fn reference_wish(
         })
         .collect();
     let until = fields.instant("until", until);
+    let given = fields.instant("given", given);
     Some(ReferenceWish {
         subject: subject.map(|subject| SubjectRef::new(&subject)),
         kind: kind?,
         reference: reference?,
         purposes,
         until,
+        given,
     })
 }
 
@@ -141,6 +147,7 @@ fn reference(reference: &Reference) -> proto::Reference {
         until: reference.until.map(wire),
         withdrawn: reference.withdrawn,
         since: Some(wire(reference.since)),
+        given: reference.given.map(wire),
     }
 }
 
@@ -277,7 +284,13 @@ impl SubjectService for Subjects {
             .iter()
             .take(HOLDS_MAX)
             .enumerate()
-            .filter_map(|(position, hold)| fields.required(&format!("holds[{position}]"), hold))
+            .filter_map(|(position, hold)| {
+                let field = format!("holds[{position}]");
+                match hold.strip_prefix(WITHDRAWN) {
+                    Some(purpose) => fields.required(&field, purpose).map(LeftOut::Withdrawn),
+                    None => fields.required(&field, hold).map(LeftOut::Held),
+                }
+            })
             .collect();
         let (subjects, holds) = taken(
             &self.gate,
@@ -306,7 +319,7 @@ impl SubjectService for Subjects {
             &mut fields,
             (&request.subject_ref, request.kind, &request.reference),
             &request.purposes,
-            request.until.as_ref(),
+            (request.until.as_ref(), request.given.as_ref()),
         );
         let wish = taken(&self.gate, &peer, "RegisterReference", fields.finish(wish)).await?;
         let gate = Arc::clone(&self.gate);
@@ -331,7 +344,7 @@ impl SubjectService for Subjects {
             &mut fields,
             (&request.subject_ref, request.kind, &request.reference),
             &request.purposes,
-            None,
+            (None, None),
         );
         let wish = taken(&self.gate, &peer, "WithdrawReference", fields.finish(wish)).await?;
         let gate = Arc::clone(&self.gate);

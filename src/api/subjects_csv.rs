@@ -11,19 +11,24 @@ use crate::domain::ids::Name;
 use crate::domain::person::form::BETWEEN_VALUES;
 use crate::domain::reference::{PURPOSES_MAX, ReferenceKind};
 use crate::domain::time::Timestamp;
-use crate::gate::{DateSet, HoldChange, ReferenceWish, SubjectRow, SubjectRowWhat};
+use crate::gate::{SubjectRow, SubjectRowWhat};
 
 /// The longest line, in bytes.
 const LINE_MAX: usize = 16 * 1_024;
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
-const COLUMNS: [&str; 6] = ["subject", "what", "id", "value", "reference", "purposes"];
+const COLUMNS: [&str; 7] = [
+    "subject",
+    "what",
+    "id",
+    "value",
+    "reference",
+    "purposes",
+    "given",
+];
 
-/// What is wrong: line (0 for the file as a whole), column (empty for the row as a whole) and why.
-pub(super) type Wrong = (u32, &'static str, String);
-
-/// What a line says.
-pub(super) type Read = Result<SubjectRow, Vec<Wrong>>;
+/// What is wrong: column (empty for the row as a whole) and why.
+type Wrong = (&'static str, String);
 
 /// Reads lines as they come.
 #[derive(Debug)]
@@ -34,7 +39,9 @@ pub(super) struct Lines {
     line: u32,
     /// Which column each cell is.
     columns: Option<Vec<&'static str>>,
-    /// The header or a line can't be read at all: nothing after it can.
+    /// The line that is coming is too long, which was told: the rest of it is passed over.
+    too_long: bool,
+    /// The header can't be read: nothing after it can.
     hopeless: bool,
     /// Where days end.
     offset: UtcOffset,
@@ -46,6 +53,7 @@ impl Lines {
             rest: Vec::new(),
             line: 0,
             columns: None,
+            too_long: false,
             hopeless: false,
             offset,
         }
@@ -57,12 +65,15 @@ impl Lines {
     }
 
     /// Takes the next piece; what its lines say goes to `each`.
-    pub(super) fn take(&mut self, piece: &[u8], each: &mut Vec<Read>) {
+    pub(super) fn take(&mut self, piece: &[u8], each: &mut Vec<SubjectRow>) {
         let mut piece = piece;
         while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
             let (line, after) = piece.split_at(end);
             piece = after.split_first().map_or(&[][..], |(_, after)| after);
-            if self.rest.is_empty() {
+            if self.too_long {
+                self.too_long = false;
+                self.line = self.line.saturating_add(1);
+            } else if self.rest.is_empty() {
                 self.whole(line, each);
             } else {
                 let mut whole = std::mem::take(&mut self.rest);
@@ -73,30 +84,36 @@ impl Lines {
                 return;
             }
         }
+        if self.too_long {
+            return;
+        }
         self.rest.extend_from_slice(piece);
         if self.rest.len() > LINE_MAX {
             let line = self.line.saturating_add(1);
-            self.hopeless = true;
-            each.push(Err(vec![(line, "", format!("is over {LINE_MAX} bytes"))]));
+            self.rest = Vec::new();
+            self.too_long = true;
+            self.hopeless = self.columns.is_none();
+            each.push(unread(line, format!("is over {LINE_MAX} bytes")));
         }
     }
 
     /// There is no more.
-    pub(super) fn end(&mut self, each: &mut Vec<Read>) {
+    pub(super) fn end(&mut self, each: &mut Vec<SubjectRow>) {
         let rest = std::mem::take(&mut self.rest);
         if !rest.is_empty() && !self.hopeless {
             self.whole(&rest, each);
         }
         if self.columns.is_none() && !self.hopeless {
-            each.push(Err(vec![(0, "", "is empty: it needs a header".to_owned())]));
+            each.push(unread(0, "is empty: it needs a header".to_owned()));
         }
     }
 
-    fn whole(&mut self, line: &[u8], each: &mut Vec<Read>) {
+    fn whole(&mut self, line: &[u8], each: &mut Vec<SubjectRow>) {
         self.line = self.line.saturating_add(1);
         let number = self.line;
-        let wrong = |what: &str| Err(vec![(number, "", what.to_owned())]);
+        let wrong = |what: &str| unread(number, what.to_owned());
         if line.len() > LINE_MAX {
+            self.hopeless = self.columns.is_none();
             each.push(wrong(&format!("is over {LINE_MAX} bytes")));
             return;
         }
@@ -160,12 +177,28 @@ fn header(cells: &[String]) -> Result<Vec<&'static str>, String> {
     Ok(columns)
 }
 
+/// A line that can't be read at all.
+fn unread(line: u32, what: String) -> SubjectRow {
+    SubjectRow {
+        line,
+        what: None,
+        subject: None,
+        id: None,
+        value: None,
+        given: None,
+        purposes: Vec::new(),
+        reference: None,
+        wrong: vec![("", what)],
+    }
+}
+
 /// What is wrong with the cells of one line.
-struct Faults(u32, Vec<Wrong>);
+#[derive(Default)]
+struct Faults(Vec<Wrong>);
 
 impl Faults {
     fn tell(&mut self, column: &'static str, what: impl Into<String>) {
-        self.1.push((self.0, column, what.into()));
+        self.0.push((column, what.into()));
     }
 
     fn name(&mut self, column: &'static str, text: &str) -> Option<Name> {
@@ -184,94 +217,98 @@ impl Faults {
             self.tell(column, format!("a {what} has none"));
         }
     }
+
+    /// A cell that may be empty.
+    fn instant(
+        &mut self,
+        column: &'static str,
+        text: &str,
+        read: impl Fn(&str) -> Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        if text.is_empty() {
+            return None;
+        }
+        let at = read(text);
+        if at.is_none() {
+            self.tell(column, NO_INSTANT);
+        }
+        at
+    }
 }
 
-fn row(columns: &[&'static str], cells: &[String], line: u32, offset: UtcOffset) -> Read {
+const NO_INSTANT: &str = "is no instant (RFC 3339) and no day (2026-01-31)";
+
+/// Every cell is read, whatever is wrong with others: what is wrong with the row is told at once.
+fn row(columns: &[&'static str], cells: &[String], line: u32, offset: UtcOffset) -> SubjectRow {
     let cell = |column: &str| {
         let at = columns.iter().position(|known| *known == column);
         at.and_then(|at| cells.get(at))
             .map_or("", |cell| plain(cell))
     };
-    let mut faults = Faults(line, Vec::new());
-    let subject = faults.name("subject", cell("subject"));
+    let mut faults = Faults::default();
+    let word = cell("what");
+    let what = match word {
+        "hold" => Some(SubjectRowWhat::Hold),
+        "date" => Some(SubjectRowWhat::Date),
+        other => kind(other).map(SubjectRowWhat::Reference),
+    };
+    // A reference may be for nobody in particular.
+    let subject = match (what, cell("subject")) {
+        (Some(SubjectRowWhat::Reference(_)), "") => None,
+        (_, text) => faults.name("subject", text),
+    };
     let id = faults.name("id", cell("id"));
     let reference = match cell("reference") {
         "" => None,
         text => faults.name("reference", text),
     };
-    let what = cell("what");
+    let at_end = |text: &str| instant(text, |day| Timestamp::end_of(day, offset));
+    let at_beginning = |text: &str| instant(text, |day| Timestamp::beginning_of(day, offset));
     let value = cell("value");
-    let read = match what {
-        "hold" => {
-            faults.refuse("value", value, what);
-            faults.refuse("purposes", cell("purposes"), what);
-            subject.zip(id).map(|(subject, hold)| {
-                SubjectRowWhat::Hold(HoldChange {
-                    subject: SubjectRef::new(&subject),
-                    hold,
-                    reference,
-                })
-            })
+    let (mut read, mut given, mut covered) = (None, None, Vec::new());
+    match what {
+        Some(SubjectRowWhat::Hold) => {
+            faults.refuse("value", value, word);
+            faults.refuse("purposes", cell("purposes"), word);
+            faults.refuse("given", cell("given"), word);
         }
-        "date" => {
-            faults.refuse("purposes", cell("purposes"), what);
-            let value = instant(value, offset);
-            if value.is_none() {
-                faults.tell("value", "is no instant (RFC 3339) and no day (2026-01-31)");
+        Some(SubjectRowWhat::Date) => {
+            faults.refuse("purposes", cell("purposes"), word);
+            faults.refuse("given", cell("given"), word);
+            read = at_end(value);
+            if read.is_none() {
+                faults.tell("value", NO_INSTANT);
             }
-            subject.zip(id).zip(value).map(|((subject, date), value)| {
-                SubjectRowWhat::Date(DateSet {
-                    subject: SubjectRef::new(&subject),
-                    date,
-                    value,
-                    reference,
-                })
-            })
         }
-        "release" | "release-hold" | "withdraw" | "withdrawal" => {
-            let what = "is not taken from a file: a release needs an administrator, hold by hold, and a withdrawal is made one by one";
-            faults.tell("what", what);
-            None
+        Some(SubjectRowWhat::Reference(_)) => {
+            faults.refuse("reference", cell("reference"), word);
+            read = faults.instant("value", value, at_end);
+            // The first instant: on the day of a withdrawal the withdrawal counts.
+            given = faults.instant("given", cell("given"), at_beginning);
+            covered = purposes(&mut faults, cell("purposes"));
         }
-        other => match kind(other) {
-            Some(kind) => {
-                faults.refuse("reference", cell("reference"), what);
-                let until = match value {
-                    "" => None,
-                    text => {
-                        let until = instant(text, offset);
-                        if until.is_none() {
-                            faults
-                                .tell("value", "is no instant (RFC 3339) and no day (2026-01-31)");
-                        }
-                        until
-                    }
-                };
-                let purposes = purposes(&mut faults, cell("purposes"));
-                subject.zip(id).map(|(subject, reference)| {
-                    SubjectRowWhat::Reference(ReferenceWish {
-                        subject: Some(SubjectRef::new(&subject)),
-                        kind,
-                        reference,
-                        purposes,
-                        until,
-                    })
-                })
-            }
-            None => {
-                let kinds: Vec<String> =
-                    ReferenceKind::ALL.iter().map(|kind| kind.word()).collect();
-                let shown: String = other.chars().take(80).collect();
-                let known = kinds.join(", ");
-                faults.tell("what", format!("{shown:?} is none of hold, date, {known}"));
-                None
-            }
-        },
-    };
-    match read {
-        Some(what) if faults.1.is_empty() => Ok(SubjectRow { line, what }),
-        _ => Err(faults.1),
+        None => faults.tell("what", no_such(word)),
     }
+    SubjectRow {
+        line,
+        what,
+        subject: subject.map(|subject| SubjectRef::new(&subject)),
+        id,
+        value: read,
+        given,
+        purposes: covered,
+        reference,
+        wrong: faults.0,
+    }
+}
+
+fn no_such(what: &str) -> String {
+    if matches!(what, "release" | "release-hold" | "withdraw" | "withdrawal") {
+        return "is not taken from a file: a release needs an administrator, hold by hold, and a withdrawal is made one by one".to_owned();
+    }
+    let kinds: Vec<String> = ReferenceKind::ALL.iter().map(|kind| kind.word()).collect();
+    let shown: String = what.chars().take(80).collect();
+    format!("{shown:?} is none of hold, date, {}", kinds.join(", "))
 }
 
 fn kind(text: &str) -> Option<ReferenceKind> {
@@ -279,12 +316,11 @@ fn kind(text: &str) -> Option<ReferenceKind> {
     all.find(|kind| kind.name().eq_ignore_ascii_case(text))
 }
 
-/// An instant, or the last one of a day.
-fn instant(text: &str, offset: UtcOffset) -> Option<Timestamp> {
-    Timestamp::parse(text).ok().or_else(|| {
-        let day = time::Date::parse(text, DAY).ok()?;
-        Some(Timestamp::end_of(day, offset))
-    })
+/// An instant, or one of a day.
+fn instant(text: &str, of_day: impl Fn(time::Date) -> Timestamp) -> Option<Timestamp> {
+    Timestamp::parse(text)
+        .ok()
+        .or_else(|| time::Date::parse(text, DAY).ok().map(of_day))
 }
 
 fn purposes(faults: &mut Faults, text: &str) -> Vec<Name> {
@@ -311,49 +347,37 @@ mod tests {
     use super::*;
     use time::macros::offset;
 
-    fn read(pieces: &[&[u8]]) -> Vec<Result<(u32, String), Vec<Wrong>>> {
+    fn read(pieces: &[&[u8]]) -> Vec<SubjectRow> {
         let mut lines = Lines::new(offset!(+9));
         let mut all = Vec::new();
         for piece in pieces {
             lines.take(piece, &mut all);
         }
         lines.end(&mut all);
-        all.into_iter()
-            .map(|read| read.map(|row| (row.line, told(&row.what))))
-            .collect()
+        all
     }
 
-    fn told(what: &SubjectRowWhat) -> String {
-        match what {
-            SubjectRowWhat::Hold(hold) => {
-                let subject = hold.subject.expose();
-                format!("{subject} hold {} {:?}", hold.hold, hold.reference)
-            }
-            SubjectRowWhat::Date(date) => {
-                format!(
-                    "{} date {} {}",
-                    date.subject.expose(),
-                    date.date,
-                    date.value
-                )
-            }
-            SubjectRowWhat::Reference(wish) => format!(
-                "{} {} {} {:?} {:?}",
-                wish.subject.as_ref().unwrap().expose(),
-                wish.kind,
-                wish.reference,
-                wish.purposes,
-                wish.until
+    fn told(row: &SubjectRow) -> String {
+        assert_eq!(row.wrong, []);
+        let subject = row.subject.as_ref().map_or("nobody", SubjectRef::expose);
+        let id = row.id.as_ref().unwrap();
+        match row.what.unwrap() {
+            SubjectRowWhat::Hold => format!("{subject} hold {id} {:?}", row.reference),
+            SubjectRowWhat::Date => format!("{subject} date {id} {}", row.value.unwrap()),
+            SubjectRowWhat::Reference(kind) => format!(
+                "{subject} {kind} {id} {:?} {:?} {:?}",
+                row.purposes, row.value, row.given
             ),
         }
     }
 
-    const FILE: &str = "\u{feff}subject,what,id,value,reference,purposes\r\n\
-        s-1,hold,stop,,R-1,\r\n\
+    const FILE: &str = "\u{feff}subject,what,id,value,reference,purposes,given\r\n\
+        s-1,hold,stop,,R-1,,\r\n\
         \r\n\
-        \"s, 2\",date,end,2031-04-01,,\n\
-        s-3,consent,C-1,2031-04-01T00:00:00Z,,news; sale\n\
-        '=s-4,hold,stop,,,";
+        \"s, 2\",date,end,2031-04-01,,,\n\
+        s-3,consent,C-1,2031-04-01T00:00:00Z,,news; sale,2025-04-01\n\
+        ,notice,N-1,,,news,\n\
+        '=s-4,hold,stop,,,,";
 
     #[test]
     fn rows_come_as_they_were_written_however_they_are_cut() {
@@ -362,13 +386,17 @@ mod tests {
             (4, "s, 2 date end 2031-04-01T14:59:59.999999Z"),
             (
                 5,
-                "s-3 CONSENT C-1 [\"news\", \"sale\"] Some(2031-04-01T00:00:00Z)",
+                "s-3 CONSENT C-1 [\"news\", \"sale\"] Some(2031-04-01T00:00:00Z) Some(2025-03-31T15:00:00Z)",
             ),
-            (6, "=s-4 hold stop None"),
+            (6, "nobody NOTICE N-1 [\"news\"] None None"),
+            (7, "=s-4 hold stop None"),
         ];
         for size in [1, 2, 7, 64, 4_096] {
             let pieces: Vec<&[u8]> = FILE.as_bytes().chunks(size).collect();
-            let found: Vec<(u32, String)> = read(&pieces).into_iter().map(Result::unwrap).collect();
+            let found: Vec<(u32, String)> = read(&pieces)
+                .iter()
+                .map(|row| (row.line, told(row)))
+                .collect();
             let found: Vec<(u32, &str)> = found.iter().map(|(n, text)| (*n, &**text)).collect();
             assert_eq!(found, expected, "{size}");
         }
@@ -377,54 +405,97 @@ mod tests {
     #[test]
     fn what_is_wrong_is_told_by_line_and_column_and_the_rest_is_read() {
         let long = "x".repeat(LINE_MAX + 1);
-        let bad = [
-            ("s-1,hold", "", "expected 6 columns, found 2"),
-            (",hold,stop,,,", "subject", "is missing"),
-            ("s-1,hold,stop,2031-01-01,,", "value", "a hold has none"),
+        let none = "a hold has none";
+        let bad: [(&str, &[(&str, &str)]); 10] = [
+            ("s-1,hold", &[("", "expected 7 columns, found 2")]),
+            (",hold,stop,,,,", &[("subject", "is missing")]),
+            ("s-1,hold,stop,2031-01-01,,,", &[("value", none)]),
+            ("s-1,date,end,soon,,,", &[("value", NO_INSTANT)]),
+            ("s-1,date,end,,,,", &[("value", NO_INSTANT)]),
             (
-                "s-1,date,end,soon,,",
-                "value",
-                "is no instant (RFC 3339) and no day (2026-01-31)",
+                "s-1,release,stop,,,,",
+                &[(
+                    "what",
+                    "is not taken from a file: a release needs an administrator, hold by hold, and a withdrawal is made one by one",
+                )],
             ),
             (
-                "s-1,date,end,,,",
-                "value",
-                "is no instant (RFC 3339) and no day (2026-01-31)",
+                ",konsent,,,,,",
+                &[
+                    ("subject", "is missing"),
+                    ("id", "is missing"),
+                    (
+                        "what",
+                        "\"konsent\" is none of hold, date, notice, engagement, consent, request, order",
+                    ),
+                ],
             ),
             (
-                "s-1,release,stop,,,",
-                "what",
-                "is not taken from a file: a release needs an administrator, hold by hold, and a withdrawal is made one by one",
+                "s-1,hold,,2031-01-01,,news,2025-01-01",
+                &[
+                    ("id", "is missing"),
+                    ("value", none),
+                    ("purposes", none),
+                    ("given", none),
+                ],
             ),
             (
-                "s-1,konsent,C,,,",
-                "what",
-                "\"konsent\" is none of hold, date, notice, engagement, consent, request, order",
+                "s-1,consent,C-1,soon,,news,long ago",
+                &[("value", NO_INSTANT), ("given", NO_INSTANT)],
             ),
-            ("s-1,\"hold,stop,,,", "", "has a quote that is never closed"),
+            (
+                "s-1,\"hold,stop,,,,",
+                &[("", "has a quote that is never closed")],
+            ),
         ];
-        let mut text = "subject,what,id,value,reference,purposes\n".to_owned();
+        let mut text = "subject,what,id,value,reference,purposes,given\n".to_owned();
         for (line, ..) in bad {
             text.push_str(line);
             text.push('\n');
         }
         text.push_str(&long);
-        text.push_str("\ns-9,hold,stop,,,\n");
-        let bytes = [text.as_bytes(), b"\xff\n", b"s-10,hold,stop,,,"].concat();
+        text.push_str("\ns-9,hold,stop,,,,\n");
+        let bytes = [text.as_bytes(), b"\xff\n", b"s-10,hold,stop,,,,"].concat();
         let mut found = read(&[&bytes]).into_iter();
-        for (line, (_, column, what)) in (2..).zip(bad) {
-            let wrong = found.next().unwrap().unwrap_err();
-            assert_eq!(wrong, [(line, column, what.to_owned())]);
+        for (line, (_, expected)) in (2..).zip(bad) {
+            let row = found.next().unwrap();
+            let wrong: Vec<(&str, &str)> = row
+                .wrong
+                .iter()
+                .map(|(field, what)| (*field, &**what))
+                .collect();
+            assert_eq!((row.line, &*wrong), (line, expected));
         }
-        assert!(
-            found.next().unwrap().unwrap_err()[0]
-                .2
-                .contains("is over 16384 bytes")
-        );
-        assert_eq!(found.next().unwrap().unwrap().0, 11);
-        assert!(found.next().unwrap().unwrap_err()[0].2.contains("UTF-8"));
-        assert_eq!(found.next().unwrap().unwrap().0, 13);
+        let mut whole = |line: u32, words: &str| {
+            let row = found.next().unwrap();
+            assert_eq!(row.line, line);
+            match row.wrong.first() {
+                None => assert_eq!(words, ""),
+                Some((field, what)) => assert!(field.is_empty() && what.contains(words), "{what}"),
+            }
+        };
+        whole(12, "is over 16384 bytes");
+        whole(13, "");
+        whole(14, "UTF-8");
+        whole(15, "");
         assert!(found.next().is_none());
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_told_once_and_what_follows_is_read() {
+        let long = "x".repeat(3 * LINE_MAX);
+        let file = format!("subject,what,id\n{long}\ns-1,hold,stop\n{long}");
+        for size in [1_000, LINE_MAX, 4 * LINE_MAX, file.len()] {
+            let pieces: Vec<&[u8]> = file.as_bytes().chunks(size).collect();
+            let found = read(&pieces);
+            let lines: Vec<(u32, bool)> = found
+                .iter()
+                .map(|row| (row.line, row.wrong.is_empty()))
+                .collect();
+            assert_eq!(lines, [(2, false), (3, true), (4, false)], "{size}");
+        }
+        let found = read(&[long.as_bytes()]);
+        assert_eq!(found.len(), 1);
     }
 
     #[test]
@@ -440,10 +511,7 @@ mod tests {
         ] {
             let found = read(&[file.as_bytes()]);
             assert_eq!(found.len(), 1, "{file}");
-            assert!(
-                found[0].as_ref().unwrap_err()[0].2.contains(what),
-                "{found:?}"
-            );
+            assert!(found[0].wrong[0].1.contains(what), "{found:?}");
         }
     }
 }

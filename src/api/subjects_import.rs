@@ -9,11 +9,11 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::read::Fields;
-use super::subjects_csv::{Lines, Read};
+use super::subjects_csv::Lines;
 use super::{errors, peer, taken};
 use crate::gate::{
     Gate, GateError, SubjectImport, SubjectImportNews, SubjectImportOutcome, SubjectImportPhase,
-    SubjectImportWish, Violation,
+    SubjectImportWish, SubjectRow, Violation,
 };
 use crate::proto::import_subjects_response::What;
 use crate::proto::{
@@ -27,9 +27,13 @@ const FILE_MAX_BYTES: usize = 256 << 20;
 const PIECE: Duration = Duration::from_secs(30);
 /// How long all of them may.
 const FILE: Duration = Duration::from_secs(15 * 60);
+/// How many bytes are read at once: what their lines say takes a few MiB at most, and others have their turn after a
+/// few milliseconds.
+const AT_ONCE: usize = 16 * 1_024;
 /// How many messages wait for a caller who doesn't read them; then the import waits too, for as long as a piece may take.
 const WAITING: usize = 256;
 const CALL: &str = "Import";
+const UNTOLD: &str = "what is wrong was not read within 30 s, so not all of it was told";
 
 /// What goes out.
 pub(super) type Told = Pin<Box<dyn Stream<Item = Result<ImportSubjectsResponse, Status>> + Send>>;
@@ -71,18 +75,22 @@ pub(super) async fn import(
         import.finish().await
     });
     tokio::spawn(async move {
+        let mut all_told = true;
         while let Some(one) = news.recv().await {
             // Nobody listens any more, or nobody reads: the work goes on without being told.
             let message = Ok(message(one));
-            if !matches!(
+            all_told = matches!(
                 tokio::time::timeout(PIECE, send.send(message)).await,
                 Ok(Ok(()))
-            ) {
+            );
+            if !all_told {
                 break;
             }
         }
         drop(news);
         let done = match working.await {
+            // Only of a dry run: otherwise it is refused for them.
+            Ok(Ok(outcome)) if outcome.faults > 0 && !all_told => Err(Status::aborted(UNTOLD)),
             Ok(Ok(outcome)) => Ok(summary(outcome)),
             Ok(Err(error)) => Err(errors::status(error)),
             Err(_) => Err(errors::status(GateError::Internal("an import ended early"))),
@@ -123,7 +131,6 @@ async fn read_all(
 ) -> Result<SubjectImport, GateError> {
     let until = tokio::time::Instant::now() + FILE;
     let mut bytes = 0_usize;
-    let mut read = Vec::new();
     loop {
         bytes = bytes.saturating_add(piece.len());
         if bytes > FILE_MAX_BYTES {
@@ -131,18 +138,18 @@ async fn read_all(
             let error = GateError::Malformed(vec![Violation::new("csv", what)]);
             return Err(import.abandon(error).await);
         }
-        lines.take(&piece, &mut read);
-        put(&mut import, &mut read).await;
-        if lines.is_hopeless() {
-            // The rest is not looked at; the caller may send it all the same.
-            return Ok(import);
+        for part in piece.chunks(AT_ONCE) {
+            put(&mut import, |read| lines.take(part, read)).await;
+            if lines.is_hopeless() {
+                // The rest is not looked at; the caller may send it all the same.
+                return Ok(import);
+            }
         }
         let next = tokio::time::timeout_at(until, next(pieces)).await;
         match next.unwrap_or(Err(Unread::TooSlow)) {
             Ok(Some(next)) => piece = next.csv,
             Ok(None) => {
-                lines.end(&mut read);
-                put(&mut import, &mut read).await;
+                put(&mut import, |read| lines.end(read)).await;
                 return Ok(import);
             }
             Err(Unread::TooSlow) => return Err(import.abandon(too_slow()).await),
@@ -156,17 +163,14 @@ async fn read_all(
     }
 }
 
-async fn put(import: &mut SubjectImport, read: &mut Vec<Read>) {
-    for line in read.drain(..) {
-        match line {
-            Ok(row) => import.take(row).await,
-            Err(faults) => {
-                for (line, field, what) in faults {
-                    import.wrong(line, field, what).await;
-                }
-            }
-        }
+async fn put(import: &mut SubjectImport, read: impl FnOnce(&mut Vec<SubjectRow>)) {
+    let mut rows = Vec::new();
+    read(&mut rows);
+    for row in rows {
+        import.take(row).await;
     }
+    // Others have their turn, also where nobody had to be waited for.
+    tokio::task::yield_now().await;
 }
 
 fn message(news: SubjectImportNews) -> ImportSubjectsResponse {

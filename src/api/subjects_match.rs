@@ -15,6 +15,7 @@ use super::{errors, peer, taken};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::Name;
 use crate::domain::subject::Pseudonym;
+use crate::domain::time::Timestamp;
 use crate::gate::{Gate, GateError, Matching, PSEUDONYMS_MAX, REFS_MAX, Violation};
 use crate::proto::{
     ListOverdueRequest, ListOverdueResponse, MatchRequest, MatchResponse, OverdueSubject,
@@ -61,7 +62,18 @@ async fn look_at_all(
     loop {
         let next = tokio::time::timeout(MESSAGE, messages.message());
         let violations = match tokio::time::timeout_at(until, next).await {
-            Ok(Ok(Ok(Some(message)))) => take(&mut matching, message),
+            Ok(Ok(Ok(Some(message)))) => {
+                // A message may have tens of thousands of ids: their pseudonyms are not computed on a thread that serves.
+                let taken = tokio::task::spawn_blocking(move || {
+                    let violations = take(&mut matching, message);
+                    (matching, violations)
+                });
+                let violations;
+                (matching, violations) = taken
+                    .await
+                    .map_err(|_| GateError::Internal("matching ended early"))?;
+                violations
+            }
             Ok(Ok(Ok(None))) if matching.pseudonyms() == 0 => {
                 vec![Violation::new("pseudonyms", "are missing")]
             }
@@ -78,8 +90,6 @@ async fn look_at_all(
         if !violations.is_empty() {
             return Err(matching.abandon(GateError::Malformed(violations)).await);
         }
-        // Others have their turn.
-        tokio::task::yield_now().await;
     }
     let refs = matching.refs();
     let (matched, index) = matching.finish().await?;
@@ -132,10 +142,12 @@ fn take(matching: &mut Matching, message: MatchRequest) -> Vec<Violation> {
     }
 }
 
-fn page_start(fields: &mut Fields, token: &str) -> Option<(Name, Pseudonym)> {
+fn page_start(fields: &mut Fields, token: &str) -> Option<(Name, Timestamp, Pseudonym)> {
     let start = token.strip_prefix(TOKEN).and_then(|token| {
-        let (rule, subject) = token.rsplit_once('-')?;
-        Some((Name::parse(rule).ok()?, Pseudonym::from_hex(subject)?))
+        let mut parts = token.rsplitn(3, '/');
+        let (subject, date, rule) = (parts.next()?, parts.next()?, parts.next()?);
+        let date = Timestamp::from_micros(date.parse().ok()?);
+        Some((Name::parse(rule).ok()?, date, Pseudonym::from_hex(subject)?))
     });
     if start.is_none() && !token.is_empty() {
         fields.wrong("page_token", "is no token that a page gave");
@@ -168,8 +180,8 @@ pub(super) async fn overdue(
     });
     Ok(Response::new(ListOverdueResponse {
         subjects: subjects.collect(),
-        next_page_token: page.next.map_or_else(String::new, |(rule, subject)| {
-            format!("{TOKEN}{rule}-{subject}")
+        next_page_token: page.next.map_or_else(String::new, |(rule, date, subject)| {
+            format!("{TOKEN}{rule}/{}/{subject}", date.micros())
         }),
     }))
 }

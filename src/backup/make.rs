@@ -1,6 +1,7 @@
 //! Makes a backup, beside a running daemon.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::copying::{self, Content};
 use super::keys::{self, Keys};
@@ -11,8 +12,13 @@ use crate::domain::time::Timestamp;
 use crate::files;
 use crate::identity::recovery::RecoveryPublicKey;
 use crate::log::{self, LogReader, Snapshot};
+use crate::proto::stored_change::Kind;
 use crate::store::{Store, StoreMarks, StorePlace};
 
+/// How often the store is copied where an import is put in force between its copy and the point of the log that goes with it.
+const COPIES: usize = 6;
+/// How long the next copy waits; twice as long each time.
+const WAIT: Duration = Duration::from_millis(100);
 /// How often the log is looked at anew when something of it is disposed of while it is copied.
 const LOOKS: usize = 3;
 /// What belongs to no backup: it is made anew, or it is in clear what must not be kept. `dev` and `init` hold first passwords.
@@ -77,20 +83,18 @@ pub async fn make(
     refuse_within(data, target)?;
     super::take_empty(target)?;
     let keys = Keys::gather(data)?;
-    // The store before the log: whatever it has applied by then is in what is copied of the log.
-    let log_name = LogReader::open_directory(data.join(LOG))?.name().to_owned();
-    Store::copy_at(store, &log_name, &target.join(STORE)).await?;
-    let (store, marks) = check_store(target).await?;
-    // Before the log, too: from an older position something is sent twice, from a newer one something never.
-    let mut listed = vec![Listed::new(Path::new(STORE), store)];
-    listed.extend(copy_folder(data, target, SINKS)?);
-    let (snapshot, parts) = copy_log(data, target)?;
+    let (marks, mut listed, looked) = copy_store(data, store, target).await?;
+    let (snapshot, parts) = copy_log(data, target, looked)?;
     listed.extend(parts);
     // After it: an entry's key is there before the entry.
     listed.extend(copy_folder(data, target, SEALS)?);
 
     check_log(&target.join(LOG), &snapshot)?;
     check_together(&snapshot.name, snapshot.len, &marks)?;
+    // Once more, of what was copied in the end.
+    if lacks_imports(target, target, &marks, snapshot.len).await? {
+        return Err(IMPORTED);
+    }
     if !keys::keyring_is(data, &keys)? {
         return Err(BackupError::Changed("the keyring was changed"));
     }
@@ -137,6 +141,70 @@ fn refuse_within(data: &Path, target: &Path) -> Result<(), BackupError> {
     Ok(())
 }
 
+const IMPORTED: BackupError = BackupError::Changed("subjects were imported");
+
+/// Copies the store, what goes with it, and looks at the log up to where it goes with them.
+///
+/// The store before the log: whatever it has applied by then is in what is copied of the log. And whatever the log has of imports
+/// is in the store, laid ready at least: an import's entry names rows that are nowhere else, so where one was written in between, the
+/// store is copied again.
+async fn copy_store(
+    data: &Path,
+    store: &StorePlace,
+    target: &Path,
+) -> Result<(StoreMarks, Vec<Listed>, Snapshot), BackupError> {
+    let log = data.join(LOG);
+    let log_name = LogReader::open_directory(&log)?.name().to_owned();
+    let mut wait = WAIT;
+    for copy in 1..=COPIES {
+        Store::copy_at(store, &log_name, &target.join(STORE)).await?;
+        let (content, marks) = check_store(target).await?;
+        // Before the log, too: from an older position something is sent twice, from a newer one something never.
+        let mut listed = vec![Listed::new(Path::new(STORE), content)];
+        listed.extend(copy_folder(data, target, SINKS)?);
+        let snapshot = log::snapshot(&log)?;
+        if !lacks_imports(data, target, &marks, snapshot.len).await? {
+            return Ok((marks, listed, snapshot));
+        }
+        if copy < COPIES {
+            remove(&target.join(STORE), |path| std::fs::remove_file(path))?;
+            remove(&target.join(SINKS), |path| std::fs::remove_dir_all(path))?;
+            tokio::time::sleep(wait).await;
+            wait = wait.saturating_mul(2);
+        }
+    }
+    Err(IMPORTED)
+}
+
+fn remove(path: &Path, remove: impl Fn(&Path) -> std::io::Result<()>) -> Result<(), BackupError> {
+    match remove(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed.map_err(BackupError::system(path, "remove")),
+    }
+}
+
+/// Whether an entry of the log in `of`, below `end`, puts rows in force that the copy of the store neither has applied nor has ready.
+async fn lacks_imports(
+    of: &Path,
+    target: &Path,
+    marks: &StoreMarks,
+    end: u64,
+) -> Result<bool, BackupError> {
+    let reader = LogReader::open_directory(of.join(LOG))?;
+    let mut named = Vec::new();
+    for kept in reader.forward(LogIndex(marks.applied)) {
+        let kept = kept?;
+        if kept.index.0 >= end {
+            break;
+        }
+        // An entry of this kind is never sealed as a whole: none of a policy's classes takes it.
+        if let Some(Kind::ImportSubjects(import)) = kept.entry()?.change.and_then(|it| it.kind) {
+            named.push(import);
+        }
+    }
+    Ok(Store::lacks(&target.join(STORE), &named).await?)
+}
+
 async fn check_store(target: &Path) -> Result<(Content, StoreMarks), BackupError> {
     let path = target.join(STORE);
     let marks = Store::check(&path).await?;
@@ -151,12 +219,16 @@ async fn check_store(target: &Path) -> Result<(Content, StoreMarks), BackupError
 }
 
 /// Copies what a snapshot of the log tells.
-fn copy_log(data: &Path, target: &Path) -> Result<(Snapshot, Vec<Listed>), BackupError> {
+fn copy_log(
+    data: &Path,
+    target: &Path,
+    looked: Snapshot,
+) -> Result<(Snapshot, Vec<Listed>), BackupError> {
     let (from, to) = (data.join(LOG), target.join(LOG));
+    let mut snapshot = looked;
     let mut looks = 1;
     loop {
         files::make_private_directory(&to)?;
-        let snapshot = log::snapshot(&from)?;
         if let Some(listed) = copy_parts(&snapshot, &from, &to)? {
             return Ok((snapshot, listed));
         }
@@ -165,6 +237,7 @@ fn copy_log(data: &Path, target: &Path) -> Result<(Snapshot, Vec<Listed>), Backu
         }
         looks += 1;
         std::fs::remove_dir_all(&to).map_err(BackupError::system(&to, "remove"))?;
+        snapshot = log::snapshot(&from)?;
     }
 }
 

@@ -9,7 +9,8 @@
 //!   manifest        what belongs to it, with sizes and hashes; written last
 //! ```
 //!
-//! The order makes it whole: the store first, so that it is never ahead of the log; the streams' positions before the log, so
+//! The order makes it whole: the store first, so that it is never ahead of the log, and again where an import was put in force
+//! before the log was looked at, so that no rows are lost that only the store has; the streams' positions before the log, so
 //! that nothing is left out of a stream; the data keys after it, so that every entry's key is there. The keys are sealed together
 //! with the manifest: who alters it, and can't open the keys, makes them useless.
 //!

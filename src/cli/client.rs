@@ -14,8 +14,9 @@ use tonic::{Request, Status};
 use zeroize::Zeroizing;
 
 use super::error::{CliError, Fault, chain};
-use super::ticket_file::Kept;
+use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
+use crate::domain::time::{Clock as _, SystemClock};
 use crate::files::{FileError, read_private};
 
 /// For TCP and TLS together.
@@ -309,6 +310,46 @@ pub(super) fn with_proof<T>(
     metadata.insert("sekisho-ticket", ticket);
     metadata.insert("sekisho-session-ref", value(&kept.session_ref)?);
     Ok(request)
+}
+
+/// A daemon that is connected, and the login to ask one of its services with.
+pub(super) struct Asking<S> {
+    pub(super) target: Target,
+    kept: Kept,
+    pub(super) service: S,
+    pub(super) language: Language,
+}
+
+impl<S> Asking<S> {
+    /// Connects to where the person logged in; `service` is what they ask there.
+    ///
+    /// # Errors
+    /// When nobody is logged in, or only elsewhere, or the daemon can't be reached.
+    pub(super) async fn open(
+        connection: &Connection,
+        service: impl FnOnce(Channel) -> S,
+    ) -> Result<Self, CliError> {
+        let language = connection.language();
+        let file = TicketFile::of(|name| std::env::var_os(name), language)?;
+        let kept = file.alive(SystemClock.now())?;
+        let target = connection.target(Some(&kept.server), language)?;
+        kept.only_for(&target.server, language)?;
+        let service = service(target.connect().await?);
+        Ok(Self {
+            target,
+            kept,
+            service,
+            language,
+        })
+    }
+
+    /// A message with the login.
+    ///
+    /// # Errors
+    /// As for [`with_proof`].
+    pub(super) fn request<T>(&self, message: T) -> Result<Request<T>, CliError> {
+        with_proof(message, &self.kept, self.language)
+    }
 }
 
 #[cfg(test)]

@@ -6,16 +6,14 @@ use std::path::PathBuf;
 use tonic::transport::Channel;
 
 use super::Failure;
-use super::client::{Connection, Target, with_proof};
+use super::client::{self, Connection};
 use super::error::{CliError, Fault};
 use super::login::say;
 use super::output::print;
 use super::people_output as output;
 use super::people_profile::{ProfileArgs, RoleEdits};
 use super::requests::{Approving, told as two};
-use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
-use crate::domain::time::{Clock as _, SystemClock};
 use crate::files::NewFile;
 use crate::proto::directory_service_client::DirectoryServiceClient;
 use crate::proto::import_people_response::What;
@@ -201,40 +199,13 @@ pub(super) struct OutputArgs {
     connection: Connection,
 }
 
-/// A daemon that is connected, and the login to ask it with.
-struct Asking {
-    target: Target,
-    kept: Kept,
-    service: DirectoryServiceClient<Channel>,
-    language: Language,
-}
+type Asking = client::Asking<DirectoryServiceClient<Channel>>;
 
-impl Asking {
-    async fn open(connection: &Connection) -> Result<Self, CliError> {
-        let language = connection.language();
-        let file = TicketFile::of(|name| std::env::var_os(name), language)?;
-        let kept = file.alive(SystemClock.now())?;
-        let target = connection.target(Some(&kept.server), language)?;
-        kept.only_for(&target.server, language)?;
-        let service = DirectoryServiceClient::new(target.connect().await?);
-        Ok(Self {
-            target,
-            kept,
-            service,
-            language,
-        })
-    }
-
-    fn request<T>(&self, message: T) -> Result<tonic::Request<T>, CliError> {
-        with_proof(message, &self.kept, self.language)
-    }
-
-    async fn person(&mut self, id: &str) -> Result<Person, CliError> {
-        let request = self.request(GetPersonRequest { id: id.to_owned() })?;
-        let answer = self.service.get_person(request);
-        let answer = self.target.answer(answer).await?.into_inner();
-        Ok(answer.person.unwrap_or_default())
-    }
+async fn known(asking: &mut Asking, id: &str) -> Result<Person, CliError> {
+    let request = asking.request(GetPersonRequest { id: id.to_owned() })?;
+    let answer = asking.service.get_person(request);
+    let answer = asking.target.answer(answer).await?.into_inner();
+    Ok(answer.person.unwrap_or_default())
 }
 
 /// Carries out one of the commands. That whoever reads the output stops reading is no failure.
@@ -260,7 +231,7 @@ pub(super) async fn people(command: PeopleCommand) -> Result<(), Failure> {
 }
 
 async fn list(args: ListArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.output.connection).await?;
+    let mut asking = Asking::open(&args.output.connection, DirectoryServiceClient::new).await?;
     let language = asking.language;
     let mut wanted = ListPeopleRequest {
         department: args.department.unwrap_or_default(),
@@ -292,14 +263,14 @@ async fn list(args: ListArgs) -> Result<(), CliError> {
 }
 
 async fn show(args: IdArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.output.connection).await?;
-    let person = asking.person(&args.id).await?;
+    let mut asking = Asking::open(&args.output.connection, DirectoryServiceClient::new).await?;
+    let person = known(&mut asking, &args.id).await?;
     let lines = output::shown(&person, args.output.json, asking.language);
     print(&lines, asking.language)
 }
 
 async fn add(args: AddArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.output.connection).await?;
+    let mut asking = Asking::open(&args.output.connection, DirectoryServiceClient::new).await?;
     let (person, _) = args.profile.person(args.id);
     let request = asking.request(CreatePersonRequest {
         person: Some(person),
@@ -326,13 +297,13 @@ async fn add(args: AddArgs) -> Result<(), CliError> {
 }
 
 async fn change(args: ChangeArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.output.connection).await?;
+    let mut asking = Asking::open(&args.output.connection, DirectoryServiceClient::new).await?;
     let (mut person, mut paths) = args.profile.person(args.id.clone());
     paths.extend(args.clear);
     let mut expected_revision = args.if_revision;
     if !args.edits.is_empty() {
         // Read first, and changed only when nobody else did in between.
-        let known = asking.person(&args.id).await?;
+        let known = known(&mut asking, &args.id).await?;
         expected_revision = expected_revision.or(Some(known.revision));
         person.roles = args.edits.applied_to(known.roles);
         paths.push("roles".to_owned());
@@ -355,7 +326,7 @@ async fn change(args: ChangeArgs) -> Result<(), CliError> {
 }
 
 async fn disable(args: RefersArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.output.connection).await?;
+    let mut asking = Asking::open(&args.output.connection, DirectoryServiceClient::new).await?;
     let request = asking.request(DisablePersonRequest {
         id: args.id,
         reference: args.reference,
@@ -372,7 +343,7 @@ async fn disable(args: RefersArgs) -> Result<(), CliError> {
 
 async fn enable(args: EnableArgs) -> Result<(), CliError> {
     let (args, approving) = (args.refers, args.approving);
-    let mut asking = Asking::open(&args.output.connection).await?;
+    let mut asking = Asking::open(&args.output.connection, DirectoryServiceClient::new).await?;
     let request = asking.request(EnablePersonRequest {
         id: args.id,
         reference: args.reference,
@@ -389,7 +360,7 @@ async fn enable(args: EnableArgs) -> Result<(), CliError> {
 }
 
 async fn end(args: EndArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.output.connection).await?;
+    let mut asking = Asking::open(&args.output.connection, DirectoryServiceClient::new).await?;
     let request = asking.request(EndEmploymentRequest {
         id: args.id,
         employment_end: args.on,
@@ -441,7 +412,7 @@ fn told(
 async fn import(args: ImportArgs) -> Result<(), CliError> {
     let language = args.output.connection.language();
     let csv = read(&args.file, language)?;
-    let mut asking = Asking::open(&args.output.connection).await?;
+    let mut asking = Asking::open(&args.output.connection, DirectoryServiceClient::new).await?;
     let request = asking.request(ImportPeopleRequest {
         csv,
         dry_run: args.dry_run,
@@ -507,7 +478,7 @@ fn read(path: &std::path::Path, language: Language) -> Result<Vec<u8>, CliError>
 }
 
 async fn export(args: ExportArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, DirectoryServiceClient::new).await?;
     let language = asking.language;
     let request = asking.request(ExportPeopleRequest {})?;
     let answer = asking.service.export_people(request);

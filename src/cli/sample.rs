@@ -64,6 +64,7 @@ fn find(pack: &Pack, now: Timestamp) -> Option<Sample<'_>> {
                         locked: false,
                         subjects: &[],
                         references: &[],
+                        all_known: true,
                     };
                     if decision::decide(rules, &facts, |_, _| LimitOutcome::Within).is_allowed() {
                         return Some(Sample {

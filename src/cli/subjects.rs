@@ -7,13 +7,12 @@ use serde_json::{Value, json};
 use tonic::transport::Channel;
 
 use super::Failure;
-use super::client::{Connection, Target, with_proof};
+use super::client::{self, Connection};
 use super::error::{CliError, Fault};
 use super::moment::{self, Edge};
 use super::output::print;
 use super::subjects_files as files;
 use super::table::{Cell, Column, Screen, Table, Tone};
-use super::ticket_file::{Kept, TicketFile};
 use super::words::{Language, Word};
 use crate::domain::reference::ReferenceKind;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
@@ -126,6 +125,9 @@ pub(super) struct RegisterArgs {
     /// Until when it counts: RFC 3339, or a day, whose last instant it is [default: without end]
     #[arg(long, value_name = "TIME")]
     until: Option<String>,
+    /// When a consent was given: RFC 3339, or a day, whose first instant it is [default: now, or as it is registered]
+    #[arg(long, value_name = "TIME")]
+    given: Option<String>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -165,7 +167,7 @@ pub(super) struct FilterArgs {
     /// Ids in the company
     #[arg(value_name = "SUBJECT", required = true)]
     subjects: Vec<String>,
-    /// A hold, or a rule of retention, of the pack; may be repeated
+    /// A hold, or a rule of retention, of the pack, or `withdrawn:` with a purpose, for who withdrew consent; may be repeated
     #[arg(long = "hold", value_name = "HOLD", required = true)]
     holds: Vec<String>,
     #[command(flatten)]
@@ -205,7 +207,7 @@ pub(super) struct OverdueArgs {
 #[derive(Debug, clap::Args)]
 pub(super) struct ImportArgs {
     /// CSV in UTF-8 with a header; `-` is standard input. Columns: subject, what (hold, date, notice, engagement, consent,
-    /// request, order), id, and any of value (RFC 3339 or a day), reference, purposes (between semicolons)
+    /// request, order), id, and any of value (RFC 3339 or a day), reference, purposes (between semicolons), given (of a consent)
     #[arg(value_name = "FILE")]
     pub(super) file: PathBuf,
     /// Only tell what is wrong
@@ -221,34 +223,7 @@ pub(super) struct ImportArgs {
     pub(super) connection: Connection,
 }
 
-/// A daemon that is connected, and the login to ask it with.
-pub(super) struct Asking {
-    pub(super) target: Target,
-    kept: Kept,
-    pub(super) service: SubjectServiceClient<Channel>,
-    pub(super) language: Language,
-}
-
-impl Asking {
-    pub(super) async fn open(connection: &Connection) -> Result<Self, CliError> {
-        let language = connection.language();
-        let file = TicketFile::of(|name| std::env::var_os(name), language)?;
-        let kept = file.alive(SystemClock.now())?;
-        let target = connection.target(Some(&kept.server), language)?;
-        kept.only_for(&target.server, language)?;
-        let service = SubjectServiceClient::new(target.connect().await?);
-        Ok(Self {
-            target,
-            kept,
-            service,
-            language,
-        })
-    }
-
-    pub(super) fn request<T>(&self, message: T) -> Result<tonic::Request<T>, CliError> {
-        with_proof(message, &self.kept, self.language)
-    }
-}
+pub(super) type Asking = client::Asking<SubjectServiceClient<Channel>>;
 
 /// Carries out one of the commands. That whoever reads the output stops reading is no failure.
 ///
@@ -274,7 +249,7 @@ pub(super) async fn subjects(command: SubjectsCommand) -> Result<(), Failure> {
 }
 
 async fn add(args: HoldArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let request = asking.request(RegisterHoldRequest {
         subject_ref: args.subject,
         hold: args.hold.clone(),
@@ -290,7 +265,7 @@ async fn add(args: HoldArgs) -> Result<(), CliError> {
 }
 
 async fn release(args: HoldArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let request = asking.request(ReleaseHoldRequest {
         subject_ref: args.subject,
         hold: args.hold.clone(),
@@ -308,7 +283,7 @@ async fn release(args: HoldArgs) -> Result<(), CliError> {
 async fn set(args: DateArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let value = last_instant("TIME", &args.value, language)?;
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let request = asking.request(SetDateRequest {
         subject_ref: args.subject,
         date: args.date.clone(),
@@ -327,13 +302,17 @@ async fn register(args: RegisterArgs) -> Result<(), CliError> {
     let until = args.until.as_deref();
     let until = until.map(|text| last_instant("--until", text, language));
     let until = until.transpose()?.map(wire);
-    let mut asking = Asking::open(&args.connection).await?;
+    let given = args.given.as_deref();
+    let given = given.map(|text| first_instant("--given", text, language));
+    let given = given.transpose()?.map(wire);
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let request = asking.request(RegisterReferenceRequest {
         subject_ref: args.subject,
         kind,
         reference: args.reference.clone(),
         purposes: args.purposes,
         until,
+        given,
     })?;
     let answer = asking.service.register_reference(request);
     let index = asking.target.answer(answer).await?.into_inner().log_index;
@@ -347,7 +326,7 @@ async fn register(args: RegisterArgs) -> Result<(), CliError> {
 async fn withdraw(args: WithdrawArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let kind = kind(&args.kind, language)?;
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let request = asking.request(WithdrawReferenceRequest {
         subject_ref: args.subject,
         kind,
@@ -364,7 +343,7 @@ async fn withdraw(args: WithdrawArgs) -> Result<(), CliError> {
 }
 
 async fn list(args: ListArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let language = asking.language;
     let mut wanted = ListReferencesRequest {
         subject_ref: args.subject,
@@ -396,7 +375,7 @@ async fn list(args: ListArgs) -> Result<(), CliError> {
 }
 
 async fn filter(args: FilterArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let request = asking.request(FilterSubjectsRequest {
         subject_refs: args.subjects.clone(),
         holds: args.holds,
@@ -414,7 +393,7 @@ async fn filter(args: FilterArgs) -> Result<(), CliError> {
 }
 
 async fn overdue(args: OverdueArgs) -> Result<(), CliError> {
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let language = asking.language;
     let mut wanted = ListOverdueRequest {
         retention: args.retention,
@@ -464,16 +443,18 @@ fn last_instant(flag: &str, text: &str, language: Language) -> Result<Timestamp,
     match (at(Edge::Beginning), at(Edge::End)) {
         (Some(beginning), Some(end)) if beginning == end => Ok(end),
         (Some(_), Some(end)) => Ok(Timestamp::from_micros(end.micros().saturating_sub(1))),
-        _ => {
-            let values = [flag, text];
-            Err(CliError::new(
-                Fault::Usage,
-                Word::BadMoment,
-                language,
-                &values,
-            ))
-        }
+        _ => Err(bad_moment(flag, text, language)),
     }
+}
+
+/// An instant as it is typed; of a day its first one.
+fn first_instant(flag: &str, text: &str, language: Language) -> Result<Timestamp, CliError> {
+    moment::parse(text, Edge::Beginning, SystemClock.now())
+        .ok_or_else(|| bad_moment(flag, text, language))
+}
+
+fn bad_moment(flag: &str, text: &str, language: Language) -> CliError {
+    CliError::new(Fault::Usage, Word::BadMoment, language, &[flag, text])
 }
 
 fn wire(at: Timestamp) -> prost_types::Timestamp {
@@ -509,6 +490,7 @@ fn as_json(reference: &Reference) -> Value {
         "until": instant(reference.until.as_ref()).map(|at| at.to_string()),
         "withdrawn": reference.withdrawn,
         "since": text_of(reference.since.as_ref()),
+        "given": instant(reference.given.as_ref()).map(|at| at.to_string()),
     })
 }
 
@@ -633,6 +615,7 @@ mod tests {
             until: Some(wire(Timestamp::from_seconds(until))),
             withdrawn,
             since: Some(wire(Timestamp::from_seconds(1))),
+            given: None,
         };
         let all = [
             reference(false, 50),

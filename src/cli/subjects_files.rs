@@ -16,6 +16,7 @@ use super::subjects::{Asking, ImportArgs, MatchArgs};
 use super::words::{Language, Word};
 use crate::domain::subject::Pseudonym;
 use crate::proto::import_subjects_response::What;
+use crate::proto::subject_service_client::SubjectServiceClient;
 use crate::proto::{
     ImportPhase, ImportProgress, ImportSubjectsRequest, ImportSubjectsSummary,
     ImportedSubjectError, MatchRequest,
@@ -78,7 +79,7 @@ impl<T: Send + 'static> Sending<T> {
 pub(super) async fn import(args: ImportArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let (mut source, length) = open(&args.file, language)?;
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let sent = Arc::new(AtomicU64::new(0));
     let counting = Arc::clone(&sent);
     let first = ImportSubjectsRequest {
@@ -109,6 +110,7 @@ pub(super) async fn import(args: ImportArgs) -> Result<(), CliError> {
         phase: ImportPhase::Unspecified,
         rows: 0,
         errors: 0,
+        whole: false,
         json: args.json,
         dry_run: args.dry_run,
         language,
@@ -119,7 +121,12 @@ pub(super) async fn import(args: ImportArgs) -> Result<(), CliError> {
                 let sent = sent.load(Ordering::Relaxed);
                 telling.tell(message.what, (sent, length))?;
             }
-            Ok(None) => break Ok(()),
+            Ok(None) if telling.whole => break Ok(()),
+            // A daemon that ended meanwhile: whether anything is in force is not known.
+            Ok(None) => {
+                let word = Word::ImportCutShort;
+                break Err(CliError::new(Fault::Unavailable, word, language, &[]));
+            }
             Err(error) => break Err(error),
         }
     };
@@ -127,7 +134,7 @@ pub(super) async fn import(args: ImportArgs) -> Result<(), CliError> {
     if let Ok(Err(error)) = sending.reading.await {
         return Err(unreadable(&args.file, &error, language));
     }
-    if telling.errors > 0 {
+    if telling.errors > 0 && telling.whole {
         let errors = telling.errors.to_string();
         let word = Word::ImportHasErrors;
         return Err(CliError::new(Fault::Refused, word, language, &[&errors]));
@@ -142,6 +149,8 @@ struct Telling {
     /// Rows of the whole.
     rows: u64,
     errors: u64,
+    /// The last message has come.
+    whole: bool,
     json: bool,
     dry_run: bool,
     language: Language,
@@ -163,6 +172,7 @@ impl Telling {
             Some(What::Summary(summary)) => {
                 self.bar.end();
                 self.errors = summary.errors;
+                self.whole = true;
                 if summary.errors > 0 && !self.dry_run && !self.json {
                     return Ok(());
                 }
@@ -244,7 +254,7 @@ pub(super) async fn matching(args: MatchArgs) -> Result<(), CliError> {
     let pseudonyms = pseudonyms(&args, language)?;
     let wanted = pseudonyms.len();
     let (source, _) = open(&args.file, language)?;
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, SubjectServiceClient::new).await?;
     let sending = Sending::begin(move |send: &mut dyn FnMut(MatchRequest) -> bool| {
         for some in pseudonyms.chunks(PSEUDONYMS) {
             let message = MatchRequest {

@@ -657,6 +657,9 @@ words! {
     ImportHasErrors:
         "the file has {0} errors: nothing would be imported",
         "ファイルに {0} 件のエラーがあります。取り込みは行われません";
+    ImportCutShort:
+        "the daemon's answer ended before it was whole: look whether the import's entry is in the log (sekisho log search), and import the file again if not",
+        "デーモンの応答が途中で切れました。取り込みの記録がログにあるか確認し（sekisho log search）、なければもう一度取り込んでください";
     PeopleExported: "exported to {0}", "{0} に出力しました";
     StateActive: "active", "有効";
     StateDisabled: "disabled", "無効";

@@ -45,14 +45,20 @@ pub fn could_be_allowed(rules: &RuleSet, roles: &[Id<Role>], wanted: Use) -> Opt
     by(false).or_else(|| by(true))
 }
 
-/// Everything that one of these roles could be allowed, by kind, category, action and purpose in the order of their names. Takes
-/// time with the number of tuples that the pack resolves to: 4 million at most, about half a second.
+/// Everything that one of these roles could be allowed, of one kind or of all, by kind, category, action and purpose in the order
+/// of their names; `None` where that is more than `most`, which is found out as soon as there is one more. Takes time with the
+/// number of tuples that the pack resolves to: 4 million at most, about half a second.
 #[must_use]
-pub fn all_allowed(rules: &RuleSet, roles: &[Id<Role>]) -> Vec<(Use, ByRow)> {
+pub fn all_allowed(
+    rules: &RuleSet,
+    roles: &[Id<Role>],
+    kind: Option<Id<Kind>>,
+    most: usize,
+) -> Option<Vec<(Use, ByRow)>> {
     let mut found = BTreeMap::new();
     for granting in rules.grants.iter() {
         let key = granting.key;
-        if !roles.contains(&key.role) {
+        if !roles.contains(&key.role) || kind.is_some_and(|kind| kind != key.kind) {
             continue;
         }
         let wanted = Use {
@@ -65,10 +71,13 @@ pub fn all_allowed(rules: &RuleSet, roles: &[Id<Role>]) -> Vec<(Use, ByRow)> {
         if !found.contains_key(&name)
             && let Some(by) = could_be_allowed(rules, roles, wanted)
         {
+            if found.len() == most {
+                return None;
+            }
             found.insert(name, (wanted, by));
         }
     }
-    found.into_values().collect()
+    Some(found.into_values().collect())
 }
 
 /// What each role alone could be allowed, in no order.

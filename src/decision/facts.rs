@@ -29,6 +29,8 @@ pub struct Facts<'a> {
     pub subjects: &'a [Arc<SubjectState>],
     /// What is registered for nobody in particular under what the request refers to.
     pub references: &'a [Arc<Reference>],
+    /// Whether `subjects` and `references` are all that was ever registered; otherwise nothing may be decided by them.
+    pub all_known: bool,
 }
 
 /// The calling service.

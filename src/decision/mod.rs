@@ -29,7 +29,7 @@ mod two_step;
 pub use caller::is_from_its_blocks;
 pub use facts::{CallerFacts, Facts, GenuineTicket, TicketFacts};
 pub use limits::{Demand, LimitOutcome};
-pub use obligations::{must_be_kept, retention_over};
+pub use obligations::{WITHDRAWN, must_be_kept, retention_over};
 pub use verdict::{
     Denial, Granted, ObligationKind, Permit, ProvisionRecord, RuleLine, StageVerdict, StepUp,
     Trace, Verdict, Withheld,

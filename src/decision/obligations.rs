@@ -4,11 +4,11 @@ use time::UtcOffset;
 
 use super::facts::{Actor, Facts};
 use super::provision::stopping_hold;
-use super::record;
 use super::rules::Id;
 use super::rules::{KeepRule, RetentionRule, Role, RuleSet};
 use super::scope::Scope;
 use super::verdict::ObligationKind;
+use super::{record, references};
 use crate::domain::access::Action;
 use crate::domain::subject::SubjectState;
 use crate::domain::time::Timestamp;
@@ -51,11 +51,6 @@ pub(super) fn of(
     if !masked.is_empty() {
         obligations.push(ObligationKind::Mask(masked));
     }
-    let recipient = (request.action == Action::Provide)
-        .then_some(request.provision.recipient.as_deref())
-        .flatten()
-        .and_then(|name| rules.recipients.id(name))
-        .and_then(|id| rules.recipients.get(id));
     if let Some(record) = record::of(rules, facts) {
         obligations.push(ObligationKind::ProvisionRecord(record));
     }
@@ -72,11 +67,7 @@ pub(super) fn of(
         obligations.push(ObligationKind::ReportOutcomeBy(facts.now.plus(within)));
     }
     if request.subjects.all_people() < request.record_count {
-        let held = holds_to_leave_out(
-            rules,
-            facts,
-            recipient.and_then(|recipient| stopping_hold(recipient, request)),
-        );
+        let held = people_to_leave_out(rules, facts, scope);
         if !held.is_empty() {
             obligations.push(ObligationKind::ExcludeHeld(held));
         }
@@ -116,13 +107,22 @@ fn masked_categories(
     masked
 }
 
-/// What would refuse this request for a person it doesn't name: holds, and retention periods that are over.
-fn holds_to_leave_out(
+/// Before the purpose, of people who have withdrawn consent for it. No id of a pack has a colon in it.
+pub const WITHDRAWN: &str = "withdrawn:";
+
+/// What would refuse this request for a person it doesn't name: holds, retention periods that are over, a consent that was withdrawn.
+pub(super) fn people_to_leave_out(
     rules: &RuleSet,
     facts: &Facts<'_>,
-    stopped_by: Option<&str>,
+    scope: &Scope,
 ) -> Vec<Box<str>> {
     let request = facts.request;
+    let stopped_by = (request.action == Action::Provide)
+        .then_some(request.provision.recipient.as_deref())
+        .flatten()
+        .and_then(|name| rules.recipients.id(name))
+        .and_then(|id| rules.recipients.get(id))
+        .and_then(|recipient| stopping_hold(recipient, request));
     let kind = request
         .subject_kind
         .as_deref()
@@ -154,6 +154,11 @@ fn holds_to_leave_out(
         .iter()
         .filter(|rule| concerned(&rule.when))
         .map(|rule| rule.id.clone());
+    let withdrawn = kind.zip(purpose).and_then(|(kind, purpose)| {
+        let name = rules.purposes.name(purpose);
+        references::withdrawal_counts(rules, facts, scope, (kind, purpose))
+            .then(|| format!("{WITHDRAWN}{name}").into_boxed_str())
+    });
     let mut held: Vec<Box<str>> = Vec::new();
     for one in stopped_by
         .map(Box::from)
@@ -161,6 +166,7 @@ fn holds_to_leave_out(
         .chain(suspended)
         .chain(retention)
         .chain(kept)
+        .chain(withdrawn)
     {
         if !held.contains(&one) {
             held.push(one);

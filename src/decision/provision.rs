@@ -6,7 +6,7 @@ use super::rules::{ConfidentialRule, ConsentRule, Id, Purpose, Recipient, Route,
 use super::scope::Scope;
 use super::verdict::RuleLine;
 use super::{Failure, Outcome, subject};
-use crate::domain::access::{AccessRequest, Action};
+use crate::domain::access::{AccessRequest, Action, Consent};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::time::Timestamp;
 
@@ -260,6 +260,26 @@ impl Provision<'_> {
             _ => Ok(()),
         };
         self.consent_by(scope, code, none)
+    }
+
+    /// Whether this provision rests on a consent, so that a registered withdrawal refuses it.
+    pub(super) fn withdrawal_counts(&self) -> bool {
+        if self.route == Route::SameLegalEntity {
+            return false;
+        }
+        let in_date = |until: Timestamp| self.facts.now <= until;
+        let abroad = self.recipient.abroad
+            && !self.recipient.adequate
+            && !self.recipient.equivalent_until.is_some_and(in_date);
+        let exception = subject::valid_exception(self.rules, self.facts)
+            .ok()
+            .flatten();
+        self.consents()
+            .filter(|rule| abroad || rule.denial != ReasonCode::ForeignConsentRequired)
+            .any(|rule| {
+                let denial = rule.denies(self.facts.request, Consent::Withdrawn, exception);
+                denial.is_some()
+            })
     }
 
     fn abroad(&self, scope: &mut Scope) -> Result<(), Failure> {

@@ -2,12 +2,13 @@
 //! asks for it, the document must be registered, and a registered withdrawal outranks every claim.
 
 use super::facts::Facts;
+use super::provision::{self, Provision};
 use super::rules::{ConsentRule, Id, Kind, Purpose, ReferenceRule, RuleSet};
 use super::scope::Scope;
 use super::verdict::RuleLine;
-use super::{Failure, provision};
+use super::{Failure, subject};
 use crate::domain::access::{Action, Consent, LegalException};
-use crate::domain::reason::{Reason, ReasonCode};
+use crate::domain::reason::{Reason, ReasonCode, Stage};
 use crate::domain::reference::Reference;
 use crate::domain::time::Timestamp;
 
@@ -75,6 +76,53 @@ impl Withdrawn {
             Ok(())
         })
     }
+}
+
+/// Whether what is left of the request rests on a consent, so that a registered withdrawal refuses it.
+pub(super) fn withdrawal_counts(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    scope: &Scope,
+    (kind, purpose): (Id<Kind>, Id<Purpose>),
+) -> bool {
+    let special = scope
+        .known_categories()
+        .filter_map(|category| rules.categories.get(category))
+        .any(|category| category.special_care);
+    let exception = subject::valid_exception(rules, facts).ok().flatten();
+    let asked = rules
+        .consents
+        .iter()
+        .filter(|rule| rule.when.is(facts.request, kind, purpose))
+        .filter(|rule| {
+            if rule.special_care {
+                special
+            } else {
+                rule.denial.stage() == Stage::Subject
+            }
+        })
+        .any(|rule| {
+            let denial = rule.denies(facts.request, Consent::Withdrawn, exception);
+            denial.is_some()
+        });
+    let provided = || {
+        facts.request.action == Action::Provide
+            && Provision::find(rules, facts).is_some_and(|provision| provision.withdrawal_counts())
+    };
+    asked || provided()
+}
+
+/// Whether the pack wants something of the request registered.
+pub(super) fn are_asked(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    scope: &Scope,
+    (kind, purpose): (Id<Kind>, Id<Purpose>),
+) -> bool {
+    rules
+        .references
+        .iter()
+        .any(|rule| rule.when.is(facts.request, kind, purpose) && counts(rules, rule, facts, scope))
 }
 
 /// What the pack wants registered.

@@ -2,7 +2,7 @@
 //! retention? Within it the order is that of the codes' numbers, after what a claimed exception lacks.
 
 use super::facts::Facts;
-use super::obligations::{must_be_kept, retention_over};
+use super::obligations::{must_be_kept, people_to_leave_out, retention_over};
 use super::references::{self, Withdrawn};
 use super::rules::RuleSet;
 use super::scope::Scope;
@@ -42,6 +42,7 @@ fn check(
 ) -> Result<(), Failure> {
     let request = facts.request;
     let exception = valid_exception(rules, facts)?;
+    all_is_known(rules, facts, scope, (kind, purpose_id))?;
     let purpose_name = rules.purposes.name(purpose_id);
     let withdrawn = Withdrawn::of(facts, purpose_name);
     let counting = || {
@@ -140,6 +141,23 @@ fn check(
         }
     }
     references::registered(rules, facts, scope, (kind, purpose_id))
+}
+
+/// Whether all is known that this use depends on: what was lost may have refused it.
+fn all_is_known(
+    rules: &RuleSet,
+    facts: &Facts<'_>,
+    scope: &Scope,
+    ids: KindAndPurpose,
+) -> Result<(), Failure> {
+    let depends = || {
+        !people_to_leave_out(rules, facts, scope).is_empty()
+            || references::are_asked(rules, facts, scope, ids)
+    };
+    if facts.all_known || !depends() {
+        return Ok(());
+    }
+    Err(Failure::of(Reason::new(ReasonCode::SubjectsIncomplete, "")))
 }
 
 /// Registered holds that stop this use.

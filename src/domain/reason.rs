@@ -246,6 +246,9 @@ reason_codes! {
     ReferenceUnknown = 81, Subject, "REFERENCE_UNKNOWN",
         "The reference is not registered.",
         "指定された根拠の番号は登録されていません。";
+    SubjectsIncomplete = 82, Subject, "SUBJECTS_INCOMPLETE",
+        "What is registered of people is incomplete until the operators import again what is missing.",
+        "本人についての登録内容が一部失われています。運用担当者が再登録するまで利用できません。";
     RecipientUnknown = 90, Provision, "RECIPIENT_UNKNOWN",
         "The recipient is none of those that the policy names.",
         "提供先がポリシーに登録されていません。";

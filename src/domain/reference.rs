@@ -54,6 +54,9 @@ pub struct Reference {
     pub until: Option<Timestamp>,
     /// When it was registered or, once it is, withdrawn.
     pub since: Timestamp,
+    /// Of a consent, when it was given: what tells whether it came after a withdrawal. Unknown where an import doesn't say it; it
+    /// then outranks none.
+    pub given: Option<Timestamp>,
     /// Whether it was withdrawn.
     pub withdrawn: bool,
 }
@@ -71,6 +74,16 @@ impl Reference {
         !self.withdrawn && self.until.is_none_or(|until| now <= until)
     }
 
+    /// When it was given, of what is known of it and what is said when it is registered again: the earlier, since registered again
+    /// it is no newer than it was.
+    #[must_use]
+    pub fn given_of(known: Option<Timestamp>, said: Option<Timestamp>) -> Option<Timestamp> {
+        match (known, said) {
+            (Some(known), Some(said)) => Some(known.min(said)),
+            (known, said) => known.or(said),
+        }
+    }
+
     /// Whether it is what a caller declares, and counts for this purpose now.
     #[must_use]
     pub fn serves(&self, declared: &str, purpose: &str, now: Timestamp) -> bool {
@@ -78,8 +91,8 @@ impl Reference {
     }
 }
 
-/// Whether consent for a purpose was withdrawn and none was registered since. Of a withdrawal and a consent of the same instant
-/// the withdrawal counts.
+/// Whether consent for a purpose was withdrawn and none was given since: when one was registered says nothing. Of a withdrawal and
+/// a consent of the same instant the withdrawal counts.
 #[must_use]
 pub fn consent_is_withdrawn(all: &[Reference], purpose: &str, now: Timestamp) -> bool {
     let consents = || {
@@ -92,7 +105,10 @@ pub fn consent_is_withdrawn(all: &[Reference], purpose: &str, now: Timestamp) ->
         .map(|reference| reference.since)
         .max();
     withdrawn.is_some_and(|withdrawn| {
-        !consents().any(|reference| reference.is_in_force(now) && reference.since > withdrawn)
+        let anew = |reference: &Reference| {
+            reference.is_in_force(now) && reference.given.is_some_and(|given| given > withdrawn)
+        };
+        !consents().any(anew)
     })
 }
 
@@ -125,6 +141,7 @@ mod tests {
             purposes: [Word::from("news")].into(),
             until: Some(Timestamp::from_seconds(100)),
             since: Timestamp::from_seconds(since),
+            given: Some(Timestamp::from_seconds(since)),
             withdrawn,
         }
     }
@@ -149,6 +166,21 @@ mod tests {
         assert!(!withdrawn(&anew, 100));
         assert!(withdrawn(&anew, 101));
         assert!(!consent_is_withdrawn(&anew, "other", at(101)));
+    }
+
+    #[test]
+    fn a_consent_that_was_given_before_a_withdrawal_is_none_after_it_whenever_it_was_registered() {
+        let at = Timestamp::from_seconds;
+        let old = |given| Reference {
+            given,
+            ..consent("b", 20, false)
+        };
+        let withdrawn = |given| {
+            let all = [consent("a", 10, true), old(given)];
+            consent_is_withdrawn(&all, "news", at(30))
+        };
+        assert!(withdrawn(Some(at(9))) && withdrawn(Some(at(10))) && withdrawn(None));
+        assert!(!withdrawn(Some(at(11))));
     }
 
     #[test]

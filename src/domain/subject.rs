@@ -136,6 +136,7 @@ pub fn put_reference(all: &mut Vec<Reference>, reference: Reference) {
         Some(known) => {
             *known = Reference {
                 since: known.since,
+                given: Reference::given_of(known.given, reference.given),
                 ..reference
             }
         }

@@ -22,6 +22,8 @@ pub(super) struct Case {
     pub(super) states: Vec<Arc<SubjectState>>,
     /// Registered for nobody in particular, under what the request refers to.
     pub(super) references: Vec<Arc<Reference>>,
+    /// Whether that is all that was registered.
+    pub(super) all_known: bool,
 }
 
 impl Case {
@@ -35,6 +37,7 @@ impl Case {
             locked: self.opened.locked,
             subjects: &self.states,
             references: &self.references,
+            all_known: self.all_known,
         }
     }
 
@@ -123,6 +126,7 @@ impl Gate {
             pseudonyms,
             states,
             references,
+            all_known: self.knows_all_subjects(),
         }
     }
 

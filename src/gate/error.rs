@@ -104,6 +104,11 @@ pub enum GateError {
         "what is known of people, sessions and holds is older than it may be, so nothing is decided by it"
     )]
     Stale,
+    /// Ours, until the operators mend it: imports that the log has are not in the store.
+    #[error(
+        "what is registered of people is incomplete until the operators import again what is missing"
+    )]
+    SubjectsIncomplete,
     /// Ours, for now: the second factor is sealed under a key that this daemon has not been given. Nothing was charged.
     #[error(
         "this daemon's keyring lacks the key {0}, under which the second factor is sealed: its operator copies the keyring from where it was rotated"

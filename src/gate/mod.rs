@@ -68,9 +68,9 @@ pub use running::restore;
 pub use running::start::{Parts, StartError};
 pub use running::upkeep::Upkeep;
 pub use subjects::{
-    DateSet, HoldChange, Matched, Matching, Overdue, OverduePage, PSEUDONYMS_MAX, REFS_MAX,
-    ReferencePage, ReferenceWish, Register, SubjectImport, SubjectImportNews, SubjectImportOutcome,
-    SubjectImportPhase, SubjectImportWish, SubjectRow, SubjectRowWhat,
+    DateSet, HoldChange, LeftOut, Matched, Matching, Overdue, OverduePage, PSEUDONYMS_MAX,
+    REFS_MAX, ReferencePage, ReferenceWish, Register, SubjectImport, SubjectImportNews,
+    SubjectImportOutcome, SubjectImportPhase, SubjectImportWish, SubjectRow, SubjectRowWhat,
 };
 
 pub use crate::config::LoginSettings;
@@ -161,6 +161,8 @@ pub struct Gate {
     waits_counted: tokio::sync::Mutex<std::time::Duration>,
     /// How long the clock has gone on without a jump.
     settled: running::forgetting::Settled,
+    /// Imports of subjects that the log has and the store lacks.
+    lost_imports: ArcSwap<Vec<crate::store::LostImport>>,
     /// The place of the one import of subjects that may go on.
     importing: Arc<tokio::sync::Semaphore>,
     /// Places for scans of the log.

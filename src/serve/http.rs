@@ -29,13 +29,15 @@ pub(super) async fn serve(
         let parts = Arc::clone(&parts);
         move || async move {
             let writing = gate.log().health() == LogHealth::Writing;
-            let (status, state) = match (writing, gate.store_answers().await) {
-                (true, true) => (StatusCode::OK, "ready"),
-                (true, false) => (StatusCode::SERVICE_UNAVAILABLE, "the store can't be used"),
-                (false, _) => (
-                    StatusCode::SERVICE_UNAVAILABLE,
-                    "the access log can't be written",
-                ),
+            let not = |why| (StatusCode::SERVICE_UNAVAILABLE, why);
+            let (status, state) = if !writing {
+                not("the access log can't be written")
+            } else if !gate.store_answers().await {
+                not("the store can't be used")
+            } else if !gate.knows_all_subjects() {
+                not("imports of subjects are missing")
+            } else {
+                (StatusCode::OK, "ready")
             };
             (status, readiness(state, &parts))
         }

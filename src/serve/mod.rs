@@ -555,7 +555,7 @@ async fn tidy_up(gate: Arc<Gate>, mut stopping: watch::Receiver<bool>) {
     }
 }
 
-/// Tells health as it changes: serving only while the log can be written and the store answers.
+/// Tells health as it changes: serving only while the log can be written, the store answers, and no import is missing from it.
 async fn watch_health(
     gate: Arc<Gate>,
     reporter: tonic_health::server::HealthReporter,
@@ -568,7 +568,8 @@ async fn watch_health(
             () = stopped(&mut stopping) => break,
             _ = look.tick() => {
                 let writing = gate.log().health() == LogHealth::Writing;
-                let serving = writing && gate.store_answers().await;
+                let serving =
+                    writing && gate.store_answers().await && gate.knows_all_subjects();
                 if serving != was_serving {
                     report_health(&reporter, serving).await;
                     was_serving = serving;

@@ -7,8 +7,9 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::error::StoreError;
 use super::sqlite::PATIENCE;
-use super::{Store, from_stored};
+use super::{Store, from_stored, to_stored};
 use crate::files;
+use crate::proto::StoredSubjectImport;
 
 /// What ties a store to its log and its keyring, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,6 +71,29 @@ impl Store {
         };
         store.close().await?;
         marks
+    }
+
+    /// Whether the store at `path` lacks rows of one of these imports, which it has not applied yet.
+    ///
+    /// # Errors
+    /// As [`Self::marks`].
+    pub async fn lacks(path: &Path, imports: &[StoredSubjectImport]) -> Result<bool, StoreError> {
+        let mut store = options(path).connect().await?;
+        let mut lacks = false;
+        for import in imports {
+            // What lies ready of one that is in force already may be fewer: they are in their place.
+            let there: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM imports WHERE id = ?1
+                     AND (log_index IS NOT NULL OR (SELECT count(*) FROM imported WHERE batch = ?1) = ?2)",
+            )
+            .bind(import.batch.as_slice())
+            .bind(to_stored(import.rows)?)
+            .fetch_one(&mut store)
+            .await?;
+            lacks |= there == 0;
+        }
+        store.close().await?;
+        Ok(lacks)
     }
 }
 

@@ -49,7 +49,7 @@ pub use credentials::{
     Charge, Charging, Credential, RecoverySpending, SecondFactor, Spending, Throttle,
 };
 pub use error::{Fault, StoreError};
-pub use imports::{BatchId, ImportedRow, Sort};
+pub use imports::{BatchId, ImportedRow, LostImport, Sort};
 pub use log_holds::LogHold;
 pub use news::News;
 pub use people::stored_person;

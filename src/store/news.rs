@@ -31,6 +31,7 @@ const SUBJECT: i64 = 3;
 const LIVE: i64 = 4;
 const GENERAL: i64 = 5;
 const IMPORTED: i64 = 6;
+const LOST: i64 = 7;
 
 /// What others are told of.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +46,8 @@ pub(super) enum Told<'a> {
     General(&'a str),
     /// Something of many subjects of an import.
     Imported(&'a Folded),
+    /// Which imports are lost.
+    Lost,
     /// Who is logged in, or which services' tickets were ended.
     Live,
 }
@@ -68,6 +71,8 @@ pub struct News {
     pub subjects: Vec<(Pseudonym, SubjectState)>,
     /// What is registered now for nobody in particular, under the ids where something changed.
     pub general: Vec<(Name, Vec<Reference>)>,
+    /// Which imports are lost has to be read anew.
+    pub lost: bool,
 }
 
 impl Store {
@@ -147,6 +152,7 @@ impl Store {
             match (row.try_get("what")?, id) {
                 (PEOPLE, _) => news.people = true,
                 (LIVE, _) => news.live = true,
+                (LOST, _) => news.lost = true,
                 (SESSION, Some(id)) => news.sessions.extend(self.ended_session(id).await?),
                 (SUBJECT, Some(id)) => subjects.push(id),
                 (GENERAL, Some(id)) => general.push(id),
@@ -233,6 +239,7 @@ impl Store {
         let (what, id) = match told {
             Told::People => (PEOPLE, None),
             Told::Live => (LIVE, None),
+            Told::Lost => (LOST, None),
             Told::Session(id) => (SESSION, Some(id.to_vec())),
             Told::Subject(id) => (SUBJECT, Some(id.to_vec())),
             Told::General(id) => (GENERAL, Some(id.as_bytes().to_vec())),
@@ -247,6 +254,38 @@ impl Store {
         .bind(log)
         .bind(what)
         .bind(id)
+        .execute(change)
+        .await?;
+        Ok(())
+    }
+
+    /// Lets others know of all that an import has for nobody in particular, in one go: others wait for the turn.
+    pub(super) async fn tell_of_general(
+        &self,
+        change: &mut Transaction,
+        batch: &[u8],
+        log: i64,
+    ) -> Result<(), StoreError> {
+        if !self.has_others() {
+            return Ok(());
+        }
+        query(
+            "UPDATE changes SET newest = newest + (
+                 SELECT count(DISTINCT name) FROM imported WHERE batch = $1 AND length(subject) = 0)",
+        )
+        .bind(batch)
+        .execute(change)
+        .await?;
+        // The last of them has the newest number. Only PostgreSQL is shared.
+        query(
+            "INSERT INTO news (number, log, what, what_id)
+             SELECT changes.newest - row_number() OVER () + 1, $2, $3, convert_to(ids.name, 'UTF8')
+             FROM changes, (SELECT DISTINCT name FROM imported
+                 WHERE batch = $1 AND length(subject) = 0) AS ids",
+        )
+        .bind(batch)
+        .bind(log)
+        .bind(GENERAL)
         .execute(change)
         .await?;
         Ok(())

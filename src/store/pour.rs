@@ -160,13 +160,13 @@ const TABLES: [Table; 25] = [
         ],
     },
     Table {
-        read: "SELECT subject, kind, id, purposes, ends, at_us, withdrawn, log_index,
+        read: "SELECT subject, kind, id, purposes, ends, at_us, given_us, withdrawn, log_index,
                    CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log
                FROM subject_references",
         of_log: true,
         write: "INSERT INTO subject_references
-                    (subject, kind, id, purposes, ends, at_us, withdrawn, log_index, log)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                    (subject, kind, id, purposes, ends, at_us, given_us, withdrawn, log_index, log)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         columns: &[
             ("subject", Bytes),
             ("kind", Number),
@@ -174,6 +174,7 @@ const TABLES: [Table; 25] = [
             ("purposes", Text),
             ("ends", MaybeNumber),
             ("at_us", Number),
+            ("given_us", MaybeNumber),
             ("withdrawn", Flag),
             ("log_index", Number),
             ("log", Number),
@@ -182,11 +183,11 @@ const TABLES: [Table; 25] = [
     Table {
         // What is in force is everybody's, also where it is not in its place yet.
         read: "SELECT id, CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log, log_index,
-                   row_count, at_us, folded, done, lost
+                   row_count, at_us, folded, done, lost, digest, in_force
                FROM imports WHERE log = $1 OR log_index IS NOT NULL",
         of_log: true,
-        write: "INSERT INTO imports (id, log, log_index, row_count, at_us, folded, done, lost)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        write: "INSERT INTO imports (id, log, log_index, row_count, at_us, folded, done, lost, digest, in_force)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         columns: &[
             ("id", Bytes),
             ("log", Number),
@@ -196,14 +197,16 @@ const TABLES: [Table; 25] = [
             ("folded", MaybeBytes),
             ("done", Flag),
             ("lost", Flag),
+            ("digest", MaybeBytes),
+            ("in_force", MaybeNumber),
         ],
     },
     Table {
-        read: "SELECT batch, subject, sort, name, value, purposes, reference FROM imported
+        read: "SELECT batch, subject, sort, name, value, purposes, reference, given_us FROM imported
                WHERE batch IN (SELECT id FROM imports WHERE log = $1 OR log_index IS NOT NULL)",
         of_log: true,
-        write: "INSERT INTO imported (batch, subject, sort, name, value, purposes, reference)
-                VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        write: "INSERT INTO imported (batch, subject, sort, name, value, purposes, reference, given_us)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         columns: &[
             ("batch", Bytes),
             ("subject", Bytes),
@@ -212,6 +215,7 @@ const TABLES: [Table; 25] = [
             ("value", MaybeNumber),
             ("purposes", Text),
             ("reference", Text),
+            ("given_us", MaybeNumber),
         ],
     },
     Table {

@@ -39,6 +39,9 @@ pub(super) fn read(
             .collect(),
         until: until.map(Timestamp::from_micros),
         since: Timestamp::from_micros(row.try_get("at_us")?),
+        given: row
+            .try_get::<Option<i64>>("given_us")?
+            .map(Timestamp::from_micros),
         withdrawn: row.try_get("withdrawn")?,
     })
 }
@@ -68,7 +71,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut reading = self.engine.reading().await?;
         let mut rows = query(
-            "SELECT kind, id, purposes, ends, at_us, withdrawn FROM subject_references
+            "SELECT kind, id, purposes, ends, at_us, given_us, withdrawn FROM subject_references
              WHERE subject = $1 ORDER BY id, kind",
         )
         .bind(Vec::new())
@@ -100,7 +103,7 @@ impl Store {
         let id = std::str::from_utf8(id)
             .map_err(|_| StoreError::Damaged("a reference's id".to_owned()))?;
         let rows = query(
-            "SELECT kind, id, purposes, ends, at_us, withdrawn FROM subject_references
+            "SELECT kind, id, purposes, ends, at_us, given_us, withdrawn FROM subject_references
              WHERE subject = $1 AND id = $2",
         )
         .bind(Vec::new())
@@ -126,7 +129,7 @@ pub(super) async fn registered(
         None => (0, String::new()),
     };
     let rows = query(
-        "SELECT kind, id, purposes, ends, at_us, withdrawn FROM subject_references
+        "SELECT kind, id, purposes, ends, at_us, given_us, withdrawn FROM subject_references
              WHERE subject = $1 AND (kind > $2 OR (kind = $2 AND id > $3))
              ORDER BY kind, id LIMIT $4",
     )
@@ -159,13 +162,17 @@ impl Following<'_> {
             name(index, purpose)?;
         }
         self.supersede(whose, Sort::Reference(kind), id).await?;
-        // One that is withdrawn stays as it is; one that is registered again is no newer than it was.
+        // One that is withdrawn stays as it is; one that is registered again is no newer than it was, and was given when it is said
+        // for the first time, or earlier.
         const REGISTER: &str = "
             INSERT INTO subject_references
-                (subject, kind, id, purposes, ends, at_us, withdrawn, log_index, log)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                (subject, kind, id, purposes, ends, at_us, withdrawn, log_index, log, given_us)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, CAST($10 AS BIGINT))
             ON CONFLICT (subject, kind, id) DO UPDATE
             SET purposes = excluded.purposes, ends = excluded.ends,
+                given_us = CASE
+                    WHEN NOT $11 OR subject_references.given_us < excluded.given_us
+                    THEN subject_references.given_us ELSE excluded.given_us END,
                 log_index = excluded.log_index, log = excluded.log
             WHERE NOT subject_references.withdrawn";
         // What it was for is what is withdrawn.
@@ -177,7 +184,7 @@ impl Following<'_> {
             SET at_us = excluded.at_us, withdrawn = excluded.withdrawn,
                 log_index = excluded.log_index, log = excluded.log
             WHERE NOT subject_references.withdrawn";
-        query(if withdrawn { WITHDRAW } else { REGISTER })
+        let mut put = query(if withdrawn { WITHDRAW } else { REGISTER })
             .bind(whose)
             .bind(i64::from(kind.number()))
             .bind(id)
@@ -186,9 +193,14 @@ impl Following<'_> {
             .bind(reference.at_us)
             .bind(withdrawn)
             .bind(to_stored(index.0)?)
-            .bind(self.log)
-            .execute(&mut self.change)
-            .await?;
+            .bind(self.log);
+        if !withdrawn {
+            // Unless it says when it was given, one that is new was given then.
+            put = put
+                .bind(reference.given_us.unwrap_or(reference.at_us))
+                .bind(reference.given_us.is_some());
+        }
+        put.execute(&mut self.change).await?;
         if whose.is_empty() {
             self.tell(Told::General(id)).await
         } else {
@@ -213,6 +225,7 @@ pub(super) mod tests {
             purposes: vec!["news".to_owned(), "sale".to_owned()],
             until_us: Some(7),
             at_us: 3,
+            given_us: None,
         }
     }
 

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 17] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -327,6 +327,32 @@ CREATE TABLE imported (
     reference TEXT NOT NULL,
     PRIMARY KEY (batch, subject, sort, name)
 ) WITHOUT ROWID;
+",
+    // When a consent was given; unknown where an import doesn't say it. In which order imports were put in force, and SHA-256 of
+    // their rows; rows for nobody in particular (`subject` is empty). And whose retention is over is found by its date.
+    "
+ALTER TABLE subject_references ADD COLUMN given_us BIGINT;
+UPDATE subject_references SET given_us = at_us WHERE NOT withdrawn;
+ALTER TABLE imports ADD COLUMN digest BLOB;
+ALTER TABLE imports ADD COLUMN in_force BIGINT;
+UPDATE imports SET in_force = log_index WHERE log_index IS NOT NULL;
+UPDATE imports SET done = TRUE WHERE lost;
+CREATE TABLE imported_rows (
+    batch     BLOB NOT NULL,
+    subject   BLOB NOT NULL CHECK (length(subject) IN (0, 32)),
+    sort      BIGINT NOT NULL,
+    name      TEXT NOT NULL,
+    value     BIGINT,
+    purposes  TEXT NOT NULL,
+    reference TEXT NOT NULL,
+    given_us  BIGINT,
+    PRIMARY KEY (batch, subject, sort, name)
+) WITHOUT ROWID;
+INSERT INTO imported_rows (batch, subject, sort, name, value, purposes, reference)
+SELECT batch, subject, sort, name, value, purposes, reference FROM imported;
+DROP TABLE imported;
+ALTER TABLE imported_rows RENAME TO imported;
+CREATE INDEX dates_by_value ON dates (date, value, subject);
 ",
 ];
 

@@ -13,15 +13,23 @@ use crate::domain::time::Timestamp;
 /// nothing.
 const ALL: &str = "
     SELECT subject, CAST(0 AS BIGINT) AS kind, hold AS name, CAST(NULL AS BIGINT) AS value,
-        CAST(NULL AS TEXT) AS purposes, CAST(NULL AS BIGINT) AS at_us, FALSE AS withdrawn
+        CAST(NULL AS TEXT) AS purposes, CAST(NULL AS BIGINT) AS at_us, CAST(NULL AS BIGINT) AS given_us,
+        FALSE AS withdrawn
     FROM holds
     UNION ALL
-    SELECT subject, CAST(0 AS BIGINT), date, value, CAST(NULL AS TEXT), CAST(NULL AS BIGINT), FALSE
+    SELECT subject, CAST(0 AS BIGINT), date, value, CAST(NULL AS TEXT), CAST(NULL AS BIGINT),
+        CAST(NULL AS BIGINT), FALSE
     FROM dates
     UNION ALL
-    SELECT subject, kind, id, ends, purposes, at_us, withdrawn
+    SELECT subject, kind, id, ends, purposes, at_us, given_us, withdrawn
     FROM subject_references WHERE subject > $1
     ORDER BY 1";
+
+/// By the index `dates_by_value`.
+const BEFORE: &str = "
+    SELECT subject, value FROM dates
+    WHERE date = $1 AND value < $2 AND value >= $3 AND (value > $3 OR subject > $4)
+    ORDER BY value, subject LIMIT $5";
 
 impl Store {
     /// Hands over what is registered, each subject once and all as of one moment, without ever holding more than one subject and
@@ -60,7 +68,7 @@ impl Store {
 }
 
 impl Store {
-    /// Subjects after `after` whose `date` is before `before`, in their order, `most` of them.
+    /// Subjects whose `date` is before `before`, in the order of the date and then of their own: `most` of those after `after`.
     ///
     /// # Errors
     /// When the store can't be read.
@@ -68,19 +76,21 @@ impl Store {
         &self,
         date: &str,
         before: Timestamp,
-        after: Option<Pseudonym>,
+        after: Option<(Timestamp, Pseudonym)>,
         most: usize,
     ) -> Result<Vec<(Pseudonym, Timestamp)>, StoreError> {
-        let rows = query(
-            "SELECT subject, value FROM dates WHERE subject > $1 AND date = $2 AND value < $3
-             ORDER BY subject LIMIT $4",
-        )
-        .bind(after.map_or_else(Vec::new, |after| after.0.to_vec()))
-        .bind(date)
-        .bind(before.micros())
-        .bind(i64::try_from(most).unwrap_or(i64::MAX))
-        .fetch_all(&self.engine)
-        .await?;
+        let (value, subject) = after.map_or_else(
+            || (i64::MIN, Vec::new()),
+            |(value, subject)| (value.micros(), subject.0.to_vec()),
+        );
+        let rows = query(BEFORE)
+            .bind(date)
+            .bind(before.micros())
+            .bind(value)
+            .bind(subject)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(&self.engine)
+            .await?;
         rows.iter()
             .map(|row| {
                 let subject = Pseudonym::from_bytes(row.try_get("subject")?)
@@ -217,5 +227,54 @@ mod tests {
             let step: &str = row.try_get("detail").unwrap();
             assert!(!step.contains("TEMP B-TREE"), "{step}");
         }
+    }
+
+    both! {
+    async fn subjects_come_by_their_date_page_after_page(home) {
+        let store = home.open().await;
+        let changes: Vec<(LogIndex, StoredChange)> = (0..)
+            .map(LogIndex)
+            .zip([
+                date(1, "end", 30),
+                date(2, "end", 10),
+                date(3, "end", 10),
+                date(4, "end", 40),
+                date(5, "other", 10),
+            ])
+            .collect();
+        store.apply(&changes, 5).await.unwrap();
+        let mut after = None;
+        let mut found = Vec::new();
+        loop {
+            let before = Timestamp::from_seconds(40);
+            let page = store.subjects_with_date_before("end", before, after, 1).await.unwrap();
+            let Some((subject, date)) = page.first().copied() else { break };
+            found.push((subject.0[0], date.seconds()));
+            after = Some((date, subject));
+        }
+        assert_eq!(found, [(2, 10), (3, 10), (1, 30)]);
+    }
+    }
+
+    #[tokio::test]
+    async fn whose_date_is_before_is_found_by_an_index() {
+        let home = Home::sqlite();
+        let store = home.open().await;
+        let explain = String::leak(format!("EXPLAIN QUERY PLAN {BEFORE}"));
+        let plan = query(explain)
+            .bind("end")
+            .bind(5)
+            .bind(i64::MIN)
+            .bind(Vec::new())
+            .bind(9);
+        let rows = plan.fetch_all(&store.engine).await.unwrap();
+        let steps: Vec<&str> = rows
+            .iter()
+            .map(|row| row.try_get("detail").unwrap())
+            .collect();
+        assert!(
+            steps.len() == 1 && steps[0].contains("INDEX dates_by_value (date=? AND value"),
+            "{steps:?}"
+        );
     }
 }

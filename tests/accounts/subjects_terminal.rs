@@ -141,12 +141,36 @@ fn an_administrator_registers_finds_releases_and_withdraws() {
             "--subject",
             "seeker-1",
         ]);
+        let withdrew = [
+            "filter",
+            "--hold",
+            "withdrawn:recruitment-service",
+            "seeker-1",
+            "seeker-2",
+        ];
+        assert_eq!(terminal.good(&withdrew), "seeker-1\n");
         let json = terminal.good(&["reference", "list", "--subject", "seeker-1", "--json"]);
         let json: Value = serde_json::from_str(&json).unwrap();
         assert_eq!(
             (&json["withdrawn"], &json["kind"]),
             (&json!(true), &json!("consent"))
         );
+        // An old one that comes later is no newer consent; one of now is.
+        let another = |id: &'static str| {
+            let register = ["reference", "register", "consent", id];
+            [&register[..], &["--subject", "seeker-1"], &purpose].concat()
+        };
+        terminal.good(&[&another("C-0")[..], &["--given", "2011-03-31"]].concat());
+        assert_eq!(terminal.good(&withdrew), "seeker-1\n");
+        let words = terminal.bad(
+            65,
+            &[&another("C-9")[..], &["--given", "2199-01-01"]].concat(),
+        );
+        assert!(words.contains("given: is not over yet"), "{words}");
+        terminal.good(&another("C-3"));
+        assert_eq!(terminal.good(&withdrew), "none of them is held\n");
+        let all = terminal.good(&["reference", "list", "--subject", "seeker-1", "--json"]);
+        assert!(all.contains("\"given\":\"2011-03-31T00:00:00Z\""), "{all}");
         assert!(terminal.good(&["reference", "list"]).contains("N-1"));
         assert_eq!(
             terminal.good(&["reference", "list", "--subject", "x"]),
@@ -211,6 +235,30 @@ fn a_file_is_imported_whole_or_not_at_all() {
         ] {
             assert!(words.contains(part), "{part}: {words}");
         }
+        // Every line, and every cell of it.
+        let mut bad = "subject,what,id,value,reference,purposes,given\n".to_owned();
+        for number in 0..11_000 {
+            let _ = writeln!(bad, "seeker-{number},date,sometime,soon,,sale,");
+        }
+        bad.push_str(",hold,,,,,\n,consent,C-1,,,recruitment-service;sale,2199-01-01\n");
+        fs::write(&file, bad).unwrap();
+        let words = terminal.bad(65, &["import", name]);
+        for part in [
+            "line 2: purposes: a date has none",
+            "line 2: value: is no instant",
+            "line 11001: id: the pack has no such date",
+            "line 11001: value: is no instant",
+            "line 11002: subject: is missing",
+            "line 11002: id: is missing",
+            "line 11003: subject: is missing: only a notice or an engagement",
+            "line 11003: purposes: the pack has no such purpose",
+            "line 11003: given: is not over yet",
+            "33005",
+        ] {
+            assert!(words.contains(part), "{part}: {}", words.lines().count());
+        }
+        let told = words.lines().filter(|line| line.starts_with("line "));
+        assert_eq!(told.count(), 33_005);
         let filter = [
             "filter",
             "--hold",

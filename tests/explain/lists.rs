@@ -462,3 +462,22 @@ fn a_menu_is_no_use_of_the_session() {
         "{answer}"
     );
 }
+
+#[test]
+fn what_is_more_than_fits_is_found_out_without_making_the_list() {
+    use sekisho::decision::entitlements::all_allowed;
+    let pack = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/recruitment");
+    let rules = sekisho::policy::load(&pack).unwrap().rules;
+    let roles: Vec<_> = rules.roles.iter().map(|(id, ..)| id).collect();
+    let all = all_allowed(&rules, &roles, None, usize::MAX).unwrap();
+    assert_eq!(
+        all_allowed(&rules, &roles, None, all.len()).unwrap().len(),
+        all.len()
+    );
+    assert!(all_allowed(&rules, &roles, None, all.len() - 1).is_none());
+    let kind = rules.kinds.id("inquirer").unwrap();
+    let of_kind = all.iter().filter(|(used, _)| used.kind == kind).count();
+    assert!((1..all.len()).contains(&of_kind));
+    let found = all_allowed(&rules, &roles, Some(kind), of_kind).unwrap();
+    assert_eq!(found.len(), of_kind);
+}

@@ -111,6 +111,7 @@ impl Asking {
             reference: REFERENCE.into(),
             purposes: vec!["recruitment-service".into()],
             until: None,
+            given: None,
         };
         let request = with_ticket(reference, &self.administrator);
         self.subjects().register_reference(request).await.map(drop)

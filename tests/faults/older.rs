@@ -1,21 +1,23 @@
 //! Log or store replaced by an older copy, or by somebody else's: the start is refused, each way round, and nothing is changed.
 
-use sekisho::proto::RegisterHoldRequest;
+use std::time::{Duration, Instant};
+
+use sekisho::proto::access_service_client::AccessServiceClient;
 use sekisho::proto::subject_service_client::SubjectServiceClient;
+use sekisho::proto::{Decision, ImportSubjectsRequest, ReasonCode, RegisterHoldRequest};
 use tonic::Request;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::answered::{Load, all_in_log};
-use crate::site::{self, SESSION, Serving, Site};
+use crate::site::{self, SESSION, Serving, Site, check};
 use crate::support::scenario::OFFICE;
 
 const DAMAGED: i32 = 65;
 
-async fn register_hold(serving: &Serving, ticket: &str, subject: &str) {
-    let mut request = Request::new(RegisterHoldRequest {
-        subject_ref: subject.into(),
-        hold: "provision-stopped".into(),
-        reference: "request-1".into(),
-    });
+fn with_ticket<T>(message: T, ticket: &str) -> Request<T> {
+    let mut request = Request::new(message);
     for (name, value) in [
         ("sekisho-ticket", ticket),
         ("sekisho-client-ip", OFFICE),
@@ -23,6 +25,16 @@ async fn register_hold(serving: &Serving, ticket: &str, subject: &str) {
     ] {
         request.metadata_mut().insert(name, value.parse().unwrap());
     }
+    request
+}
+
+async fn register_hold(serving: &Serving, ticket: &str, subject: &str) {
+    let hold = RegisterHoldRequest {
+        subject_ref: subject.into(),
+        hold: "provision-stopped".into(),
+        reference: "request-1".into(),
+    };
+    let request = with_ticket(hold, ticket);
     SubjectServiceClient::new(serving.connect().await)
         .register_hold(request)
         .await
@@ -128,4 +140,67 @@ async fn a_log_of_another_daemon_is_refused() {
     std::fs::remove_dir_all(own.log()).unwrap();
     site::copy_folder(&data.join("log"), &own.log());
     refused(&own, "another log");
+}
+
+async fn import(serving: &Serving, ticket: &str, csv: &str) {
+    let piece = ImportSubjectsRequest {
+        csv: csv.into(),
+        ..ImportSubjectsRequest::default()
+    };
+    let request = with_ticket(tokio_stream::iter([piece]), ticket);
+    let mut client = SubjectServiceClient::new(serving.connect().await);
+    let mut told = client.import(request).await.unwrap().into_inner();
+    while told.message().await.unwrap().is_some() {}
+}
+
+async fn is_healthy(serving: &Serving, expected: bool) {
+    let mut health = HealthClient::new(serving.connect().await);
+    let until = Instant::now() + Duration::from_secs(60);
+    loop {
+        let asked = HealthCheckRequest::default();
+        let told = health.check(asked).await.unwrap().into_inner();
+        if (told.status() == ServingStatus::Serving) == expected {
+            return;
+        }
+        assert!(Instant::now() < until, "{told:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The store is of the same run and before an import, whose rows no entry has: it starts, and nothing that depends on them is
+/// allowed until they are imported again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_store_that_lacks_an_import_it_is_not_ready_until_that_is_imported_again() {
+    let now = Site::new();
+    let serving = site::start(&now.data);
+    let administrator = serving.log_in("administrator-1").await;
+    let adviser = serving.log_in("adviser-1").await;
+    let before = now.copy();
+    let file = "subject,what,id\nseeker-1,hold,provision-stopped\n";
+    import(&serving, &administrator, file).await;
+    serving.kill();
+    now.take("store.sqlite", &before);
+
+    let serving = site::start(&now.data);
+    is_healthy(&serving, false).await;
+    let ready = serving.get("/readyz");
+    assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+    for words in ["imports of subjects are missing", ", 1 rows, sha256 "] {
+        assert!(ready.contains(words), "{ready}");
+    }
+    let asked = async |id: &str| {
+        let mut client = AccessServiceClient::new(serving.connect().await);
+        let answer = client.check(check(&adviser, id, 1)).await.unwrap();
+        answer.into_inner()
+    };
+    let answer = asked("one").await;
+    assert_eq!(answer.decision(), Decision::Deny);
+    assert_eq!(answer.reasons[0].code(), ReasonCode::SubjectsIncomplete);
+    import(&serving, &administrator, file).await;
+    let ready = serving.get("/readyz");
+    assert!(ready.ends_with("\r\n\r\nready\n"), "{ready}");
+    is_healthy(&serving, true).await;
+    let answer = asked("two").await;
+    assert_eq!(answer.decision(), Decision::Allow, "{answer:?}");
+    serving.stop();
 }

@@ -238,6 +238,7 @@ impl Model {
             locked: false,
             subjects: &states,
             references: &[],
+            all_known: true,
         };
         decision::decide(rules, &facts, |demand, passed| {
             self.limit(rules, asked, demand, passed, now)

@@ -1,26 +1,24 @@
 //! Many registrations at once: all or nothing, by one entry, wherever a kill falls.
 
-use std::path::Path;
-
 use sekisho::domain::access::{AccessRequest, Action, Provision, TicketText};
-use sekisho::domain::ids::LogIndex;
+use sekisho::domain::ids::{LogIndex, Name};
 use sekisho::domain::reason::ReasonCode;
 use sekisho::domain::reference::ReferenceKind;
 use sekisho::domain::time::Timestamp;
 use sekisho::gate::{
-    DateSet, GateError, HoldChange, ReferenceWish, SubjectImportNews, SubjectImportOutcome,
+    GateError, HoldChange, LeftOut, ReferenceWish, SubjectImportNews, SubjectImportOutcome,
     SubjectImportWish, SubjectRow, SubjectRowWhat,
 };
-use sekisho::proto::EntryKind;
 use sekisho::proto::stored_change::Kind;
+use sekisho::proto::{EntryKind, ReferenceStanding};
 use tokio::sync::mpsc;
 
 use crate::postgres::Postgres;
 use crate::world::*;
 
-const STOPPED: Option<ReasonCode> = Some(ReasonCode::ProvisionStopped);
+pub(crate) const STOPPED: Option<ReasonCode> = Some(ReasonCode::ProvisionStopped);
 
-fn provide(ticket: &TicketText, of: &str) -> AccessRequest {
+pub(crate) fn provide(ticket: &TicketText, of: &str) -> AccessRequest {
     AccessRequest {
         action: Action::Provide,
         subject_kind: Some(name("inquirer")),
@@ -34,40 +32,58 @@ fn provide(ticket: &TicketText, of: &str) -> AccessRequest {
     }
 }
 
-fn hold(of: &str, hold: &str) -> SubjectRowWhat {
-    SubjectRowWhat::Hold(HoldChange {
-        subject: subject(of),
-        hold: name(hold),
-        reference: Some(name("list 7")),
-    })
-}
-
-fn date(of: &str, date: &str, value: &str) -> SubjectRowWhat {
-    SubjectRowWhat::Date(DateSet {
-        subject: subject(of),
-        date: name(date),
-        value: Timestamp::parse(value).unwrap(),
-        reference: None,
-    })
-}
-
-fn consent(of: Option<&str>, id: &str) -> SubjectRowWhat {
-    SubjectRowWhat::Reference(ReferenceWish {
+fn row(of: Option<&str>, what: SubjectRowWhat, id: &str) -> SubjectRow {
+    SubjectRow {
+        line: 0,
+        what: Some(what),
         subject: of.map(subject),
-        kind: match of {
-            Some(_) => ReferenceKind::Consent,
-            None => ReferenceKind::Notice,
-        },
-        reference: name(id),
-        purposes: vec![name("recruitment-service")],
-        until: None,
-    })
+        id: Some(name(id)),
+        value: None,
+        given: None,
+        purposes: Vec::new(),
+        reference: None,
+        wrong: Vec::new(),
+    }
+}
+
+fn hold(of: &str, hold: &str) -> SubjectRow {
+    SubjectRow {
+        reference: Some(name("list 7")),
+        ..row(Some(of), SubjectRowWhat::Hold, hold)
+    }
+}
+
+fn date(of: &str, date: &str, value: &str) -> SubjectRow {
+    SubjectRow {
+        value: Some(Timestamp::parse(value).unwrap()),
+        ..row(Some(of), SubjectRowWhat::Date, date)
+    }
+}
+
+const PURPOSE: &str = "recruitment-service";
+
+fn reference(of: Option<&str>, kind: ReferenceKind, id: &str) -> SubjectRow {
+    SubjectRow {
+        purposes: vec![name(PURPOSE)],
+        ..row(of, SubjectRowWhat::Reference(kind), id)
+    }
+}
+
+pub(crate) fn consent(of: &str, id: &str) -> SubjectRow {
+    reference(Some(of), ReferenceKind::Consent, id)
+}
+
+fn given(at: Timestamp, row: SubjectRow) -> SubjectRow {
+    SubjectRow {
+        given: Some(at),
+        ..row
+    }
 }
 
 type Imported = (Result<SubjectImportOutcome, GateError>, Vec<(u32, String)>);
 
 /// Imports rows, from line 2 on; and what was told to be wrong.
-async fn import_as(world: &World, rows: Vec<SubjectRowWhat>, dry_run: bool) -> Imported {
+async fn import_as(world: &World, rows: Vec<SubjectRow>, dry_run: bool) -> Imported {
     let (tell, mut news) = mpsc::channel(100_000);
     let wish = SubjectImportWish {
         reference: Some(name("list 7")),
@@ -78,8 +94,8 @@ async fn import_as(world: &World, rows: Vec<SubjectRowWhat>, dry_run: bool) -> I
         .begin_subject_import(&crm(), &nobody(), wish, tell)
         .await
         .unwrap();
-    for (line, what) in (2..).zip(rows) {
-        import.take(SubjectRow { line, what }).await;
+    for (line, row) in (2..).zip(rows) {
+        import.take(SubjectRow { line, ..row }).await;
     }
     let outcome = import.finish().await;
     let mut faults = Vec::new();
@@ -91,13 +107,13 @@ async fn import_as(world: &World, rows: Vec<SubjectRowWhat>, dry_run: bool) -> I
     (outcome, faults)
 }
 
-async fn import(world: &World, rows: Vec<SubjectRowWhat>) -> LogIndex {
+pub(crate) async fn import(world: &World, rows: Vec<SubjectRow>) -> LogIndex {
     let (outcome, faults) = import_as(world, rows, false).await;
     assert_eq!(faults, []);
     outcome.unwrap().index.unwrap()
 }
 
-fn stops(from: usize, count: usize) -> Vec<SubjectRowWhat> {
+pub(crate) fn stops(from: usize, count: usize) -> Vec<SubjectRow> {
     (from..from + count)
         .map(|number| hold(&format!("in-{number}"), "provision-stopped"))
         .collect()
@@ -110,7 +126,7 @@ async fn all_of_it_is_seen_by_the_next_check_and_survives_a_restart_by_one_entry
     let adviser = world.log_in("adviser-1").await;
     let mut rows = stops(0, 4_500);
     rows.push(date("js-9999", "last-contact", "2010-01-01T00:00:00Z"));
-    rows.push(consent(Some("in-0"), "C-1"));
+    rows.push(consent("in-0", "C-1"));
     let before = world.gate.log().len();
     let index = import(&world, rows).await;
     assert_eq!(world.gate.log().len(), before + 1);
@@ -150,7 +166,7 @@ async fn with_one_bad_row_nothing_is_changed_and_every_bad_row_is_told() {
             date("in-4", "first-contact", "1899-12-31T00:00:00Z"),
             date("in-4", "last-contact", "2201-01-01T00:00:00Z"),
             hold("in-1", "provision-stopped"),
-            consent(None, "N-1"),
+            reference(None, ReferenceKind::Consent, "C-1"),
         ]);
         rows
     };
@@ -219,56 +235,211 @@ async fn who_may_not_register_imports_nothing_and_two_at_once_do_not() {
 #[tokio::test]
 async fn what_was_withdrawn_is_not_imported_again() {
     let world = World::new().await;
-    let wish = || match consent(Some("js-1"), "C-1") {
-        SubjectRowWhat::Reference(wish) => wish,
-        _ => panic!(),
-    };
-    world
-        .gate
-        .withdraw_reference(&crm(), &nobody(), wish())
-        .await
-        .unwrap();
-    let rows = vec![consent(Some("js-1"), "C-2"), consent(Some("js-1"), "C-1")];
+    withdraw(&world, "js-1", "C-1").await;
+    let later = given(world.now(), consent("js-1", "C-2"));
+    let rows = vec![later, consent("js-1", "C-1")];
     let (outcome, faults) = import_as(&world, rows, false).await;
     assert_eq!(faults, [(3, "id".to_owned())]);
     assert_eq!(wrong_fields(outcome), ["csv[3].id"]);
-    let many = (0..257).map(|number| consent(Some("js-2"), &format!("C-{number}")));
+    let many = (0..257).map(|number| consent("js-2", &format!("C-{number}")));
     let (_, faults) = import_as(&world, many.collect(), false).await;
     assert_eq!(faults.len(), 1);
 }
 
-/// Puts the store of one directory in the place of another's.
-pub(crate) fn replace_store(from: &Path, to: &Path) {
-    for folder in [to, from] {
-        for file in std::fs::read_dir(folder).unwrap() {
-            let path = file.unwrap().path();
-            let file = path.file_name().unwrap().to_string_lossy().into_owned();
-            if !file.starts_with("store.sqlite") {
-                continue;
-            }
-            if folder == to {
-                std::fs::remove_file(&path).unwrap();
-            } else {
-                std::fs::copy(&path, to.join(file)).unwrap();
-            }
-        }
-    }
+/// One that was never registered.
+pub(crate) async fn withdraw(world: &World, of: &str, id: &str) {
+    withdraw_for(world, of, id, vec![name(PURPOSE)]).await;
+}
+
+/// One that is registered has its purposes.
+pub(crate) async fn withdraw_known(world: &World, of: &str, id: &str) {
+    withdraw_for(world, of, id, Vec::new()).await;
+}
+
+async fn withdraw_for(world: &World, of: &str, id: &str, purposes: Vec<Name>) {
+    let wish = ReferenceWish {
+        subject: Some(subject(of)),
+        kind: ReferenceKind::Consent,
+        reference: name(id),
+        purposes,
+        until: None,
+        given: None,
+    };
+    let gate = &world.gate;
+    gate.withdraw_reference(&crm(), &nobody(), wish)
+        .await
+        .unwrap();
+}
+
+/// Whom of these a caller has to leave out, since they withdrew consent.
+pub(crate) async fn withdrew(world: &World, of: &[&str]) -> Result<Vec<u32>, GateError> {
+    let left_out = [LeftOut::Withdrawn(name(PURPOSE))];
+    let of: Vec<_> = of.iter().copied().map(subject).collect();
+    world
+        .gate
+        .filter_subjects(&crm(), &nobody(), &of, &left_out)
+        .await
 }
 
 #[tokio::test]
-async fn an_import_that_the_store_never_saw_is_told_at_every_start() {
+async fn an_old_consent_that_comes_later_undoes_no_withdrawal() {
     let world = World::new().await;
-    let before = world.as_killed_now();
-    import(&world, stops(0, 5)).await;
-    let after = world.as_killed_now();
-    replace_store(before.path(), after.path());
-    let mut world = world.start_on(after).await.unwrap();
-    for _ in 0..2 {
-        let start = world.on_disk().pop().unwrap();
-        assert_eq!(start.kind, i32::from(EntryKind::DaemonStart));
-        assert_eq!(detail(&start, "lost_imports"), "1");
-        world = world.restart().await;
+    let before = world.now();
+    world.clock.advance(seconds(60));
+    for of in ["js-1", "js-2", "js-3"] {
+        withdraw(&world, of, "C-1").await;
     }
+    world.clock.advance(seconds(60));
+    let after = world.now();
+    world.clock.advance(seconds(60));
+    // One that doesn't say when it was given is no answer to a withdrawal.
+    let (outcome, faults) = import_as(&world, vec![consent("js-1", "C-old")], false).await;
+    assert_eq!(faults, [(2, "given".to_owned())]);
+    assert_eq!(wrong_fields(outcome), ["csv[2].given"]);
+    import(
+        &world,
+        vec![
+            given(before, consent("js-1", "C-old")),
+            given(after, consent("js-2", "C-new")),
+            consent("js-4", "C-unsaid"),
+        ],
+    )
+    .await;
+    let one_by_one = |of, given| ReferenceWish {
+        subject: Some(subject(of)),
+        kind: ReferenceKind::Consent,
+        reference: name("C-3"),
+        purposes: vec![name(PURPOSE)],
+        until: None,
+        given,
+    };
+    let registering =
+        async |world: &World, wish| world.gate.register_reference(&crm(), &nobody(), wish).await;
+    registering(&world, one_by_one("js-3", Some(before)))
+        .await
+        .unwrap();
+    let all = ["js-1", "js-2", "js-3", "js-4"];
+    let world = world.restart().await;
+    assert_eq!(withdrew(&world, &all).await.unwrap(), [0, 2]);
+    // Registered again it is no newer than it was; another one of now is.
+    registering(&world, one_by_one("js-3", None)).await.unwrap();
+    assert_eq!(withdrew(&world, &all).await.unwrap(), [0, 2]);
+    registering(&world, one_by_one("js-1", None)).await.unwrap();
+    assert_eq!(withdrew(&world, &all).await.unwrap(), [2]);
+    withdraw_known(&world, "js-4", "C-unsaid").await;
+    assert_eq!(withdrew(&world, &all).await.unwrap(), [2, 3]);
+    // A day to come would outrank every withdrawal until then.
+    let tomorrow = world.now().plus(minutes(24 * 60));
+    let refused = registering(&world, one_by_one("js-5", Some(tomorrow))).await;
+    assert_eq!(wrong_fields(refused), ["given"]);
+    let rows = vec![
+        given(tomorrow, consent("js-5", "C-1")),
+        given(before, reference(Some("js-5"), ReferenceKind::Order, "O-1")),
+    ];
+    let (_, faults) = import_as(&world, rows, false).await;
+    let expected = [(2, "given"), (3, "given")].map(|(line, of)| (line, of.to_owned()));
+    assert_eq!(faults, expected);
+}
+
+#[tokio::test]
+async fn what_is_for_nobody_in_particular_is_imported_too() {
+    let world = World::new().await;
+    let adviser = world.log_in("adviser-1").await;
+    let rows = vec![
+        reference(None, ReferenceKind::Notice, "N-1"),
+        reference(None, ReferenceKind::Engagement, "E-1"),
+        reference(Some("js-1"), ReferenceKind::Notice, "N-2"),
+    ];
+    import(&world, rows).await;
+    let killed = world.start_on(world.as_killed_now()).await.unwrap();
+    for world in [&world, &killed] {
+        for (to, expected) in [
+            ("N-1", ReferenceStanding::Registered),
+            ("E-1", ReferenceStanding::Registered),
+            ("N-2", ReferenceStanding::Declared),
+        ] {
+            let mut request = read_of(&adviser, "js-2");
+            request.basis.reference = Some(name(to));
+            let answer = world.check(request).await;
+            assert_eq!(answer.entry.basis_reference_standing(), expected, "{to}");
+        }
+    }
+    let row = |number: usize| reference(None, ReferenceKind::Notice, &format!("N-{number}"));
+    let (outcome, faults) = import_as(&world, (0..1_001).map(row).collect(), false).await;
+    assert_eq!(faults, [(1_002, "subject".to_owned())]);
+    assert!(outcome.is_err());
+}
+
+#[tokio::test]
+async fn every_bad_cell_of_every_bad_row_is_told_in_one_round() {
+    let world = World::new().await;
+    let bad = |number: usize| SubjectRow {
+        wrong: vec![("reference", "is too long".to_owned())],
+        ..hold(&format!("in-{number}"), "provision-stoped")
+    };
+    let mut rows: Vec<SubjectRow> = (0..6_000).map(bad).collect();
+    // The same twice, of which one is bad besides.
+    let twice = SubjectRow {
+        wrong: vec![("value", "a hold has none".to_owned())],
+        ..hold("in-7000", "provision-stopped")
+    };
+    rows.extend([twice, hold("in-7000", "provision-stopped")]);
+    let (outcome, faults) = import_as(&world, rows, true).await;
+    assert_eq!(faults.len(), 12_002);
+    let of_first = [(2, "reference".to_owned()), (2, "id".to_owned())];
+    assert_eq!(faults[..2], of_first);
+    let last = [(6_002, "value".to_owned()), (6_003, "id".to_owned())];
+    assert_eq!(faults[12_000..], last);
+    let outcome = outcome.unwrap();
+    assert_eq!((outcome.faults, outcome.holds), (12_002, 1));
+}
+
+#[tokio::test]
+async fn whoever_comes_with_a_ticket_is_the_one_who_registers() {
+    let world = World::new().await;
+    let adviser = credentials(&world.log_in("adviser-1").await);
+    let hold = || HoldChange {
+        subject: subject("in-1"),
+        hold: name("provision-stopped"),
+        reference: None,
+    };
+    let refused = |result: Result<LogIndex, GateError>| {
+        assert!(matches!(result, Err(GateError::NotAuthorised(_))));
+        let entry = world.on_disk().pop().unwrap();
+        assert_eq!(entry.kind, i32::from(EntryKind::RefusedCall));
+        assert_eq!(entry.person, "adviser-1");
+    };
+    let gate = &world.gate;
+    refused(gate.register_hold(&crm(), &adviser, hold()).await);
+    let date = sekisho::gate::DateSet {
+        subject: subject("js-1"),
+        date: name("last-contact"),
+        value: world.now(),
+        reference: None,
+    };
+    refused(gate.set_date(&crm(), &adviser, date).await);
+    let wish = ReferenceWish {
+        subject: None,
+        kind: ReferenceKind::Notice,
+        reference: name("N-1"),
+        purposes: vec![name(PURPOSE)],
+        until: None,
+        given: None,
+    };
+    refused(gate.register_reference(&crm(), &adviser, wish).await);
+    let (tell, _news) = mpsc::channel(1);
+    let wish = SubjectImportWish::default();
+    let import = gate
+        .begin_subject_import(&crm(), &adviser, wish, tell)
+        .await;
+    refused(import.map(|_| LogIndex(0)));
+    let administrator = credentials(&world.log_in("administrator-1").await);
+    let index = gate
+        .register_hold(&crm(), &administrator, hold())
+        .await
+        .unwrap();
+    let entry = world.on_disk_from(index.0).remove(0);
+    assert_eq!(entry.person, "administrator-1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

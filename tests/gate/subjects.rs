@@ -6,7 +6,7 @@ use std::time::Duration;
 use sekisho::domain::access::{AccessRequest, Action, Provision, Subjects, TicketText};
 use sekisho::domain::ids::DecisionId;
 use sekisho::domain::reason::ReasonCode;
-use sekisho::gate::{DateSet, GateError, HoldChange, OutcomeReport, StartError};
+use sekisho::gate::{DateSet, GateError, HoldChange, LeftOut, OutcomeReport, StartError};
 use sekisho::proto::EntryKind;
 
 use crate::world::*;
@@ -190,7 +190,7 @@ async fn a_filter_tells_who_is_held_and_is_logged() {
         ),
         (vec![], vec![]),
     ] {
-        let holds: Vec<_> = holds.into_iter().map(name).collect();
+        let holds: Vec<_> = holds.into_iter().map(name).map(LeftOut::Held).collect();
         let before = world.gate.log().len();
         let found = world
             .gate
@@ -206,10 +206,14 @@ async fn a_filter_tells_who_is_held_and_is_logged() {
             &crm(),
             &nobody(),
             &people,
-            &[name("provision-stopped"), name("x")],
+            &[
+                LeftOut::Held(name("provision-stopped")),
+                LeftOut::Held(name("x")),
+                LeftOut::Withdrawn(name("provision-stopped")),
+            ],
         )
         .await;
-    assert_eq!(wrong_fields(unknown), ["holds[1]"]);
+    assert_eq!(wrong_fields(unknown), ["holds[1]", "holds[2]"]);
 }
 
 #[tokio::test]

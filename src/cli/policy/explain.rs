@@ -7,13 +7,14 @@ use prost_reflect::prost::Message as _;
 use prost_reflect::{DescriptorPool, DynamicMessage};
 use serde_json::{Value, json};
 
-use super::asking::Asking;
 use super::stages::Shown;
+use crate::cli::client::Asking;
 use crate::cli::client::Connection;
 use crate::cli::error::{CliError, Fault};
 use crate::cli::output::print;
 use crate::cli::words::{Language, Word};
 use crate::domain::reason::{ReasonCode, Stage};
+use crate::proto::explain_service_client::ExplainServiceClient;
 use crate::proto::{self, CheckRequest, Decision, ExplainRequest, ExplainResponse};
 
 /// The largest request: what the daemon takes.
@@ -42,7 +43,7 @@ pub(in crate::cli) struct ExplainArgs {
 pub(super) async fn explain(args: ExplainArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let request = read(&args.file, language)?;
-    let mut asking = Asking::open(&args.connection).await?;
+    let mut asking = Asking::open(&args.connection, ExplainServiceClient::new).await?;
     let request = asking.request(ExplainRequest {
         request: Some(request),
         as_person: args.person,

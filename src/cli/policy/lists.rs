@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
-use super::asking::Asking;
+use crate::cli::client::Asking;
 use crate::cli::client::Connection;
 use crate::cli::error::{CliError, Fault};
 use crate::cli::output::print;
@@ -16,6 +16,7 @@ use crate::decision::rules::{Id, Promise, Role, RuleSet, Table as Names};
 use crate::domain::access::Action;
 use crate::domain::time::{Clock as _, SystemClock};
 use crate::policy::{self, Pack};
+use crate::proto::explain_service_client::ExplainServiceClient;
 use crate::proto::{
     AllowedAccess, AllowedActor, DataScope, ListAllowedAccessRequest, ListAllowedActorsRequest,
 };
@@ -94,7 +95,7 @@ pub(super) async fn who(args: WhoArgs) -> Result<(), CliError> {
 }
 
 async fn asked_who(args: &WhoArgs) -> Result<Vec<AllowedActor>, CliError> {
-    let mut asking = Asking::open(&args.of.connection).await?;
+    let mut asking = Asking::open(&args.of.connection, ExplainServiceClient::new).await?;
     let mut wanted = ListAllowedActorsRequest {
         data: Some(DataScope {
             system: args.system.clone(),
@@ -139,7 +140,7 @@ pub(super) async fn what(args: WhatArgs) -> Result<(), CliError> {
 }
 
 async fn asked_what(args: &WhatArgs) -> Result<Vec<AllowedAccess>, CliError> {
-    let mut asking = Asking::open(&args.of.connection).await?;
+    let mut asking = Asking::open(&args.of.connection, ExplainServiceClient::new).await?;
     let mut wanted = ListAllowedAccessRequest {
         person: args.person.clone(),
         page_size: PAGE,
@@ -258,7 +259,9 @@ fn offline_what(
 }
 
 fn accesses(rules: &RuleSet, roles: &[Id<Role>]) -> Vec<AllowedAccess> {
-    let all = all_allowed(rules, roles).into_iter();
+    let all = all_allowed(rules, roles, None, usize::MAX)
+        .unwrap_or_default()
+        .into_iter();
     all.map(|(used, by)| {
         let (kind, category, action, purpose) = names(rules, used);
         let promise = rules.promise_of_grant(roles.first().copied(), used.purpose);

@@ -1,7 +1,6 @@
-//! `sekisho policy`: look at packs (`check`, `test`, `schema`), and ask the daemon why it decides as it does and who may what (`explain`,
-//! `who`, `what`, `register`).
+//! `sekisho policy`: look at packs (`check`, `test`, `schema`), and ask the daemon why it decides as it does and who may what
+//! (`explain`, `who`, `what`, `register`).
 
-mod asking;
 mod check;
 mod explain;
 mod lists;

@@ -3,8 +3,8 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use super::asking::Asking;
 use super::lists::pack_of;
+use crate::cli::client::Asking;
 use crate::cli::client::Connection;
 use crate::cli::error::CliError;
 use crate::cli::login::say;
@@ -12,6 +12,7 @@ use crate::cli::words::{Language, Word};
 use crate::domain::access::Action;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
 use crate::files::NewFile;
+use crate::proto::explain_service_client::ExplainServiceClient;
 use crate::proto::register_part::Part;
 use crate::proto::{self, GetRegisterRequest};
 use crate::report::{self, AccessRow, RecipientRow, Register, RoleRow, SystemRow};
@@ -81,7 +82,7 @@ pub(super) async fn register(args: RegisterArgs) -> Result<(), CliError> {
 }
 
 async fn asked(connection: &Connection) -> Result<Register, CliError> {
-    let mut asking = Asking::open(connection).await?;
+    let mut asking = Asking::open(connection, ExplainServiceClient::new).await?;
     let request = asking.request(GetRegisterRequest {})?;
     let answer = asking.service.get_register(request);
     let mut parts = asking.target.answer(answer).await?.into_inner();

@@ -83,8 +83,10 @@ impl Gate {
                 (working_roles(&rules, &admitted.person, false, now), entry)
             }
         };
+        let mut only = None;
         if let Some(kind) = &wish.subject_kind {
-            if rules.kinds.id(kind).is_none() {
+            only = rules.kinds.id(kind);
+            if only.is_none() {
                 return Err(self.no_such_kind(peer, &caller, entry, now).await);
             }
             entry.subject_kind = kind.to_string();
@@ -92,15 +94,11 @@ impl Gate {
         entry::detail(&mut entry, "call", CALL);
         entry.policy_revision = rules.revision.to_vec();
         self.logged(entry).await?;
-        let mut all = accesses(rules, roles).await?;
-        if let Some(kind) = &wish.subject_kind {
-            all.retain(|access| access.subject_kind == **kind);
-        }
-        if all.len() > ACCESSES_MAX {
-            let what = format!("there are {}: name a subject_kind", all.len());
-            return Err(GateError::TooLarge(what));
-        }
-        Ok(all)
+        let all = accesses(rules, roles, only, ACCESSES_MAX).await?;
+        all.ok_or_else(|| {
+            let what = format!("there are more than {ACCESSES_MAX}: name a subject_kind");
+            GateError::TooLarge(what)
+        })
     }
 
     async fn no_such_kind(

@@ -7,7 +7,7 @@ use crate::decision::RuleLine;
 use crate::decision::entitlements::{
     ByRow, Use, all_allowed, could_be_allowed_all, names, working_roles,
 };
-use crate::decision::rules::{Id, Promise, Role, RuleSet, Table};
+use crate::decision::rules::{Id, Kind, Promise, Role, RuleSet, Table};
 use crate::domain::access::Action;
 use crate::domain::ids::Name;
 use crate::domain::time::Timestamp;
@@ -171,19 +171,23 @@ impl Gate {
             .ok_or(GateError::NotFound("there is no such person"))?;
         let locked = self.is_locked_out(&person.id);
         let roles = working_roles(&rules, &person, locked, now);
-        accesses(rules, roles).await
+        let all = accesses(rules, roles, None, usize::MAX).await?;
+        Ok(all.unwrap_or_default())
     }
 }
 
-/// Everything that these roles could be allowed. A pack may resolve to millions of tuples: not on a thread that serves.
+/// Everything that these roles could be allowed, of one kind or of all; `None` where that is more than `most`. A pack may resolve to
+/// millions of tuples: not on a thread that serves.
 pub(super) async fn accesses(
     rules: Arc<RuleSet>,
     roles: Vec<Id<Role>>,
-) -> Result<Vec<Access>, GateError> {
+    kind: Option<Id<Kind>>,
+    most: usize,
+) -> Result<Option<Vec<Access>>, GateError> {
     tokio::task::spawn_blocking(move || {
-        let all = all_allowed(&rules, &roles).into_iter();
-        all.map(|(used, by)| access(&rules, &roles, used, by))
-            .collect()
+        let all = all_allowed(&rules, &roles, kind, most)?.into_iter();
+        let all = all.map(|(used, by)| access(&rules, &roles, used, by));
+        Some(all.collect())
     })
     .await
     .map_err(|_| GateError::Internal("a list ended early"))

@@ -69,9 +69,7 @@ impl Gate {
     ) -> Result<ReceiptRegistered, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
-        let registrar = self
-            .registrar_by_ticket(&rules, peer, credentials, CALL, now)
-            .await?;
+        let registrar = self.registrar(&rules, peer, credentials, CALL, now).await?;
         let mut entry = self.registrars_entry(&registrar, peer, now);
         let caller = registrar.caller;
         let violations = violations(&rules, &wish, now);

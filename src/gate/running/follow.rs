@@ -156,6 +156,9 @@ impl Gate {
         if news.live {
             self.read_live().await?;
         }
+        if news.lost {
+            self.read_lost_imports().await?;
+        }
         for (session, until) in news.sessions {
             self.end_now(session, until);
         }
@@ -195,6 +198,7 @@ impl Gate {
     async fn read_all_anew(&self) -> Result<(), StoreError> {
         self.read_people().await?;
         self.read_live().await?;
+        self.read_lost_imports().await?;
         for (session, until) in self.store.revoked_sessions().await? {
             self.sessions.revoke(session, until, self.clock.steady());
         }

@@ -308,6 +308,7 @@ impl Gate {
             keys: Arc::new(CurrentKeys::of(&keyring)),
             settled: Settled::default(),
             waits_counted: Mutex::new(clock.steady()),
+            lost_imports: ArcSwap::default(),
             importing: Arc::new(Semaphore::new(1)),
             scans: Semaphore::new(SCANS_AT_ONCE),
             stopping: watch::Sender::new(()),
@@ -339,13 +340,13 @@ impl Gate {
             gate.look_for_missing_keys().await?;
         }
         // What is in force goes to its place first, whichever daemon's it is.
-        while gate.store.fold_imports(true).await?.is_some() {}
+        while gate.store.fold_imports().await?.is_some() {}
         let dropped_imports = gate.store.drop_unnamed_imports().await?;
-        let lost_imports = gate.store.lost_imports().await?;
+        let lost_imports = gate.read_lost_imports().await?;
         if lost_imports > 0 {
             tracing::error!(
                 lost_imports,
-                "imports of subjects that the log has are not in this store, as after a restore: their files have to be imported again"
+                "imports of subjects that the log has are not in this store, as after a restore: what depends on them is refused until their files are imported again; /readyz says which"
             );
         }
         load(&gate.store, &gate.subjects).await?;
@@ -552,6 +553,7 @@ impl Gate {
         if let Ok(_place) = Arc::clone(&self.importing).try_acquire_owned() {
             self.fold_imports().await;
         }
+        self.look_for_lost_imports().await;
         if let Err(error) = self.store.forget_old_news().await {
             tracing::warn!(%error, "the store can't be tidied");
         }

@@ -16,6 +16,8 @@ pub(in crate::gate) enum Task {
     Keys,
     /// Taking records of provision from the log into the store.
     Records,
+    /// Importing again what the store lost.
+    Imports,
 }
 
 /// What is left undone.

@@ -62,10 +62,10 @@ pub struct Overdue {
 /// A page of them.
 #[derive(Debug)]
 pub struct OverduePage {
-    /// In the order of the pack's rules, then of the pseudonyms.
+    /// In the order of the pack's rules, then of the dates that the periods count from, then of the pseudonyms.
     pub subjects: Vec<Overdue>,
-    /// Rule and subject after which the next page begins.
-    pub next: Option<(Name, Pseudonym)>,
+    /// Rule, date and subject after which the next page begins.
+    pub next: Option<(Name, Timestamp, Pseudonym)>,
 }
 
 impl Gate {
@@ -134,7 +134,7 @@ impl Gate {
         peer: &Peer,
         credentials: &Credentials,
         retention: Option<Name>,
-        (size, after): (usize, Option<(Name, Pseudonym)>),
+        (size, after): (usize, Option<(Name, Timestamp, Pseudonym)>),
     ) -> Result<OverduePage, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
@@ -150,7 +150,7 @@ impl Gate {
         let position = |id: &str| wanted.iter().position(|rule| *rule.id == *id);
         let begin = match &after {
             None => Some((0, None)),
-            Some((rule, subject)) => position(rule).map(|at| (at, Some(*subject))),
+            Some((rule, date, subject)) => position(rule).map(|at| (at, Some((*date, *subject)))),
         };
         let mut violations = Vec::new();
         if wanted.is_empty() && named.is_some() {
@@ -163,6 +163,10 @@ impl Gate {
         }
         if !violations.is_empty() {
             let error = GateError::Malformed(violations);
+            return Err(self.refuse_call(peer, &caller, OVERDUE, error, now).await);
+        }
+        if !self.knows_all_subjects() {
+            let error = GateError::SubjectsIncomplete;
             return Err(self.refuse_call(peer, &caller, OVERDUE, error, now).await);
         }
         let (first, mut from) = begin.unwrap_or_default();
@@ -186,7 +190,7 @@ impl Gate {
                     if page.subjects.len() == size {
                         break;
                     }
-                    from = Some(subject);
+                    from = Some((date, subject));
                     page.subjects
                         .extend(overdue(rule, subject, date, now, &rules));
                 }
@@ -196,7 +200,9 @@ impl Gate {
                 if page.subjects.len() == size || left == 0 {
                     let id = Name::parse(&rule.id).ok();
                     // Before the first of a rule there is nobody.
-                    page.next = id.zip(from.or(Some(Pseudonym([0; 32]))));
+                    let first = (Timestamp::from_micros(i64::MIN), Pseudonym([0; 32]));
+                    let (date, subject) = from.unwrap_or(first);
+                    page.next = id.map(|id| (id, date, subject));
                 }
             }
             if page.next.is_some() {

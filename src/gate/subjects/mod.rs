@@ -21,8 +21,8 @@ use super::admission::administers;
 use super::changes::Always;
 use super::peer::{Caller, Peer};
 use super::{Credentials, Gate, GateError, Violation, entry};
-use crate::decision;
 use crate::decision::rules::RuleSet;
+use crate::decision::{self, WITHDRAWN};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::reason::ReasonCode;
@@ -53,6 +53,63 @@ pub struct DateSet {
     /// The request or order behind it.
     pub reference: Option<Name>,
 }
+
+/// Whom an answer says to leave out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LeftOut {
+    /// Who is under this hold, or whose data may not be used, or must be kept, by this rule.
+    Held(Name),
+    /// Who has withdrawn consent for this purpose.
+    Withdrawn(Name),
+}
+
+/// As an answer has it.
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Held(hold) => f.write_str(hold),
+            Self::Withdrawn(purpose) => write!(f, "{WITHDRAWN}{purpose}"),
+        }
+    }
+}
+
+impl LeftOut {
+    /// Why the pack can't have said so.
+    fn unknown_to(&self, rules: &RuleSet) -> Option<String> {
+        match self {
+            Self::Held(hold) => {
+                let known = rules.holds.id(hold).is_some()
+                    || rules.retention.iter().any(|rule| *rule.id == **hold)
+                    || rules.keep.iter().any(|rule| *rule.id == **hold);
+                (!known).then(|| unknown_hold(rules))
+            }
+            Self::Withdrawn(purpose) => {
+                let known = rules.purposes.id(purpose).is_some();
+                (!known).then(|| "the pack has no such purpose".to_owned())
+            }
+        }
+    }
+
+    fn holds(&self, rules: &RuleSet, state: &SubjectState, now: Timestamp) -> bool {
+        match self {
+            Self::Held(hold) => {
+                state.has_hold(hold)
+                    || rules.retention.iter().any(|rule| {
+                        *rule.id == **hold
+                            && decision::retention_over(rule, state, now, rules.utc_offset)
+                    })
+                    || rules.keep.iter().any(|rule| {
+                        *rule.id == **hold
+                            && decision::must_be_kept(rule, state, now, rules.utc_offset)
+                    })
+            }
+            Self::Withdrawn(purpose) => state.consent_is_withdrawn(purpose, now),
+        }
+    }
+}
+
+/// After how many people others have their turn.
+const FILTERED_AT_ONCE: u32 = 500;
 
 /// 1900-01-01 and 2200-12-31: a date outside is a slip of the pen.
 const DATES: std::ops::RangeInclusive<i64> = -2_208_988_800..=7_289_654_399;
@@ -209,17 +266,18 @@ impl Gate {
         Ok(receipt.index())
     }
 
-    /// The positions of the subjects under one of the holds; a retention period that is over counts as a hold under its
-    /// rule's id. Any service of the pack may ask, since an answer may oblige it to leave these people out, and any administrator.
+    /// The positions of the subjects whom an answer with these holds says to leave out: who is under one, whose retention period is
+    /// over or who must be kept, by the rule's id, and who has withdrawn consent for a purpose. Any service of the pack may ask,
+    /// since an answer may oblige it to leave these people out, and any administrator.
     ///
     /// # Errors
-    /// When who asks is neither, the pack has no such hold, or the entry can't be written.
+    /// When who asks is neither, the pack has no such hold, what is registered is incomplete, or the entry can't be written.
     pub async fn filter_subjects(
         &self,
         peer: &Peer,
         credentials: &Credentials,
         subjects: &[SubjectRef],
-        holds: &[Name],
+        holds: &[LeftOut],
     ) -> Result<Vec<u32>, GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
@@ -227,42 +285,41 @@ impl Gate {
             .asking_of_subjects(&rules, peer, credentials, "FilterSubjects", now)
             .await?;
         let caller = &asking.caller;
-        for (position, hold) in holds.iter().enumerate() {
-            if rules.holds.id(hold).is_none()
-                && !rules.retention.iter().any(|rule| *rule.id == **hold)
-                && !rules.keep.iter().any(|rule| *rule.id == **hold)
-            {
-                let violation = Violation::new(format!("holds[{position}]"), unknown_hold(&rules));
-                let error = GateError::Malformed(vec![violation]);
-                return Err(self
-                    .refuse_call(peer, caller, "FilterSubjects", error, now)
-                    .await);
+        let unknown: Vec<Violation> = holds
+            .iter()
+            .enumerate()
+            .filter_map(|(position, hold)| {
+                let what = hold.unknown_to(&rules)?;
+                Some(Violation::new(format!("holds[{position}]"), what))
+            })
+            .collect();
+        if !unknown.is_empty() {
+            let error = GateError::Malformed(unknown);
+            return Err(self
+                .refuse_call(peer, caller, "FilterSubjects", error, now)
+                .await);
+        }
+        if !self.knows_all_subjects() {
+            let error = GateError::SubjectsIncomplete;
+            return Err(self
+                .refuse_call(peer, caller, "FilterSubjects", error, now)
+                .await);
+        }
+        let mut held: Vec<u32> = Vec::new();
+        for (position, subject) in (0_u32..).zip(subjects) {
+            let pseudonym = self.keyring.pseudonyms.pseudonym(subject);
+            let state = self.subjects.state(&pseudonym);
+            if holds.iter().any(|hold| hold.holds(&rules, &state, now)) {
+                held.push(position);
+            }
+            if position % FILTERED_AT_ONCE == 0 {
+                // Others have their turn.
+                tokio::task::yield_now().await;
             }
         }
-        let is_held = |state: &SubjectState| {
-            holds.iter().any(|hold| {
-                state.has_hold(hold)
-                    || rules.retention.iter().any(|rule| {
-                        *rule.id == **hold
-                            && decision::retention_over(rule, state, now, rules.utc_offset)
-                    })
-                    || rules.keep.iter().any(|rule| {
-                        *rule.id == **hold
-                            && decision::must_be_kept(rule, state, now, rules.utc_offset)
-                    })
-            })
-        };
-        let held: Vec<u32> = (0_u32..)
-            .zip(subjects)
-            .filter(|(_, subject)| {
-                let pseudonym = self.keyring.pseudonyms.pseudonym(subject);
-                is_held(&self.subjects.state(&pseudonym))
-            })
-            .map(|(position, _)| position)
-            .collect();
         let mut entry = self.registrars_entry(&asking, peer, now);
         entry::detail(&mut entry, "call", "FilterSubjects");
-        let names: Vec<&str> = holds.iter().map(|hold| &**hold).collect();
+        let names: Vec<String> = holds.iter().map(ToString::to_string).collect();
         entry::detail(&mut entry, "holds", names.join(", "));
         entry::detail(&mut entry, "subjects", subjects.len().to_string());
         entry::detail(&mut entry, "held", held.len().to_string());

@@ -19,7 +19,7 @@ pub(super) const OF_ONE_MAX: usize = 256;
 /// How many there may be with those that were only ever withdrawn.
 const WITHDRAWN_MAX: usize = 4_096;
 /// The most references that are for nobody in particular.
-const GENERAL_MAX: usize = 100_000;
+pub(super) const GENERAL_MAX: usize = 100_000;
 
 /// A reference to register or to withdraw.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub struct ReferenceWish {
     pub purposes: Vec<Name>,
     /// The last instant at which it counts.
     pub until: Option<Timestamp>,
+    /// When a consent was given; `None` is now, or, of one that is registered again, when it was.
+    pub given: Option<Timestamp>,
 }
 
 /// A page of what is registered.
@@ -45,23 +47,56 @@ pub struct ReferencePage {
     pub next: Option<(ReferenceKind, Name)>,
 }
 
+/// What a reference to register says, but for its id.
+#[derive(Debug)]
+pub(super) struct Said<'a> {
+    pub(super) kind: ReferenceKind,
+    pub(super) for_somebody: bool,
+    pub(super) purposes: &'a [Name],
+    pub(super) until: Option<Timestamp>,
+    pub(super) given: Option<Timestamp>,
+}
+
+impl<'a> Said<'a> {
+    fn by(wish: &'a ReferenceWish) -> Self {
+        Self {
+            kind: wish.kind,
+            for_somebody: wish.subject.is_some(),
+            purposes: &wish.purposes,
+            until: wish.until,
+            given: wish.given,
+        }
+    }
+}
+
 /// What is wrong with a reference to register, but for what is registered already.
-pub(super) fn violations(rules: &RuleSet, wish: &ReferenceWish) -> Vec<Violation> {
-    let mut violations = whose(wish);
-    if wish.purposes.is_empty() || wish.purposes.len() > PURPOSES_MAX {
+pub(super) fn violations(rules: &RuleSet, said: &Said<'_>, now: Timestamp) -> Vec<Violation> {
+    let mut violations = whose(said);
+    if said.purposes.is_empty() || said.purposes.len() > PURPOSES_MAX {
         let what = format!("must name 1 to {PURPOSES_MAX} purposes");
         violations.push(Violation::new("purposes", what));
     }
-    violations.extend(unknown_purposes(rules, &wish.purposes));
-    let is_date = |until: Timestamp| DATES.contains(&until.seconds());
-    if !wish.until.is_none_or(is_date) {
+    violations.extend(unknown_purposes(rules, said.purposes));
+    let is_date = |at: Timestamp| DATES.contains(&at.seconds());
+    if !said.until.is_none_or(is_date) {
         violations.push(Violation::new("until", NO_SUCH_DATE));
+    }
+    if let Some(given) = said.given {
+        // One of a later day would outrank every withdrawal until then.
+        let what = if said.kind != ReferenceKind::Consent {
+            Some("is of a consent alone")
+        } else if given > now {
+            Some("is not over yet")
+        } else {
+            (!is_date(given)).then_some(NO_SUCH_DATE)
+        };
+        violations.extend(what.map(|what| Violation::new("given", what)));
     }
     violations
 }
 
-fn whose(wish: &ReferenceWish) -> Vec<Violation> {
-    if wish.subject.is_some() || wish.kind.may_be_for_nobody() {
+fn whose(said: &Said<'_>) -> Vec<Violation> {
+    if said.for_somebody || said.kind.may_be_for_nobody() {
         return Vec::new();
     }
     let what = "is missing: only a notice or an engagement is for nobody in particular";
@@ -98,7 +133,7 @@ impl Gate {
         credentials: &Credentials,
         wish: ReferenceWish,
     ) -> Result<LogIndex, GateError> {
-        let violations = violations(&self.rules.load(), &wish);
+        let violations = violations(&self.rules.load(), &Said::by(&wish), self.now());
         self.change_reference(peer, credentials, wish, violations, false)
             .await
     }
@@ -113,7 +148,7 @@ impl Gate {
         credentials: &Credentials,
         wish: ReferenceWish,
     ) -> Result<LogIndex, GateError> {
-        let mut violations = whose(&wish);
+        let mut violations = whose(&Said::by(&wish));
         if wish.purposes.len() > PURPOSES_MAX {
             let what = format!("names more than {PURPOSES_MAX} purposes");
             violations.push(Violation::new("purposes", what));
@@ -166,6 +201,7 @@ impl Gate {
                 purposes: purposes.collect(),
                 until: wish.until,
                 since: now,
+                given: wish.given,
                 withdrawn: withdraws,
             },
         };
@@ -248,6 +284,9 @@ impl Wish for LastLook {
         if let Some(until) = reference.until.filter(|_| !reference.withdrawn) {
             entry::detail(&mut entry, "until", until.to_string());
         }
+        if let Some(given) = reference.given.filter(|_| !reference.withdrawn) {
+            entry::detail(&mut entry, "given", given.to_string());
+        }
         let stored = StoredReference {
             subject: subject.map_or_else(Vec::new, |subject| subject.0.to_vec()),
             kind: reference.kind.number(),
@@ -255,6 +294,10 @@ impl Wish for LastLook {
             purposes: purposes.into_iter().map(str::to_owned).collect(),
             until_us: reference.until.map(Timestamp::micros),
             at_us: reference.since.micros(),
+            given_us: reference
+                .given
+                .filter(|_| !reference.withdrawn)
+                .map(Timestamp::micros),
         };
         entry.change = Some(StoredChange {
             kind: Some(if reference.withdrawn {
@@ -294,6 +337,7 @@ fn completed(gate: &Gate, change: &mut Change) -> Result<(), GateError> {
         (Some(known), true) => {
             wish.purposes = known.purposes;
             wish.until = known.until;
+            wish.given = known.given;
             Ok(())
         }
         (None, true) if wish.kind != ReferenceKind::Consent => refuse(
@@ -316,6 +360,9 @@ fn completed(gate: &Gate, change: &mut Change) -> Result<(), GateError> {
                     "reference",
                     &format!("is one more than the {most} there may be"),
                 );
+            }
+            if !wish.withdrawn && wish.kind == ReferenceKind::Consent {
+                wish.given = wish.given.or(Some(wish.since));
             }
             Ok(())
         }

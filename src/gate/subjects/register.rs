@@ -266,6 +266,7 @@ mod tests {
             purposes: [Word::from("p")].into(),
             until: None,
             since: Timestamp::from_seconds(1),
+            given: None,
             withdrawn: false,
         }
     }

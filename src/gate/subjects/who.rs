@@ -18,8 +18,9 @@ pub(in crate::gate) struct Registrar<'a> {
 }
 
 impl Gate {
-    /// A service of the pack, in its blocks, that may register subjects, or a person who administers; anyone else is refused.
-    pub(super) async fn registrar<'a>(
+    /// A service of the pack, in its blocks, that may register subjects, or a person who administers; anyone else is refused. Whoever
+    /// comes with a ticket is the one who registers, whatever the service may: it is judged, and it is who the entry names.
+    pub(in crate::gate) async fn registrar<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -27,6 +28,13 @@ impl Gate {
         call: &'static str,
         now: Timestamp,
     ) -> Result<Registrar<'a>, GateError> {
+        if credentials.ticket.is_some() {
+            let caller = self.caller_at_home(rules, peer, call, now).await?;
+            let otherwise = "with a ticket it takes a person who administers";
+            return self
+                .administering(rules, peer, caller, credentials, (call, otherwise), now)
+                .await;
+        }
         let may = |service: &Service| service.registers_subjects;
         let otherwise =
             "the policy lets this service register nothing; a person who administers may";
@@ -34,25 +42,7 @@ impl Gate {
             .await
     }
 
-    /// The same, but that whoever comes with a ticket is the one who registers.
-    pub(in crate::gate) async fn registrar_by_ticket<'a>(
-        &'a self,
-        rules: &'a RuleSet,
-        peer: &'a Peer,
-        credentials: &Credentials,
-        call: &'static str,
-        now: Timestamp,
-    ) -> Result<Registrar<'a>, GateError> {
-        if credentials.ticket.is_none() {
-            return self.registrar(rules, peer, credentials, call, now).await;
-        }
-        let caller = self.caller_at_home(rules, peer, call, now).await?;
-        let otherwise = "with a ticket it takes a person who administers";
-        self.administering(rules, peer, caller, credentials, (call, otherwise), now)
-            .await
-    }
-
-    /// The same for whoever may ask about subjects: a service that holds data, or a person who administers.
+    /// Who may ask about subjects: a service that holds data, or a person who administers.
     pub(super) async fn asking_of_subjects<'a>(
         &'a self,
         rules: &'a RuleSet,

@@ -172,6 +172,7 @@ impl World<'_> {
                 .collect(),
             until: until.map_err(|error| format!("until: {error}"))?,
             since: self.now,
+            given: (kind == ReferenceKind::Consent).then_some(self.now),
             withdrawn,
         })
     }
@@ -364,6 +365,7 @@ impl World<'_> {
             locked: self.locked(),
             subjects: &subjects,
             references: &general,
+            all_known: true,
         };
         let who = person
             .as_ref()
