@@ -21,6 +21,8 @@ mod support;
 #[path = "access_log/proofs.rs"]
 mod proofs;
 // The parts, each in its own file.
+#[path = "access_log/cut.rs"]
+mod cut;
 #[path = "access_log/evidence.rs"]
 mod evidence;
 #[path = "access_log/export.rs"]

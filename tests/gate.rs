@@ -28,6 +28,8 @@ mod outcomes;
 #[path = "support/postgres.rs"]
 #[allow(dead_code, unreachable_pub, clippy::disallowed_methods)]
 mod postgres;
+#[path = "gate/provision_ends.rs"]
+mod provision_ends;
 #[path = "gate/provision_records.rs"]
 mod provision_records;
 #[path = "gate/reading.rs"]

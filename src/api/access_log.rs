@@ -4,7 +4,6 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use tokio::sync::mpsc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -15,7 +14,7 @@ use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::LogIndex;
 use crate::domain::network::{parse_address, parse_block};
 use crate::domain::reason::ReasonCode;
-use crate::gate::{EntryFilter, Found, Gate, Page};
+use crate::gate::{EntryFilter, Gate, Page, ReadEntry, Told};
 use crate::proto::access_log_service_server::AccessLogService;
 use crate::proto::{
     Decision, DisposeRequest, DisposeResponse, EntryKind, GetCheckpointRequest,
@@ -44,8 +43,8 @@ impl Logs {
 
 /// What was found, as messages of the stream.
 pub struct FoundStream<T> {
-    found: mpsc::Receiver<Found>,
-    to_message: Box<dyn Fn(crate::gate::ReadEntry, Option<LogIndex>) -> T + Send>,
+    found: Told<(ReadEntry, Option<LogIndex>)>,
+    to_message: Box<dyn Fn(ReadEntry, Option<LogIndex>) -> T + Send>,
 }
 
 impl<T> std::fmt::Debug for FoundStream<T> {
@@ -58,7 +57,7 @@ impl<T> Stream for FoundStream<T> {
     type Item = Result<T, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let found = std::task::ready!(self.found.poll_recv(context));
+        let found = std::task::ready!(Pin::new(&mut self.found).poll_next(context));
         Poll::Ready(found.map(|found| match found {
             Ok((entry, next)) => Ok((self.to_message)(entry, next)),
             Err(error) => Err(errors::status(error)),

@@ -400,7 +400,12 @@ fn register_parts(log_index: u64, register: Register) -> Vec<Part> {
 }
 
 fn system_part(row: SystemRow) -> Part {
-    Part::System(proto::RegisterSystem {
+    Part::System(system(row))
+}
+
+/// A system as reports list it.
+pub(super) fn system(row: SystemRow) -> proto::RegisterSystem {
+    proto::RegisterSystem {
         id: row.id,
         title: row.title,
         title_ja: row.title_ja,
@@ -410,7 +415,7 @@ fn system_part(row: SystemRow) -> Part {
         country: row.country,
         coverage: row.coverage,
         services: row.services,
-    })
+    }
 }
 
 fn role_parts(row: RoleRow) -> Vec<Part> {
@@ -453,6 +458,8 @@ fn recipient_part(row: RecipientRow) -> Part {
         contract_until: row.contract_until,
         inspected_until: row.inspected_until,
         equivalent_until: row.equivalent_until,
+        record_years: row.record_years,
+        no_record: row.no_record,
         rule: row.rule,
         promise,
         promise_ja,

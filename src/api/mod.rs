@@ -14,6 +14,7 @@ mod limits;
 mod peer;
 mod people;
 mod people_csv;
+mod provision_parts;
 mod provision_records;
 mod read;
 mod requests;

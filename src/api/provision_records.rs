@@ -4,30 +4,28 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use prost_types::Timestamp as Instant;
-use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request, Response, Status};
 
+use super::provision_parts::{
+    Counts, at, disclosed_access, disclosed_record, disclosure_head, record, records_head, whole,
+};
 use super::read::Fields;
-use super::write::instant;
 use super::{errors, peer, taken, to_its_end};
 use crate::decision::rules::Party;
 use crate::domain::access::{CATEGORIES_MAX, SUBJECTS_MAX, SubjectRef};
 use crate::domain::ids::{LogIndex, RecordId};
 use crate::domain::record::{ReceiptBasis, RecordKind, RecordStatus};
 use crate::domain::time::Timestamp;
-use crate::export::uuid_text;
-use crate::gate::{
-    Disclosed, DisclosureHead, DisclosureWish, Gate, ReadEntry, ReceiptWish, RecordFilter,
-    RecordSeen,
-};
+use crate::gate::{Disclosed, DisclosureWish, Gate, ReceiptWish, RecordFilter};
 use crate::proto;
 use crate::proto::disclosure_report_response::Part;
+use crate::proto::export_records_response::Part as ExportPart;
 use crate::proto::provision_record_service_server::ProvisionRecordService;
 use crate::proto::{
-    DisclosedAccess, DisclosedRecord, DisclosureReportRequest, DisclosureReportResponse,
-    DisclosureScope, ExportRecordsRequest, ExportRecordsResponse, GetRecordRequest,
-    GetRecordResponse, ListRecordsRequest, ListRecordsResponse, RegisterReceiptRequest,
+    DisclosureEnd, DisclosureReportRequest, DisclosureReportResponse, DisclosureScope,
+    ExportRecordsRequest, ExportRecordsResponse, GetRecordRequest, GetRecordResponse,
+    ListRecordsRequest, ListRecordsResponse, RecordsEnd, RegisterReceiptRequest,
     RegisterReceiptResponse,
 };
 use crate::store::RecordPlace;
@@ -123,6 +121,7 @@ fn in_store(number: &u64) -> bool {
 }
 
 fn receipt(fields: &mut Fields, request: RegisterReceiptRequest) -> Option<ReceiptWish> {
+    let request_id = fields.name("request_id", &request.request_id);
     let provider_name = fields.required("provider_name", &request.provider_name);
     let mut text = |field: &str, text: String, max: usize| {
         let text = text.trim();
@@ -185,6 +184,7 @@ fn receipt(fields: &mut Fields, request: RegisterReceiptRequest) -> Option<Recei
     let basis = fields.known("basis", request.basis, ReceiptBasis::from_number);
     let basis_reference = fields.name("basis_reference", &request.basis_reference);
     Some(ReceiptWish {
+        request_id,
         provider_name: provider_name?,
         provider_address,
         provider_representative: representative.map_or_else(String::new, String::from),
@@ -197,131 +197,6 @@ fn receipt(fields: &mut Fields, request: RegisterReceiptRequest) -> Option<Recei
         basis: basis?,
         basis_reference,
     })
-}
-
-fn at(at: Timestamp) -> Option<Instant> {
-    instant(at.micros())
-}
-
-/// A record as the API tells it.
-fn record(seen: RecordSeen) -> proto::Record {
-    let RecordSeen {
-        kept,
-        opened,
-        closed,
-        people,
-        unreadable,
-    } = seen;
-    let mut told = proto::Record {
-        record_id: kept.id.to_string(),
-        kind: kept.kind.number(),
-        status: kept.status.number(),
-        log_index: kept.place.index.0,
-        log: kept.log.0,
-        at: at(kept.place.at),
-        keep_until: at(kept.keep_until),
-        recipient: kept.party,
-        name: kept.name,
-        route: kept.route,
-        people: u32::try_from(kept.people).unwrap_or(u32::MAX),
-        closed_index: kept.closed.map_or(0, |index| index.0),
-        unreadable: unreadable.unwrap_or_default(),
-        ..proto::Record::default()
-    };
-    for (pseudonym, id) in people {
-        told.subject_pseudonyms.push(pseudonym.to_string());
-        told.subject_refs.push(id.unwrap_or_default());
-    }
-    if told.subject_refs.iter().all(String::is_empty) {
-        told.subject_refs.clear();
-    }
-    if let Some(entry) = opened {
-        told.decision_id = uuid_text(&entry.decision_id);
-        told.consent = entry.consent;
-        told.categories = allowed_categories(&entry);
-        told.basis_reference = entry.basis_reference;
-        told.purpose = entry.purpose;
-        told.subject_kind = entry.subject_kind;
-        if let Some(of_record) = entry.record {
-            told.address = of_record.address;
-            told.representative = of_record.representative;
-            told.country = of_record.country;
-            told.receipt_basis = of_record.basis;
-            told.acquisition = of_record.acquisition;
-        }
-    }
-    if let Some(entry) = closed {
-        told.closed_at = instant(entry.time_us);
-        told.records_provided = entry.records_accessed;
-    }
-    told
-}
-
-/// Those of a decision that were not withheld.
-fn allowed_categories(entry: &proto::StoredEntry) -> Vec<String> {
-    let is_withheld = |position: u32| {
-        let mut withheld = entry.withheld_categories.iter();
-        withheld.any(|withheld| withheld.index == position)
-    };
-    (0_u32..)
-        .zip(&entry.categories)
-        .filter(|(position, _)| !is_withheld(*position))
-        .map(|(_, category)| category.clone())
-        .collect()
-}
-
-/// What a person is told of a record.
-fn disclosed_record(seen: RecordSeen) -> DisclosedRecord {
-    let told = record(seen);
-    DisclosedRecord {
-        kind: told.kind,
-        status: told.status,
-        at: told.at,
-        name: told.name,
-        address: told.address,
-        representative: told.representative,
-        country: told.country,
-        categories: told.categories,
-        route: told.route,
-        receipt_basis: told.receipt_basis,
-        consent: told.consent,
-        basis_reference: told.basis_reference,
-        purpose: told.purpose,
-        acquisition: told.acquisition,
-        record_id: told.record_id,
-        unreadable: told.unreadable,
-    }
-}
-
-fn disclosed_access(read: ReadEntry) -> DisclosedAccess {
-    let categories = allowed_categories(&read.entry);
-    let entry = read.entry;
-    DisclosedAccess {
-        at: instant(entry.time_us),
-        action: entry.action,
-        system: entry.system,
-        categories,
-        purpose: entry.purpose,
-        recipient: entry.recipient,
-        log_index: read.index.0,
-    }
-}
-
-fn disclosure_head(
-    head: DisclosureHead,
-    request: DisclosureReportRequest,
-) -> proto::DisclosureHead {
-    let (title, title_ja) = head.titles;
-    proto::DisclosureHead {
-        title,
-        title_ja,
-        made_at: at(head.made_at),
-        scope: request.scope,
-        subject_ref: request.subject_ref,
-        from: request.from,
-        until: request.until,
-        utc_offset_seconds: head.utc_offset.whole_seconds(),
-    }
 }
 
 fn disclosure(fields: &mut Fields, request: &DisclosureReportRequest) -> Option<DisclosureWish> {
@@ -412,17 +287,23 @@ impl ProvisionRecordService for ProvisionRecords {
         let filter = filter(&mut fields, request.into_inner().filter);
         let wanted = fields.finish(Some(filter));
         let filter = taken(&self.gate, &peer, "ExportRecords", wanted).await?;
-        let found = self
+        let (head, found) = self
             .gate
             .export_records(&peer, &credentials, filter)
             .await
             .map_err(errors::status)?;
-        let told = ReceiverStream::new(found).map(|found| match found {
-            Ok(seen) => Ok(ExportRecordsResponse {
-                record: Some(record(seen)),
-            }),
-            Err(error) => Err(errors::status(error)),
-        });
+        let head = ExportPart::Head(records_head(head));
+        let end = |counts: &Counts| {
+            ExportPart::End(RecordsEnd {
+                records: counts.records,
+            })
+        };
+        let part = |seen, counts: &mut Counts| {
+            counts.records = counts.records.saturating_add(1);
+            ExportPart::Record(record(seen))
+        };
+        let told = whole(head, found, part, end);
+        let told = told.map(|part| part.map(|part| ExportRecordsResponse { part: Some(part) }));
         Ok(Response::new(Box::pin(told)))
     }
 
@@ -459,18 +340,29 @@ impl ProvisionRecordService for ProvisionRecords {
         let request = request.into_inner();
         let wish = disclosure(&mut fields, &request);
         let wish = taken(&self.gate, &peer, "DisclosureReport", fields.finish(wish)).await?;
-        let (head, found) = self
+        let (head, log, found) = self
             .gate
             .disclosure(&peer, &credentials, wish)
             .await
             .map_err(errors::status)?;
-        let head = Part::Head(disclosure_head(head, request));
-        let parts = ReceiverStream::new(found).map(|found| match found {
-            Ok(Disclosed::Record(seen)) => Ok(Part::Record(disclosed_record(*seen))),
-            Ok(Disclosed::Access(read)) => Ok(Part::Access(disclosed_access(*read))),
-            Err(error) => Err(errors::status(error)),
-        });
-        let told = tokio_stream::once(Ok(head)).chain(parts);
+        let head = Part::Head(disclosure_head(head, log, request));
+        let part = |found, counts: &mut Counts| match found {
+            Disclosed::Record { record, undecided } => {
+                counts.records = counts.records.saturating_add(1);
+                Part::Record(disclosed_record(*record, undecided))
+            }
+            Disclosed::Access(read) => {
+                counts.accesses = counts.accesses.saturating_add(1);
+                Part::Access(disclosed_access(*read))
+            }
+        };
+        let end = |counts: &Counts| {
+            Part::End(DisclosureEnd {
+                records: counts.records,
+                accesses: counts.accesses,
+            })
+        };
+        let told = whole(head, found, part, end);
         let told = told.map(|part| part.map(|part| DisclosureReportResponse { part: Some(part) }));
         Ok(Response::new(Box::pin(told)))
     }

@@ -155,10 +155,12 @@ impl CliError {
             let seconds = delay.as_millis().div_ceil(1_000).to_string();
             words.push_str(&Word::RetryIn.fill(language, &[&seconds]));
         }
-        Self {
-            fault: fault_of(status.code()),
-            words,
-        }
+        let fault = match reason {
+            // Asked again, it may come whole.
+            "CUT_SHORT" => Fault::Unavailable,
+            _ => fault_of(status.code()),
+        };
+        Self { fault, words }
     }
 }
 
@@ -198,6 +200,7 @@ fn sentence(reason: &str, status: &Status, language: Language) -> String {
         "INTERNAL" => Word::Internal,
         "ALREADY_EXISTS" => Word::AlreadyThere,
         "CHANGED_MEANWHILE" => Word::ChangedMeanwhile,
+        "CUT_SHORT" => Word::CutShort,
         "NOT_SUPPORTED_YET" => Word::NotSupportedYet,
         "SECOND_FACTOR_NOT_ENROLLED" => Word::NotEnrolled,
         "SECOND_FACTOR_ENROLLED" => Word::AlreadyEnrolled,

@@ -30,6 +30,7 @@ mod policy;
 mod progress;
 mod proof;
 mod records;
+mod records_files;
 mod reindex;
 mod requests;
 mod reset;

@@ -1,7 +1,5 @@
 //! `sekisho records`: records of provision and of receipt (APPI Art. 29 and 30), and what a person is told of them (開示).
 
-use std::path::PathBuf;
-
 use super::client::{Connection, with_proof};
 use super::error::CliError;
 use super::filter::named;
@@ -9,20 +7,17 @@ use super::log::Reading;
 use super::login::say;
 use super::moment::Edge;
 use super::output::{Destination, print};
+use super::records_files::{DiscloseArgs, ExportArgs, disclose, export};
 use super::retention::instant;
 use super::sessions::time;
 use super::table::{Cell, Column, Screen, Table, Tone};
 use super::words::{Language, Word, label};
 use crate::export::records as text;
-use crate::proto::disclosure_report_response::Part;
 use crate::proto::provision_record_service_client::ProvisionRecordServiceClient;
 use crate::proto::{
-    DisclosureReportRequest, DisclosureScope, ExportRecordsRequest, GetRecordRequest,
-    ListRecordsRequest, ReceiptBasis, Record, RecordFilter, RecordKind, RecordStatus,
-    RegisterReceiptRequest,
+    GetRecordRequest, ListRecordsRequest, ReceiptBasis, Record, RecordFilter, RecordKind,
+    RecordStatus, RegisterReceiptRequest,
 };
-use crate::report;
-use crate::report::disclosure::{Form, Report};
 
 /// Records that are asked for at once.
 const PAGE: i32 = 100;
@@ -34,7 +29,7 @@ pub(super) enum RecordsCommand {
     List(Box<ListArgs>),
     /// Everything that one record says, with the people it names
     Show(ShowArgs),
-    /// Records with the people they name, for other programs: JSON lines, or CSV for spreadsheets
+    /// Records with the people they name: JSON lines or CSV for other programs, or a page that prints
     Export(Box<ExportArgs>),
     /// Record that data were received from a third party (administrators)
     Receipt(Box<ReceiptArgs>),
@@ -43,7 +38,7 @@ pub(super) enum RecordsCommand {
 }
 
 #[derive(Debug, clap::Args)]
-struct FilterArgs {
+pub(super) struct FilterArgs {
     /// To or from whom: the recipient's id in the pack, or the name of the other party
     #[arg(long, value_name = "ID|NAME")]
     party: Option<String>,
@@ -68,7 +63,7 @@ struct FilterArgs {
 }
 
 impl FilterArgs {
-    fn filter(self, language: Language) -> Result<RecordFilter, CliError> {
+    pub(super) fn filter(self, language: Language) -> Result<RecordFilter, CliError> {
         let status = |number| Some(RecordStatus::try_from(number).ok()?.as_str_name());
         let kind = |number| Some(RecordKind::try_from(number).ok()?.as_str_name());
         Ok(RecordFilter {
@@ -109,29 +104,6 @@ pub(super) struct ShowArgs {
     json: bool,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// Arguments of `sekisho records export`.
-#[derive(Debug, clap::Args)]
-pub(super) struct ExportArgs {
-    /// What records are written as
-    #[arg(long, value_enum)]
-    format: ExportFormat,
-    #[command(flatten)]
-    filter: FilterArgs,
-    /// The file to make, mode 0600; it is there when it is whole [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ExportFormat {
-    /// JSON lines
-    Jsonl,
-    /// RFC 4180 in UTF-8 with a byte order mark, harmless in a spreadsheet
-    Csv,
 }
 
 /// Arguments of `sekisho records receipt`.
@@ -180,47 +152,6 @@ pub(super) struct ReceiptArgs {
     reference: Option<String>,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// Arguments of `sekisho records disclose`.
-#[derive(Debug, clap::Args)]
-pub(super) struct DiscloseArgs {
-    /// The person: their company-wide id
-    #[arg(value_name = "SUBJECT")]
-    subject: String,
-    /// What is told: the records of provision and of receipt, for the person; or each access too, for the company's own use
-    #[arg(long, value_enum, default_value_t = ScopeArg::Provision)]
-    scope: ScopeArg,
-    /// What it is written as
-    #[arg(long, value_enum, default_value_t = FormArg::Html)]
-    format: FormArg,
-    /// Not before: a date, RFC 3339, or how long ago (1095d)
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Before; a date includes its day
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// The file to make, mode 0600; it is there when it is whole [default: standard output]
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    #[command(flatten)]
-    connection: Connection,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum ScopeArg {
-    /// Records of provision and of receipt
-    Provision,
-    /// And each access
-    All,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum FormArg {
-    /// One JSON object
-    Json,
-    /// A page that prints
-    Html,
 }
 
 /// Carries out one of the commands.
@@ -380,39 +311,6 @@ fn plain(value: &serde_json::Value) -> String {
     }
 }
 
-async fn export(args: ExportArgs) -> Result<(), CliError> {
-    let language = args.connection.language();
-    let filter = args.filter.filter(language)?;
-    let reading = Reading::open(&args.connection, language).await?;
-    let mut service = ProvisionRecordServiceClient::new(reading.target.connect().await?);
-    let request = ExportRecordsRequest {
-        filter: Some(filter),
-    };
-    let request = with_proof(request, &reading.kept, language)?;
-    let found = reading
-        .target
-        .answer(service.export_records(request))
-        .await?;
-    let mut found = found.into_inner();
-    let mut out = Destination::open(args.output.as_deref())?;
-    if args.format == ExportFormat::Csv {
-        out.write(&text::csv_head(), language)?;
-    }
-    let mut count = 0_u64;
-    while let Some(message) = reading.target.answer(found.message()).await? {
-        let record = message.record.unwrap_or_default();
-        let line = match args.format {
-            ExportFormat::Csv => text::csv_row(&record),
-            ExportFormat::Jsonl => text::json_line(&record),
-        };
-        out.write(&line, language)?;
-        count = count.saturating_add(1);
-    }
-    out.finish(language)?;
-    say(&Word::RecordsExported.fill(language, &[&count.to_string()]));
-    Ok(())
-}
-
 async fn receipt(args: ReceiptArgs) -> Result<(), CliError> {
     let language = args.connection.language();
     let basis = |number| Some(ReceiptBasis::try_from(number).ok()?.as_str_name());
@@ -440,6 +338,8 @@ async fn receipt(args: ReceiptArgs) -> Result<(), CliError> {
             language,
         )?,
         basis_reference: args.reference.unwrap_or_default(),
+        // Typed once: nobody repeats it by itself.
+        request_id: String::new(),
     };
     let reading = Reading::open(&args.connection, language).await?;
     let mut service = ProvisionRecordServiceClient::new(reading.target.connect().await?);
@@ -452,67 +352,4 @@ async fn receipt(args: ReceiptArgs) -> Result<(), CliError> {
     let keep = time(answer.keep_until.as_ref()).unwrap_or_default();
     let values = [&*answer.record_id, &*answer.log_index.to_string(), &*keep];
     print(&[Word::ReceiptRegistered.fill(language, &values)], language)
-}
-
-async fn disclose(args: DiscloseArgs) -> Result<(), CliError> {
-    let language = args.connection.language();
-    let scope = match args.scope {
-        ScopeArg::Provision => DisclosureScope::Provision,
-        ScopeArg::All => DisclosureScope::All,
-    };
-    let request = DisclosureReportRequest {
-        subject_ref: args.subject,
-        scope: scope.into(),
-        from: instant("--from", args.from.as_deref(), Edge::Beginning, language)?,
-        until: instant("--until", args.until.as_deref(), Edge::End, language)?,
-    };
-    let reading = Reading::open(&args.connection, language).await?;
-    let mut service = ProvisionRecordServiceClient::new(reading.target.connect().await?);
-    let request = with_proof(request, &reading.kept, language)?;
-    let answer = reading
-        .target
-        .answer(service.disclosure_report(request))
-        .await?;
-    let mut parts = answer.into_inner();
-    let form = match args.format {
-        FormArg::Json => Form::Json,
-        FormArg::Html => Form::Html,
-    };
-    let spoken = match language {
-        Language::English => report::Language::English,
-        Language::Japanese => report::Language::Japanese,
-    };
-    let mut out = Destination::open(args.output.as_deref())?;
-    let mut written: Option<Report> = None;
-    while let Some(message) = reading.target.answer(parts.message()).await? {
-        let text = match (message.part, &mut written) {
-            (Some(Part::Head(head)), None) => {
-                let (report, text) = Report::begin(form, spoken, &head);
-                written = Some(report);
-                text
-            }
-            (Some(Part::Record(record)), Some(report)) => report.record(&record),
-            (Some(Part::Access(access)), Some(report)) => report.access(&access),
-            // A part that this program doesn't know, or out of its order: what is written would not be the whole.
-            _ => {
-                return Err(CliError::new(
-                    super::error::Fault::Internal,
-                    Word::StreamEnded,
-                    language,
-                    &[],
-                ));
-            }
-        };
-        out.write(&text, language)?;
-    }
-    let Some(report) = written else {
-        return Err(CliError::new(
-            super::error::Fault::Unavailable,
-            Word::StreamEnded,
-            language,
-            &[],
-        ));
-    };
-    out.write(&report.end(), language)?;
-    out.finish(language)
 }

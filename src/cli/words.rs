@@ -102,6 +102,9 @@ words! {
     StreamEnded:
         "the daemon ended the stream",
         "サーバーがストリームを終了しました";
+    CutShort:
+        "the stream ended before its end: what came is not the whole; nothing is kept in a file, ask again",
+        "ストリームが途中で終了しました。受信した内容は全体ではなく、ファイルは作成されません。もう一度実行してください";
 
     // What the daemon refused.
     RequestRefused:
@@ -757,7 +760,7 @@ words! {
 }
 
 /// Labels of an entry's fields, by their name in JSON.
-const LABELS: [(&str, &str, &str); 70] = [
+const LABELS: [(&str, &str, &str); 71] = [
     ("logIndex", "index", "番号"),
     ("time", "time", "日時"),
     ("kind", "kind", "種別"),
@@ -846,6 +849,11 @@ const LABELS: [(&str, &str, &str); 70] = [
     ("closedAt", "outcome reported", "結果の報告日時"),
     ("closedIndex", "entry of the outcome", "結果の記録番号"),
     ("recordsProvided", "records provided", "提供した件数"),
+    (
+        "peopleUndecided",
+        "people whom no decision allowed",
+        "判定のない本人の人数",
+    ),
     // Further facts that have a name of their own.
     (
         "details.further_reasons",

@@ -3,8 +3,9 @@
 //! None is asked for what leaves no hands (Art. 27(5): outsourcing, shared use; the same legal entity), nor under an exception of
 //! Art. 27(1). Abroad, outsourcing and shared use are such only where the country, or the recipient's system, is equivalent;
 //! anywhere else they rest on the person's consent and are recorded like any provision (Art. 29(1) in brackets, Art. 28(1);
-//! Guidelines on confirmation and recording, 2-1-2). How long is the pack's to say: three years in general, one year where a
-//! contract or the like stands for the record (Rules of the Commission Art. 21).
+//! Guidelines on confirmation and recording, 2-1-2). How long is the pack's to say (Art. 29(2)): three years in general, one year
+//! where a contract or the like stands for the record (Rules of the Commission Art. 19(3)). Nor is one asked for what goes to a public
+//! body (Art. 29(1) and 16(2)) and the like: then the pack gives that reason in place of the years.
 
 use super::facts::Facts;
 use super::provision::Provision;
@@ -64,7 +65,7 @@ impl Provision<'_> {
         exception.is_some() && !self.consents().any(|rule| rule.least.is_met_by(consent))
     }
 
-    /// Last of the stage: nothing goes out whose record would lack an item (Rules of the Commission Art. 20).
+    /// Last of the stage: nothing goes out whose record would lack an item (Rules of the Commission Art. 20(1)).
     pub(super) fn recorded(&self, scope: &Scope) -> Result<(), Failure> {
         let request = self.facts.request;
         let recipient = self.recipient;

@@ -54,7 +54,7 @@ numbered! {
 }
 
 numbered! {
-    /// On which ground data were received (Rules of the Commission Art. 24(1)).
+    /// On which ground data were received (APPI Art. 30(3)).
     ReceiptBasis {
         /// The person consented (Art. 27(1), 28(1)).
         Consent = 1,

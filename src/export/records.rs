@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use super::csv::{cell, flat, line};
 use super::fields;
 use crate::domain::time::Timestamp;
-use crate::proto::{ConsentState, ReceiptBasis, Record, RecordKind, RecordStatus};
+use crate::proto::{
+    ConsentState, ReceiptBasis, Record, RecordKind, RecordStatus, ReferenceStanding,
+};
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -23,11 +25,12 @@ fn without(prefix: &str, name: &str) -> Value {
 }
 
 /// All fields in the API's order. 64-bit numbers are texts, as in the API's JSON.
-pub(crate) fn fields_of(record: &Record) -> [(&'static str, Value); 28] {
+pub(crate) fn fields_of(record: &Record) -> [(&'static str, Value); 30] {
     let kind = RecordKind::try_from(record.kind).unwrap_or_default();
     let status = RecordStatus::try_from(record.status).unwrap_or_default();
     let basis = ReceiptBasis::try_from(record.receipt_basis).unwrap_or_default();
     let consent = ConsentState::try_from(record.consent).unwrap_or_default();
+    let standing = ReferenceStanding::try_from(record.basis_reference_standing).unwrap_or_default();
     [
         ("recordId", json!(record.record_id)),
         ("kind", without("RECORD_KIND_", kind.as_str_name())),
@@ -49,6 +52,10 @@ pub(crate) fn fields_of(record: &Record) -> [(&'static str, Value); 28] {
         ),
         ("consent", without("CONSENT_STATE_", consent.as_str_name())),
         ("basisReference", json!(record.basis_reference)),
+        (
+            "basisReferenceStanding",
+            without("REFERENCE_STANDING_", standing.as_str_name()),
+        ),
         ("purpose", json!(record.purpose)),
         ("subjectKind", json!(record.subject_kind)),
         ("categories", json!(record.categories)),
@@ -63,6 +70,7 @@ pub(crate) fn fields_of(record: &Record) -> [(&'static str, Value); 28] {
             "recordsProvided",
             json!(record.records_provided.to_string()),
         ),
+        ("peopleUndecided", json!(record.people_undecided)),
     ]
 }
 
@@ -120,7 +128,7 @@ mod tests {
         ] {
             assert!(row.contains(harmless), "{row}");
         }
-        assert_eq!(csv_head().matches("\",\"").count(), 27);
+        assert_eq!(csv_head().matches("\",\"").count(), 29);
         let value: Value = serde_json::from_str(&json_line(&record)).unwrap();
         assert_eq!(value["name"], "=HYPERLINK(1)");
         assert_eq!(

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::peer::Caller;
+use super::peer::{Caller, Peer};
 use super::{Gate, GateError};
 use crate::decision::rules::{Reviews, RuleSet};
 use crate::decision::{self, Facts, GenuineTicket, TicketFacts};
@@ -238,6 +238,35 @@ impl Gate {
                 ahead: opened.ahead,
             })),
         }
+    }
+
+    /// Admits a person of whom `may` tells something, and hands that over; anyone else is refused by an entry, who is admitted and may
+    /// not with the words `otherwise`.
+    pub(super) async fn admitted_or_refused<T: Send>(
+        &self,
+        rules: &RuleSet,
+        (peer, caller): (&Peer, &Caller<'_>),
+        credentials: &Credentials,
+        (call, otherwise): (&'static str, &'static str),
+        now: Timestamp,
+        may: impl FnOnce(&Person) -> Option<T> + Send,
+    ) -> Result<(Admitted, T), GateError> {
+        let (refused, error) = match self.admit(rules, caller, credentials, now) {
+            Err(refused) => {
+                let error = GateError::Refused(refused.code);
+                (refused, error)
+            }
+            Ok(admitted) => match may(&admitted.person) {
+                Some(told) => return Ok((admitted, told)),
+                None => {
+                    let refused = Box::new(admitted.refused(ReasonCode::ActionNotPermitted));
+                    (refused, GateError::NotAuthorised(otherwise))
+                }
+            },
+        };
+        Err(self
+            .refuse_person(peer, caller, call, refused, error, now)
+            .await)
     }
 
     /// Whether a device at loopback is admitted from sekisho's own programs.

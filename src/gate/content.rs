@@ -7,6 +7,7 @@ use crate::domain::access::{AccessRequest, LegalException, Proof, Relation, Subj
 use crate::domain::ids::Name;
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
+use crate::gate::ReceiptWish;
 
 /// First in every digest: another way of writing needs another.
 const VERSION: &[u8] = b"sekisho request content 1";
@@ -99,6 +100,55 @@ pub(super) fn digest(
     content.number(u64::from(
         relation.map_or(0, Relation::number).unsigned_abs(),
     ));
+    content.0.finalize().into()
+}
+
+/// First in every digest of a receipt.
+const RECEIPT_VERSION: &[u8] = b"sekisho receipt content 1";
+
+/// The same of a receipt: all fields but the request id, and who registers where that is a person.
+pub(super) fn receipt_digest(
+    receipt: &ReceiptWish,
+    subjects: &[Pseudonym],
+    person: Option<&str>,
+) -> [u8; 32] {
+    let ReceiptWish {
+        request_id: _,
+        provider_name,
+        provider_address,
+        provider_representative,
+        provider_country,
+        acquisition,
+        subjects: _,
+        subject_kind,
+        categories,
+        received,
+        basis,
+        basis_reference,
+    } = receipt;
+    let mut content = Content(Sha256::new_with_prefix(RECEIPT_VERSION));
+    content.text(person);
+    content.name(Some(provider_name));
+    for text in [
+        provider_address,
+        provider_representative,
+        provider_country,
+        acquisition,
+    ] {
+        content.text(Some(text));
+    }
+    content.number(length(subjects.len()));
+    for subject in subjects {
+        content.bytes(&subject.0);
+    }
+    content.name(Some(subject_kind));
+    content.number(length(categories.len()));
+    for category in categories {
+        content.name(Some(category));
+    }
+    content.number(received.micros().cast_unsigned());
+    content.number(u64::from(basis.number().unsigned_abs()));
+    content.name(basis_reference.as_ref());
     content.0.finalize().into()
 }
 

@@ -93,6 +93,11 @@ pub enum GateError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// Whose reader took nothing for 30 s, or whom the end of the daemon met: a stream that is not the whole.
+    #[error(
+        "the stream was cut before its end, since nothing of it was taken for 30 s, or the daemon stops: what came is not the whole; ask again"
+    )]
+    CutShort,
     /// Ours: the log can't be written. Nothing was allowed.
     #[error("the access log can't be written, so nothing is answered: {0}")]
     Log(#[from] AppendError),

@@ -71,6 +71,8 @@ pub struct Lost {
     pub disposed_of: bool,
     /// The class that it was kept in.
     pub class: String,
+    /// The month of its key.
+    pub month: String,
     /// In words, to stand in its place.
     pub words: String,
 }
@@ -131,6 +133,7 @@ impl Unsealer {
                     whole: sealed.whole,
                     disposed_of,
                     class: sealed.class,
+                    month: sealed.month,
                     words,
                 };
                 Ok(Opened {

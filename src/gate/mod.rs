@@ -26,6 +26,7 @@ mod requests;
 mod running;
 mod strangers;
 mod subjects;
+mod telling;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -55,8 +56,8 @@ pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
 pub use pending::{Awaited, Guarded, RequestKind};
-pub use provisions::disclosure::{Disclosed, DisclosureHead, DisclosureWish, FoundDisclosed};
-pub use provisions::read::{FoundRecord, RecordFilter, RecordPage, RecordSeen};
+pub use provisions::disclosure::{Disclosed, Disclosure, DisclosureWish, LogSeen};
+pub use provisions::read::{RecordFilter, RecordPage, RecordSeen, ReportHead};
 pub use provisions::receipt::{ReceiptRegistered, ReceiptWish};
 pub use records::disposal::{Disposable, DisposeOutcome, DisposeWish, Withheld, WithheldThing};
 pub use records::log_holds::{LogHoldPlace, LogHoldRelease, LogHoldReleased, LogHoldSeen};
@@ -72,6 +73,7 @@ pub use subjects::{
     REFS_MAX, ReferencePage, ReferenceWish, Register, SubjectImport, SubjectImportNews,
     SubjectImportOutcome, SubjectImportPhase, SubjectImportWish, SubjectRow, SubjectRowWhat,
 };
+pub use telling::Told;
 
 pub use crate::config::LoginSettings;
 use crate::decision::rules::{RuleSet, Service};

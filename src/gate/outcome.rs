@@ -123,6 +123,16 @@ impl Gate {
             .record
             .as_ref()
             .map(|record| closed(record, &report.subjects));
+        if entry.record.is_some() {
+            let decided: HashSet<Pseudonym> = allowed_people(&decision).into_iter().collect();
+            let different: HashSet<&Pseudonym> = pseudonyms.iter().collect();
+            let undecided = different.iter().filter(|one| !decided.contains(**one));
+            // It is recorded, since it happened; nobody asked whether it may.
+            match undecided.count() {
+                0 => {}
+                count => entry::detail(&mut entry, "people_undecided", count.to_string()),
+            }
+        }
         entry.charges = charges
             .iter()
             .map(|charge| stored_charge(charge, &pseudonyms))

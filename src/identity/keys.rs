@@ -129,6 +129,15 @@ impl PseudonymKey {
         mac.update(subject.expose().as_bytes());
         Pseudonym(mac.finalize().into_bytes().into())
     }
+
+    /// Stands for the name of the other party of a record, who may be a natural person. Never that of a subject: no id has a NUL.
+    #[must_use]
+    pub fn party(&self, name: &str) -> Pseudonym {
+        let mut mac = self.state.clone();
+        mac.update(b"party\0");
+        mac.update(name.as_bytes());
+        Pseudonym(mac.finalize().into_bytes().into())
+    }
 }
 
 impl fmt::Debug for PseudonymKey {

@@ -223,6 +223,12 @@ kinds! {
     RecordNeeds: Error "record-needs",
         "{0} is missing: the record of provision needs it (record_years)",
         "{0} がありません。第三者提供の記録に必要です(record_years)";
+    RecordMissing: Error "missing-key",
+        "record_years is missing: APPI Art. 29(1) asks for a record on this route, to be kept for 3 years, or for 1 where a contract or the like stands for it; or no_record says why this recipient needs none ({0})",
+        "record_years がありません。この方法では個人情報保護法第 29 条第 1 項の記録が要ります。保存期間は 3 年、契約書などで代える場合は 1 年です。記録が要らない提供先では、その理由を no_record に書きます({0})";
+    NeedsNoException: Error "no-record-untrue",
+        "no_record: purpose {0} needs no legal exception",
+        "no_record: 利用目的 {0} は法令上の例外を必要としません(needs_exception)";
     ClassOfRecords: Error "reserved-id",
         "{0} is the class of records that are kept so long: choose another id",
         "{0} はその期間保存する記録の区分です。別の id にしてください";
@@ -353,6 +359,7 @@ impl Sort {
     pub(super) const DENIAL: Self = Self::new(Kind::Unknown, "denial", "拒否理由");
     pub(super) const CONSENT: Self = Self::new(Kind::Unknown, "state of consent", "同意の状態");
     pub(super) const ROUTE: Self = Self::new(Kind::Unknown, "route", "提供の方法");
+    pub(super) const REASON: Self = Self::new(Kind::Unknown, "reason", "理由");
     pub(super) const FIELD: Self = Self::new(Kind::Unknown, "field", "フィールド");
     pub(super) const REFERENCE: Self =
         Self::new(Kind::Unknown, "kind of reference", "参照文書の種類");

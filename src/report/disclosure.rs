@@ -2,16 +2,17 @@
 //! which ground; for the company's own use also each access. As a page that prints, or as JSON. Written part by part, so that it is
 //! never all in memory.
 
+use data_encoding::BASE64;
 use prost_types::Timestamp as Instant;
 use serde_json::{Value, json};
-use time::{Date, UtcOffset};
 
-use super::Language;
 use super::page::{Cell, Page};
-use crate::domain::time::Timestamp;
+use super::systems::{self, Audience};
+use super::told::{Telling, labelled, lines};
+use super::{Language, SystemRow};
 use crate::proto::{
-    Action, ConsentState, DisclosedAccess, DisclosedRecord, DisclosureHead, DisclosureScope,
-    ReceiptBasis, RecordKind, RecordStatus,
+    DisclosedAccess, DisclosedLog, DisclosedRecord, DisclosureEnd, DisclosureHead, DisclosureScope,
+    RecordKind, RecordStatus, ReferenceStanding,
 };
 
 /// What a report is written as.
@@ -35,8 +36,7 @@ enum At {
 pub struct Report {
     /// `None` where it is JSON.
     page: Option<Page>,
-    language: Language,
-    offset: UtcOffset,
+    telling: Telling,
     all: bool,
     at: At,
     /// How many are in the present part.
@@ -47,11 +47,9 @@ impl Report {
     /// A report and how it begins.
     #[must_use]
     pub fn begin(form: Form, language: Language, head: &DisclosureHead) -> (Self, String) {
-        let offset = UtcOffset::from_whole_seconds(head.utc_offset_seconds);
         let mut report = Self {
             page: None,
-            language,
-            offset: offset.unwrap_or(UtcOffset::UTC),
+            telling: Telling::new(language, head.utc_offset_seconds),
             all: head.scope == i32::from(DisclosureScope::All),
             at: At::Records,
             count: 0,
@@ -93,18 +91,38 @@ impl Report {
         text
     }
 
-    /// How it ends.
+    /// How it ends, once all of it was told.
     #[must_use]
-    pub fn end(mut self) -> String {
+    pub fn end(mut self, end: &DisclosureEnd) -> String {
         let mut text = if self.all {
             self.turn_to_accesses()
         } else {
             String::new()
         };
         text.push_str(&self.end_of_table());
+        let language = self.telling.language;
+        let (records, accesses) = (end.records.to_string(), end.accesses.to_string());
+        let mut last = format!("{}{records}", language.of("Records: ", "記録の件数: "));
+        if self.all {
+            last.push_str(language.of("; uses: ", "、利用の件数: "));
+            last.push_str(&accesses);
+        }
         text.push_str(&match self.page {
-            Some(page) => page.finish(),
-            None => "\n  ]\n}\n".to_owned(),
+            Some(mut page) => {
+                page.note(&format!(
+                    "{} {last}",
+                    language.of("End of the report.", "報告書の終わり。")
+                ));
+                page.finish()
+            }
+            None => {
+                let counts = if self.all {
+                    json!({ "records": records, "accesses": accesses })
+                } else {
+                    json!({ "records": records })
+                };
+                format!("\n  ],\n  \"end\": {counts}\n}}\n")
+            }
         });
         text
     }
@@ -123,7 +141,7 @@ impl Report {
             return String::new();
         }
         let mut text = self.end_of_table();
-        let language = self.language;
+        let language = self.telling.language;
         text.push_str(&if self.page.is_some() {
             let heads = match language {
                 Language::English => ["When", "What", "Items", "For what", "System"],
@@ -142,7 +160,7 @@ impl Report {
 
     /// Ends the table of the page; says so where nothing is in it.
     fn end_of_table(&mut self) -> String {
-        let language = self.language;
+        let language = self.telling.language;
         let none = match (self.count, self.at) {
             (0, At::Records) => language.of("There is no record.", "記録はありません。"),
             (0, At::Accesses) => language.of("There was no use.", "利用はありません。"),
@@ -158,12 +176,12 @@ impl Report {
 
     fn title(&self) -> &'static str {
         if self.all {
-            self.language.of(
+            self.telling.language.of(
                 "Uses and provision of personal data (internal)",
                 "個人データの取扱い・第三者提供の記録(社内用)",
             )
         } else {
-            self.language.of(
+            self.telling.language.of(
                 "Disclosure of records of provision to third parties",
                 "第三者提供記録の開示",
             )
@@ -171,19 +189,18 @@ impl Report {
     }
 
     fn page_head(&self, head: &DisclosureHead) -> Page {
-        let language = self.language;
+        let language = self.telling.language;
         let mut page = Page::new(self.title(), language);
-        page.heading(1, self.title());
         let or = |at: &Option<Instant>, otherwise: &str| {
             at.as_ref()
-                .map_or_else(|| otherwise.to_owned(), |at| self.moment(at))
+                .map_or_else(|| otherwise.to_owned(), |at| self.telling.moment(at))
         };
         let period = format!(
             "{} – {}",
             or(&head.from, language.of("the beginning", "最初")),
             or(&head.until, language.of("now", "現在")),
         );
-        let facts = [
+        let mut facts = vec![
             (
                 language.of("Policy", "ポリシー"),
                 language.of(&head.title, &head.title_ja).to_owned(),
@@ -192,13 +209,27 @@ impl Report {
             (language.of("Period", "期間"), period),
             (language.of("Made at", "作成日時"), or(&head.made_at, "")),
         ];
-        for (name, value) in facts {
-            page.paragraph(&format!("{name}: {value}"));
+        if let Some(log) = &head.log {
+            facts.extend(self.facts_of_log(log));
         }
-        page.note(language.of(
-            "From the records that Articles 29 and 30 of the Act on the Protection of Personal Information ask for (Article 33, paragraph 5). Names of employees are not part of it.",
-            "個人情報の保護に関する法律第29条・第30条の記録に基づきます(同法第33条第5項)。従業者の氏名は含みません。",
-        ));
+        let systems = systems_of(head);
+        page.sheet(|page| {
+            page.heading(1, self.title());
+            for (name, value) in facts {
+                page.paragraph(&format!("{name}: {value}"));
+            }
+            page.note(language.of(
+                "From the records that Articles 29 and 30 of the Act on the Protection of Personal Information ask for (Article 33, paragraph 5). Names of employees are not part of it.",
+                "個人情報の保護に関する法律第29条・第30条の記録に基づきます(同法第33条第5項)。従業者の氏名は含みません。",
+            ));
+            if self.all {
+                page.note(language.of(
+                    "Uses are told from the log that is named above and no other: where several daemons share a store, each has a log of its own.",
+                    "利用の記録は上記のログのみに基づきます。複数のデーモンがストアを共有する場合、ログはデーモンごとに別です。",
+                ));
+            }
+            systems::listed(page, &systems, language, Audience::Subject);
+        });
         let title = language.of(
             "Provision to and receipt from third parties",
             "第三者への提供・第三者からの受領",
@@ -219,26 +250,19 @@ impl Report {
     }
 
     fn row_of_record(&self, record: &DisclosedRecord) -> [Cell; 5] {
-        let language = self.language;
+        let language = self.telling.language;
         let is_receipt = record.kind == i32::from(RecordKind::Receipt);
         let day = record.at.as_ref().map_or_else(String::new, |at| {
             if is_receipt {
-                self.day(at)
+                self.telling.day(at)
             } else {
-                self.moment(at)
+                self.telling.moment(at)
             }
         });
         let direction = if is_receipt {
             language.of("Received from", "提供元")
         } else {
             language.of("Provided to", "提供先")
-        };
-        let labelled = |label: &str, text: &str| {
-            if text.is_empty() {
-                String::new()
-            } else {
-                format!("{label}: {text}")
-            }
         };
         let who = vec![
             labelled(direction, &record.name),
@@ -250,9 +274,12 @@ impl Report {
             labelled(language.of("Country", "国"), &record.country),
         ];
         let mut ground = vec![
-            self.ground(record).to_owned(),
-            self.consent(record.consent).to_owned(),
-            labelled(language.of("Document", "根拠文書"), &record.basis_reference),
+            self.telling
+                .ground(record.receipt_basis, &record.route)
+                .to_owned(),
+            self.telling.consent(record.consent).to_owned(),
+            self.telling
+                .document(&record.basis_reference, record.basis_reference_standing),
             labelled(
                 language.of("How they acquired it", "取得の経緯"),
                 &record.acquisition,
@@ -261,6 +288,13 @@ impl Report {
         if record.status == i32::from(RecordStatus::Open) {
             let open = language.of("Result not reported yet", "結果の報告待ち");
             ground.push(open.to_owned());
+        }
+        if record.undecided {
+            let undecided = language.of(
+                "Reported after the fact, without a decision on this person",
+                "事後の報告による(本人についての判定なし)",
+            );
+            ground.push(undecided.to_owned());
         }
         ground.push(labelled(
             language.of("Not told", "記載できない理由"),
@@ -279,8 +313,8 @@ impl Report {
         let when = access
             .at
             .as_ref()
-            .map_or_else(String::new, |at| self.moment(at));
-        let what = self.action(access.action).to_owned();
+            .map_or_else(String::new, |at| self.telling.moment(at));
+        let what = self.telling.action(access.action).to_owned();
         let what = if access.recipient.is_empty() {
             what
         } else {
@@ -295,16 +329,60 @@ impl Report {
         ]
     }
 
+    /// Which log uses are told from, and how much of it.
+    fn facts_of_log(&self, log: &DisclosedLog) -> Vec<(&'static str, String)> {
+        let language = self.telling.language;
+        let at = |at: &Option<Instant>| {
+            at.as_ref()
+                .map_or_else(String::new, |at| self.telling.moment(at))
+        };
+        let entries = match log.size.checked_sub(1) {
+            Some(last) if log.first_at.is_some() => format!(
+                "{} – {last} ({} – {})",
+                log.first_index,
+                at(&log.first_at),
+                at(&log.last_at),
+            ),
+            _ => language.of("none", "なし").to_owned(),
+        };
+        vec![
+            (
+                language.of("Uses are told from the log", "利用の記録の基となるログ"),
+                log.name.clone(),
+            ),
+            (language.of("Its entries", "対象の記録番号"), entries),
+            (
+                language.of("Its size and root", "ログの件数とルートハッシュ"),
+                format!("{}, {}", log.size, BASE64.encode(&log.root)),
+            ),
+        ]
+    }
+
+    fn json_log(&self, log: &DisclosedLog) -> Value {
+        json!({
+            "name": log.name,
+            "firstIndex": log.first_index.to_string(),
+            "firstAt": self.telling.json_time(log.first_at.as_ref()),
+            "lastAt": self.telling.json_time(log.last_at.as_ref()),
+            "size": log.size.to_string(),
+            "root": BASE64.encode(&log.root),
+        })
+    }
+
     fn json_head(&self, head: &DisclosureHead) -> String {
+        let systems = systems::json(&systems_of(head), Audience::Subject);
+        let log = head.log.as_ref();
         let fields = [
             ("report", json!(self.title())),
             ("title", json!(head.title)),
             ("titleJa", json!(head.title_ja)),
             ("subjectRef", json!(head.subject_ref)),
             ("scope", json!(if self.all { "all" } else { "provision" })),
-            ("from", self.json_time(head.from.as_ref())),
-            ("until", self.json_time(head.until.as_ref())),
-            ("madeAt", self.json_time(head.made_at.as_ref())),
+            ("from", self.telling.json_time(head.from.as_ref())),
+            ("until", self.telling.json_time(head.until.as_ref())),
+            ("madeAt", self.telling.json_time(head.made_at.as_ref())),
+            ("systems", systems),
+            ("log", log.map_or(Value::Null, |log| self.json_log(log))),
         ];
         let mut text = "{".to_owned();
         for (name, value) in fields {
@@ -325,13 +403,15 @@ impl Report {
 
     fn json_record(&self, record: &DisclosedRecord) -> Value {
         let name = |name: &str, prefix: &str| name.strip_prefix(prefix).unwrap_or(name).to_owned();
+        let standing =
+            ReferenceStanding::try_from(record.basis_reference_standing).unwrap_or_default();
         let kind = RecordKind::try_from(record.kind).unwrap_or_default();
         let status = RecordStatus::try_from(record.status).unwrap_or_default();
         json!({
             "recordId": record.record_id,
             "kind": name(kind.as_str_name(), "RECORD_KIND_"),
             "status": name(status.as_str_name(), "RECORD_STATUS_"),
-            "at": self.json_time(record.at.as_ref()),
+            "at": self.telling.json_time(record.at.as_ref()),
             "name": record.name,
             "address": record.address,
             "representative": record.representative,
@@ -339,9 +419,11 @@ impl Report {
             "items": record.categories,
             "purpose": record.purpose,
             "route": record.route,
-            "ground": self.ground(record),
-            "consent": self.consent(record.consent),
+            "ground": self.telling.ground(record.receipt_basis, &record.route),
+            "consent": self.telling.consent(record.consent),
             "basisReference": record.basis_reference,
+            "basisReferenceStanding": name(standing.as_str_name(), "REFERENCE_STANDING_"),
+            "undecided": record.undecided,
             "acquisition": record.acquisition,
             "unreadable": record.unreadable,
         })
@@ -349,8 +431,8 @@ impl Report {
 
     fn json_access(&self, access: &DisclosedAccess) -> Value {
         json!({
-            "at": self.json_time(access.at.as_ref()),
-            "action": self.action(access.action),
+            "at": self.telling.json_time(access.at.as_ref()),
+            "action": self.telling.action(access.action),
             "items": access.categories,
             "purpose": access.purpose,
             "system": access.system,
@@ -358,135 +440,52 @@ impl Report {
             "logIndex": access.log_index.to_string(),
         })
     }
-
-    fn json_time(&self, at: Option<&Instant>) -> Value {
-        at.map_or(Value::Null, |at| json!(timestamp(at).to_string()))
-    }
-
-    /// Where the pack's clock is, to the minute.
-    fn moment(&self, at: &Instant) -> String {
-        let offset = self.offset;
-        let Some(local) = local(at, offset) else {
-            return timestamp(at).to_string();
-        };
-        let (hours, minutes) = (offset.whole_hours(), offset.minutes_past_hour().abs());
-        let sign = if offset.is_negative() { '-' } else { '+' };
-        format!(
-            "{} {:02}:{:02} ({sign}{:02}:{minutes:02})",
-            self.date(local.date()),
-            local.hour(),
-            local.minute(),
-            hours.abs(),
-        )
-    }
-
-    fn day(&self, at: &Instant) -> String {
-        match local(at, self.offset) {
-            Some(local) => self.date(local.date()),
-            None => timestamp(at).to_string(),
-        }
-    }
-
-    fn date(&self, date: Date) -> String {
-        let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
-        match self.language {
-            Language::English => format!("{year:04}-{month:02}-{day:02}"),
-            Language::Japanese => format!("{year}年{month}月{day}日"),
-        }
-    }
-
-    fn ground<'a>(&self, record: &'a DisclosedRecord) -> &'a str {
-        let basis = ReceiptBasis::try_from(record.receipt_basis).unwrap_or_default();
-        let (english, japanese) = match (basis, record.route.as_str()) {
-            (ReceiptBasis::Consent, _) => ("Consent of the person", "本人の同意"),
-            (ReceiptBasis::OptOut, _) => (
-                "Opt-out (Art. 27(2)), published by the Commission",
-                "オプトアウト(法第27条第2項・公表を確認)",
-            ),
-            (ReceiptBasis::PersonRelated, _) => (
-                "Person-related information (Art. 31(1))",
-                "個人関連情報(法第31条第1項)",
-            ),
-            (ReceiptBasis::NotABusiness, _) => (
-                "From somebody who is no business operator",
-                "個人情報取扱事業者でない者からの受領",
-            ),
-            (ReceiptBasis::Unspecified, route) => match route {
-                "third-party-consent" => ("Third party, with consent", "第三者提供(本人の同意)"),
-                "third-party-stops-on-request" => (
-                    "Third party, until you ask to stop (Art. 27(2))",
-                    "第三者提供(オプトアウト、法第27条第2項)",
-                ),
-                "third-party-by-law" => ("Third party, by law", "第三者提供(法令に基づく)"),
-                "third-party-sale-or-sharing" => (
-                    "Third party, sale or sharing",
-                    "第三者提供(販売・広告目的の共有)",
-                ),
-                "shared-use" => ("Shared use", "共同利用"),
-                "outsourcing" => ("Outsourcing", "委託"),
-                other => (other, other),
-            },
-        };
-        self.language.of(english, japanese)
-    }
-
-    fn consent(&self, consent: i32) -> &'static str {
-        let (english, japanese) = match ConsentState::try_from(consent).unwrap_or_default() {
-            ConsentState::Prior => ("Consent was given beforehand", "事前の同意あり"),
-            ConsentState::Explicit => ("Explicit consent was given", "明示の同意あり"),
-            ConsentState::Deemed => ("Consent is deemed to be given", "同意したものとみなす"),
-            ConsentState::Unspecified | ConsentState::None | ConsentState::Withdrawn => ("", ""),
-        };
-        self.language.of(english, japanese)
-    }
-
-    fn action(&self, action: i32) -> &'static str {
-        let (english, japanese) = match Action::try_from(action).unwrap_or_default() {
-            Action::Unspecified => ("", ""),
-            Action::Read => ("Read", "閲覧"),
-            Action::Search => ("Search", "検索"),
-            Action::Export => ("Export", "出力"),
-            Action::Create => ("Registration", "登録"),
-            Action::Update => ("Correction", "更新"),
-            Action::Delete => ("Deletion", "削除"),
-            Action::Provide => ("Provision", "提供"),
-        };
-        self.language.of(english, japanese)
-    }
 }
 
-/// Those that say something.
-fn lines(mut lines: Vec<String>) -> Cell {
-    lines.retain(|line| !line.is_empty());
-    Cell::lines(lines)
-}
-
-fn timestamp(at: &Instant) -> Timestamp {
-    let micros = Timestamp::from_seconds(at.seconds).micros();
-    Timestamp::from_micros(micros.saturating_add(i64::from(at.nanos / 1_000)))
-}
-
-fn local(at: &Instant, offset: UtcOffset) -> Option<time::OffsetDateTime> {
-    timestamp(at).to_utc()?.checked_to_offset(offset)
+fn systems_of(head: &DisclosureHead) -> Vec<SystemRow> {
+    head.systems.iter().cloned().map(SystemRow::from).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proto::{Action, ConsentState, RegisterSystem};
 
     const HOSTILE: &str = "<b>\"&'\u{202e}";
+
+    fn instant() -> Instant {
+        Instant {
+            seconds: 1_800_000_000,
+            nanos: 0,
+        }
+    }
 
     fn head(scope: DisclosureScope) -> DisclosureHead {
         DisclosureHead {
             title: HOSTILE.to_owned(),
             title_ja: "人材紹介".to_owned(),
-            made_at: Some(Instant {
-                seconds: 1_800_000_000,
-                nanos: 0,
-            }),
+            made_at: Some(instant()),
             scope: scope.into(),
             subject_ref: HOSTILE.to_owned(),
             utc_offset_seconds: 9 * 3_600,
+            systems: vec![RegisterSystem {
+                id: HOSTILE.to_owned(),
+                title: HOSTILE.to_owned(),
+                title_ja: HOSTILE.to_owned(),
+                responsible: "the-head".to_owned(),
+                department: HOSTILE.to_owned(),
+                country: HOSTILE.to_owned(),
+                coverage: HOSTILE.to_owned(),
+                ..RegisterSystem::default()
+            }],
+            log: (scope == DisclosureScope::All).then(|| DisclosedLog {
+                name: HOSTILE.to_owned(),
+                first_index: 3,
+                first_at: Some(instant()),
+                last_at: Some(instant()),
+                size: 10,
+                root: vec![9; 32],
+            }),
             ..DisclosureHead::default()
         }
     }
@@ -495,10 +494,7 @@ mod tests {
         DisclosedRecord {
             kind: RecordKind::Provision.into(),
             status: RecordStatus::Provided.into(),
-            at: Some(Instant {
-                seconds: 1_800_000_000,
-                nanos: 0,
-            }),
+            at: Some(instant()),
             name: HOSTILE.to_owned(),
             address: HOSTILE.to_owned(),
             representative: HOSTILE.to_owned(),
@@ -507,6 +503,8 @@ mod tests {
             route: "third-party-consent".to_owned(),
             consent: ConsentState::Prior.into(),
             basis_reference: HOSTILE.to_owned(),
+            basis_reference_standing: ReferenceStanding::Registered.into(),
+            undecided: true,
             purpose: HOSTILE.to_owned(),
             acquisition: HOSTILE.to_owned(),
             record_id: "r".to_owned(),
@@ -517,10 +515,7 @@ mod tests {
 
     fn access() -> DisclosedAccess {
         DisclosedAccess {
-            at: Some(Instant {
-                seconds: 1_800_000_000,
-                nanos: 0,
-            }),
+            at: Some(instant()),
             action: Action::Read.into(),
             system: HOSTILE.to_owned(),
             categories: vec![HOSTILE.to_owned()],
@@ -540,7 +535,11 @@ mod tests {
                 text.push_str(&report.access(&access()));
             }
         }
-        text.push_str(&report.end());
+        let count = u64::try_from(parts).unwrap();
+        text.push_str(&report.end(&DisclosureEnd {
+            records: count,
+            accesses: count,
+        }));
         text
     }
 
@@ -577,12 +576,22 @@ mod tests {
                 let value: Value = serde_json::from_str(&text).unwrap();
                 assert_eq!(value["records"].as_array().unwrap().len(), parts);
                 assert_eq!(value["subjectRef"], HOSTILE);
+                assert_eq!(value["end"]["records"], parts.to_string());
+                let system = &value["systems"][0];
+                assert_eq!(
+                    (&system["id"], &system["responsible"]),
+                    (&json!(HOSTILE), &Value::Null)
+                );
+                let root = value["log"]["root"].as_str().map(str::len);
+                assert_eq!(root, (scope == DisclosureScope::All).then_some(44));
                 let accesses = value["accesses"].as_array().map(Vec::len);
                 let expected = (scope == DisclosureScope::All).then_some(parts);
                 assert_eq!(accesses, expected);
                 if parts > 0 {
                     assert_eq!(value["records"][0]["ground"], "第三者提供(本人の同意)");
                     assert_eq!(value["records"][0]["items"][0], HOSTILE);
+                    let standing = &value["records"][0]["basisReferenceStanding"];
+                    assert_eq!(standing, "REGISTERED");
                 }
             }
         }
@@ -593,5 +602,19 @@ mod tests {
         let page = |language| whole(Form::Html, language, DisclosureScope::Provision, 1);
         assert!(page(Language::English).contains("2027-01-15 17:00 (+09:00)"));
         assert!(page(Language::Japanese).contains("2027年1月15日 17:00 (+09:00)"));
+    }
+
+    #[test]
+    fn the_first_sheet_lists_the_systems_without_who_answers_for_them_and_the_log_that_was_read() {
+        let page = |scope| whole(Form::Html, Language::English, scope, 1);
+        for scope in [DisclosureScope::Provision, DisclosureScope::All] {
+            let page = page(scope);
+            let sheet = page.split("</section>").next().unwrap();
+            assert!(sheet.contains("Systems that hold personal data"), "{page}");
+            assert!(!page.contains("the-head"), "{page}");
+            assert!(page.contains("(registered beforehand)"), "{page}");
+            assert_eq!(sheet.contains("3 – 9 ("), scope == DisclosureScope::All);
+            assert!(page.contains("End of the report. Records: 1"), "{page}");
+        }
     }
 }

@@ -5,6 +5,8 @@
 //! |---|---|
 //! | `register` | who has access to what: the data, from rules and people |
 //! | `register_text` | the same as a page, as CSV and as JSON |
+//! | `systems` | the systems that hold personal data and how far each is covered: the first sheet of every report |
+//! | `records` | records of provision and of receipt as a page, part by part |
 //! | `disclosure` | what a person is told of their data (開示), as a page and as JSON, part by part |
 //! | `page` | HTML that prints: escaping, tables, the frame |
 //!
@@ -12,8 +14,11 @@
 
 pub mod disclosure;
 mod page;
+pub mod records;
 mod register;
 mod register_text;
+mod systems;
+mod told;
 
 pub use register::{AccessRow, RecipientRow, Register, RoleRow, SystemRow};
 

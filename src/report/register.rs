@@ -109,6 +109,10 @@ pub struct RecipientRow {
     pub inspected_until: String,
     /// The last day on which the check of equivalent measures counts; empty for none.
     pub equivalent_until: String,
+    /// How many years the record of a provision is kept; 0 where the law asks for none.
+    pub record_years: u32,
+    /// Why there is none, where the route alone would ask for one.
+    pub no_record: String,
     /// Where it stands, as file:line.
     pub rule: String,
     /// The promise that it keeps, in English and in Japanese.
@@ -142,7 +146,7 @@ impl Register {
             title_ja: rules.words.title_ja.to_string(),
             revision: data_encoding::HEXLOWER.encode(&rules.revision),
             at: now.to_string(),
-            systems: systems(rules),
+            systems: SystemRow::all(rules),
             recipients: recipients(rules),
             ..Self::default()
         };
@@ -164,28 +168,32 @@ impl Register {
     }
 }
 
-fn systems(rules: &RuleSet) -> Vec<SystemRow> {
-    let services = |system: &str| -> Vec<String> {
-        let asks = |systems: &[Box<str>]| systems.iter().any(|own| **own == *system);
-        let services = rules.services.iter();
-        let services = services.filter(|(_, _, service)| asks(&service.systems));
-        services.map(|(_, id, _)| id.to_owned()).collect()
-    };
-    rules
-        .systems
-        .iter()
-        .map(|(_, id, system)| SystemRow {
-            id: id.to_owned(),
-            title: system.title.to_string(),
-            title_ja: system.title_ja.to_string(),
-            responsible: system.responsible.to_string(),
-            responsible_ja: system.responsible_ja.to_string(),
-            department: system.department.to_string(),
-            country: system.country.to_string(),
-            coverage: system.coverage.name().to_owned(),
-            services: services(id),
-        })
-        .collect()
+impl SystemRow {
+    /// Those of a pack, in its order.
+    #[must_use]
+    pub fn all(rules: &RuleSet) -> Vec<Self> {
+        let services = |system: &str| -> Vec<String> {
+            let asks = |systems: &[Box<str>]| systems.iter().any(|own| **own == *system);
+            let services = rules.services.iter();
+            let services = services.filter(|(_, _, service)| asks(&service.systems));
+            services.map(|(_, id, _)| id.to_owned()).collect()
+        };
+        rules
+            .systems
+            .iter()
+            .map(|(_, id, system)| Self {
+                id: id.to_owned(),
+                title: system.title.to_string(),
+                title_ja: system.title_ja.to_string(),
+                responsible: system.responsible.to_string(),
+                responsible_ja: system.responsible_ja.to_string(),
+                department: system.department.to_string(),
+                country: system.country.to_string(),
+                coverage: system.coverage.name().to_owned(),
+                services: services(id),
+            })
+            .collect()
+    }
 }
 
 /// Actions, each with its row.
@@ -288,6 +296,10 @@ fn recipients(rules: &RuleSet) -> Vec<RecipientRow> {
             contract_until: day(recipient.contract_until),
             inspected_until: day(recipient.inspected_until),
             equivalent_until: day(recipient.equivalent_until),
+            record_years: recipient.record_years.map_or(0, u32::from),
+            no_record: recipient
+                .no_record
+                .map_or_else(String::new, |reason| reason.name().to_owned()),
             rule: RuleLine::Pack(recipient.line).to_string(),
             promise: told(rules.promises.at(recipient.line)),
         })

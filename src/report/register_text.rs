@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::Language;
 use super::page::{Cell, Page};
-use super::register::{RecipientRow, Register, RoleRow, SystemRow};
+use super::register::{RecipientRow, Register, RoleRow};
+use super::systems::{self, Audience};
 use crate::domain::access::Action;
 use crate::export::cell;
 
@@ -53,17 +54,6 @@ const fn action(action: Action, language: Language) -> &'static str {
     }
 }
 
-fn coverage(system: &SystemRow, language: Language) -> String {
-    match (&*system.coverage, language) {
-        (_, Language::English) => &*system.coverage,
-        ("enforced", Language::Japanese) => "実施(関所が制限する)",
-        ("recorded", Language::Japanese) => "記録のみ",
-        ("uncovered", Language::Japanese) => "対象外",
-        (other, Language::Japanese) => other,
-    }
-    .to_owned()
-}
-
 fn route(recipient: &RecipientRow, language: Language) -> String {
     match (&*recipient.route, language) {
         (route, Language::English) => route,
@@ -77,6 +67,22 @@ fn route(recipient: &RecipientRow, language: Language) -> String {
         (other, Language::Japanese) => other,
     }
     .to_owned()
+}
+
+/// How long the record of a provision is kept, or why there is none.
+fn record(recipient: &RecipientRow, language: Language) -> String {
+    let (english, japanese) = match (recipient.record_years, &*recipient.no_record) {
+        (0, "") => ("", ""),
+        (0, "public-body") => ("none: public body", "なし(国の機関・地方公共団体等)"),
+        (0, "legal-exception") => ("none: legal exception", "なし(法第27条第1項各号)"),
+        (0, "on-behalf-of-the-person") => {
+            ("none: on behalf of the person", "なし(本人に代わる提供)")
+        }
+        (0, "to-the-person") => ("none: to the person", "なし(本人と一体の受領者)"),
+        (0, other) => (other, other),
+        (years, _) => return format!("{years}{}", language.of(" years", "年")),
+    };
+    language.of(english, japanese).to_owned()
 }
 
 fn promise(promise: Option<&(String, String)>, language: Language) -> String {
@@ -117,21 +123,7 @@ impl Register {
             let pack = language.of("policy pack", "ポリシーパック");
             page.paragraph(&format!("{as_of}: {}", self.at));
             page.paragraph(&format!("{pack}: {} ({})", self.pack, self.revision));
-            page.heading(
-                2,
-                language.of(
-                    "Systems that hold personal data",
-                    "個人データを取り扱うシステム",
-                ),
-            );
-            if self.systems.is_empty() {
-                page.note(language.of(
-                    "The pack lists no systems, so nothing is said of what is covered.",
-                    "ポリシーパックにシステムの一覧がないため、対象の範囲は示されていません。",
-                ));
-            } else {
-                self.systems(page, language);
-            }
+            systems::listed(page, &self.systems, language, Audience::Company);
         });
         page.heading(2, language.of("Roles", "役割"));
         self.roles(&mut page, language);
@@ -147,54 +139,6 @@ impl Register {
         page.heading(2, language.of("Recipients", "提供先"));
         self.recipients(&mut page, language);
         page.finish()
-    }
-
-    fn systems(&self, page: &mut Page, language: Language) {
-        let rows: Vec<Vec<Cell>> = self
-            .systems
-            .iter()
-            .map(|system| {
-                let covered = coverage(system, language);
-                vec![
-                    Cell::new(&*system.id),
-                    Cell::new(language.of(&system.title, &system.title_ja)),
-                    Cell::new(language.of(&system.responsible, &system.responsible_ja)),
-                    Cell::new(&*system.department),
-                    Cell::new(&*system.country),
-                    if system.coverage == "enforced" {
-                        Cell::new(covered)
-                    } else {
-                        Cell::warning(covered)
-                    },
-                    Cell::new(system.services.join(BETWEEN)),
-                ]
-            })
-            .collect();
-        let heads = match language {
-            Language::English => [
-                "System",
-                "Title",
-                "Responsible",
-                "Department",
-                "Country",
-                "Coverage",
-                "Services that ask",
-            ],
-            Language::Japanese => [
-                "システム",
-                "名称",
-                "責任者",
-                "部門",
-                "国",
-                "関所の適用",
-                "問い合わせるサービス",
-            ],
-        };
-        page.table(&heads, &rows);
-        page.note(language.of(
-            "enforced: it asks before each access and acts on the answer. recorded: it asks, and nothing keeps it from going on after a denial. uncovered: it does not ask, and nothing of this register is checked there.",
-            "実施: 取扱いの前に問い合わせ、回答に従います。記録のみ: 問い合わせますが、拒否の後も取扱いを止める仕組みがありません。対象外: 問い合わせず、この一覧の制限は確認されません。",
-        ));
     }
 
     fn roles(&self, page: &mut Page, language: Language) {
@@ -285,6 +229,7 @@ impl Register {
                     Cell::new(&*recipient.contract_until),
                     Cell::new(&*recipient.inspected_until),
                     Cell::new(&*recipient.equivalent_until),
+                    Cell::new(record(recipient, language)),
                     Cell::new(&*recipient.rule),
                     Cell::new(promise(recipient.promise.as_ref(), language)),
                 ]
@@ -300,6 +245,7 @@ impl Register {
                 "Contract until",
                 "Inspected until",
                 "Equivalent measures until",
+                "Record of provision",
                 "Rule",
                 "Promise",
             ],
@@ -312,6 +258,7 @@ impl Register {
                 "契約期限",
                 "点検期限",
                 "相当措置の確認期限",
+                "提供の記録",
                 "規則",
                 "約束",
             ],
@@ -418,17 +365,7 @@ impl Register {
             "titleJa": self.title_ja,
             "policyRevision": self.revision,
             "at": self.at,
-            "systems": self.systems.iter().map(|system| json!({
-                "id": system.id,
-                "title": system.title,
-                "titleJa": system.title_ja,
-                "responsible": system.responsible,
-                "responsibleJa": system.responsible_ja,
-                "department": system.department,
-                "country": system.country,
-                "coverage": system.coverage,
-                "services": system.services,
-            })).collect::<Vec<_>>(),
+            "systems": systems::json(&self.systems, Audience::Company),
             "roles": self.roles.iter().map(|role| json!({
                 "role": role.role,
                 "people": role.people,
@@ -459,6 +396,8 @@ impl Register {
                     "contractUntil": recipient.contract_until,
                     "inspectedUntil": recipient.inspected_until,
                     "equivalentUntil": recipient.equivalent_until,
+                    "recordYears": recipient.record_years,
+                    "noRecord": recipient.no_record,
                     "rule": recipient.rule,
                     "promise": promise,
                     "promiseJa": promise_ja,

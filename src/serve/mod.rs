@@ -340,6 +340,11 @@ impl Running {
         }
     }
 
+    /// Does at once what is done every minute: for who sets the clock, and has keys of another month wanted by the next call.
+    pub async fn tidy(&self) {
+        self.gate.tidy().await;
+    }
+
     /// Takes no more calls, lets those in flight end, writes the entry of the stop and closes everything.
     pub async fn stop(self) {
         let _ = self.stop.send(true);

@@ -302,13 +302,14 @@ const TABLES: [Table; 25] = [
         columns: &[("service", Text), ("generation", Number)],
     },
     Table {
-        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, id, kind, status, at, keep_until, party, name,
-                   route, closed_index
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, id, kind, status, at, keep_until, party, name_key,
+                   route, closed_index, written
                FROM records WHERE log = $1",
         of_log: true,
         write: "INSERT INTO records
-                    (log, log_index, id, kind, status, at, keep_until, party, name, route, closed_index)
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+                    (log, log_index, id, kind, status, at, keep_until, party, name_key, route, closed_index,
+                     written)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         columns: &[
             ("log", Number),
             ("log_index", Number),
@@ -318,9 +319,10 @@ const TABLES: [Table; 25] = [
             ("at", Number),
             ("keep_until", Number),
             ("party", Text),
-            ("name", Text),
+            ("name_key", MaybeBytes),
             ("route", Text),
             ("closed_index", MaybeNumber),
+            ("written", MaybeNumber),
         ],
     },
     Table {

@@ -22,12 +22,14 @@ pub enum RecordChange {
         kind: RecordKind,
         /// When it was allowed, or received.
         at: Timestamp,
+        /// When the entry was written.
+        written: Timestamp,
         /// Until when it is kept.
         keep_until: Timestamp,
         /// The recipient's id in the pack; empty for a receipt.
         party: String,
-        /// The other party's name.
-        name: String,
+        /// Stands for the other party's name; `None` where that can't be read.
+        name_key: Option<Pseudonym>,
         /// By which route; empty for a receipt.
         route: String,
         /// Whose data.
@@ -57,8 +59,8 @@ impl RecordChange {
 /// What is looked for; what is empty or missing is not asked.
 #[derive(Debug, Clone, Default)]
 pub struct RecordQuery {
-    /// The recipient's id, or the other party's name.
-    pub party: String,
+    /// The recipient's id, or what stands for the other party's name: either will do.
+    pub party: Option<(String, Pseudonym)>,
     /// Of whose data.
     pub subject: Option<Pseudonym>,
     /// Not before.
@@ -101,8 +103,6 @@ pub struct KeptRecord {
     pub keep_until: Timestamp,
     /// The recipient's id in the pack; empty for a receipt.
     pub party: String,
-    /// The other party's name.
-    pub name: String,
     /// By which route; empty for a receipt.
     pub route: String,
     /// The entry of the outcome.
@@ -111,32 +111,42 @@ pub struct KeptRecord {
     pub people: u64,
 }
 
-/// `$1` to `$9` as [`bound`] gives them; `$10` is how many.
+/// `$1` to `$10` as [`Store::records`] binds them; `$11` is how many.
 const FOUND: &str = "
     SELECT r.id, r.log, r.log_index, l.name AS log_name, r.kind, r.status, r.at, r.keep_until, r.party,
-        r.name, r.route, r.closed_index,
+        r.route, r.closed_index,
         (SELECT count(*) FROM record_people p
          WHERE p.log = r.log AND p.log_index = r.log_index AND p.provided) AS people
     FROM records r JOIN logs l ON l.number = r.log
-    WHERE ($1 = '' OR r.party = $1 OR r.name = $1) AND r.at >= $2 AND r.at < $3
-        AND ($4 = 0 OR r.status = $4) AND ($5 = 0 OR r.kind = $5) AND ($6 = '' OR r.route = $6)
-        AND (r.at, r.log, r.log_index) < ($7, $8, $9)
-    ORDER BY r.at DESC, r.log DESC, r.log_index DESC LIMIT $10";
+    WHERE ($1 = '' OR r.party = $1 OR r.name_key = $2) AND r.at >= $3 AND r.at < $4
+        AND ($5 = 0 OR r.status = $5) AND ($6 = 0 OR r.kind = $6) AND ($7 = '' OR r.route = $7)
+        AND (r.at, r.log, r.log_index) < ($8, $9, $10)
+    ORDER BY r.at DESC, r.log DESC, r.log_index DESC LIMIT $11";
 
-/// The same of one person: `$11`.
+/// The same of one person: `$12`.
 const FOUND_OF: &str = "
     SELECT r.id, r.log, r.log_index, l.name AS log_name, r.kind, r.status, r.at, r.keep_until, r.party,
-        r.name, r.route, r.closed_index,
+        r.route, r.closed_index,
         (SELECT count(*) FROM record_people p
          WHERE p.log = r.log AND p.log_index = r.log_index AND p.provided) AS people
     FROM record_people s
         JOIN records r ON r.log = s.log AND r.log_index = s.log_index
         JOIN logs l ON l.number = r.log
-    WHERE ($1 = '' OR r.party = $1 OR r.name = $1) AND r.at >= $2 AND r.at < $3
-        AND ($4 = 0 OR r.status = $4) AND ($5 = 0 OR r.kind = $5) AND ($6 = '' OR r.route = $6)
-        AND (r.at, r.log, r.log_index) < ($7, $8, $9)
-        AND s.subject = $11 AND s.provided
-    ORDER BY r.at DESC, r.log DESC, r.log_index DESC LIMIT $10";
+    WHERE ($1 = '' OR r.party = $1 OR r.name_key = $2) AND r.at >= $3 AND r.at < $4
+        AND ($5 = 0 OR r.status = $5) AND ($6 = 0 OR r.kind = $6) AND ($7 = '' OR r.route = $7)
+        AND (r.at, r.log, r.log_index) < ($8, $9, $10)
+        AND s.subject = $12 AND s.provided
+    ORDER BY r.at DESC, r.log DESC, r.log_index DESC LIMIT $11";
+
+/// Whose time is over, but for what a hold of its log keeps.
+const OVER: &str = "
+    SELECT log, log_index FROM records r
+    WHERE keep_until < $1 AND NOT EXISTS (
+        SELECT 1 FROM log_holds h
+        WHERE h.log = r.log
+            AND (h.held_from IS NULL OR h.held_from <= COALESCE(r.written, r.at))
+            AND (h.held_until IS NULL OR h.held_until > COALESCE(r.written, r.at)))
+    LIMIT 1000";
 
 impl Store {
     /// The length of the log up to which its records are here.
@@ -151,10 +161,10 @@ impl Store {
         from_stored(row.try_get("recorded")?)
     }
 
-    /// Takes in what the entries up to `read` say of records, in one transaction; what was taken in before is skipped. Durable
-    /// when it returns.
+    /// Takes in what the entries up to `read` say of records, in one transaction. Durable when it returns.
     ///
-    /// The caller must hand over every change between the mark and `read`, in the order of the log.
+    /// The caller must hand over every change between the mark and `read`, in the order of the log; what was taken in before may be
+    /// among it, as long as everything behind it is too.
     ///
     /// # Errors
     /// When the store can't be written; then nothing is taken in, and the mark stays.
@@ -187,18 +197,28 @@ impl Store {
         change.commit().await
     }
 
-    /// Forgets the records of this log from entry `length` on, and that they were read: an older copy of the log took the place
-    /// of the one that they were read from.
+    /// Forgets the records of this log from entry `length` on, and what entries from there on say of older ones: an older copy of the
+    /// log took the place of the one that they were read from. The mark goes back to where all of it is read again.
     ///
     /// # Errors
     /// When the store can't be written.
     pub async fn forget_records_from(&self, length: u64) -> Result<(), StoreError> {
         let (log, length) = (self.log()?, to_stored(length)?);
         let mut change = self.change().await?;
+        let reopened = query(
+            "SELECT MIN(log_index) AS reopened FROM records
+             WHERE log = $1 AND log_index < $2 AND closed_index >= $2",
+        )
+        .bind(log)
+        .bind(length)
+        .fetch_one(&mut change)
+        .await?;
+        let reopened: Option<i64> = reopened.try_get("reopened")?;
         for statement in [
-            "DELETE FROM record_people WHERE log = $1 AND log_index >= $2",
+            // Of whom one was when it was opened is read again.
+            "DELETE FROM record_people WHERE log = $1 AND (log_index >= $2 OR log_index IN
+                 (SELECT r.log_index FROM records r WHERE r.log = $1 AND r.closed_index >= $2))",
             "DELETE FROM records WHERE log = $1 AND log_index >= $2",
-            "UPDATE logs SET recorded = $2 WHERE number = $1 AND recorded > $2",
         ] {
             query(statement)
                 .bind(log)
@@ -206,15 +226,29 @@ impl Store {
                 .execute(&mut change)
                 .await?;
         }
+        query(
+            "UPDATE records SET status = $3, closed_index = NULL WHERE log = $1 AND closed_index >= $2",
+        )
+        .bind(log)
+        .bind(length)
+        .bind(i64::from(RecordStatus::Open.number()))
+        .execute(&mut change)
+        .await?;
+        query("UPDATE logs SET recorded = $2 WHERE number = $1 AND recorded > $2")
+            .bind(log)
+            .bind(reopened.map_or(length, |reopened| reopened.min(length)))
+            .execute(&mut change)
+            .await?;
         change.commit().await
     }
 
-    /// Forgets records whose time is over at `now`, of all logs: a thousand at most. Returns how many there were.
+    /// Forgets records whose time is over at `now`, of all logs, but for what a hold of its log keeps: a thousand at most. Returns how
+    /// many there were.
     ///
     /// # Errors
     /// When the store can't be written.
     pub async fn forget_old_records(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let over = query("SELECT log, log_index FROM records WHERE keep_until < $1 LIMIT 1000")
+        let over = query(OVER)
             .bind(now.micros())
             .fetch_all(&self.engine)
             .await?;
@@ -259,8 +293,13 @@ impl Store {
             log: 0,
             index: LogIndex(0),
         });
+        let (party, name_key) = wanted
+            .party
+            .as_ref()
+            .map_or(("", None), |(id, key)| (id.as_str(), Some(key.0.to_vec())));
         let mut found = query(statement)
-            .bind(&wanted.party)
+            .bind(party)
+            .bind(name_key)
             .bind(at(wanted.from, i64::MIN))
             .bind(at(wanted.until, i64::MAX))
             .bind(i64::from(wanted.status.map_or(0, RecordStatus::number)))
@@ -285,7 +324,7 @@ impl Store {
     pub async fn record(&self, id: RecordId) -> Result<Option<KeptRecord>, StoreError> {
         let row = query(
             "SELECT r.id, r.log, r.log_index, l.name AS log_name, r.kind, r.status, r.at,
-                 r.keep_until, r.party, r.name, r.route, r.closed_index,
+                 r.keep_until, r.party, r.route, r.closed_index,
                  (SELECT count(*) FROM record_people p
                   WHERE p.log = r.log AND p.log_index = r.log_index AND p.provided) AS people
              FROM records r JOIN logs l ON l.number = r.log WHERE r.id = $1",
@@ -326,9 +365,10 @@ async fn take(change: &mut Transaction, log: i64, one: &RecordChange) -> Result<
             id,
             kind,
             at,
+            written,
             keep_until,
             party,
-            name,
+            name_key,
             route,
             people,
         } => {
@@ -337,8 +377,8 @@ async fn take(change: &mut Transaction, log: i64, one: &RecordChange) -> Result<
                 RecordKind::Provision => RecordStatus::Open,
             };
             query(
-                "INSERT INTO records (log, log_index, id, kind, status, at, keep_until, party, name, route)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING",
+                "INSERT INTO records (log, log_index, id, kind, status, at, keep_until, party, route)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING",
             )
             .bind(log)
             .bind(to_stored(index.0)?)
@@ -348,9 +388,18 @@ async fn take(change: &mut Transaction, log: i64, one: &RecordChange) -> Result<
             .bind(at.micros())
             .bind(keep_until.micros())
             .bind(party)
-            .bind(name)
             .bind(route)
-            .execute(change)
+            .execute(&mut *change)
+            .await?;
+            // Where it was there, its name may not have been readable.
+            query(
+                "UPDATE records SET name_key = $3, written = $4 WHERE log = $1 AND log_index = $2",
+            )
+            .bind(log)
+            .bind(to_stored(index.0)?)
+            .bind(name_key.map(|key| key.0.to_vec()))
+            .bind(written.micros())
+            .execute(&mut *change)
             .await?;
             provided(change, log, to_stored(index.0)?, people).await
         }
@@ -436,7 +485,6 @@ fn read(row: &Row, own: i64) -> Result<KeptRecord, StoreError> {
             .ok_or_else(|| damaged("a status of a record"))?,
         keep_until: Timestamp::from_micros(row.try_get("keep_until")?),
         party: row.try_get("party")?,
-        name: row.try_get("name")?,
         route: row.try_get("route")?,
         closed: closed.map(from_stored).transpose()?.map(LogIndex),
         people: from_stored(row.try_get("people")?)?,
@@ -446,7 +494,9 @@ fn read(row: &Row, own: i64) -> Result<KeptRecord, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::tests::both;
+    use crate::proto::stored_change::Kind;
+    use crate::proto::{StoredLogHold, StoredLogHoldRelease};
+    use crate::store::tests::{both, change};
     use uuid::Uuid;
 
     const fn id(number: u128) -> RecordId {
@@ -460,15 +510,29 @@ mod tests {
             .collect()
     }
 
+    /// Some key of a name.
+    fn key(name: &str) -> Pseudonym {
+        let mut bytes = [0; 32];
+        for (to, from) in bytes.iter_mut().zip(name.bytes()) {
+            *to = from;
+        }
+        Pseudonym(bytes)
+    }
+
+    fn party(name: &str) -> Option<(String, Pseudonym)> {
+        Some((name.to_owned(), key(name)))
+    }
+
     fn opened(index: u64, seconds: i64, party: &str, of: &[u8]) -> RecordChange {
         RecordChange::Opened {
             index: LogIndex(index),
             id: id(index.into()),
             kind: RecordKind::Provision,
             at: Timestamp::from_seconds(seconds),
+            written: Timestamp::from_seconds(seconds),
             keep_until: Timestamp::from_seconds(seconds + 1_000),
             party: party.to_owned(),
-            name: format!("{party}, Inc."),
+            name_key: Some(key(&format!("{party}, Inc."))),
             route: "third-party-consent".to_owned(),
             people: people(of),
         }
@@ -496,9 +560,10 @@ mod tests {
             id: id(9),
             kind: RecordKind::Receipt,
             at: Timestamp::from_seconds(90),
+            written: Timestamp::from_seconds(95),
             keep_until: Timestamp::from_seconds(9_000),
             party: String::new(),
-            name: "giver".to_owned(),
+            name_key: Some(key("giver")),
             route: String::new(),
             people: people(&[1]),
         };
@@ -521,9 +586,10 @@ mod tests {
         let at = |seconds| Some(Timestamp::from_seconds(seconds));
         for (wanted, expected) in [
             (any(), &[9, 4, 3, 2][..]),
-            (RecordQuery { party: "employer".to_owned(), ..any() }, &[3, 2]),
-            (RecordQuery { party: "bank, Inc.".to_owned(), ..any() }, &[4]),
-            (RecordQuery { party: "Bank".to_owned(), ..any() }, &[]),
+            (RecordQuery { party: party("employer"), ..any() }, &[3, 2]),
+            (RecordQuery { party: party("bank, Inc."), ..any() }, &[4]),
+            (RecordQuery { party: party("giver"), subject: subject(1), ..any() }, &[9]),
+            (RecordQuery { party: party("Bank"), ..any() }, &[]),
             (RecordQuery { subject: subject(1), ..any() }, &[9, 4]),
             (RecordQuery { subject: subject(7), ..any() }, &[2]),
             (RecordQuery { subject: subject(3), ..any() }, &[]),
@@ -585,6 +651,70 @@ mod tests {
     }
     }
 
+    both! {
+    async fn a_record_whose_closing_is_lost_with_a_part_of_the_log_is_open_again_and_of_whom_it_was(home) {
+        let store = home.open().await;
+        let changes = [
+            opened(2, 20, "employer", &[1, 2]),
+            opened(3, 30, "employer", &[3]),
+            closed(4, 3, false, &[]),
+            closed(5, 2, false, &[2, 7]),
+        ];
+        store.take_records(&changes, 6).await.unwrap();
+        store.forget_records_from(5).await.unwrap();
+        // Of whom it is, is read again from where it was opened.
+        assert_eq!(store.recorded().await.unwrap(), 2);
+        store.take_records(&changes[..3], 5).await.unwrap();
+        let one = store.record(id(2)).await.unwrap().unwrap();
+        assert_eq!((one.status, one.closed), (RecordStatus::Open, None));
+        assert_eq!(store.people_of_record(id(2)).await.unwrap(), people(&[1, 2]));
+        let other = store.record(id(3)).await.unwrap().unwrap();
+        assert_eq!((other.status, other.closed), (RecordStatus::Provided, Some(LogIndex(4))));
+        assert_eq!(store.recorded().await.unwrap(), 5);
+    }
+    }
+
+    both! {
+    async fn what_is_read_again_is_as_it_was_with_the_name_that_was_not_readable(home) {
+        let store = home.open().await;
+        let mut changes = [
+            opened(2, 20, "employer", &[1, 2]),
+            closed(4, 2, false, &[2]),
+        ];
+        if let RecordChange::Opened { name_key, .. } = &mut changes[0] {
+            *name_key = None;
+        }
+        // The mark waits where something could not be read.
+        store.take_records(&changes, 2).await.unwrap();
+        let named = RecordQuery { party: party("employer, Inc."), ..RecordQuery::default() };
+        assert_eq!(found(&store, named.clone()).await, [0; 0]);
+        changes[0] = opened(2, 20, "employer", &[1, 2]);
+        store.take_records(&changes, 5).await.unwrap();
+        assert_eq!(found(&store, named).await, [2]);
+        assert_eq!(store.people_of_record(id(2)).await.unwrap(), people(&[2]));
+        assert_eq!(store.record(id(2)).await.unwrap().unwrap().status, RecordStatus::Provided);
+    }
+    }
+
+    both! {
+    async fn a_hold_of_the_log_keeps_records_of_its_time_to_be_found(home) {
+        let store = home.open().await;
+        let changes = [opened(2, 20, "employer", &[1]), opened(3, 30, "employer", &[1])];
+        store.take_records(&changes, 5).await.unwrap();
+        let hold = StoredLogHold { from_us: None, until_us: Some(30_000_000) };
+        let placed = (LogIndex(5), change(Kind::PlaceLogHold(hold)));
+        store.apply(&[placed], 6).await.unwrap();
+        let late = Timestamp::from_seconds(9_000);
+        assert_eq!(store.forget_old_records(late).await.unwrap(), 1);
+        assert_eq!(found(&store, RecordQuery::default()).await, [2]);
+        let release = StoredLogHoldRelease { hold: 5, settles: None };
+        let released = (LogIndex(6), change(Kind::ReleaseLogHold(release)));
+        store.apply(&[released], 7).await.unwrap();
+        assert_eq!(store.forget_old_records(late).await.unwrap(), 1);
+        assert_eq!(found(&store, RecordQuery::default()).await, [0; 0]);
+    }
+    }
+
     #[tokio::test]
     async fn daemons_on_one_store_see_each_others_records_and_whose_they_are() {
         let home = crate::store::tests::Home::postgres();
@@ -598,9 +728,10 @@ mod tests {
                 id: id(22),
                 kind: RecordKind::Provision,
                 at: Timestamp::from_seconds(21),
+                written: Timestamp::from_seconds(21),
                 keep_until: Timestamp::from_seconds(9_000),
                 party: "bank".to_owned(),
-                name: "bank".to_owned(),
+                name_key: None,
                 route: String::new(),
                 people: people(&[1]),
             }],

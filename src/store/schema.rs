@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 17] = [
+const STEPS: [&str; 18] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -353,6 +353,14 @@ SELECT batch, subject, sort, name, value, purposes, reference FROM imported;
 DROP TABLE imported;
 ALTER TABLE imported_rows RENAME TO imported;
 CREATE INDEX dates_by_value ON dates (date, value, subject);
+",
+    // Who the other party of a record is may be a natural person: looked up by a keyed pseudonym, and told by the entry alone.
+    // `written` is when the entry was. Both come from the log, which is read for records anew.
+    "
+ALTER TABLE records DROP COLUMN name;
+ALTER TABLE records ADD COLUMN name_key BLOB CHECK (length(name_key) = 32);
+ALTER TABLE records ADD COLUMN written BIGINT;
+UPDATE logs SET recorded = 0;
 ",
 ];
 

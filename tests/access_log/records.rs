@@ -131,6 +131,7 @@ fn records_are_listed_shown_exported_and_disclosed_at_a_terminal() {
         "people (ids): seeker-1",
         "address: 1-1 Sample-cho",
         "consent: PRIOR",
+        "reference of basis is: DECLARED",
     ] {
         assert!(shown.contains(said), "{shown}");
     }
@@ -173,7 +174,9 @@ fn records_are_listed_shown_exported_and_disclosed_at_a_terminal() {
     for (lang, scope, format) in [
         ("en", "provision", "html"),
         ("ja", "provision", "html"),
+        ("en", "provision", "json"),
         ("ja", "provision", "json"),
+        ("en", "all", "html"),
         ("ja", "all", "html"),
         ("en", "all", "json"),
     ] {
@@ -206,10 +209,50 @@ fn records_are_listed_shown_exported_and_disclosed_at_a_terminal() {
                 assert_eq!(report["records"].as_array().unwrap().len(), 3);
                 let accesses = report["accesses"].as_array().map(Vec::len);
                 assert_eq!(accesses, (scope == "all").then_some(2));
+                assert_eq!(report["end"]["records"], "3");
+                assert_eq!(report["systems"][2]["coverage"], "uncovered");
+                assert_eq!(report["records"][0]["basisReferenceStanding"], "DECLARED");
+                assert_eq!(report["log"].is_object(), scope == "all");
             }
             _ => assert!(text.contains(&format!("<html lang=\"{lang}\">")), "{text}"),
         }
         keep(&name, &text);
+    }
+    for (lang, head) in [
+        ("en", "Systems that hold personal data"),
+        ("ja", "個人データを取り扱うシステム"),
+    ] {
+        let name = format!("records-of-provision-{lang}.html");
+        let file = home.join(&name);
+        let to = file.to_str().unwrap();
+        good(&["export", "--format", "html", "--lang", lang, "--output", to]);
+        let page = fs::read_to_string(&file).unwrap();
+        let sheet = page.split("</section>").next().unwrap();
+        assert!(
+            sheet.contains(head) && !sheet.contains("seeker-1"),
+            "{page}"
+        );
+        assert!(
+            page.contains("seeker-1") && page.contains("Giver, Inc."),
+            "{page}"
+        );
+        keep(&name, &page);
+    }
+    for (lang, format) in [
+        ("en", "html"),
+        ("ja", "html"),
+        ("en", "csv"),
+        ("ja", "json"),
+    ] {
+        let name = format!("register-{lang}.{format}");
+        let file = home.join(&name);
+        let output = file.to_str().unwrap();
+        let words = [
+            "policy", "register", "--lang", lang, "--format", format, "--output", output, "--data",
+            &data,
+        ];
+        done(&home, "", &words);
+        keep(&name, &fs::read_to_string(&file).unwrap());
     }
     // Never over a file that is there.
     let again = with(&[

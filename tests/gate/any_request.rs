@@ -260,6 +260,8 @@ fn daily_work(dice: &mut Dice, person: &str, ticket: &TicketText) -> AccessReque
             subject_kind: Some(name("inquirer")),
             purpose: Some(name("affiliate-referral")),
             categories: names(&["inquiry", "contact.email"]),
+            // What goes out is recorded, with whose data it is.
+            subjects: Subjects::One(subject("inquirer-1")),
             provision: to("affiliate"),
             ..base
         },

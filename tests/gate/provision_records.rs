@@ -20,21 +20,21 @@ use sekisho::gate::{
     Answer, Credentials, Disclosed, DisclosureWish, DisposeWish, GateError, OutcomeReport,
     ReceiptWish, RecordFilter, RecordSeen,
 };
-use sekisho::proto::{EntryKind, StoredEntry};
+use sekisho::proto::{EntryKind, ReferenceStanding, StoredEntry};
 use uuid::Uuid;
 
 use crate::world::*;
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
-fn to(recipient: &str) -> Provision {
+pub(crate) fn to(recipient: &str) -> Provision {
     Provision {
         recipient: Some(name(recipient)),
         ..Provision::default()
     }
 }
 
-fn people(ids: &[&str]) -> Subjects {
+pub(crate) fn people(ids: &[&str]) -> Subjects {
     match ids {
         [] => Subjects::Unnamed,
         [one] => Subjects::One(subject(one)),
@@ -43,7 +43,7 @@ fn people(ids: &[&str]) -> Subjects {
 }
 
 /// An adviser hands careers to the employer, with consent.
-fn provide(ticket: &TicketText, of: &[&str]) -> AccessRequest {
+pub(crate) fn provide(ticket: &TicketText, of: &[&str]) -> AccessRequest {
     let mut request = AccessRequest {
         action: Action::Provide,
         subjects: people(of),
@@ -57,7 +57,7 @@ fn provide(ticket: &TicketText, of: &[&str]) -> AccessRequest {
     request
 }
 
-fn record_id(entry: &StoredEntry) -> Option<RecordId> {
+pub(crate) fn record_id(entry: &StoredEntry) -> Option<RecordId> {
     let obligation = entry
         .obligations
         .iter()
@@ -65,23 +65,23 @@ fn record_id(entry: &StoredEntry) -> Option<RecordId> {
     RecordId::from_bytes(&obligation.provision_record_id)
 }
 
-fn opened(answer: &Answer) -> RecordId {
+pub(crate) fn opened(answer: &Answer) -> RecordId {
     assert!(answer.is_allowed(), "{:?}", answer.entry.reasons);
     record_id(&answer.entry).expect("a record")
 }
 
-async fn reviewer(world: &World) -> Credentials {
+pub(crate) async fn reviewer(world: &World) -> Credentials {
     // A code is good once.
     world.clock.advance(seconds(31));
     credentials(&world.log_in("security-1").await)
 }
 
-async fn seen(world: &World, id: RecordId) -> Result<RecordSeen, GateError> {
+pub(crate) async fn seen(world: &World, id: RecordId) -> Result<RecordSeen, GateError> {
     let reviewer = reviewer(world).await;
     world.gate.get_record(&crm(), &reviewer, id).await
 }
 
-async fn listed(world: &World, filter: RecordFilter) -> Vec<RecordId> {
+pub(crate) async fn listed(world: &World, filter: RecordFilter) -> Vec<RecordId> {
     let reviewer = reviewer(world).await;
     let (found, next) = world
         .gate
@@ -92,7 +92,7 @@ async fn listed(world: &World, filter: RecordFilter) -> Vec<RecordId> {
     found.iter().map(|seen| seen.kept.id).collect()
 }
 
-fn report(answer: &Answer, provided: u64, named: &[&str]) -> OutcomeReport {
+pub(crate) fn report(answer: &Answer, provided: u64, named: &[&str]) -> OutcomeReport {
     OutcomeReport {
         decision: DecisionId::from_bytes(&answer.entry.decision_id).unwrap(),
         records_accessed: provided,
@@ -102,11 +102,11 @@ fn report(answer: &Answer, provided: u64, named: &[&str]) -> OutcomeReport {
     }
 }
 
-async fn reported(world: &World, report: OutcomeReport) -> Result<LogIndex, GateError> {
+pub(crate) async fn reported(world: &World, report: OutcomeReport) -> Result<LogIndex, GateError> {
     world.gate.report_outcome(&crm(), report).await
 }
 
-fn names(seen: &RecordSeen) -> Vec<&str> {
+pub(crate) fn names(seen: &RecordSeen) -> Vec<&str> {
     let mut names: Vec<&str> = seen
         .people
         .iter()
@@ -277,7 +277,7 @@ async fn where_the_request_names_the_recipient_it_names_all_that_the_record_need
         let text = |field: &str, text: &str| fields.contains(&field).then(|| name(text));
         let mut request = provide(&adviser, &["js-1"]);
         request.provision.unlisted = UnlistedRecipient {
-            name: text("name", "Acme"),
+            name: text("name", "Acme Holdings"),
             address: text("address", "1 Main Street"),
             representative: text("representative", "President"),
             country: text("jp", "JP").or_else(|| text("us", "US")),
@@ -308,19 +308,37 @@ async fn where_the_request_names_the_recipient_it_names_all_that_the_record_need
         .check(told(&["name", "address", "representative", "jp"]))
         .await;
     let record = seen(&world, opened(&answer)).await.unwrap();
+    assert_eq!(record.kept.party, "employer");
+    let party = record.opened.unwrap().record.unwrap();
     assert_eq!(
-        (&*record.kept.name, &*record.kept.party),
-        ("Acme", "employer")
-    );
-    assert_eq!(
-        record.opened.unwrap().record.unwrap().address,
-        "1 Main Street"
+        (&*party.name, &*party.address),
+        ("Acme Holdings", "1 Main Street")
     );
     let by_name = RecordFilter {
-        party: Some(name("Acme")),
+        party: Some(name("Acme Holdings")),
         ..RecordFilter::default()
     };
     assert_eq!(listed(&world, by_name).await, [opened(&answer)]);
+    // It may be a natural person: neither the entry of the search nor the store has the name.
+    let entry = world.on_disk().pop().unwrap();
+    assert_eq!(detail(&entry, "call"), "ListRecords");
+    assert_eq!(detail(&entry, "party_key").len(), 64);
+    assert_eq!(detail(&entry, "party"), "");
+    let by_row = RecordFilter {
+        party: Some(name("employer")),
+        ..RecordFilter::default()
+    };
+    assert_eq!(listed(&world, by_row).await, [opened(&answer)]);
+    assert_eq!(detail(&world.on_disk().pop().unwrap(), "party"), "employer");
+    let folder = world.as_killed_now();
+    for file in std::fs::read_dir(folder.path()).unwrap() {
+        let path = file.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            let found = bytes.windows(13).any(|at| at == b"Acme Holdings");
+            assert!(!found, "the name is in {} in the clear", path.display());
+        }
+    }
 }
 
 #[tokio::test]
@@ -558,11 +576,13 @@ async fn pages_and_exports_tell_every_record_once() {
         route: Some(name("third-party-consent")),
         ..RecordFilter::default()
     };
-    let mut export = world
+    let (head, mut export) = world
         .gate
         .export_records(&crm(), &reviewer, filter)
         .await
         .unwrap();
+    let systems: Vec<_> = head.systems.iter().map(|system| &*system.id).collect();
+    assert_eq!(systems, ["crm", "ledger", "mail"]);
     let mut exported = Vec::new();
     while let Some(seen) = export.recv().await {
         let seen = seen.unwrap();
@@ -573,7 +593,7 @@ async fn pages_and_exports_tell_every_record_once() {
 }
 
 /// Entries that name careers are forgotten after 30 days, the others after a year.
-fn forgets_early() -> Options {
+pub(crate) fn forgets_early() -> Options {
     Options {
         rules: Some(|rules| {
             let career = rules.categories.id("career").unwrap();
@@ -631,8 +651,9 @@ async fn what_a_record_needs_is_kept_for_as_long_as_it_must_be_whatever_the_clas
     drop(usual);
 }
 
-fn receipt() -> ReceiptWish {
+pub(crate) fn receipt() -> ReceiptWish {
     ReceiptWish {
+        request_id: None,
         provider_name: name("Giver, Inc."),
         provider_address: "2 Main Street".to_owned(),
         provider_representative: "President".to_owned(),
@@ -644,14 +665,6 @@ fn receipt() -> ReceiptWish {
         received: Timestamp::parse("2026-06-30T00:00:00Z").unwrap(),
         basis: ReceiptBasis::Consent,
         basis_reference: Some(name("contract-7")),
-    }
-}
-
-fn nobody() -> Credentials {
-    Credentials {
-        ticket: None,
-        client_ip: None,
-        session_ref: None,
     }
 }
 
@@ -682,8 +695,11 @@ async fn a_receipt_is_recorded_by_a_service_that_may_or_by_an_administrator() {
         (RecordKind::Receipt, RecordStatus::Received)
     );
     assert_eq!(names(&seen), ["js-1", "js-2"]);
-    assert_eq!(seen.kept.name, "Giver, Inc.");
-    let record = seen.opened.unwrap().record.unwrap();
+    let opened = seen.opened.unwrap();
+    let declared = i32::from(ReferenceStanding::Declared);
+    assert_eq!(opened.basis_reference_standing, declared);
+    let record = opened.record.unwrap();
+    assert_eq!(record.name, "Giver, Inc.");
     assert_eq!(record.acquisition, "from the person, at a fair");
     assert_eq!((record.basis, &*record.representative), (1, "President"));
     let receipts = RecordFilter {
@@ -765,18 +781,30 @@ async fn a_disclosure_tells_a_persons_records_and_accesses_and_no_employee() {
             from: None,
             until: None,
         };
-        let (head, mut parts) = world
+        let (head, log, mut parts) = world
             .gate
             .disclosure(&crm(), &reviewer, wish)
             .await
             .unwrap();
         assert_eq!(head.made_at, world.now());
+        assert_eq!(head.systems.len(), 3);
+        // Which log that is of, and how much of it: up to the entry of this call, at least.
+        assert_eq!(log.is_some(), accesses);
+        if let Some(log) = log {
+            let (first, written) = log.first.unwrap();
+            assert_eq!((&*log.name, first), ("test/log", LogIndex(0)));
+            assert!(written <= log.last.unwrap());
+            assert_eq!(log.size, u64::try_from(world.on_disk().len()).unwrap());
+            let root = world.gate.log().root_at(log.size).unwrap();
+            assert_eq!(root, Some(log.root));
+        }
         let (mut records, mut told) = (Vec::new(), Vec::new());
         while let Some(part) = parts.recv().await {
             match part.unwrap() {
-                Disclosed::Record(seen) => {
-                    assert!(seen.people.is_empty(), "others of the record are told");
-                    records.push(seen.kept.id);
+                Disclosed::Record { record, undecided } => {
+                    assert!(record.people.is_empty(), "others of the record are told");
+                    assert!(!undecided);
+                    records.push(record.kept.id);
                 }
                 Disclosed::Access(read) => told.push(read.index),
             }

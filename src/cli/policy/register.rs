@@ -15,7 +15,7 @@ use crate::files::NewFile;
 use crate::proto::explain_service_client::ExplainServiceClient;
 use crate::proto::register_part::Part;
 use crate::proto::{self, GetRegisterRequest};
-use crate::report::{self, AccessRow, RecipientRow, Register, RoleRow, SystemRow};
+use crate::report::{self, AccessRow, RecipientRow, Register, RoleRow};
 
 /// How it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -108,17 +108,7 @@ fn put(register: &mut Register, part: Part) {
             register.revision = header.policy_revision;
             register.at = header.at.map_or_else(String::new, instant);
         }
-        Part::System(row) => register.systems.push(SystemRow {
-            id: row.id,
-            title: row.title,
-            title_ja: row.title_ja,
-            responsible: row.responsible,
-            responsible_ja: row.responsible_ja,
-            department: row.department,
-            country: row.country,
-            coverage: row.coverage,
-            services: row.services,
-        }),
+        Part::System(row) => register.systems.push(row.into()),
         Part::Role(row) => match register.roles.last_mut() {
             // One with many people comes in several parts.
             Some(last) if last.role == row.role => last.people.extend(row.people),
@@ -156,6 +146,8 @@ fn recipient(row: proto::RegisterRecipient) -> RecipientRow {
         contract_until: row.contract_until,
         inspected_until: row.inspected_until,
         equivalent_until: row.equivalent_until,
+        record_years: row.record_years,
+        no_record: row.no_record,
         rule: row.rule,
         promise: promise(row.promise, row.promise_ja),
     }

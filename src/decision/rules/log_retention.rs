@@ -102,7 +102,7 @@ impl LogRetention {
         retention
     }
 
-    /// How long a record of receipt is kept (APPI Art. 30(4); Rules of the Commission Art. 25(iii)).
+    /// How long a record of receipt is kept (APPI Art. 30(4)).
     pub const RECEIPT_YEARS: u16 = 3;
 
     /// There are records that are kept for so many years.

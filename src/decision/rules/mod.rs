@@ -326,7 +326,42 @@ impl Route {
     }
 }
 
-/// Who a third party is, for the record of what it gets or gave (APPI Art. 29 and 30; Rules of the Commission Art. 20 and 24).
+/// Why the law asks for no record of what goes to a recipient on a route on which it else asks for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoRecord {
+    /// The State, a local government, an incorporated administrative agency or the like: no third party in the sense of APPI Art. 29(1)
+    /// (Art. 16(2)).
+    PublicBody,
+    /// Whatever goes there rests on an exception of Art. 27(1).
+    LegalException,
+    /// It is the person who provides, or somebody on their behalf (Guidelines on confirmation and recording, 2-2-1-1).
+    OnBehalfOfThePerson,
+    /// Who receives it stands for the person (Guidelines on confirmation and recording, 2-2-1-2).
+    ToThePerson,
+}
+
+impl NoRecord {
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::PublicBody,
+        Self::LegalException,
+        Self::OnBehalfOfThePerson,
+        Self::ToThePerson,
+    ];
+
+    /// As the pack names it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PublicBody => "public-body",
+            Self::LegalException => "legal-exception",
+            Self::OnBehalfOfThePerson => "on-behalf-of-the-person",
+            Self::ToThePerson => "to-the-person",
+        }
+    }
+}
+
+/// Who a third party is, for the record of what it gets or gave (APPI Art. 29 and 30(1)(i); Rules of the Commission Art. 20(1)).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Party {
     /// Name (氏名又は名称).
@@ -370,6 +405,8 @@ pub struct Recipient {
     pub lapsed_counts_as_none: bool,
     /// Years that its record of provision is kept (APPI Art. 29), where the law asks for one; `None` where none is asked.
     pub record_years: Option<u16>,
+    /// Why there is none, where its route asks for one and this recipient doesn't.
+    pub no_record: Option<NoRecord>,
     /// Who it is, as far as the pack says; the request does where `named_by_request`.
     pub party: Party,
     /// A natural person: nobody represents them.

@@ -8,7 +8,6 @@ use super::People;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
-use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
 use crate::gate::admission::administers;
 use crate::gate::peer::Peer;
@@ -128,31 +127,22 @@ impl Gate {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
-        let refused = match self.admit(&rules, &caller, credentials, now) {
-            Ok(admitted) if may_read(&rules, &admitted.person, now) => {
-                let reader = Administrator { caller, admitted };
-                let mut entry =
-                    self.administrators_entry(EntryKind::Administration, peer, &reader, now);
-                entry::detail(&mut entry, "call", call);
-                entry::detail(&mut entry, key, value);
-                self.log.append(std::slice::from_ref(&entry))?.await?;
-                return Ok((rules, self.people.load_full(), now));
-            }
-            Ok(admitted) => {
-                let refused = Box::new(admitted.refused(ReasonCode::ActionNotPermitted));
-                let error =
-                    GateError::NotAuthorised("this needs somebody who administers or audits");
-                (refused, error)
-            }
-            Err(refused) => {
-                let error = GateError::Refused(refused.code);
-                (refused, error)
-            }
-        };
-        let (refused, error) = refused;
-        Err(self
-            .refuse_person(peer, &caller, call, refused, error, now)
-            .await)
+        let (admitted, ()) = self
+            .admitted_or_refused(
+                &rules,
+                (peer, &caller),
+                credentials,
+                (call, "this needs somebody who administers or audits"),
+                now,
+                |person| may_read(&rules, person, now).then_some(()),
+            )
+            .await?;
+        let reader = Administrator { caller, admitted };
+        let mut entry = self.administrators_entry(EntryKind::Administration, peer, &reader, now);
+        entry::detail(&mut entry, "call", call);
+        entry::detail(&mut entry, key, value);
+        self.log.append(std::slice::from_ref(&entry))?.await?;
+        Ok((rules, self.people.load_full(), now))
     }
 }
 

@@ -64,30 +64,24 @@ impl Gate {
         now: Timestamp,
     ) -> Result<Explainer<'a>, GateError> {
         let caller = self.caller_at_home(rules, peer, call, now).await?;
-        let (refused, error) = match self.admit(rules, &caller, credentials, now) {
-            Ok(admitted) => {
-                let administers = administers(rules, &admitted.person, now);
-                let reviews = reviews(rules, &admitted.person, now);
-                if administers || reviews != Reviews::Nothing {
-                    return Ok(Explainer {
-                        by: Administrator { caller, admitted },
-                        administers,
-                        reviews,
-                    });
-                }
-                let refused = Box::new(admitted.refused(ReasonCode::ActionNotPermitted));
-                let error =
-                    GateError::NotAuthorised("this needs somebody who reviews or administers");
-                (refused, error)
-            }
-            Err(refused) => {
-                let error = GateError::Refused(refused.code);
-                (refused, error)
-            }
-        };
-        Err(self
-            .refuse_person(peer, &caller, call, refused, error, now)
-            .await)
+        let (admitted, (administers, reviews)) = self
+            .admitted_or_refused(
+                rules,
+                (peer, &caller),
+                credentials,
+                (call, "this needs somebody who reviews or administers"),
+                now,
+                |person| {
+                    let may = (administers(rules, person, now), reviews(rules, person, now));
+                    (may != (false, Reviews::Nothing)).then_some(may)
+                },
+            )
+            .await?;
+        Ok(Explainer {
+            by: Administrator { caller, admitted },
+            administers,
+            reviews,
+        })
     }
 
     /// Refuses what an explainer may not.

@@ -3,30 +3,45 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::sync::mpsc;
+use time::UtcOffset;
 
 use crate::decision::rules::Reviews;
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name, RecordId};
-use crate::domain::reason::ReasonCode;
 use crate::domain::record::{RecordKind, RecordStatus};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
 use crate::gate::admission::{administers, reviews};
 use crate::gate::ledger::Ledger;
 use crate::gate::peer::Peer;
+use crate::gate::provisions::follow::allowed_people;
 use crate::gate::records::read_log::unreadable;
+use crate::gate::telling::{self, Ended, Teller, Told};
 use crate::gate::{Credentials, Gate, GateError, entry};
+use crate::identity::keyring::PseudonymKey;
 use crate::log::ReadError;
 use crate::proto::{EntryKind, StoredEntry};
+use crate::report::SystemRow;
 use crate::store::{KeptRecord, RecordPlace, RecordQuery};
 
 /// How many records are read at once for an export.
 const EXPORT_PAGE: u32 = 100;
-/// How long a reader may leave a record untaken before their stream ends.
-const UNTAKEN: Duration = Duration::from_secs(30);
+/// How far a reader may be behind.
+pub(in crate::gate) const AHEAD: usize = 16;
+
+/// What a report says of itself.
+#[derive(Debug, Clone)]
+pub struct ReportHead {
+    /// The pack's title, in English and in Japanese.
+    pub titles: (String, String),
+    /// When it was made.
+    pub made_at: Timestamp,
+    /// Where the pack's clock is.
+    pub utc_offset: UtcOffset,
+    /// The systems that hold personal data, each with its coverage: what a report can know of.
+    pub systems: Vec<SystemRow>,
+}
 
 /// What is looked for; what is missing is not asked.
 #[derive(Debug, Clone, Default)]
@@ -47,14 +62,13 @@ pub struct RecordFilter {
     pub route: Option<Name>,
 }
 
-/// Without the subject.
+/// Without the subject and the other party, who may be a natural person too.
 impl std::fmt::Display for RecordFilter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut told = Vec::new();
         let mut tell = |key: &str, value: Option<String>| {
             told.extend(value.map(|value| format!("{key}={value}")));
         };
-        tell("party", self.party.as_ref().map(ToString::to_string));
         tell("from", self.from.map(|at| at.to_string()));
         tell("until", self.until.map(|at| at.to_string()));
         tell("status", self.status.map(|status| format!("{status:?}")));
@@ -79,8 +93,22 @@ pub struct RecordSeen {
     pub unreadable: Option<String>,
 }
 
-/// One message of an export.
-pub type FoundRecord = Result<RecordSeen, GateError>;
+impl RecordSeen {
+    /// Whom the outcome names, and no decision allowed: what was provided is recorded whatever it was.
+    #[must_use]
+    pub fn undecided(&self) -> Vec<Pseudonym> {
+        let (Some(opened), Some(closed)) = (&self.opened, &self.closed) else {
+            return Vec::new();
+        };
+        let decided: HashSet<Pseudonym> = allowed_people(opened).into_iter().collect();
+        let mut reported = allowed_people(closed);
+        reported.retain(|subject| !decided.contains(subject));
+        reported
+    }
+}
+
+/// All that a call asks for, and what its entry says of that.
+type Asked = (RecordQuery, Vec<(&'static str, String)>);
 
 /// A page of a list, and where the next one starts.
 pub type RecordPage = (Vec<RecordSeen>, Option<RecordPlace>);
@@ -97,9 +125,7 @@ impl Gate {
         filter: RecordFilter,
         (size, after): (u32, Option<RecordPlace>),
     ) -> Result<RecordPage, GateError> {
-        let told = filter.to_string();
-        let wanted = self.wanted_records(filter);
-        let what = [("filter", told)];
+        let (wanted, what) = self.wanted_records(filter);
         self.records_reader(peer, credentials, "ListRecords", wanted.subject, what)
             .await?;
         self.take_in_records(false).await?;
@@ -125,7 +151,7 @@ impl Gate {
         credentials: &Credentials,
         id: RecordId,
     ) -> Result<RecordSeen, GateError> {
-        let what = [("record", id.to_string())];
+        let what = vec![("record", id.to_string())];
         self.records_reader(peer, credentials, "GetRecord", None, what)
             .await?;
         self.take_in_records(false).await?;
@@ -145,58 +171,79 @@ impl Gate {
         peer: &Peer,
         credentials: &Credentials,
         filter: RecordFilter,
-    ) -> Result<mpsc::Receiver<FoundRecord>, GateError> {
-        let told = filter.to_string();
-        let wanted = self.wanted_records(filter);
-        let what = [("filter", told)];
+    ) -> Result<(ReportHead, Told<RecordSeen>), GateError> {
+        let (wanted, what) = self.wanted_records(filter);
         self.records_reader(peer, credentials, "ExportRecords", wanted.subject, what)
             .await?;
         self.take_in_records(false).await?;
-        let (send, found) = mpsc::channel(16);
         let gate = Arc::clone(self);
-        tokio::spawn(async move { gate.send_records(&wanted, &send).await });
-        Ok(found)
+        let told = telling::begin(AHEAD, |teller| async move {
+            gate.tell_records(&wanted, true, &teller, Some).await
+        });
+        Ok((self.report_head(), told))
     }
 
-    async fn send_records(&self, wanted: &RecordQuery, send: &mpsc::Sender<FoundRecord>) {
-        let deliver = async |found: FoundRecord| {
-            let sent = tokio::time::timeout(UNTAKEN, send.send(found)).await;
-            matches!(sent, Ok(Ok(())))
-        };
+    /// Tells all records that fit, as what `shown` makes of each.
+    pub(in crate::gate) async fn tell_records<T: Send>(
+        &self,
+        wanted: &RecordQuery,
+        with_people: bool,
+        teller: &Teller<T>,
+        shown: impl Fn(RecordSeen) -> Option<T> + Send + Sync,
+    ) -> Result<(), Ended> {
         let mut after = None;
         loop {
-            let page = match self.record_page(wanted, after).await {
-                Ok(page) => page,
-                Err(error) => {
-                    deliver(Err(error)).await;
-                    return;
-                }
+            let page = self.record_page(wanted, after, with_people).await?;
+            let Some(last) = page.last() else {
+                return Ok(());
             };
-            let Some(last) = page.last() else { return };
             after = Some(last.kept.place);
-            for seen in page {
-                if !deliver(Ok(seen)).await {
-                    return;
-                }
+            for found in page.into_iter().filter_map(&shown) {
+                teller.tell(found).await?;
             }
         }
     }
 
-    /// The next records that fit, with the people; empty behind the last.
-    pub(in crate::gate) async fn record_page(
+    /// What a report says of itself as of now.
+    pub(in crate::gate) fn report_head(&self) -> ReportHead {
+        let rules = self.rules.load_full();
+        ReportHead {
+            titles: (
+                rules.words.title.to_string(),
+                rules.words.title_ja.to_string(),
+            ),
+            made_at: self.now(),
+            utc_offset: rules.utc_offset,
+            systems: SystemRow::all(&rules),
+        }
+    }
+
+    /// The next records that fit; empty behind the last.
+    async fn record_page(
         &self,
         wanted: &RecordQuery,
         after: Option<RecordPlace>,
+        with_people: bool,
     ) -> Result<Vec<RecordSeen>, GateError> {
         let found = self.store.records(wanted, after, EXPORT_PAGE).await?;
-        self.seen(found, true).await
+        self.seen(found, with_people).await
     }
 
-    pub(in crate::gate) fn wanted_records(&self, filter: RecordFilter) -> RecordQuery {
-        let text = |name: Option<Name>| name.map_or_else(String::new, String::from);
+    /// What is asked of the store, and what the entry of the call says of it: the other party by the id of the pack's row, else by what
+    /// stands for the name.
+    pub(in crate::gate) fn wanted_records(&self, filter: RecordFilter) -> Asked {
         let pseudonyms = &self.keyring.pseudonyms;
-        RecordQuery {
-            party: text(filter.party),
+        let mut what = vec![("filter", filter.to_string())];
+        let party = filter.party.map(|party| {
+            let key = pseudonyms.party(&party);
+            what.push(match self.rules.load().recipients.id(&party) {
+                Some(_) => ("party", party.to_string()),
+                None => ("party_key", key.to_string()),
+            });
+            (party.into(), key)
+        });
+        let wanted = RecordQuery {
+            party,
             subject: filter
                 .subject
                 .as_ref()
@@ -205,45 +252,41 @@ impl Gate {
             until: filter.until,
             status: filter.status,
             kind: filter.kind,
-            route: text(filter.route),
-        }
+            route: filter.route.map_or_else(String::new, String::from),
+        };
+        (wanted, what)
     }
 
     /// Admits who reviews everything, audits or administers, and logs the call; anyone else is refused.
-    pub(in crate::gate) async fn records_reader<const N: usize>(
+    pub(in crate::gate) async fn records_reader(
         &self,
         peer: &Peer,
         credentials: &Credentials,
         call: &'static str,
         subject: Option<Pseudonym>,
-        what: [(&'static str, String); N],
+        what: Vec<(&'static str, String)>,
     ) -> Result<(), GateError> {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
-        let admitted = match self.admit(&rules, &caller, credentials, now) {
-            Ok(admitted) => admitted,
-            Err(refused) => {
-                let error = GateError::Refused(refused.code);
-                return Err(self
-                    .refuse_person(peer, &caller, call, refused, error, now)
-                    .await);
-            }
-        };
-        let person = &admitted.person;
-        let may =
-            reviews(&rules, person, now) == Reviews::Everything || administers(&rules, person, now);
-        if !may {
-            let error = GateError::NotAuthorised(
-                "records of provision are for who reviews everything, audits or administers",
-            );
-            let refused = admitted.refused(ReasonCode::ActionNotPermitted);
-            return Err(self
-                .refuse_person(peer, &caller, call, refused, error, now)
-                .await);
-        }
+        let otherwise =
+            "records of provision are for who reviews everything, audits or administers";
+        let (admitted, ()) = self
+            .admitted_or_refused(
+                &rules,
+                (peer, &caller),
+                credentials,
+                (call, otherwise),
+                now,
+                |person| {
+                    let may = reviews(&rules, person, now) == Reviews::Everything
+                        || administers(&rules, person, now);
+                    may.then_some(())
+                },
+            )
+            .await?;
         let mut entry = entry::event(EntryKind::LogRead, now, &caller, peer);
-        entry::acted_by(&mut entry, person);
+        entry::acted_by(&mut entry, &admitted.person);
         entry::in_session(&mut entry, &admitted.ticket);
         entry.client_ip = admitted.client_ip.to_string();
         entry.subjects = subject.iter().map(|subject| subject.0.to_vec()).collect();
@@ -263,53 +306,52 @@ impl Gate {
         found: Vec<KeptRecord>,
         with_people: bool,
     ) -> Result<Vec<RecordSeen>, GateError> {
-        let ledger = self.log.clone();
-        let read = move || -> Result<Vec<RecordSeen>, GateError> {
-            found
-                .into_iter()
-                .map(|kept| look_up(&ledger, kept))
-                .collect()
-        };
-        let mut seen = tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|_| GateError::Internal("reading ended early"))??;
+        let mut known = Vec::new();
         if with_people {
-            for one in &mut seen {
-                one.people = self.people_of(one).await?;
+            for kept in &found {
+                known.push(self.store.people_of_record(kept.id).await?);
             }
         }
-        Ok(seen)
-    }
-
-    /// As the outcome names them, else as the decision does; where neither can be read, as the store knows them.
-    async fn people_of(
-        &self,
-        seen: &RecordSeen,
-    ) -> Result<Vec<(Pseudonym, Option<String>)>, GateError> {
-        let names = |entry: &Option<StoredEntry>| {
-            let record = entry.as_ref().and_then(|entry| entry.record.as_ref());
-            record.map_or_else(Vec::new, |record| record.subject_refs.clone())
+        let (ledger, pseudonyms) = (self.log.clone(), self.keyring.pseudonyms.clone());
+        // Reads the disk, opens seals and makes a pseudonym of everybody.
+        let read = move || -> Result<Vec<RecordSeen>, GateError> {
+            let seen = found.into_iter().map(|kept| look_up(&ledger, kept));
+            let mut seen = seen.collect::<Result<Vec<_>, _>>()?;
+            for (one, known) in seen.iter_mut().zip(known) {
+                one.people = people_of(one, known, &pseudonyms);
+            }
+            Ok(seen)
         };
-        let known: HashSet<Pseudonym> = self
-            .store
-            .people_of_record(seen.kept.id)
-            .await?
-            .into_iter()
-            .collect();
-        let mut told = HashSet::new();
-        let mut people = Vec::new();
-        for id in names(&seen.closed).into_iter().chain(names(&seen.opened)) {
-            let Ok(name) = Name::parse(&id) else { continue };
-            let pseudonym = self.keyring.pseudonyms.pseudonym(&SubjectRef::new(&name));
-            if known.contains(&pseudonym) && told.insert(pseudonym) {
-                people.push((pseudonym, Some(id)));
-            }
-        }
-        let mut nameless: Vec<Pseudonym> = known.difference(&told).copied().collect();
-        nameless.sort_unstable();
-        people.extend(nameless.into_iter().map(|pseudonym| (pseudonym, None)));
-        Ok(people)
+        tokio::task::spawn_blocking(read)
+            .await
+            .map_err(|_| GateError::Internal("reading ended early"))?
     }
+}
+
+/// As the outcome names them, else as the decision does; where neither can be read, as the store knows them.
+fn people_of(
+    seen: &RecordSeen,
+    known: Vec<Pseudonym>,
+    pseudonyms: &PseudonymKey,
+) -> Vec<(Pseudonym, Option<String>)> {
+    let names = |entry: &Option<StoredEntry>| {
+        let record = entry.as_ref().and_then(|entry| entry.record.as_ref());
+        record.map_or_else(Vec::new, |record| record.subject_refs.clone())
+    };
+    let known: HashSet<Pseudonym> = known.into_iter().collect();
+    let mut told = HashSet::new();
+    let mut people = Vec::new();
+    for id in names(&seen.closed).into_iter().chain(names(&seen.opened)) {
+        let Ok(name) = Name::parse(&id) else { continue };
+        let pseudonym = pseudonyms.pseudonym(&SubjectRef::new(&name));
+        if known.contains(&pseudonym) && told.insert(pseudonym) {
+            people.push((pseudonym, Some(id)));
+        }
+    }
+    let mut nameless: Vec<Pseudonym> = known.difference(&told).copied().collect();
+    nameless.sort_unstable();
+    people.extend(nameless.into_iter().map(|pseudonym| (pseudonym, None)));
+    people
 }
 
 /// Reads the entries of a record. Blocks on the disk.

@@ -1,6 +1,7 @@
-//! A record that data were received from a third party (APPI Art. 30(3); Rules of the Commission Art. 22 to 25).
+//! A record that data were received from a third party (APPI Art. 30(3); Rules of the Commission Art. 22 and 23).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::decision::rules::{LogRetention, RuleSet};
 use crate::domain::access::SubjectRef;
@@ -8,14 +9,18 @@ use crate::domain::ids::{LogIndex, Name, RecordId};
 use crate::domain::record::ReceiptBasis;
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
-use crate::gate::peer::Peer;
-use crate::gate::{Credentials, Gate, GateError, Violation, entry};
+use crate::gate::peer::{Caller, Peer};
+use crate::gate::repeats::{ContentDigest, Guard, Key, Known};
+use crate::gate::subjects::Registrar;
+use crate::gate::{Credentials, Gate, GateError, Violation, content, entry};
 use crate::log::AppendError;
-use crate::proto::{EntryKind, StoredEntry, StoredRecord, StoredRecordKind};
+use crate::proto::{EntryKind, ReferenceStanding, StoredEntry, StoredRecord, StoredRecordKind};
 
 /// A receipt, its texts within their bounds.
 #[derive(Debug)]
 pub struct ReceiptWish {
+    /// The caller's own id of the call, by which a repeat is told.
+    pub request_id: Option<Name>,
     /// From whom.
     pub provider_name: Name,
     /// Where they are.
@@ -71,38 +76,132 @@ impl Gate {
         let now = self.now();
         let registrar = self.registrar(&rules, peer, credentials, CALL, now).await?;
         let mut entry = self.registrars_entry(&registrar, peer, now);
-        let caller = registrar.caller;
+        let caller = &registrar.caller;
         let violations = violations(&rules, &wish, now);
         if !violations.is_empty() {
             entry.kind = EntryKind::RefusedCall.into();
             let error = GateError::Malformed(violations);
-            return Err(self.refuse(peer, &caller, entry, CALL, error).await);
+            return Err(self.refuse(peer, caller, entry, CALL, error).await);
         }
+        let guard = match &wish.request_id {
+            None => None,
+            Some(id) => {
+                let content = self.content_of(&registrar, &wish);
+                match self.first_of_its_id(peer, caller, id, content).await? {
+                    Ok(guard) => Some(guard),
+                    Err(index) => return self.registered_before(entry, id, index).await,
+                }
+            }
+        };
         let years = LogRetention::RECEIPT_YEARS;
-        // Counted from the day on which it is recorded (Rules Art. 25).
+        // Counted from the day on which it is recorded (APPI Art. 30(4)).
         let keep_until = now.plus_years(years, rules.utc_offset);
         let id = RecordId(entry::new_id(now).0);
         entry::detail(&mut entry, "change", "register-receipt");
         entry::detail(&mut entry, "record", id.to_string());
+        if let Some(guard) = &guard {
+            entry.request_digest = guard.content().to_vec();
+        }
         self.describe(&mut entry, wish);
         if let Some(record) = &mut entry.record {
             record.record_id = id.to_bytes();
             record.years = years.into();
             record.keep_until_us = keep_until.micros();
         }
-        let appending = match self.log.append(std::slice::from_ref(&entry)) {
+        let mut appending = match self.log.append(std::slice::from_ref(&entry)) {
             Err(error @ AppendError::TooLarge { .. }) => {
                 return Err(self
-                    .refuse_call(peer, &caller, CALL, error.into(), now)
+                    .refuse_call(peer, caller, CALL, error.into(), now)
                     .await);
             }
             appending => appending?,
         };
-        let receipt = appending.await?.first();
+        let receipts = match (&mut appending).await {
+            Ok(receipts) => receipts,
+            Err(AppendError::Deadline) => {
+                // It may still be written: its id is not free before that is known.
+                tokio::spawn(async move {
+                    if let (Ok(receipts), Some(guard)) = (appending.without_deadline().await, guard)
+                    {
+                        guard.answered(receipts.first().index(), now);
+                    }
+                });
+                return Err(AppendError::Deadline.into());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let index = receipts.first().index();
+        if let Some(guard) = guard {
+            guard.answered(index, now);
+        }
         Ok(ReceiptRegistered {
             id,
-            index: receipt.index(),
+            index,
             keep_until,
+        })
+    }
+
+    fn content_of(&self, registrar: &Registrar<'_>, wish: &ReceiptWish) -> ContentDigest {
+        let pseudonyms = &self.keyring.pseudonyms;
+        let subjects = wish.subjects.iter();
+        let subjects: Vec<Pseudonym> = subjects.map(|one| pseudonyms.pseudonym(one)).collect();
+        let person = registrar.person.as_ref();
+        let person = person.map(|admitted| &*admitted.person.id);
+        content::receipt_digest(wish, &subjects, person)
+    }
+
+    /// Takes the id of a request, or finds where the first of it is in the log; waits for one that is in flight.
+    async fn first_of_its_id(
+        &self,
+        peer: &Peer,
+        caller: &Caller<'_>,
+        id: &Name,
+        content: ContentDigest,
+    ) -> Result<Result<Guard, LogIndex>, GateError> {
+        loop {
+            let now = self.now();
+            let error = match self.repeats.begin(Key::of(caller.id, id), content, now) {
+                Known::First(guard) => return Ok(Ok(guard)),
+                Known::Answered(index) => return Ok(Err(index)),
+                // Ends in an error when the first is through, whatever came of it.
+                Known::InFlight(mut first) => {
+                    while first.changed().await.is_ok() {}
+                    continue;
+                }
+                Known::OtherContent => GateError::Malformed(vec![Violation::new(
+                    "request_id",
+                    "was used within the last ten minutes for another request: use a new one",
+                )]),
+                Known::Full => GateError::Busy {
+                    what: "too many request ids within ten minutes",
+                    retry_after: Duration::from_secs(10),
+                },
+            };
+            return Err(self.refuse_call(peer, caller, CALL, error, now).await);
+        }
+    }
+
+    /// What the first call of an id registered. The repeat has an entry of its own.
+    async fn registered_before(
+        &self,
+        mut entry: StoredEntry,
+        id: &Name,
+        index: LogIndex,
+    ) -> Result<ReceiptRegistered, GateError> {
+        let first = self.entry_at(index).await?;
+        let record = first.record.unwrap_or_default();
+        let Some(record_id) = RecordId::from_bytes(&record.record_id) else {
+            return Err(GateError::Internal("a receipt has no record"));
+        };
+        entry::detail(&mut entry, "call", CALL);
+        entry::detail(&mut entry, "repeats", index.to_string());
+        entry::detail(&mut entry, "record", record_id.to_string());
+        entry.request_id = id.to_string();
+        self.log.append(std::slice::from_ref(&entry))?.await?;
+        Ok(ReceiptRegistered {
+            id: record_id,
+            index,
+            keep_until: Timestamp::from_micros(record.keep_until_us),
         })
     }
 
@@ -120,7 +219,12 @@ impl Gate {
             .collect();
         entry.subject_kind = wish.subject_kind.into();
         entry.categories = wish.categories.into_iter().map(String::from).collect();
+        // What a registrar says of a receipt is no more than said.
+        if wish.basis_reference.is_some() {
+            entry.basis_reference_standing = ReferenceStanding::Declared.into();
+        }
         entry.basis_reference = wish.basis_reference.map_or_else(String::new, String::from);
+        entry.request_id = wish.request_id.map_or_else(String::new, String::from);
         entry.record = Some(StoredRecord {
             kind: StoredRecordKind::Receipt.into(),
             country: wish.provider_country,

@@ -131,28 +131,22 @@ impl Gate {
                 .refuse_call(peer, &caller, call, GateError::Stale, now)
                 .await);
         }
-        let (refused, error) = match self.admit(rules, &caller, credentials, now) {
-            Err(refused) => {
-                let error = GateError::Refused(refused.code);
-                (refused, error)
-            }
-            Ok(admitted) if !wanted.is(rules, &admitted.person, now) => {
-                let error = GateError::NotAuthorised(wanted.missing());
-                (
-                    Box::new(admitted.refused(ReasonCode::ActionNotPermitted)),
-                    error,
-                )
-            }
-            Ok(admitted)
-                if now
-                    .age_of(admitted.ticket.second_step)
-                    .is_none_or(|age| age > FRESH) =>
-            {
-                let code = ReasonCode::StepUpRequired;
-                (Box::new(admitted.refused(code)), GateError::Refused(code))
-            }
-            Ok(admitted) => return Ok(Administrator { caller, admitted }),
-        };
+        let (admitted, ()) = self
+            .admitted_or_refused(
+                rules,
+                (peer, &caller),
+                credentials,
+                (call, wanted.missing()),
+                now,
+                |person| wanted.is(rules, person, now).then_some(()),
+            )
+            .await?;
+        let age = now.age_of(admitted.ticket.second_step);
+        if age.is_some_and(|age| age <= FRESH) {
+            return Ok(Administrator { caller, admitted });
+        }
+        let code = ReasonCode::StepUpRequired;
+        let (refused, error) = (admitted.refused(code), GateError::Refused(code));
         Err(self
             .refuse_person(peer, &caller, call, refused, error, now)
             .await)

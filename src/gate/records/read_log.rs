@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-
 use crate::decision::rules::Reviews;
 use crate::domain::ids::{DecisionId, LogIndex, SessionId};
 use crate::domain::reason::ReasonCode;
@@ -13,6 +11,7 @@ use crate::gate::admission::{Admitted, reviews};
 use crate::gate::ledger::Ledger;
 use crate::gate::peer::{Caller, Peer};
 use crate::gate::records::sieve::{EntryFilter, Sieve};
+use crate::gate::telling::{self, Told};
 use crate::gate::{Credentials, Gate, GateError, entry};
 use crate::index::{Order, Walk};
 use crate::log::{Kept, ReadError};
@@ -54,7 +53,7 @@ struct Reader {
 }
 
 /// One message of a search: an entry, and where the next page starts when this is the last of its page.
-pub type Found = Result<(ReadEntry, Option<LogIndex>), GateError>;
+pub type Found = (ReadEntry, Option<LogIndex>);
 
 /// Where a scan stands.
 #[derive(Debug, Clone, Copy)]
@@ -87,8 +86,6 @@ const TURN_ENTRIES: usize = 20_000;
 const TURN_FOUND: usize = 64;
 /// How many scans look at the disk at once; the others wait for their turn.
 pub(in crate::gate) const SCANS_AT_ONCE: usize = 4;
-/// How long a reader may leave a message untaken before their stream ends.
-const UNTAKEN: Duration = Duration::from_secs(30);
 
 impl Gate {
     /// Streams a page of what fits.
@@ -102,7 +99,7 @@ impl Gate {
         credentials: &Credentials,
         filter: EntryFilter,
         page: Page,
-    ) -> Result<mpsc::Receiver<Found>, GateError> {
+    ) -> Result<Told<Found>, GateError> {
         let what = [("page_start", page.start.map(|start| start.to_string()))];
         let (sieve, _) = self
             .admit_reader(peer, credentials, "Search", filter, what)
@@ -125,41 +122,28 @@ impl Gate {
             last: None,
             order,
         };
-        let (send, found) = mpsc::channel(TURN_FOUND);
         let gate = Arc::clone(self);
-        tokio::spawn(async move {
+        Ok(telling::begin(TURN_FOUND, |teller| async move {
             // One is held back until it is known whether another follows.
             let mut last: Option<ReadEntry> = None;
             let mut sent = 0_usize;
-            while scan.next.is_some() {
-                let turn = match gate.turn(&sieve, &mut scan, true).await {
-                    Ok(turn) => turn,
-                    Err(error) => {
-                        deliver(&send, Err(error)).await;
-                        return;
-                    }
-                };
-                for next in turn {
+            while scan.next.is_some() && !teller.is_unheard() {
+                for next in gate.turn(&sieve, &mut scan, true).await? {
                     let more = (sent + 1 == page.size).then_some(next.index);
                     if let Some(entry) = last.replace(next) {
-                        let entry = gate.with_outcome(entry).await;
-                        let delivered = deliver(&send, entry.map(|entry| (entry, more))).await;
-                        if !delivered || more.is_some() {
-                            return;
+                        teller.tell((gate.with_outcome(entry).await?, more)).await?;
+                        if more.is_some() {
+                            return Ok(());
                         }
                         sent += 1;
                     }
                 }
-                if send.is_closed() {
-                    return;
-                }
             }
             if let Some(entry) = last {
-                let entry = gate.with_outcome(entry).await;
-                deliver(&send, entry.map(|entry| (entry, None))).await;
+                teller.tell((gate.with_outcome(entry).await?, None)).await?;
             }
-        });
-        Ok(found)
+            Ok(())
+        }))
     }
 
     /// Streams what fits as it comes, until the reader hangs up, their session ends or the daemon stops.
@@ -171,31 +155,26 @@ impl Gate {
         peer: &Peer,
         credentials: &Credentials,
         filter: EntryFilter,
-    ) -> Result<mpsc::Receiver<Found>, GateError> {
+    ) -> Result<Told<Found>, GateError> {
         let (sieve, reader) = self
             .admit_reader(peer, credentials, "Tail", filter, [])
             .await?;
-        let (send, found) = mpsc::channel(TURN_FOUND);
         let gate = Arc::clone(self);
         let mut log = self.log.follow();
         let mut stopping = self.stopping.subscribe();
-        tokio::spawn(async move {
+        Ok(telling::begin(TURN_FOUND, |teller| async move {
             let mut next = LogIndex(log.durable());
             loop {
                 tokio::select! {
-                    () = send.closed() => return,
-                    _ = stopping.changed() => return,
+                    () = teller.unheard() => return Ok(()),
+                    _ = stopping.changed() => return Ok(()),
                     // Looks at the session at least every second, whether or not there is news.
                     more = tokio::time::timeout(Duration::from_secs(1), log.more()) => {
-                        if more == Ok(false) { return }
+                        if more == Ok(false) { return Ok(()) }
                     }
                 }
                 if gate.now() >= reader.until || gate.sessions.is_revoked(reader.session) {
-                    let ended = GateError::Refused(ReasonCode::TicketExpired);
-                    {
-                        deliver(&send, Err(ended)).await;
-                        return;
-                    }
+                    return Err(GateError::Refused(ReasonCode::TicketExpired).into());
                 }
                 let durable = log.durable();
                 while next.0 < durable {
@@ -204,17 +183,8 @@ impl Gate {
                         last: None,
                         order: Order::OldestFirst,
                     };
-                    let turn = match gate.turn(&sieve, &mut scan, false).await {
-                        Ok(turn) => turn,
-                        Err(error) => {
-                            deliver(&send, Err(error)).await;
-                            return;
-                        }
-                    };
-                    for entry in turn {
-                        if !deliver(&send, Ok((entry, None))).await {
-                            return;
-                        }
+                    for entry in gate.turn(&sieve, &mut scan, false).await? {
+                        teller.tell((entry, None)).await?;
                     }
                     // A turn may have met entries that came meanwhile: they are not to be told twice.
                     let after = scan
@@ -226,8 +196,7 @@ impl Gate {
                     };
                 }
             }
-        });
-        Ok(found)
+        }))
     }
 
     /// Looks at the next entries of a scan, off the threads that serve; by the index those only that may fit. Bounded in what
@@ -349,27 +318,20 @@ impl Gate {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
-        let admitted = match self.admit(&rules, &caller, credentials, now) {
-            Ok(admitted) => admitted,
-            Err(refused) => {
-                let error = GateError::Refused(refused.code);
-                return Err(self
-                    .refuse_person(peer, &caller, call, refused, error, now)
-                    .await);
-            }
-        };
-        let only_departments = match reviews(&rules, &admitted.person, now) {
-            Reviews::Everything => None,
-            Reviews::Department => Some(admitted.person.departments.clone()),
-            Reviews::Nothing => {
-                let error =
-                    GateError::NotAuthorised("none of this person's roles reviews the access log");
-                let refused = admitted.refused(ReasonCode::ActionNotPermitted);
-                return Err(self
-                    .refuse_person(peer, &caller, call, refused, error, now)
-                    .await);
-            }
-        };
+        let (admitted, only_departments) = self
+            .admitted_or_refused(
+                &rules,
+                (peer, &caller),
+                credentials,
+                (call, "none of this person's roles reviews the access log"),
+                now,
+                |person| match reviews(&rules, person, now) {
+                    Reviews::Everything => Some(None),
+                    Reviews::Department => Some(Some(person.departments.clone())),
+                    Reviews::Nothing => None,
+                },
+            )
+            .await?;
         let subject = filter
             .subject
             .as_ref()
@@ -469,14 +431,6 @@ fn sift(ledger: &Ledger, sieve: &Sieve, kept: Kept) -> Result<Option<ReadEntry>,
         entry,
         records_accessed: None,
     }))
-}
-
-/// Hands a message over; false when the reader is gone or takes nothing.
-async fn deliver(send: &mpsc::Sender<Found>, found: Found) -> bool {
-    matches!(
-        tokio::time::timeout(UNTAKEN, send.send(found)).await,
-        Ok(Ok(()))
-    )
 }
 
 /// What was disposed of is told to who asks for it; anything else is ours.

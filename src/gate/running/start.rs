@@ -37,7 +37,7 @@ use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
 use crate::log::{AccessLog, AppendError, Opened, ReadError, TornTail};
 use crate::proto::stored_change::Kind;
-use crate::proto::{EntryKind, StoredChange, StoredEntry};
+use crate::proto::{EntryKind, StoredChange, StoredEntry, StoredRecordKind};
 use crate::store::{Store, StoreError};
 
 /// How many logins wait for a core before the next is told to come back.
@@ -423,7 +423,13 @@ impl Gate {
         {
             self.sessions.used(session, at);
         }
-        let is_first = entry.kind == i32::from(EntryKind::Decision) && entry.repeat_of.is_empty();
+        let receipt = i32::from(StoredRecordKind::Receipt);
+        let is_first = entry.repeat_of.is_empty()
+            && (entry.kind == i32::from(EntryKind::Decision)
+                || entry
+                    .record
+                    .as_ref()
+                    .is_some_and(|record| record.kind == receipt));
         if is_first
             && !entry.request_id.is_empty()
             && let Ok(digest) = <[u8; 32]>::try_from(entry.request_digest.as_slice())
@@ -487,8 +493,10 @@ impl Gate {
             tracing::error!(%error, "the entry of the stop was not written");
         }
         let marked = async {
-            self.take_in_records(true).await?;
-            self.mark_applied().await
+            // Each for itself: what is wrong with one keeps nothing from the other.
+            let records = self.take_in_records(true).await;
+            self.mark_applied().await?;
+            records
         };
         match tokio::time::timeout(STORE_PATIENCE, marked).await {
             Ok(Ok(())) => {}

@@ -16,6 +16,7 @@ pub use import::{
 pub use matching::{Matched, Matching, Overdue, OverduePage, PSEUDONYMS_MAX, REFS_MAX};
 pub use references::{ReferencePage, ReferenceWish};
 pub use register::Register;
+pub(super) use who::Registrar;
 
 use super::admission::administers;
 use super::changes::Always;
@@ -25,10 +26,9 @@ use crate::decision::rules::RuleSet;
 use crate::decision::{self, WITHDRAWN};
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name};
-use crate::domain::reason::ReasonCode;
 use crate::domain::subject::{Pseudonym, SubjectState, Word};
 use crate::domain::time::Timestamp;
-use crate::proto::{EntryKind, StoredChange, StoredDate, StoredEntry, StoredHold, stored_change};
+use crate::proto::{StoredChange, StoredDate, StoredEntry, StoredHold, stored_change};
 
 /// A hold to register or to release.
 #[derive(Debug)]
@@ -172,29 +172,14 @@ impl Gate {
         let rules = self.rules.load_full();
         let now = self.now();
         let caller = self.caller(&rules, peer, now);
-        let admitted = match self.admit(&rules, &caller, credentials, now) {
-            Ok(admitted) => admitted,
-            Err(refused) => {
-                let error = GateError::Refused(refused.code);
-                return Err(self
-                    .refuse_person(peer, &caller, "ReleaseHold", refused, error, now)
-                    .await);
-            }
-        };
-        if !administers(&rules, &admitted.person, now) {
-            let error = GateError::NotAuthorised("releasing a hold needs an administrator");
-            let refused = admitted.refused(ReasonCode::ActionNotPermitted);
-            return Err(self
-                .refuse_person(peer, &caller, "ReleaseHold", refused, error, now)
-                .await);
-        }
-        self.known_hold(peer, &caller, &rules, "ReleaseHold", &change.hold, now)
+        let needs = ("ReleaseHold", "releasing a hold needs an administrator");
+        let by = self
+            .administering(&rules, peer, caller, credentials, needs, now)
+            .await?;
+        self.known_hold(peer, &by.caller, &rules, "ReleaseHold", &change.hold, now)
             .await?;
         let subject = self.keyring.pseudonyms.pseudonym(&change.subject);
-        let mut entry = entry::event(EntryKind::Administration, now, &caller, peer);
-        entry::acted_by(&mut entry, &admitted.person);
-        entry::in_session(&mut entry, &admitted.ticket);
-        entry.client_ip = admitted.client_ip.to_string();
+        let mut entry = self.registrars_entry(&by, peer, now);
         entry::detail(&mut entry, "change", "release-hold");
         entry::detail(&mut entry, "hold", &*change.hold);
         about(&mut entry, subject, change.reference.as_ref());
@@ -204,8 +189,6 @@ impl Gate {
             ))),
         });
         let hold = change.hold;
-        self.sessions.used(admitted.ticket.session, now);
-        entry.session_used = true;
         let receipt = self
             .change(entry, Always, move |gate| {
                 gate.subjects

@@ -2,9 +2,8 @@
 
 use super::administers;
 use crate::decision::rules::{RuleSet, Service};
-use crate::domain::reason::ReasonCode;
 use crate::domain::time::Timestamp;
-use crate::gate::admission::{Admitted, NotAdmitted};
+use crate::gate::admission::Admitted;
 use crate::gate::peer::{Caller, Peer};
 use crate::gate::{Credentials, Gate, GateError, entry};
 use crate::proto::{EntryKind, StoredEntry};
@@ -80,7 +79,8 @@ impl Gate {
             .await
     }
 
-    async fn administering<'a>(
+    /// A person who administers; anyone else is refused.
+    pub(super) async fn administering<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -89,26 +89,20 @@ impl Gate {
         (call, otherwise): (&'static str, &'static str),
         now: Timestamp,
     ) -> Result<Registrar<'a>, GateError> {
-        let (refused, error): (Box<NotAdmitted>, _) =
-            match self.admit(rules, &caller, credentials, now) {
-                Err(refused) => {
-                    let error = GateError::Refused(refused.code);
-                    (refused, error)
-                }
-                Ok(admitted) if !administers(rules, &admitted.person, now) => {
-                    let refused = admitted.refused(ReasonCode::ActionNotPermitted);
-                    (Box::new(refused), GateError::NotAuthorised(otherwise))
-                }
-                Ok(admitted) => {
-                    return Ok(Registrar {
-                        caller,
-                        person: Some(admitted),
-                    });
-                }
-            };
-        Err(self
-            .refuse_person(peer, &caller, call, refused, error, now)
-            .await)
+        let (admitted, ()) = self
+            .admitted_or_refused(
+                rules,
+                (peer, &caller),
+                credentials,
+                (call, otherwise),
+                now,
+                |person| administers(rules, person, now).then_some(()),
+            )
+            .await?;
+        Ok(Registrar {
+            caller,
+            person: Some(admitted),
+        })
     }
 
     /// An entry of what they do.

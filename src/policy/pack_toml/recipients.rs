@@ -5,16 +5,15 @@ use time::Date;
 use super::basis::countries;
 use super::data::covered;
 use super::{COUNTRY, Declared, chosen, find};
-use crate::decision::rules::{IdSet, Party, Recipient, Route, RuleSet};
+use crate::decision::rules::{Exceptions, IdSet, NoRecord, Party, Recipient, Route, RuleSet};
 use crate::domain::calendar::Period;
 use crate::domain::ids::NAME_MAX_BYTES;
 use crate::domain::time::Timestamp;
 use crate::policy::entry::{At, Entry};
+use crate::policy::faults::shown;
 use crate::policy::kinds::{Kind as Fault, Sort, Words, words as both};
 use crate::policy::words;
 
-/// The hold that stops a route that stops on request, where the pack names no other.
-const STOPPED_BY: &str = "provision-stopped";
 /// The longest that a record is kept, as for any other retention of the log.
 const RECORD_YEARS_MAX: u64 = Period::YEARS_MAX as u64;
 /// Where no transfer abroad is.
@@ -54,6 +53,7 @@ pub(super) fn blank(line: u32) -> Recipient {
         equivalent_until: None,
         lapsed_counts_as_none: false,
         record_years: None,
+        no_record: None,
         party: Party::default(),
         individual: false,
         named_by_request: false,
@@ -124,6 +124,7 @@ pub(super) fn recipients(declared: &Declared<'_, Recipient>, abroad: &Abroad, ru
                     "contract_until",
                     "inspected_until",
                     "record_years",
+                    "no_record",
                     "stopped_by",
                     "own_purpose_route",
                 ] {
@@ -155,16 +156,11 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
     }
     match recipient.route {
         Route::ThirdPartyStopsOnRequest | Route::ThirdPartySaleOrSharing => {
-            if recipient.route == Route::ThirdPartySaleOrSharing {
-                entry.require(&["stopped_by"]);
+            entry.require(&["stopped_by"]);
+            if let Some(hold) = entry.text("stopped_by") {
+                find(entry, Sort::HOLD, hold, &rules.holds);
+                recipient.stopped_by = Some(hold.value.into());
             }
-            let hold = entry.text("stopped_by").unwrap_or(At {
-                value: STOPPED_BY,
-                line: entry.line,
-                place: entry.place,
-            });
-            find(entry, Sort::HOLD, hold, &rules.holds);
-            recipient.stopped_by = Some(hold.value.into());
         }
         _ => {
             let why = both(
@@ -191,26 +187,68 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
         entry.refuse("own_purpose_route", why);
     }
     if may_be_recorded(recipient) {
-        recipient.record_years = entry
-            .number("record_years", 1..=RECORD_YEARS_MAX)
-            .and_then(|years| u16::try_from(years).ok());
+        record(entry, rules, recipient);
     } else {
         let why = both(
-            "APPI Art. 29(1) asks for no record on this route: it is for a third party, by consent or until they ask to stop, and for outsourcing and shared use in a country that is not adequate",
-            "この方法では個人情報保護法第 29 条第 1 項の記録は要りません。同意または本人の求めによる停止を伴う第三者提供と、十分性のない外国への委託・共同利用のためのものです",
+            "APPI Art. 29(1) asks for no record on this route: it is for a third party, by consent or until they ask to stop, and for outsourcing and shared use that rest on consent in a country that is not adequate",
+            "この方法では個人情報保護法第 29 条第 1 項の記録は要りません。同意または本人の求めによる停止を伴う第三者提供と、十分性のない外国への、同意に基づく委託・共同利用のためのものです",
         );
         entry.refuse("record_years", why);
+        entry.refuse("no_record", why);
     }
 }
 
-/// Whether the law asks for a record on one of a recipient's routes.
+/// How long the record of a provision is kept, or why there is none: one of both has to be said.
+fn record(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recipient) {
+    recipient.record_years = entry
+        .number("record_years", 1..=RECORD_YEARS_MAX)
+        .and_then(|years| u16::try_from(years).ok());
+    let Some(word) = entry.text("no_record") else {
+        if !entry.has("record_years") {
+            let reasons = NoRecord::ALL.map(NoRecord::name).join(", ");
+            entry.fault(entry.place, Fault::RecordMissing, &[&reasons]);
+        }
+        return;
+    };
+    let mut reasons = NoRecord::ALL.into_iter();
+    recipient.no_record = reasons.find(|reason| reason.name() == word.value);
+    match recipient.no_record {
+        None => entry.unknown(
+            Sort::REASON,
+            word,
+            NoRecord::ALL.into_iter().map(NoRecord::name),
+        ),
+        Some(_) if entry.has("record_years") => {
+            let why = both(
+                "record_years says that there is one",
+                "record_years により記録があることになっています",
+            );
+            entry.refuse("no_record", why);
+        }
+        Some(NoRecord::LegalException) => {
+            let without = rules.purposes.iter().find(|(id, _, purpose)| {
+                recipient.purposes.contains(*id) && purpose.needs_exception == Exceptions::default()
+            });
+            if let Some((_, purpose, _)) = without {
+                entry.fault(word, Fault::NeedsNoException, &[&shown(purpose)]);
+            }
+        }
+        Some(_) => {}
+    }
+}
+
+/// Whether the law asks for a record on one of a recipient's routes (APPI Art. 29(1), 28(1), 27(5)).
 fn may_be_recorded(recipient: &Recipient) -> bool {
+    // Where a check of equivalent measures that has lapsed stops the provision, it never comes to rest on consent.
+    let stops = recipient.equivalent_until.is_some() && !recipient.lapsed_counts_as_none;
     let own_purpose = recipient.own_purpose_route;
     [Some(recipient.route), own_purpose]
         .into_iter()
         .flatten()
         .any(|route| match route {
-            Route::SharedUse | Route::Outsourcing => recipient.abroad && !recipient.adequate,
+            Route::SharedUse | Route::Outsourcing => {
+                recipient.abroad && !recipient.adequate && !stops
+            }
             Route::ThirdPartyByLaw | Route::SameLegalEntity => false,
             Route::ThirdPartyConsent
             | Route::ThirdPartyStopsOnRequest
@@ -218,7 +256,7 @@ fn may_be_recorded(recipient: &Recipient) -> bool {
         })
 }
 
-/// Who it is: what the record of a provision needs (Rules of the Commission Art. 20), unless the request says it.
+/// Who it is: what the record of a provision needs (Rules of the Commission Art. 20(1)), unless the request says it.
 fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
     recipient.named_by_request = entry.flag("named_by_request");
     recipient.individual = entry.flag("individual");

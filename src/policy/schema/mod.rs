@@ -9,7 +9,7 @@ mod sections;
 use serde_json::{Map, Value, json};
 
 use super::pack_toml;
-use crate::decision::rules::{Coverage, LeastConsent, LoggedKind, ReferenceField};
+use crate::decision::rules::{Coverage, LeastConsent, LoggedKind, NoRecord, ReferenceField};
 use crate::domain::access::{Action, Consent, LegalException};
 use crate::domain::calendar::Period;
 use crate::domain::reference::ReferenceKind;
@@ -106,6 +106,7 @@ fn of_form(form: Form) -> Value {
         Form::Reviews => one_of(pack_toml::callers::REVIEWS.into_iter()),
         Form::Route => one_of(routes()),
         Form::Routes => some_of(routes()),
+        Form::NoRecord => one_of(NoRecord::ALL.into_iter().map(NoRecord::name)),
         Form::Actions => some_of(Action::ALL.iter().map(|action| action.name())),
         Form::Least => one_of(LeastConsent::ALL.into_iter().map(|(_, name)| name)),
         Form::Consents => some_of(Consent::ALL.iter().map(|consent| consent.name())),

@@ -32,6 +32,24 @@ fn write(directory: &Path, file: &str, contents: impl AsRef<[u8]>) {
     std::fs::write(directory.join(file), contents).unwrap();
 }
 
+/// What the program calls by a word that a pack calls something else by: a column, a field of a person, a key of details.
+const HOMONYMS: [(&str, &str); 14] = [
+    ("account", "gate/directory/plan.rs"),
+    ("account", "gate/directory/read.rs"),
+    ("account", "gate/explain/who.rs"),
+    ("administration", "cli/init.rs"),
+    ("employer", "api/people.rs"),
+    ("employer", "cli/people_output.rs"),
+    ("employer", "cli/people_profile.rs"),
+    ("employer", "domain/person/form.rs"),
+    ("employer", "gate/directory/check.rs"),
+    ("employer", "gate/directory/plan.rs"),
+    ("employer", "policy/people.rs"),
+    ("number", "store/marks.rs"),
+    ("number", "store/news.rs"),
+    ("number", "store/pour.rs"),
+];
+
 /// Every rule is data: what a pack calls its own things is in no source, but for the sample that `sekisho dev` starts with.
 #[test]
 fn no_id_of_a_pack_is_in_the_sources() {
@@ -47,12 +65,22 @@ fn no_id_of_a_pack_is_in_the_sources() {
         ids.extend(rules.categories.iter().map(|(_, id, _)| id.to_owned()));
         ids.extend(rules.recipients.iter().map(|(_, id, _)| id.to_owned()));
         ids.extend(rules.kinds.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.services.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.systems.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.networks.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.roles.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.holds.iter().map(|(_, id, _)| id.to_owned()));
+        ids.extend(rules.dates.iter().map(|(_, id, _)| id.to_owned()));
     }
-    // A single plain word means other things too: a column, a field.
-    ids.retain(|id| id.contains(['-', '.']));
-    assert!(packs > 0 && ids.len() > 20, "{ids:?}");
+    // Every pack has it without saying so.
+    ids.remove("administrator");
+    assert!(packs > 0 && ids.len() > 200, "{ids:?}");
+    for single_word in ["contact", "bank", "health", "customer", "office"] {
+        assert!(ids.contains(single_word), "{single_word}");
+    }
     let mut folders = vec![root.join("src")];
     let mut found = Vec::new();
+    let mut homonyms = std::collections::BTreeSet::new();
     while let Some(folder) = folders.pop() {
         for path in std::fs::read_dir(folder).unwrap() {
             let path = path.unwrap().path();
@@ -74,10 +102,20 @@ fn no_id_of_a_pack_is_in_the_sources() {
                     continue;
                 }
                 for id in ids.iter().filter(|id| line.contains(&format!("\"{id}\""))) {
-                    found.push(format!("{}:{}: {id}", path.display(), number + 1));
+                    let homonym = HOMONYMS
+                        .iter()
+                        .find(|(word, file)| *word == id.as_str() && path.ends_with(file));
+                    match homonym {
+                        Some(homonym) => {
+                            homonyms.insert(*homonym);
+                        }
+                        None => found.push(format!("{}:{}: {id}", path.display(), number + 1)),
+                    }
                 }
             }
         }
     }
     assert_eq!(found, Vec::<String>::new());
+    // One that is gone is not left behind as a hole.
+    assert_eq!(homonyms.into_iter().collect::<Vec<_>>(), HOMONYMS);
 }
