@@ -72,7 +72,9 @@ pub(super) fn consents(root: &Entry<'_>, rules: &mut RuleSet) {
         );
     }
     let unfit = rules.recipients.iter().find(|(_, _, recipient)| {
+        // Where the country can't be read, that is told.
         recipient.abroad
+            && !recipient.country.is_empty()
             && !recipient.adequate
             && recipient.equivalent_until.is_none()
             && recipient.route != Route::SameLegalEntity

@@ -104,7 +104,10 @@ pub(super) fn recipients(declared: &Declared<'_, Recipient>, abroad: &Abroad, ru
             recipient.adequate = abroad.adequate.iter().any(|one| **one == *country.value);
             recipient.lapsed_counts_as_none = abroad.lapsed_counts_as_none;
             if recipient.abroad {
-                recipient.equivalent_until = end_of(entry.date("equivalent_until"), rules);
+                // A day that can't be read is told as that, not as one that is missing: it is one long past.
+                let day = entry.date("equivalent_until");
+                let lapsed = || entry.has("equivalent_until").then_some(Date::MIN);
+                recipient.equivalent_until = end_of(day.or_else(lapsed), rules);
             } else {
                 entry.refuse(
                     "equivalent_until",
@@ -204,7 +207,8 @@ fn record(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recipient) {
         .number("record_years", 1..=RECORD_YEARS_MAX)
         .and_then(|years| u16::try_from(years).ok());
     let Some(word) = entry.text("no_record") else {
-        if !entry.has("record_years") {
+        // Where the country can't be read, that is what is told: whether the law asks may depend on it.
+        if !entry.has("record_years") && !recipient.country.is_empty() {
             let reasons = NoRecord::ALL.map(NoRecord::name).join(", ");
             entry.fault(entry.place, Fault::RecordMissing, &[&reasons]);
         }
