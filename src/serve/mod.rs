@@ -171,7 +171,14 @@ pub struct Running {
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
     open_files::allow(config.connections_max)?;
     let pack = config.pack.clone();
-    let rules = blocking(move || policy::load(&pack)).await??.rules;
+    let pack = blocking(move || policy::load(&pack)).await??;
+    if !pack.warnings.is_empty() {
+        let (warnings, folder) = (pack.warnings.len(), config.pack.display());
+        tracing::warn!(
+            "the pack has {warnings} warnings: `sekisho policy check {folder}` tells them"
+        );
+    }
+    let rules = pack.rules;
     let tls = tls::configuration(&config)?;
     let settings = settings(&config)?;
     // Before anything is opened: a half restored log is none.
