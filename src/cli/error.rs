@@ -11,6 +11,7 @@ use super::table::neutralise;
 use super::words::{Language, Word};
 use crate::domain::reason::{ReasonCode, Stage};
 use crate::files::FileError;
+use crate::policy::PackErrors;
 
 /// Whose it is to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +79,19 @@ impl CliError {
             Fault::Disk => 72,
             Fault::Output => 73,
             Fault::NotPermitted => 77,
+        }
+    }
+
+    /// A pack that is not in order: every error on a line of its own.
+    pub(super) fn of_pack(errors: &PackErrors, language: Language) -> Self {
+        let japanese = language == Language::Japanese;
+        let lines: Vec<String> = errors
+            .errors()
+            .map(|finding| neutralise(&finding.plain(japanese)))
+            .collect();
+        Self {
+            fault: Fault::Usage,
+            words: Word::PackNotInOrder.fill(language, &[&lines.join("\n")]),
         }
     }
 

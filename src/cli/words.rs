@@ -3,6 +3,8 @@
 
 use std::ffi::OsString;
 
+use crate::domain::text::fill;
+
 /// The language of heads, labels, prompts and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Language {
@@ -58,25 +60,7 @@ macro_rules! words {
 impl Word {
     /// The sentence with `values` in its places. What a value contains is never taken for a place itself.
     pub(super) fn fill(self, language: Language, values: &[&str]) -> String {
-        let mut pieces = self.text(language).split('{');
-        let mut filled = pieces.next().unwrap_or_default().to_owned();
-        for piece in pieces {
-            let place = piece.split_once('}').and_then(|(number, rest)| {
-                let number: usize = number.parse().ok()?;
-                Some((values.get(number)?, rest))
-            });
-            match place {
-                Some((value, rest)) => {
-                    filled.push_str(value);
-                    filled.push_str(rest);
-                }
-                None => {
-                    filled.push('{');
-                    filled.push_str(piece);
-                }
-            }
-        }
-        filled
+        fill(self.text(language), |place| values.get(place).copied())
     }
 }
 
@@ -800,6 +784,11 @@ words! {
         "{0}: is no request (CheckRequest as JSON): {1}",
         "{0}: 要求(JSON の CheckRequest)として読めません: {1}";
     PackNotInOrder: "the pack is not in order:\n{0}", "パックに誤りがあります:\n{0}";
+    PackFindings: "errors: {0}, warnings: {1}", "エラー {0} 件、警告 {1} 件";
+    PackInOrder:
+        "{0}: {1} systems, {2} services, {3} networks, {4} roles, {5} kinds, {6} categories, {7} purposes, {8} recipients, {9} grants, {10} promises, {11} warnings",
+        "{0}: システム {1}、サービス {2}、ネットワーク {3}、役割 {4}、本人の種類 {5}、カテゴリ {6}、利用目的 {7}、提供先 {8}、許可 {9}、約束 {10}、警告 {11}";
+    PackRevision: "revision {0}", "リビジョン {0}";
     PackHasNone: "{0}: the pack has no {1}", "{0}: パックに {1} はありません";
     NothingAllowed: "nothing could be allowed", "許可されるものはありません";
     OnRequest: "on request", "本人の求め";

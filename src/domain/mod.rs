@@ -10,4 +10,5 @@ pub mod reason;
 pub mod record;
 pub mod reference;
 pub mod subject;
+pub mod text;
 pub mod time;

@@ -8,6 +8,7 @@ use data_encoding::HEXLOWER;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 
+use super::is_unsafe;
 use crate::domain::time::Timestamp;
 use crate::proto::{
     Action, ConsentState, Decision, Entry, EntryKind, LegalException, ReasonCode,
@@ -16,15 +17,6 @@ use crate::proto::{
 
 /// How many fields an entry has.
 const FIELDS: usize = 51;
-
-/// Whether a character could steer a terminal or change how others around it read: controls (C0, DEL, C1), line and paragraph
-/// separators, bidirectional controls (Unicode TR 36, 2.10.4) and invisible tags.
-pub(crate) fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
 
 /// The fields that are set, in the order of the API.
 ///

@@ -21,8 +21,9 @@ pub(crate) mod records;
 pub use ocsf::VERSION as OCSF_VERSION;
 pub use reading::{decision_read, reading};
 
+pub(crate) use crate::domain::text::is_unsafe;
 pub(crate) use csv::{cell, starts_a_formula};
-pub(crate) use fields::{EntryFields, is_unsafe};
+pub(crate) use fields::EntryFields;
 pub(crate) use reading::{instant, uuid_text};
 
 use crate::proto::Entry;

@@ -99,7 +99,7 @@ pub(crate) fn json_line(record: &Record) -> String {
         .map(|(name, value)| (name.to_owned(), value))
         .collect();
     let text = Value::Object(object).to_string();
-    let mut line = fields::escaped(&text, fields::is_unsafe);
+    let mut line = fields::escaped(&text, super::is_unsafe);
     line.push('\n');
     line
 }

@@ -1,7 +1,8 @@
 //! The one form of CSV that a pack has: fields between commas, no quotes. Narrower than what casbin takes, so that both can only
 //! read the same.
 
-use super::errors::FileFaults;
+use super::faults::FileFaults;
+use super::kinds::Kind;
 
 /// A line that is neither empty nor a comment.
 #[derive(Debug)]
@@ -23,13 +24,11 @@ pub(super) fn lines<'a>(text: &'a str, faults: FileFaults<'_>) -> Vec<Line<'a>> 
                 return None;
             }
             if line.contains('"') {
-                faults.tell(number, || {
-                    "has a quote: fields stand between commas as they are".into()
-                });
+                faults.tell(number, Kind::Quote, &[]);
                 return None;
             }
             if line.contains(|character: char| character.is_control() && character != '\t') {
-                faults.tell(number, || "has a control character".into());
+                faults.tell(number, Kind::ControlCharacter, &[]);
                 return None;
             }
             let fields = line
@@ -43,33 +42,33 @@ pub(super) fn lines<'a>(text: &'a str, faults: FileFaults<'_>) -> Vec<Line<'a>> 
 
 #[cfg(test)]
 mod tests {
-    use super::super::errors::{Faults, PackFile};
+    use super::super::faults::{PackFile, told_of};
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn comments_and_line_ends_of_both_kinds_are_passed_over() {
-        let faults = Faults::default();
-        let read = lines(
-            "# a, b\r\n\r\n  x ,\ty,\r\n\t# c\nz",
-            faults.of(PackFile::Policy),
-        );
-        let read: Vec<_> = read
-            .into_iter()
-            .map(|line| (line.number, line.fields))
-            .collect();
-        assert_eq!(read, [(3, vec!["x", "y", ""]), (5, vec!["z"])]);
-        assert!(faults.is_empty());
+        let text = "# a, b\r\n\r\n  x ,\ty,\r\n\t# c\nz";
+        let told = told_of(PackFile::Policy, text, |text, faults| {
+            let read: Vec<_> = lines(text, faults)
+                .into_iter()
+                .map(|line| (line.number, line.fields))
+                .collect();
+            assert_eq!(read, [(3, vec!["x", "y", ""]), (5, vec!["z"])]);
+        });
+        assert_eq!(told, "");
     }
 
     #[test]
     fn what_other_readers_could_read_otherwise_is_told() {
-        let faults = Faults::default();
-        assert!(lines("a,\"b\"\nc\rd\ne\u{0}", faults.of(PackFile::Policy)).is_empty());
+        let text = "a,\"b\"\nc\rd\ne\u{0}";
+        let told = told_of(PackFile::Policy, text, |text, faults| {
+            assert!(lines(text, faults).is_empty());
+        });
         assert_eq!(
-            faults.into_errors(Path::new("")).to_string(),
-            "policy.csv:1: has a quote: fields stand between commas as they are\n\
-             policy.csv:2: has a control character\npolicy.csv:3: has a control character"
+            told,
+            "policy.csv:1:1: error[quote]: has a quote: fields stand between commas as they are\n\
+             policy.csv:2:1: error[control-character]: has a control character\n\
+             policy.csv:3:1: error[control-character]: has a control character"
         );
     }
 }

@@ -10,15 +10,23 @@ use time::Date;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::errors::{FileFaults, shown};
+use super::faults::{FileFaults, Lines, Place, shown};
+use super::kinds::{Both, Kind, Said, Sort, Words, words as both};
 use super::words;
 use crate::decision::rules::{Promise, Promises};
 
-/// A value and the line it is on.
+/// A value, the line it is on, and its place.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct At<T> {
     pub(super) value: T,
     pub(super) line: u32,
+    pub(super) place: Place,
+}
+
+impl<T> From<At<T>> for Place {
+    fn from(at: At<T>) -> Self {
+        at.place
+    }
 }
 
 /// A list of ids, or all there are.
@@ -27,6 +35,29 @@ pub(super) enum Choice<'a> {
     All,
     These(Vec<At<&'a str>>),
 }
+
+const TEXT: Words = both("text in quotes", "引用符で囲んだ文字列");
+const FLAG: Words = both("true or false", "true か false");
+const LIST: Words = both(
+    "a list like [\"a\", \"b\"]",
+    "[\"a\", \"b\"] のようなリスト",
+);
+const LIST_OR_ALL: Words = both(
+    "a list like [\"a\", \"b\"], or \"all\"",
+    "[\"a\", \"b\"] のようなリストか \"all\" ",
+);
+const LIST_OF_ITEMS: Words = both(
+    "a list like [\"a\", { id = \"b\" }]",
+    "[\"a\", { id = \"b\" }] のようなリスト",
+);
+const LENGTH_OF_TIME: Words = both(
+    "a length of time like \"15m\" (s, m, h or d, at most 366d)",
+    "\"15m\" のような期間(s、m、h、d。366d まで)",
+);
+const DAY: Words = both(
+    "a day like 2099-12-31, without quotes",
+    "2099-12-31 のような引用符のない日付",
+);
 
 /// The longest promise, in each language: a sentence, not the policy.
 const PROMISE_MAX_BYTES: usize = 1_024;
@@ -38,39 +69,58 @@ type Promised = RefCell<Vec<(u32, Option<Promise>)>>;
 #[derive(Debug)]
 pub(super) struct Document<'t> {
     root: DeTable<'t>,
-    lines: Lines,
+    shared: Shared<'t>,
+}
+
+/// What all tables of a document share.
+#[derive(Debug)]
+struct Shared<'t> {
+    lines: Lines<'t>,
     promised: Promised,
+    /// Every key that was asked for, with its section: what the schema must name.
+    #[cfg(test)]
+    asked: RefCell<std::collections::BTreeSet<(String, &'static str)>>,
 }
 
 impl<'t> Document<'t> {
     /// Parses; `None` when the text is not TOML, and every place where it is not is told.
     pub(super) fn parse(text: &'t str, faults: FileFaults<'_>) -> Option<Self> {
-        let lines = Lines::of(text);
         let (root, errors) = DeTable::parse_recoverable(text);
         for error in &errors {
-            let line = error.span().map_or(0, |span| lines.line_of(span.start));
-            faults.tell(line, || format!("is not TOML: {}", error.message()));
+            let place = error.span().map_or(Place::File, Place::span);
+            let kind = match error.message() {
+                "duplicate key" => Kind::DuplicateKey,
+                _ => Kind::NotToml,
+            };
+            faults.tell(place, kind, &[&error.message()]);
         }
         errors.is_empty().then(|| Self {
             root: root.into_inner(),
-            lines,
-            promised: RefCell::default(),
+            shared: Shared {
+                lines: Lines::of(text),
+                promised: RefCell::default(),
+                #[cfg(test)]
+                asked: RefCell::default(),
+            },
         })
+    }
+
+    /// Every key that was asked for, with its section; that of the root is "".
+    #[cfg(test)]
+    pub(super) fn asked(&self) -> std::collections::BTreeSet<(String, &'static str)> {
+        self.shared.asked.borrow().clone()
     }
 
     /// The promises of all rules that were read: a rule is known by its line, so one with a promise shares its line with no other.
     pub(super) fn promises(&self, faults: FileFaults<'_>) -> Promises {
-        let mut promised = self.promised.borrow().clone();
+        let mut promised = self.shared.promised.borrow().clone();
         promised.sort_by_key(|(line, _)| *line);
         for rules in promised.chunk_by(|(one, _), (other, _)| one == other) {
             if let [(line, first), others @ ..] = rules
                 && !others.is_empty()
                 && (first.is_some() || others.iter().any(|(_, promise)| promise.is_some()))
             {
-                faults.tell(*line, || {
-                    "promise: two rules are on this line: a rule with a promise takes a line of its own"
-                        .into()
-                });
+                faults.tell(*line, Kind::PromiseSharesLine, &[]);
             }
         }
         let told = promised.into_iter();
@@ -83,33 +133,13 @@ impl<'t> Document<'t> {
         Entry {
             what: String::new(),
             line: 1,
+            place: Place::File,
+            section: String::new(),
             table: &self.root,
-            lines: &self.lines,
-            promised: &self.promised,
+            shared: &self.shared,
             faults,
             asked: RefCell::default(),
         }
-    }
-}
-
-/// Where lines begin.
-#[derive(Debug)]
-struct Lines(Vec<usize>);
-
-impl Lines {
-    fn of(text: &str) -> Self {
-        Self(
-            text.bytes()
-                .enumerate()
-                .filter(|(_, byte)| *byte == b'\n')
-                .map(|(at, _)| at)
-                .collect(),
-        )
-    }
-
-    fn line_of(&self, offset: usize) -> u32 {
-        let before = self.0.partition_point(|newline| *newline < offset);
-        u32::try_from(before).unwrap_or(u32::MAX).saturating_add(1)
     }
 }
 
@@ -120,34 +150,42 @@ pub(super) struct Entry<'a> {
     pub(super) what: String,
     /// The line of its header.
     pub(super) line: u32,
+    /// Its header.
+    pub(super) place: Place,
+    /// Of which sort it is: the key that it stands under.
+    section: String,
     table: &'a DeTable<'a>,
-    lines: &'a Lines,
-    promised: &'a Promised,
+    shared: &'a Shared<'a>,
     faults: FileFaults<'a>,
     asked: RefCell<Vec<&'static str>>,
 }
 
 impl<'a> Entry<'a> {
     /// Tells a fault of this table.
-    pub(super) fn fault(&self, line: u32, message: impl FnOnce() -> String) {
-        self.faults.tell(line, || {
-            if self.what.is_empty() {
-                message()
-            } else {
-                format!("{}: {}", self.what, message())
-            }
-        });
+    pub(super) fn fault(&self, place: impl Into<Place>, kind: Kind, values: &[&dyn Said]) {
+        self.fault_near(place, kind, values, || None);
+    }
+
+    /// Tells a fault of this table, and what may be meant.
+    pub(super) fn fault_near(
+        &self,
+        place: impl Into<Place>,
+        kind: Kind,
+        values: &[&dyn Said],
+        meant: impl FnOnce() -> Option<String>,
+    ) {
+        self.faults.tell_in(place, &self.what, kind, values, meant);
     }
 
     /// Tells that a word is unknown.
     pub(super) fn unknown<'k>(
         &self,
-        sort: &str,
+        sort: Sort,
         word: At<&str>,
         known: impl Iterator<Item = &'k str>,
     ) {
         self.faults
-            .unknown(word.line, &self.what, sort, word.value, known);
+            .unknown(word.place, &self.what, sort, word.value, known);
     }
 
     fn value(&self, key: &'static str) -> Option<&'a Spanned<DeValue<'a>>> {
@@ -156,17 +194,33 @@ impl<'a> Entry<'a> {
     }
 
     fn line_of(&self, value: &Spanned<DeValue<'_>>) -> u32 {
-        self.lines.line_of(value.span().start)
+        self.shared.lines.line_of(value.span().start)
     }
 
-    fn wrong(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str) {
-        self.fault(self.line_of(value), || {
-            let found = match value.get_ref() {
-                DeValue::String(text) => shown(text),
-                other => format!("a value of type {}", other.type_str()),
-            };
-            format!("{key}: expected {expected}, found {found}")
-        });
+    fn at<T>(&self, value: T, spanned: &Spanned<DeValue<'_>>) -> At<T> {
+        At {
+            value,
+            line: self.line_of(spanned),
+            place: Place::span(spanned.span()),
+        }
+    }
+
+    fn wrong(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &dyn Said) {
+        let found = match value.get_ref() {
+            DeValue::String(text) => shown(text).said(),
+            other => Both {
+                en: format!("a value of type {}", other.type_str()),
+                ja: format!("{} 型の値", other.type_str()),
+            },
+        };
+        let place = Place::span(value.span());
+        self.fault(place, Kind::Expected, &[&key, expected, &found]);
+    }
+
+    /// Tells that a word is none of what its key takes.
+    pub(super) fn wrong_word(&self, key: &str, word: At<&str>, expected: Words) {
+        let found = shown(word.value);
+        self.fault(word, Kind::Expected, &[&key, &expected, &found]);
     }
 
     /// Whether the key is there.
@@ -178,16 +232,26 @@ impl<'a> Entry<'a> {
     pub(super) fn require(&self, keys: &[&'static str]) {
         for key in keys {
             if !self.has(key) {
-                self.fault(self.line, || format!("{key} is missing"));
+                let kind = match &*self.what {
+                    "" => Kind::MissingSection,
+                    _ => Kind::MissingKey,
+                };
+                self.fault(self.place, kind, &[key]);
             }
         }
     }
 
     /// Tells that a key has no business here.
-    pub(super) fn refuse(&self, key: &'static str, why: &str) {
+    pub(super) fn refuse(&self, key: &'static str, why: Words) {
         if let Some(value) = self.value(key) {
-            self.fault(self.line_of(value), || format!("{key}: {why}"));
+            self.fault(Place::span(value.span()), Kind::MisplacedKey, &[&key, &why]);
         }
+    }
+
+    /// Where a key's value is; the header of the table where it is not there.
+    pub(super) fn place_of(&self, key: &'static str) -> Place {
+        self.value(key)
+            .map_or(self.place, |value| Place::span(value.span()))
     }
 
     /// A text.
@@ -195,12 +259,14 @@ impl<'a> Entry<'a> {
         let value = self.value(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
-            self.wrong(key, value, "text in quotes");
+            self.wrong(key, value, &TEXT);
         }
-        Some(At {
-            value: text?,
-            line: self.line_of(value),
-        })
+        Some(self.at(text?, value))
+    }
+
+    /// A text, where it is one; nothing is told where it isn't.
+    pub(super) fn peek(&self, key: &'static str) -> Option<&'a str> {
+        self.value(key)?.get_ref().as_str()
     }
 
     /// true or false; false where it is not said.
@@ -209,7 +275,7 @@ impl<'a> Entry<'a> {
             return false;
         };
         value.get_ref().as_bool().unwrap_or_else(|| {
-            self.wrong(key, value, "true or false");
+            self.wrong(key, value, &FLAG);
             false
         })
     }
@@ -219,7 +285,7 @@ impl<'a> Entry<'a> {
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
-        self.words_of(key, value, "a list like [\"a\", \"b\"]")
+        self.words_of(key, value, LIST)
     }
 
     /// A list of words, or "all".
@@ -228,24 +294,25 @@ impl<'a> Entry<'a> {
         if value.get_ref().as_str() == Some("all") {
             return Some(Choice::All);
         }
-        let expected = "a list like [\"a\", \"b\"], or \"all\"";
-        Some(Choice::These(self.words_of(key, value, expected)))
+        Some(Choice::These(self.words_of(key, value, LIST_OR_ALL)))
     }
 
     fn words_of(
         &self,
         key: &str,
         value: &'a Spanned<DeValue<'a>>,
-        expected: &str,
+        expected: Words,
     ) -> Vec<At<&'a str>> {
         let mut words: Vec<At<&'a str>> = Vec::new();
         let mut seen = HashSet::new();
-        for element in self.elements_of(key, value, expected) {
-            let line = self.line_of(element);
+        for element in self.elements_of(key, value, &expected) {
             match element.get_ref().as_str() {
-                Some(word) if seen.insert(word) => words.push(At { value: word, line }),
-                Some(word) => self.fault(line, || format!("{key}: {} is there twice", shown(word))),
-                None => self.wrong(key, element, "text in quotes"),
+                Some(word) if seen.insert(word) => words.push(self.at(word, element)),
+                Some(word) => {
+                    let place = Place::span(element.span());
+                    self.fault(place, Kind::Twice, &[&key, &shown(word)]);
+                }
+                None => self.wrong(key, element, &TEXT),
             }
         }
         words
@@ -255,7 +322,7 @@ impl<'a> Entry<'a> {
         &self,
         key: &str,
         value: &'a Spanned<DeValue<'a>>,
-        expected: &str,
+        expected: &dyn Said,
     ) -> &'a [Spanned<DeValue<'a>>] {
         match value.get_ref().as_array() {
             None => {
@@ -265,7 +332,7 @@ impl<'a> Entry<'a> {
             Some(array) => {
                 if array.is_empty() {
                     // An empty list reads like "none" to one and like "any" to another.
-                    self.fault(self.line_of(value), || format!("{key}: the list is empty"));
+                    self.fault(Place::span(value.span()), Kind::EmptyList, &[&key]);
                 }
                 array
             }
@@ -277,8 +344,7 @@ impl<'a> Entry<'a> {
         let value = self.value(key)?;
         let duration = value.get_ref().as_str().and_then(words::duration);
         if duration.is_none() {
-            let expected = "a length of time like \"15m\" (s, m, h or d, at most 366d)";
-            self.wrong(key, value, expected);
+            self.wrong(key, value, &LENGTH_OF_TIME);
         }
         duration
     }
@@ -292,10 +358,9 @@ impl<'a> Entry<'a> {
             .and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok())
             .filter(|number| range.contains(number));
         if number.is_none() {
-            self.fault(self.line_of(value), || {
-                let (first, last) = (range.start(), range.end());
-                format!("{key}: expected a whole number from {first} to {last}")
-            });
+            let place = Place::span(value.span());
+            let values: [&dyn Said; 3] = [&key, range.start(), range.end()];
+            self.fault(place, Kind::OutOfRange, &values);
         }
         number
     }
@@ -310,7 +375,7 @@ impl<'a> Entry<'a> {
             .and_then(|at| at.date)
             .and_then(|date| words::calendar_date(date.year, date.month, date.day));
         if date.is_none() {
-            self.wrong(key, value, "a day like 2099-12-31, without quotes");
+            self.wrong(key, value, &DAY);
         }
         date
     }
@@ -320,9 +385,13 @@ impl<'a> Entry<'a> {
         let value = self.value(key)?;
         let table = value.get_ref().as_table();
         if table.is_none() {
-            self.wrong(key, value, &format!("one section [{key}]"));
+            let expected = Both {
+                en: format!("one section [{key}]"),
+                ja: format!("一つのセクション [{key}] "),
+            };
+            self.wrong(key, value, &expected);
         }
-        Some(self.inner(key.to_owned(), value, table?))
+        Some(self.inner(key, key.to_owned(), value, table?))
     }
 
     /// The tables `[[key]]`, in order; each is named by its id, where it has one.
@@ -330,28 +399,33 @@ impl<'a> Entry<'a> {
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
-        let expected = format!("sections [[{key}]]");
+        let expected = Both {
+            en: format!("sections [[{key}]]"),
+            ja: format!("セクション [[{key}]] "),
+        };
         self.elements_of(key, value, &expected)
             .iter()
-            .filter_map(|element| self.named(key, element, &expected))
+            .filter_map(|element| self.named(key, key, element, &expected))
             .collect()
     }
 
+    /// A table of a list; `sort` is what it is, for messages.
     fn named(
         &self,
         key: &str,
+        sort: &str,
         element: &'a Spanned<DeValue<'a>>,
-        expected: &str,
+        expected: &dyn Said,
     ) -> Option<Entry<'a>> {
         let Some(table) = element.get_ref().as_table() else {
             self.wrong(key, element, expected);
             return None;
         };
         let what = match table.get("id").and_then(|id| id.get_ref().as_str()) {
-            Some(id) => format!("{key} {}", shown(id)),
-            None => key.to_owned(),
+            Some(id) => format!("{sort} {}", shown(id)),
+            None => sort.to_owned(),
         };
-        Some(self.inner(what, element, table))
+        Some(self.inner(sort, what, element, table))
     }
 
     /// The elements of a list whose elements are ids or tables with an id: `["a", { id = "b", key = true }]`. The table is
@@ -360,13 +434,11 @@ impl<'a> Entry<'a> {
         let Some(value) = self.value(key) else {
             return Vec::new();
         };
-        let expected = "a list like [\"a\", { id = \"b\" }]";
         let mut found = Vec::new();
-        for element in self.elements_of(key, value, expected) {
-            let line = self.line_of(element);
+        for element in self.elements_of(key, value, &LIST_OF_ITEMS) {
             if let Some(id) = element.get_ref().as_str() {
-                found.push((At { value: id, line }, None));
-            } else if let Some(entry) = self.named("item", element, expected) {
+                found.push((self.at(id, element), None));
+            } else if let Some(entry) = self.named(key, "item", element, &LIST_OF_ITEMS) {
                 entry.require(&["id"]);
                 if let Some(id) = entry.text("id") {
                     found.push((id, Some(entry)));
@@ -378,6 +450,7 @@ impl<'a> Entry<'a> {
 
     fn inner(
         &self,
+        section: &str,
         what: String,
         value: &Spanned<DeValue<'_>>,
         table: &'a DeTable<'a>,
@@ -385,9 +458,10 @@ impl<'a> Entry<'a> {
         Entry {
             what,
             line: self.line_of(value),
+            place: Place::span(value.span()),
+            section: section.to_owned(),
             table,
-            lines: self.lines,
-            promised: self.promised,
+            shared: self.shared,
             faults: self.faults,
             asked: RefCell::default(),
         }
@@ -398,9 +472,7 @@ impl<'a> Entry<'a> {
         let text = self.sentence("promise");
         let ja = self.sentence("promise_ja");
         if let (None, Some(ja)) = (&text, &ja) {
-            self.fault(ja.line, || {
-                "promise_ja: is the Japanese of a promise, and there is none".into()
-            });
+            self.fault(*ja, Kind::PromiseJaAlone, &[]);
         }
         Some(Promise::new(text?.value, ja.map(|ja| ja.value)))
     }
@@ -412,9 +484,7 @@ impl<'a> Entry<'a> {
             || value.len() > PROMISE_MAX_BYTES
             || value.chars().any(char::is_control)
         {
-            self.fault(text.line, || {
-                format!("{key}: expected one line of 1 to {PROMISE_MAX_BYTES} bytes")
-            });
+            self.fault(text, Kind::BadSentence, &[&key, &PROMISE_MAX_BYTES]);
         }
         Some(text)
     }
@@ -423,21 +493,28 @@ impl<'a> Entry<'a> {
     pub(super) fn finish(&self) {
         if !self.what.is_empty() {
             let promise = self.promise();
-            self.promised.borrow_mut().push((self.line, promise));
+            let mut promised = self.shared.promised.borrow_mut();
+            promised.push((self.line, promise));
         }
         let asked = self.asked.borrow();
+        #[cfg(test)]
+        self.shared
+            .asked
+            .borrow_mut()
+            .extend(asked.iter().map(|key| (self.section.clone(), *key)));
         for (key, _) in self.table {
             if asked.iter().any(|known| *known == &**key.get_ref()) {
                 continue;
             }
-            let sort = if self.what.is_empty() {
-                "section"
+            let sort = if self.section.is_empty() {
+                Sort::SECTION
             } else {
-                "key"
+                Sort::KEY
             };
             let word = At {
                 value: &**key.get_ref(),
-                line: self.lines.line_of(key.span().start),
+                line: self.shared.lines.line_of(key.span().start),
+                place: Place::span(key.span()),
             };
             self.unknown(sort, word, asked.iter().copied());
         }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use super::errors::PackFile;
+use super::faults::PackFile;
 use super::source::Sources;
 use crate::files::{FileError, write_private};
 
@@ -23,13 +23,14 @@ pub struct PackFiles {
 }
 
 impl PackFiles {
-    pub(super) fn of(sources: Sources) -> Option<Self> {
+    pub(super) fn of(sources: &Sources) -> Option<Self> {
+        let text = |file| sources.text(file).map(str::to_owned);
         Some(Self {
-            pack: sources.pack?,
-            model: sources.model?,
-            policy: sources.policy?,
-            people: sources.people,
-            signature: sources.signature,
+            pack: text(PackFile::Pack)?,
+            model: text(PackFile::Model)?,
+            policy: text(PackFile::Policy)?,
+            people: text(PackFile::People),
+            signature: text(PackFile::Signature),
         })
     }
 

@@ -1,7 +1,8 @@
 //! Rules to [`Grants`]: inheritance and hierarchy are resolved once, so that a decision is one look-up. What casbin would decide
 //! by walking all rules, this must decide the same: see `judge`.
 
-use super::errors::FileFaults;
+use super::faults::FileFaults;
+use super::kinds::Kind as Fault;
 use super::resolve::Rule;
 use super::rows::Effect;
 use crate::decision::rules::{Category, GrantKey, Grants, Id, Kind, Role, RuleSet};
@@ -19,9 +20,7 @@ pub(super) fn build(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) -> G
     for rule in rules {
         tuples = tuples.saturating_add(reach.tuples_of(rule));
         if tuples > TUPLES_MAX {
-            faults.tell(rule.line, || {
-                format!("up to here the rules resolve to more than {TUPLES_MAX} tuples")
-            });
+            faults.tell(rule.line, Fault::TooManyTuples, &[&TUPLES_MAX]);
             return grants;
         }
     }

@@ -18,7 +18,8 @@ use std::task::{Context, Poll, Waker};
 
 use casbin::{CoreApi as _, DefaultModel, Enforcer, Model as _, StringAdapter};
 
-use super::errors::FileFaults;
+use super::faults::FileFaults;
+use super::kinds::Kind as Fault;
 use super::model;
 use super::resolve::Rule;
 use super::rows::{ALWAYS, ON_REQUEST, PairRow, Rows};
@@ -183,10 +184,12 @@ pub(super) fn cross_check(
                 .is_some();
             match judge.allows(request, pack) {
                 Ok(casbins) if casbins == ours => {}
-                Ok(casbins) => faults.tell(rule.line, || {
-                    format!("casbin decides {casbins}, the index {ours}: {request:?}")
-                }),
-                Err(error) => faults.tell(rule.line, || error.to_string()),
+                Ok(casbins) => {
+                    let request = format!("{request:?}");
+                    let kind = Fault::CasbinDiffers;
+                    faults.tell(rule.line, kind, &[&casbins, &ours, &request]);
+                }
+                Err(error) => faults.tell(rule.line, Fault::CasbinRefuses, &[&error]),
             }
         }
     }

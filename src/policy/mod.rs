@@ -1,9 +1,9 @@
 //! Policy packs: files to a rule set. A pack loads whole or not at all: every word is checked against what the pack declares, and
-//! every fault is told at once, with its file and line.
+//! every fault is told at once, with its file, line, column and what may be meant.
 //!
 //! The files of a pack, and who reads them:
 //! ```text
-//! pack.toml   systems, services, networks, roles, data, purposes, recipients  entry, pack_toml
+//! pack.toml   systems, services, networks, roles, data, purposes, recipients  entry, pack_toml, schema
 //! model.conf  casbin's model, the same in every pack                          model
 //! policy.csv  which role may do what; inheritance; hierarchy                  csv, rows, resolve, grants
 //! people.csv  samples, which are no policy                                    csv, people
@@ -11,7 +11,9 @@
 //! scenarios/  requests, and what must come of them                            scenarios
 //! ```
 //!
-//! `shelf` keeps the revisions that were in force, so that one of them can be again.
+//! What is wrong is collected by `faults`, in the words of `kinds`; a `finding` is one of them with its place; `show` draws it;
+//! `lint` tells what is in order and can't be meant so. `shelf` keeps the revisions that were in force, so that one of them can be
+//! again.
 //!
 //! This room never decides anything (`scenarios` and `replay` ask the decision), never reads outside the pack's directory and the
 //! shelf, keeps nothing in memory between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled
@@ -20,11 +22,14 @@
 mod csv;
 pub mod diff;
 mod entry;
-mod errors;
+mod faults;
 mod files;
+mod finding;
 pub mod format;
 mod grants;
 mod judge;
+mod kinds;
+mod lint;
 mod model;
 mod pack_toml;
 mod people;
@@ -32,7 +37,9 @@ pub mod replay;
 mod resolve;
 mod rows;
 pub mod scenarios;
+mod schema;
 pub mod shelf;
+mod show;
 mod source;
 mod starting;
 mod suggest;
@@ -47,12 +54,14 @@ use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 
-pub use errors::{PackError, PackErrors};
 pub use files::{PackFiles, SIGNATURE_FILE};
+pub use finding::{Finding, PackErrors};
+pub use kinds::Severity;
 pub use rows::GrantRow;
+pub use schema::schema;
 pub use starting::starting_pack;
 
-use errors::{Faults, PackFile};
+use faults::{Faults, PackFile};
 use judge::{Judge, JudgeError};
 use source::Sources;
 
@@ -67,6 +76,8 @@ pub struct Pack {
     pub people_without_second_factor: Vec<Name>,
     /// The rules of policy.csv as they are written, in its order.
     pub rows: Vec<GrantRow>,
+    /// What is in order and yet can't be meant so: rules that allow nothing, purposes that no rule is for. By file and place.
+    pub warnings: Vec<Finding>,
 }
 
 /// Loads the pack in `directory`. Reads at most 64 MiB and blocks for as long as that takes (about a second for 100,000 rules):
@@ -83,43 +94,47 @@ pub fn load(directory: &Path) -> Result<Pack, PackErrors> {
 /// # Errors
 /// As for [`load`].
 pub fn load_with_files(directory: &Path) -> Result<(Pack, PackFiles), PackErrors> {
-    let faults = Faults::default();
-    let sources = Sources::read(directory, &faults);
-    match read(&sources, &faults).zip(PackFiles::of(sources)) {
-        Some(loaded) if faults.is_empty() => Ok(loaded),
-        _ => Err(faults.into_errors(directory)),
+    let sources = Sources::read(directory);
+    let faults = Faults::over(&sources);
+    let read = read(&sources, &faults);
+    let refused = faults.any_error();
+    let findings = faults.into_findings(directory);
+    match read.zip(PackFiles::of(&sources)) {
+        Some((pack, files)) if !refused => Ok((
+            Pack {
+                warnings: findings,
+                ..pack
+            },
+            files,
+        )),
+        _ => Err(PackErrors(findings)),
     }
 }
 
-/// Reads as far as it makes sense; what it gives is good only when no fault was told, and it gives nothing only after one was.
-fn read(sources: &Sources, faults: &Faults) -> Option<Pack> {
-    if let Some(text) = &sources.model {
+/// Reads as far as it makes sense; what it gives is good only when no error was told, and it gives nothing only after one was.
+fn read(sources: &Sources, faults: &Faults<'_>) -> Option<Pack> {
+    if let Some(text) = sources.text(PackFile::Model) {
         model::check(text, faults.of(PackFile::Model));
     }
-    let pack = sources
-        .pack
-        .as_deref()
-        .and_then(|text| pack_toml::read(text, faults.of(PackFile::Pack)));
-    let rows = sources
-        .policy
-        .as_deref()
-        .map(|text| rows::read(text, faults.of(PackFile::Policy)));
+    let toml = sources.text(PackFile::Pack);
+    let policy = sources.text(PackFile::Policy);
+    let pack = toml.and_then(|text| pack_toml::read(text, faults.of(PackFile::Pack)));
+    let rows = policy.map(|text| rows::read(text, faults.of(PackFile::Policy)));
     let people = sources
-        .people
-        .as_deref()
+        .text(PackFile::People)
         .map(|text| people::read(text, pack.as_ref(), faults.of(PackFile::People)))
         .unwrap_or_default();
 
     let (mut pack, rows) = (pack?, rows?);
     let rules = resolve::resolve(&rows, &mut pack, faults);
     people.check(&pack, faults.of(PackFile::People));
-    if !faults.is_empty() {
+    lint::look(&rules, &rows, &pack, faults);
+    if faults.any_error() {
         return None;
     }
     let of_policy = faults.of(PackFile::Policy);
-    let toml = sources.pack.as_deref()?;
-    let model = sources.model.as_deref()?;
-    let policy = sources.policy.as_deref()?;
+    let (toml, policy) = (toml?, policy?);
+    let model = sources.text(PackFile::Model)?;
     pack.grants = grants::build(&rules, &pack, of_policy);
     match Judge::new(model, policy, &rows) {
         Ok(judge) => judge::cross_check(&judge, &rules, &pack, &pack.grants, of_policy),
@@ -131,14 +146,17 @@ fn read(sources: &Sources, faults: &Faults) -> Option<Pack> {
         people: people.all,
         people_without_second_factor: people.without_second_factor,
         rows: rows.rules.iter().map(GrantRow::of).collect(),
+        warnings: Vec::new(),
     })
 }
 
-fn tell_judge_error(error: &JudgeError, faults: &Faults) {
+fn tell_judge_error(error: &JudgeError, faults: &Faults<'_>) {
     let (file, line) = match error {
         JudgeError::Model => (PackFile::Model, 0),
         JudgeError::Row { line } => (PackFile::Policy, *line),
         JudgeError::Casbin(_) | JudgeError::Waits => (PackFile::Policy, 0),
     };
-    faults.of(file).tell(line, || error.to_string());
+    faults
+        .of(file)
+        .tell(line, kinds::Kind::CasbinRefuses, &[error]);
 }

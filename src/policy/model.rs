@@ -1,7 +1,8 @@
 //! model.conf: casbin's model, the same in every pack. A pack could otherwise change what its rules mean without a change to a
 //! rule, and casbin itself passes over sections that it doesn't know and stops the process at an effect that it doesn't know.
 
-use super::errors::{FileFaults, shown};
+use super::faults::{FileFaults, Place, shown};
+use super::kinds::{Kind, Sort};
 
 /// The model, by section and key, in the order of the file.
 const DEFINITIONS: [(&str, &str, &str); 6] = [
@@ -58,14 +59,13 @@ pub(super) fn check(text: &str, faults: FileFaults<'_>) {
             section = name;
             if !DEFINITIONS.iter().any(|(known, _, _)| *known == name) {
                 let known = DEFINITIONS.iter().map(|(known, _, _)| *known);
-                faults.unknown(number, "", "section", name, known);
+                let at = faults.place_of(name).unwrap_or(Place::Line(number));
+                faults.unknown(at, "", Sort::SECTION, name, known);
             }
             continue;
         }
         let Some((key, value)) = line.split_once('=') else {
-            faults.tell(number, || {
-                format!("expected key = value, found {}", shown(line))
-            });
+            faults.tell(number, Kind::NotAModelLine, &[&shown(line)]);
             continue;
         };
         let (key, value) = (key.trim(), value.trim());
@@ -78,35 +78,32 @@ pub(super) fn check(text: &str, faults: FileFaults<'_>) {
                     .iter()
                     .filter(|(of, _, _)| *of == section)
                     .map(|(_, known, _)| *known);
-                faults.unknown(number, &format!("[{section}]"), "key", key, known);
+                let at = faults.place_of(key).unwrap_or(Place::Line(number));
+                faults.unknown(at, &format!("[{section}]"), Sort::KEY, key, known);
             }
             Some((_, _, expected)) if value != *expected => {
-                faults.tell(number, || {
-                    format!("[{section}] {key}: the model of every pack has {key} = {expected}")
-                });
+                let at = faults.place_of(value).unwrap_or(Place::Line(number));
+                faults.tell(at, Kind::OtherModel, &[&section, &key, expected]);
             }
             Some(found) if !missing.contains(found) => {
-                faults.tell(number, || format!("[{section}] {key} is there twice"));
+                faults.tell(number, Kind::ModelTwice, &[&section, &key]);
             }
             Some(_) => {}
         }
         missing.retain(|(of, known, _)| (*of, *known) != (section, key));
     }
     for (section, key, _) in missing {
-        faults.tell(0, || format!("[{section}] {key} is missing"));
+        faults.tell(0, Kind::ModelMissing, &[&section, &key]);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::errors::{Faults, PackFile};
+    use super::super::faults::{PackFile, told_of};
     use super::*;
-    use std::path::Path;
 
     fn faults_of(text: &str) -> String {
-        let faults = Faults::default();
-        check(text, faults.of(PackFile::Model));
-        faults.into_errors(Path::new("")).to_string()
+        told_of(PackFile::Model, text, check)
     }
 
     #[test]
@@ -125,32 +122,32 @@ mod tests {
             (
                 "&& !some(where (p.eft == deny))",
                 "",
-                "model.conf:10: [policy_effect] e: the model",
+                "model.conf:10:5: error[other-model]: [policy_effect] e: the model",
             ),
             (
                 "g(r.role, p.role)",
                 "true",
-                "model.conf:12: [matchers] m: the model",
+                "model.conf:12:5: error[other-model]: [matchers] m: the model",
             ),
             (
                 "[matchers]",
                 "[matcher]",
-                "model.conf:11: unknown section \"matcher\" (did you mean \"matchers\"?)",
+                "model.conf:11:2: error[unknown-section]: unknown section \"matcher\" (did you mean \"matchers\"?)",
             ),
             (
                 "g2 = _, _",
                 "g3 = _, _",
-                "model.conf:8: [role_definition]: unknown key \"g3\" (did you mean \"g\"?)",
+                "model.conf:8:1: error[unknown-key]: [role_definition]: unknown key \"g3\" (did you mean \"g\"?)",
             ),
             (
                 "g2 = _, _\n",
                 "",
-                "model.conf: [role_definition] g2 is missing",
+                "model.conf: error[missing-key]: [role_definition] g2 is missing",
             ),
             (
                 "g2 = _, _\n",
                 "g2 = _, _\ng2 = _, _\n",
-                "model.conf:9: [role_definition] g2 is there twice",
+                "model.conf:9:1: error[duplicate]: [role_definition] g2 is there twice",
             ),
             (
                 "[matchers]\n",

@@ -3,7 +3,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::csv::{self, Line};
-use super::errors::{FileFaults, shown};
+use super::faults::{FileFaults, Place, shown};
+use super::kinds::{Kind, Said, Sort};
+use super::rows::place;
 use super::words;
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
@@ -50,10 +52,8 @@ impl People {
     pub(super) fn check(&self, pack: &RuleSet, faults: FileFaults<'_>) {
         for (person, line) in self.all.iter().zip(&self.lines) {
             if let Some((one, two, rule)) = pack.incompatible(&person.roles) {
-                faults.tell(*line, || {
-                    let (one, two) = (shown(&one.role), shown(&two.role));
-                    format!("roles: {one} and {two} are incompatible: {}", rule.why)
-                });
+                let (one, two) = (shown(&one.role), shown(&two.role));
+                faults.tell(*line, Kind::Incompatible, &[&one, &two, &rule.why]);
             }
         }
     }
@@ -64,7 +64,7 @@ pub(super) fn read(text: &str, pack: Option<&RuleSet>, faults: FileFaults<'_>) -
     let mut people = People::default();
     let lines = csv::lines(text, faults);
     let Some((header, lines)) = lines.split_first() else {
-        faults.tell(1, || "has no header".into());
+        faults.tell(1, Kind::NoHeader, &[]);
         return people;
     };
     if !header_is_known(header, faults) {
@@ -74,30 +74,23 @@ pub(super) fn read(text: &str, pack: Option<&RuleSet>, faults: FileFaults<'_>) -
     let mut looks: HashMap<String, Name> = HashMap::new();
     for line in lines {
         if line.fields.len() != header.fields.len() {
-            faults.tell(line.number, || {
-                let (expected, found) = (header.fields.len(), line.fields.len());
-                format!("expected {expected} columns, found {found}")
-            });
+            let values: [&dyn Said; 2] = [&header.fields.len(), &line.fields.len()];
+            faults.tell(line.number, Kind::WrongPersonColumns, &values);
             continue;
         }
         if people.all.len() >= PEOPLE_MAX {
-            faults.tell(line.number, || {
-                format!("is one more than the {PEOPLE_MAX} samples that a pack may have")
-            });
+            faults.tell(line.number, Kind::TooManyPeople, &[&PEOPLE_MAX]);
             break;
         }
         let Some((person, second_factor)) = person(header, line, pack, faults) else {
             continue;
         };
         if !seen.insert(person.id.clone()) {
-            faults.tell(line.number, || {
-                format!("{} is there already", shown(&person.id))
-            });
+            let at = first_place(line, faults);
+            faults.tell(at, Kind::DuplicateId, &[&shown(&person.id)]);
         } else if let Some(other) = looks.insert(id::look(&person.id), person.id.clone()) {
-            faults.tell(line.number, || {
-                let (id, other) = (shown(&person.id), shown(&other));
-                format!("id {id} looks like {other}")
-            });
+            let (id, other) = (shown(&person.id), shown(&other));
+            faults.tell(first_place(line, faults), Kind::LooksLike, &[&id, &other]);
         }
         if !second_factor {
             people.without_second_factor.push(person.id.clone());
@@ -108,31 +101,30 @@ pub(super) fn read(text: &str, pack: Option<&RuleSet>, faults: FileFaults<'_>) -
     people
 }
 
+/// Where the first field of a line is.
+fn first_place(line: &Line<'_>, faults: FileFaults<'_>) -> Place {
+    let first = line.fields.first().copied().unwrap_or_default();
+    place(first, line.number, faults)
+}
+
 fn header_is_known(header: &Line<'_>, faults: FileFaults<'_>) -> bool {
     let (first, further) = header
         .fields
         .split_at(COLUMNS.len().min(header.fields.len()));
     if first != COLUMNS {
-        faults.tell(header.number, || {
-            format!("expected the header {}", COLUMNS.join(","))
-        });
+        faults.tell(header.number, Kind::WrongHeader, &[&COLUMNS.join(",")]);
         return false;
     }
     let mut known = true;
     for (position, column) in further.iter().enumerate() {
         if !FURTHER_COLUMNS.contains(column) {
-            faults.unknown(
-                header.number,
-                "",
-                "column",
-                column,
-                FURTHER_COLUMNS.into_iter(),
-            );
+            let at = place(column, header.number, faults);
+            let columns = FURTHER_COLUMNS.into_iter();
+            faults.unknown(at, "", Sort::COLUMN, column, columns);
             known = false;
         } else if further.iter().take(position).any(|other| other == column) {
-            faults.tell(header.number, || {
-                format!("column {} is there twice", shown(column))
-            });
+            let at = place(column, header.number, faults);
+            faults.tell(at, Kind::ColumnTwice, &[&shown(column)]);
             known = false;
         }
     }
@@ -151,7 +143,7 @@ fn person(
     let mut second_factor = None;
     let id = line.fields.first().copied().unwrap_or_default();
     if !words::is_id(id) {
-        faults.tell(number, || format!("id {}: {}", shown(id), words::ID_FORM));
+        faults.tell(place(id, number, faults), Kind::BadId, &[&"id", &shown(id)]);
     }
     // Replaced by the columns: what is there before them is never seen.
     let mut person = Person::new(Name::parse(id).ok()?, Name::parse("-").ok()?);
@@ -171,14 +163,24 @@ fn person(
     }
     let told = form.finish();
     for fault in &told {
-        faults.tell(number, || format!("{}: {}", fault.field, fault.what));
+        let column = fault.field.split(['[', '.']).next().unwrap_or_default();
+        let named = header.fields.iter().position(|name| *name == column);
+        let field = named.and_then(|position| line.fields.get(position));
+        let at = place(field.copied().unwrap_or_default(), number, faults);
+        faults.tell(at, Kind::BadPerson, &[&fault.field, &fault.what]);
     }
     for role in &person.roles {
         if let Some(pack) = pack
             && pack.roles.id(&role.role).is_none()
         {
             let known = pack.roles.iter().map(|(_, name, _)| name);
-            faults.unknown(number, "", "role", &role.role, known);
+            let named = |field: &&&str| field.split([';', '|']).any(|one| one == &*role.role);
+            let at = line.fields.iter().find(named).and_then(|field| {
+                let start = field.find(&*role.role)?;
+                faults.place_of(field.get(start..)?.get(..role.role.len())?)
+            });
+            let at = at.unwrap_or(Place::Line(number));
+            faults.unknown(at, "", Sort::ROLE, &role.role, known);
         }
     }
     if told.is_empty() {

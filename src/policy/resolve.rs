@@ -1,9 +1,10 @@
 //! Rows of policy.csv to rules that hold ids, and the inheritance of roles.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
-use super::errors::{Faults, FileFaults, PackFile, shown};
-use super::rows::{ALL, Effect, PairRow, Rows, RuleRow};
+use super::faults::{Faults, FileFaults, PackFile, shown};
+use super::kinds::{Kind as Fault, Sort};
+use super::rows::{ALL, Effect, PairRow, Rows, RuleRow, place};
 use crate::decision::rules::{
     Category, GrantCondition, Id, IdSet, Kind, Purpose, Role, RuleSet, Table,
 };
@@ -11,6 +12,9 @@ use crate::domain::access::Action;
 
 /// The most steps from a role to one that it inherits: casbin's role manager looks no further than nine links, and silently.
 const STEPS_MAX: usize = 9;
+
+/// For so many lines that pack.toml knows nothing of it is told whether they go round in a circle.
+const CYCLES_MAX: usize = 100;
 
 /// A rule of policy.csv.
 #[derive(Debug, Clone, Copy)]
@@ -44,9 +48,7 @@ pub(super) fn resolve(rows: &Rows<'_>, rules: &mut RuleSet, faults: &Faults) -> 
 fn names_are_apart(rules: &RuleSet, faults: FileFaults<'_>) {
     for (_, name, role) in rules.roles.iter() {
         if rules.categories.id(name).is_some() {
-            faults.tell(role.line, || {
-                format!("role {}: there is a category of this id", shown(name))
-            });
+            faults.tell(role.line, Fault::RoleAndCategory, &[&shown(name)]);
         }
     }
 }
@@ -55,31 +57,30 @@ fn names_are_apart(rules: &RuleSet, faults: FileFaults<'_>) {
 fn no_role_contradicts_itself(rules: &RuleSet, faults: FileFaults<'_>) {
     for rule in &rules.incompatible_roles {
         if let Some(role) = rules.contradiction(rule) {
-            faults.tell(rule.line, || {
-                let role = shown(rules.roles.name(role));
-                format!("incompatible_roles: role {role} has two of them by itself")
-            });
+            let role = shown(rules.roles.name(role));
+            faults.tell(rule.line, Fault::RoleContradictsItself, &[&role]);
         }
     }
 }
 
 fn find<T>(
     line: u32,
-    sort: &str,
+    sort: Sort,
     word: &str,
     table: &Table<T>,
     faults: FileFaults<'_>,
 ) -> Option<Id<T>> {
     let id = table.id(word);
     if id.is_none() {
-        faults.unknown(line, "", sort, word, table.iter().map(|(_, name, _)| name));
+        let known = table.iter().map(|(_, name, _)| name);
+        faults.unknown(place(word, line, faults), "", sort, word, known);
     }
     id
 }
 
 fn find_or_all<T>(
     line: u32,
-    sort: &str,
+    sort: Sort,
     word: &str,
     table: &Table<T>,
     faults: FileFaults<'_>,
@@ -93,10 +94,10 @@ fn find_or_all<T>(
 fn rule(row: &RuleRow<'_>, rules: &RuleSet, faults: FileFaults<'_>) -> Option<Rule> {
     let line = row.line;
     let [role, kind, category, _, purpose, _, _] = row.fields;
-    let role = find(line, "role", role, &rules.roles, faults);
-    let kind = find_or_all(line, "kind", kind, &rules.kinds, faults);
-    let category = find_or_all(line, "category", category, &rules.categories, faults);
-    let purpose = find(line, "purpose", purpose, &rules.purposes, faults);
+    let role = find(line, Sort::ROLE, role, &rules.roles, faults);
+    let kind = find_or_all(line, Sort::KIND, kind, &rules.kinds, faults);
+    let category = find_or_all(line, Sort::CATEGORY, category, &rules.categories, faults);
+    let purpose = find(line, Sort::PURPOSE, purpose, &rules.purposes, faults);
     Some(Rule {
         line,
         role: role?,
@@ -123,33 +124,64 @@ fn categories_agree(rows: &[PairRow<'_>], rules: &RuleSet, faults: &Faults) {
         let parent = rules.categories.name(parent);
         meant.insert((name, parent), category.line);
         if !said.contains_key(&(name, parent)) {
-            faults.of(PackFile::Pack).tell(category.line, || {
-                format!(
-                    "item {}: policy.csv has no line \"g2, {name}, {parent}\"",
-                    shown(name)
-                )
-            });
+            let row = format!("g2, {name}, {parent}");
+            let of_pack = faults.of(PackFile::Pack);
+            of_pack.tell(category.line, Fault::MissingG2, &[&shown(name), &row]);
         }
     }
     let of_file = faults.of(PackFile::Policy);
+    let mut covering: HashMap<&str, Vec<&str>> = HashMap::new();
     for row in rows {
-        let inner = find(row.line, "category", row.inner, &rules.categories, of_file);
-        let outer = find(row.line, "category", row.outer, &rules.categories, of_file);
+        covering.entry(row.inner).or_default().push(row.outer);
+    }
+    let mut looked_at = 0;
+    for row in rows {
+        let inner = find(
+            row.line,
+            Sort::CATEGORY,
+            row.inner,
+            &rules.categories,
+            of_file,
+        );
+        let outer = find(
+            row.line,
+            Sort::CATEGORY,
+            row.outer,
+            &rules.categories,
+            of_file,
+        );
         if inner.is_some() && outer.is_some() && !meant.contains_key(&(row.inner, row.outer)) {
-            of_file.tell(row.line, || {
-                let (inner, outer) = (shown(row.inner), shown(row.outer));
-                format!("pack.toml doesn't say that {outer} covers {inner}")
-            });
+            let (inner, outer) = (shown(row.inner), shown(row.outer));
+            looked_at += 1;
+            if looked_at <= CYCLES_MAX && leads_to(row.outer, row.inner, &covering) {
+                of_file.tell(row.line, Fault::CategoryCycle, &[&inner, &outer]);
+            } else {
+                of_file.tell(row.line, Fault::G2NotInPack, &[&outer, &inner]);
+            }
         }
     }
+}
+
+/// Whether the rows say, over however many steps, that `outer` covers `inner`.
+fn leads_to(inner: &str, outer: &str, covering: &HashMap<&str, Vec<&str>>) -> bool {
+    let mut seen = HashSet::from([inner]);
+    let mut queue = VecDeque::from([inner]);
+    while let Some(at) = queue.pop_front() {
+        if at == outer {
+            return true;
+        }
+        let next = covering.get(at).into_iter().flatten();
+        queue.extend(next.filter(|outer| seen.insert(outer)));
+    }
+    false
 }
 
 fn inheritance(rows: &[PairRow<'_>], roles: &mut Table<Role>, faults: FileFaults<'_>) {
     let mut inherited: HashMap<Id<Role>, Vec<Id<Role>>> = HashMap::new();
     let mut links = Vec::new();
     for row in rows {
-        let inner = find(row.line, "role", row.inner, roles, faults);
-        let outer = find(row.line, "role", row.outer, roles, faults);
+        let inner = find(row.line, Sort::ROLE, row.inner, roles, faults);
+        let outer = find(row.line, Sort::ROLE, row.outer, roles, faults);
         if let (Some(inner), Some(outer)) = (inner, outer) {
             inherited.entry(inner).or_default().push(outer);
             links.push((row.line, inner, outer));
@@ -164,9 +196,7 @@ fn inheritance(rows: &[PairRow<'_>], roles: &mut Table<Role>, faults: FileFaults
                 .find(|(_, inner, _)| *inner == id)
                 .map_or(0, |(line, _, _)| *line);
             let name = shown(roles.name(id));
-            faults.tell(line, || {
-                format!("role {name} inherits over {steps} steps: casbin sees {STEPS_MAX}")
-            });
+            faults.tell(line, Fault::InheritsTooFar, &[&name, &steps, &STEPS_MAX]);
         }
         if let Some(role) = roles.get_mut(id) {
             role.closure = closure;
@@ -177,10 +207,8 @@ fn inheritance(rows: &[PairRow<'_>], roles: &mut Table<Role>, faults: FileFaults
             .get(outer)
             .is_some_and(|role| role.closure.contains(&inner));
         if circular {
-            faults.tell(line, || {
-                let (inner, outer) = (shown(roles.name(inner)), shown(roles.name(outer)));
-                format!("role {inner} inherits from itself, through {outer}")
-            });
+            let (inner, outer) = (shown(roles.name(inner)), shown(roles.name(outer)));
+            faults.tell(line, Fault::RoleCycle, &[&inner, &outer]);
         }
     }
 }

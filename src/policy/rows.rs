@@ -3,19 +3,20 @@
 use std::collections::HashMap;
 
 use super::csv::{self, Line};
-use super::errors::{FileFaults, shown};
+use super::faults::{FileFaults, Place, shown};
+use super::kinds::{Kind, Said, Sort, Words, words};
 use crate::decision::rules::GrantCondition;
 use crate::domain::access::Action;
 
 /// The columns of a rule after its "p".
-const RULE_COLUMNS: [&str; 7] = [
-    "role",
-    "kind",
-    "category",
-    "action",
-    "purpose",
-    "condition",
-    "effect",
+const RULE_COLUMNS: [Words; 7] = [
+    words("role", "役割"),
+    words("kind", "本人の種類"),
+    words("category", "カテゴリ"),
+    words("action", "操作"),
+    words("purpose", "利用目的"),
+    words("condition", "条件"),
+    words("effect", "効果"),
 ];
 /// Every kind of person, every category.
 pub(super) const ALL: &str = "*";
@@ -121,16 +122,16 @@ pub(super) fn read<'a>(text: &'a str, faults: FileFaults<'_>) -> Rows<'a> {
                 .covered_by
                 .extend(pair(line.number, sort, columns, faults)),
             _ => faults.unknown(
-                line.number,
+                place(sort, line.number, faults),
                 "",
-                "sort of line",
+                Sort::LINE,
                 sort,
                 ["p", "g", "g2"].into_iter(),
             ),
         }
     }
     if rows.rules.is_empty() && faults.none() {
-        faults.tell(0, || "has no rule (a line that begins with \"p\")".into());
+        faults.tell(0, Kind::NoRule, &[]);
     }
     rows
 }
@@ -149,38 +150,42 @@ fn is_duplicate<'a>(
     let Some((first, effect_there)) = seen.insert(key, (line.number, effect)) else {
         return false;
     };
-    faults.tell(line.number, || {
-        if effect == effect_there {
-            format!("is the same as line {first}")
-        } else {
-            format!(
-                "contradicts line {first}, which says {}",
-                shown(effect_there)
-            )
-        }
-    });
+    if effect == effect_there {
+        faults.tell(line.number, Kind::DuplicateLine, &[&first]);
+    } else {
+        let values: [&dyn Said; 2] = [&first, &shown(effect_there)];
+        faults.tell(line.number, Kind::ContradictsLine, &values);
+    }
     true
+}
+
+/// Where a field of a line is.
+pub(super) fn place(field: &str, line: u32, faults: FileFaults<'_>) -> Place {
+    faults.place_of(field).unwrap_or(Place::Line(line))
 }
 
 fn columns<'a, const N: usize>(
     line: u32,
     sort: &str,
-    names: [&str; N],
+    names: [Words; N],
     columns: &[&'a str],
     faults: FileFaults<'_>,
 ) -> Option<[&'a str; N]> {
     let Ok(fields) = <[&str; N]>::try_from(columns) else {
-        faults.tell(line, || {
-            let found = columns.len() + 1;
-            let expected = N + 1;
-            let names = names.join(", ");
-            format!("expected {expected} columns ({sort}, {names}), found {found}")
+        let (expected, found) = (N + 1, columns.len() + 1);
+        let listed = names.iter().fold(sort.said(), |mut listed, name| {
+            listed.en.push_str(", ");
+            listed.en.push_str(name.en);
+            listed.ja.push_str(", ");
+            listed.ja.push_str(name.ja);
+            listed
         });
+        faults.tell(line, Kind::WrongColumns, &[&expected, &listed, &found]);
         return None;
     };
     for (name, field) in names.iter().zip(fields) {
         if field.is_empty() {
-            faults.tell(line, || format!("{name} is empty"));
+            faults.tell(place(field, line, faults), Kind::EmptyField, &[name]);
         }
     }
     (!fields.contains(&"")).then_some(fields)
@@ -193,8 +198,14 @@ fn pair<'a>(
     faults: FileFaults<'_>,
 ) -> Option<PairRow<'a>> {
     let names = match sort {
-        "g" => ["role", "inherited role"],
-        _ => ["category", "covering category"],
+        "g" => [
+            words("role", "役割"),
+            words("inherited role", "継承される役割"),
+        ],
+        _ => [
+            words("category", "カテゴリ"),
+            words("covering category", "上位のカテゴリ"),
+        ],
     };
     let [inner, outer] = columns(line, sort, names, fields, faults)?;
     Some(PairRow { line, inner, outer })
@@ -206,14 +217,16 @@ fn rule<'a>(line: u32, fields: &[&'a str], faults: FileFaults<'_>) -> Option<Rul
     let action = Action::from_name(action_word);
     if action.is_none() {
         let known = Action::ALL.iter().map(|action| action.name());
-        faults.unknown(line, "", "action", action_word, known);
+        let at = place(action_word, line, faults);
+        faults.unknown(at, "", Sort::ACTION, action_word, known);
     }
     let condition = match condition_word {
         ALWAYS => Some(GrantCondition::Always),
         ON_REQUEST => Some(GrantCondition::OnRequest),
         _ => {
             let known = [ALWAYS, ON_REQUEST].into_iter();
-            faults.unknown(line, "", "condition", condition_word, known);
+            let at = place(condition_word, line, faults);
+            faults.unknown(at, "", Sort::CONDITION, condition_word, known);
             None
         }
     };
@@ -221,14 +234,15 @@ fn rule<'a>(line: u32, fields: &[&'a str], faults: FileFaults<'_>) -> Option<Rul
         ALLOW => Some(Effect::Allow),
         DENY => Some(Effect::Deny),
         _ => {
-            faults.unknown(line, "", "effect", effect_word, [ALLOW, DENY].into_iter());
+            let at = place(effect_word, line, faults);
+            let known = [ALLOW, DENY].into_iter();
+            faults.unknown(at, "", Sort::EFFECT, effect_word, known);
             None
         }
     };
     if (effect, condition) == (Some(Effect::Deny), Some(GrantCondition::OnRequest)) {
-        faults.tell(line, || {
-            format!("a rule that denies has the condition {ALWAYS:?}: whoever may not, may not on request either")
-        });
+        let at = place(condition_word, line, faults);
+        faults.tell(at, Kind::DenyOnRequest, &[]);
     }
     Some(RuleRow {
         line,

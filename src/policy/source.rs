@@ -6,33 +6,45 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::errors::{Faults, FileFaults, PackFile};
+use super::faults::{PackFile, Place};
+use super::kinds::Kind;
 
 /// The largest file of a pack, in bytes. A hundred thousand rules take about 8 MiB.
 const FILE_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The files of a pack; `None` for one that can't be read, whose fault is told.
+/// The files of a pack, in the order of [`PackFile::ALL`].
 #[derive(Debug)]
-pub(super) struct Sources {
-    pub(super) pack: Option<String>,
-    pub(super) model: Option<String>,
-    pub(super) policy: Option<String>,
-    /// Samples: a pack may be without.
-    pub(super) people: Option<String>,
-    /// Signatures: a pack may be without.
-    pub(super) signature: Option<String>,
-}
+pub(super) struct Sources([Result<String, Unreadable>; PackFile::ALL.len()]);
 
 impl Sources {
-    pub(super) fn read(directory: &Path, faults: &Faults) -> Self {
-        let read = |file| read(directory, file, faults.of(file));
-        Self {
-            pack: read(PackFile::Pack),
-            model: read(PackFile::Model),
-            policy: read(PackFile::Policy),
-            people: read(PackFile::People),
-            signature: read(PackFile::Signature),
-        }
+    pub(super) fn read(directory: &Path) -> Self {
+        Self(PackFile::ALL.map(|file| read_text(directory, file)))
+    }
+
+    /// A pack with one file.
+    #[cfg(test)]
+    pub(super) fn of(file: PackFile, text: &str) -> Self {
+        Self(PackFile::ALL.map(|one| {
+            let text = if one == file { text } else { "" };
+            Ok(text.to_owned())
+        }))
+    }
+
+    /// The text of a file that could be read.
+    pub(super) fn text(&self, file: PackFile) -> Option<&str> {
+        self.0.get(file as usize)?.as_deref().ok()
+    }
+
+    /// Those that can't be read and must be. A pack may be without people, who are samples, and without signatures.
+    pub(super) fn unreadable(&self) -> impl Iterator<Item = (PackFile, &Unreadable)> {
+        PackFile::ALL
+            .into_iter()
+            .zip(&self.0)
+            .filter_map(|(file, text)| Some((file, text.as_ref().err()?)))
+            .filter(|(file, why)| {
+                let may_lack = matches!(file, PackFile::People | PackFile::Signature);
+                !may_lack || !matches!(why, Unreadable::Absent)
+            })
     }
 }
 
@@ -52,52 +64,67 @@ pub(super) fn revision(pack: &str, model: &str, policy: &str) -> [u8; 32] {
     hash.finalize().into()
 }
 
-fn read(directory: &Path, file: PackFile, faults: FileFaults<'_>) -> Option<String> {
-    let bytes = match read_bytes(directory, file) {
-        Ok(bytes) => bytes,
-        Err(Unreadable::Absent) if matches!(file, PackFile::People | PackFile::Signature) => {
-            return None;
-        }
-        Err(fault) => {
-            faults.tell(0, || fault.to_string());
-            return None;
-        }
-    };
+fn read_text(directory: &Path, file: PackFile) -> Result<String, Unreadable> {
+    let bytes = read_bytes(directory, file)?;
     if bytes.starts_with(b"\xEF\xBB\xBF") {
-        faults.tell(1, || {
-            "begins with a byte order mark, which makes casbin drop the first line: save as UTF-8 without it".into()
-        });
-        return None;
+        return Err(Unreadable::ByteOrderMark);
     }
     match String::from_utf8(bytes) {
-        Ok(text) if text.trim().is_empty() => {
-            faults.tell(1, || "is empty".into());
-            None
-        }
-        Ok(text) => Some(text),
+        Ok(text) if text.trim().is_empty() => Err(Unreadable::Empty),
+        Ok(text) => Ok(text),
         Err(error) => {
             let (valid, _) = error.as_bytes().split_at(error.utf8_error().valid_up_to());
-            let line = valid.iter().filter(|byte| **byte == b'\n').count() + 1;
-            faults.tell(u32::try_from(line).unwrap_or(u32::MAX), || {
-                "is not UTF-8".into()
-            });
-            None
+            let before = String::from_utf8_lossy(valid);
+            let last = before.rsplit('\n').next().unwrap_or_default();
+            let number = |count: usize| u32::try_from(count + 1).unwrap_or(u32::MAX);
+            Err(Unreadable::NotUtf8 {
+                line: number(before.matches('\n').count()),
+                column: number(last.chars().count()),
+            })
         }
     }
 }
 
-#[derive(Debug, thiserror::Error)]
-enum Unreadable {
-    #[error("is missing")]
+/// Why a file has no text.
+#[derive(Debug)]
+pub(super) enum Unreadable {
     Absent,
-    #[error("can't be read: {0}")]
-    Failed(#[from] std::io::Error),
-    #[error("is not a plain file")]
+    Failed(std::io::Error),
     NotAFile,
-    #[error("leads out of the directory of the pack")]
     Outside,
-    #[error("is over {} MiB", FILE_MAX_BYTES / 1024 / 1024)]
     TooLarge,
+    ByteOrderMark,
+    Empty,
+    NotUtf8 { line: u32, column: u32 },
+}
+
+impl Unreadable {
+    /// Where, what, and the sentence's value.
+    pub(super) fn told(&self) -> (Place, Kind, String) {
+        let first = Place::At(1, 1);
+        let (place, kind) = match self {
+            Self::Absent => (Place::File, Kind::FileMissing),
+            Self::Failed(error) => {
+                return (Place::File, Kind::FileUnreadable, error.to_string());
+            }
+            Self::NotAFile => (Place::File, Kind::FileNotPlain),
+            Self::Outside => (Place::File, Kind::FileOutside),
+            Self::TooLarge => {
+                let mebibytes = FILE_MAX_BYTES / 1024 / 1024;
+                return (Place::File, Kind::FileTooLarge, mebibytes.to_string());
+            }
+            Self::ByteOrderMark => (first, Kind::ByteOrderMark),
+            Self::Empty => (first, Kind::FileEmpty),
+            Self::NotUtf8 { line, column } => (Place::At(*line, *column), Kind::NotUtf8),
+        };
+        (place, kind, String::new())
+    }
+}
+
+impl From<std::io::Error> for Unreadable {
+    fn from(error: std::io::Error) -> Self {
+        Self::Failed(error)
+    }
 }
 
 fn read_bytes(directory: &Path, file: PackFile) -> Result<Vec<u8>, Unreadable> {

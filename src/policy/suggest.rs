@@ -2,8 +2,8 @@
 
 use crate::domain::ids::NAME_MAX_BYTES;
 
-/// The nearest of `known` to `word`, if one is near enough to be a slip of the pen: a change of at most a third of the
-/// word, three characters at most.
+/// The nearest of `known` to `word`, if one is near enough to be a slip of the pen: the same but for capitals, or a change of at most
+/// a third of the word, three characters at most. A word of one character is not near any other.
 pub(super) fn did_you_mean<'k>(
     word: &str,
     known: impl Iterator<Item = &'k str>,
@@ -11,11 +11,17 @@ pub(super) fn did_you_mean<'k>(
     if word.len() > NAME_MAX_BYTES {
         return None;
     }
-    let word: Vec<char> = word.chars().collect();
-    let near = (word.len() / 3).clamp(1, 3);
+    let characters: Vec<char> = word.chars().collect();
+    let near = match characters.len() {
+        0 | 1 => 0,
+        length => (length / 3).clamp(1, 3),
+    };
     known
         .filter_map(|candidate| {
-            let distance = edits(&word, candidate, near)?;
+            if candidate.eq_ignore_ascii_case(word) {
+                return Some((0, candidate));
+            }
+            let distance = edits(&characters, candidate, near)?;
             Some((distance, candidate))
         })
         .min()
@@ -75,6 +81,7 @@ mod tests {
         assert_eq!(nearest("vnp"), Some("vpn"));
         assert_eq!(nearest("nvp"), None);
         assert_eq!(nearest("vp"), Some("vpn"));
+        assert_eq!(nearest("VPN"), Some("vpn"));
         assert_eq!(nearest("carreer-advisor"), Some("career-adviser"));
         assert_eq!(nearest("contact.mail"), Some("contact.email"));
     }
@@ -82,6 +89,7 @@ mod tests {
     #[test]
     fn a_word_that_is_far_from_all_finds_none() {
         assert_eq!(nearest("warehouse"), None);
+        assert_eq!(did_you_mean("q", ["p", "g"].into_iter()), None);
         assert_eq!(nearest(""), None);
         assert_eq!(nearest(&"o".repeat(5_000)), None);
     }

@@ -9,10 +9,6 @@ use crate::domain::ids::NAME_MAX_BYTES;
 /// The longest length of time: anything longer is a slip of the pen, and sums with it could overflow.
 const DURATION_MAX_SECONDS: u64 = 366 * 24 * 60 * 60;
 
-/// What an id looks like, for messages.
-pub(super) const ID_FORM: &str =
-    "an id is lower-case letters and digits with single hyphens between them, at most 128 bytes";
-
 /// Whether `word` is an id. So narrow because ids stand in file names, certificates and casbin's files, where commas, quotes,
 /// `#` and `*` have meanings of their own.
 pub(super) fn is_id(word: &str) -> bool {

@@ -4,6 +4,7 @@
 // Every test binary takes the part it needs.
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
+pub mod bad_packs;
 pub mod certificates;
 pub mod client;
 pub mod compare;

@@ -161,10 +161,7 @@ async fn asked_what(args: &WhatArgs) -> Result<Vec<AllowedAccess>, CliError> {
 
 /// The pack in a folder.
 pub(super) fn pack_of(folder: &Path, language: Language) -> Result<Pack, CliError> {
-    policy::load(folder).map_err(|errors| {
-        let values = [&*errors.to_string()];
-        CliError::new(Fault::Usage, Word::PackNotInOrder, language, &values)
-    })
+    policy::load(folder).map_err(|errors| CliError::of_pack(&errors, language))
 }
 
 fn known<T>(

@@ -1,6 +1,8 @@
-//! `sekisho policy`: look at packs (`check`, `test`), and ask the daemon why it decides as it does and who may what (`explain`,
-//! `who`, `what`, `register`); the policy of a running daemon (`life`), and signatures of packs (`sign`).
+//! `sekisho policy`: look at packs (`check`, `test`, `schema`), compare and shape them (`diff`, `fmt`), and ask the daemon why it decides
+//! as it does and who may what (`explain`, `who`, `what`, `register`); the policy of a running daemon (`life`), and signatures of packs
+//! (`sign`).
 
+mod check;
 mod diff;
 mod explain;
 mod fmt;
@@ -12,19 +14,16 @@ mod sign;
 mod stages;
 mod test;
 
-use std::path::{Path, PathBuf};
-
 use super::Failure;
 use super::error::{CliError, Fault};
 
 /// Look at policy packs, and at what they mean for people.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Load a pack and tell everything that is wrong with it
-    Check {
-        /// The pack's folder
-        pack: PathBuf,
-    },
+    /// Load a pack and tell everything that is wrong with it, with its place and what may be meant
+    Check(check::CheckArgs),
+    /// Print the JSON Schema of pack.toml, for editors
+    Schema,
     /// Play a pack's scenarios on the decision alone, and tell what they reach
     Test(test::TestArgs),
     /// Bring a pack's files into their canonical form; what they mean stays
@@ -65,7 +64,8 @@ pub(super) enum PolicyCommand {
 /// can't be written.
 pub(super) async fn policy(command: PolicyCommand) -> Result<(), Failure> {
     let done = match command {
-        PolicyCommand::Check { pack } => return check(&pack),
+        PolicyCommand::Check(args) => return check::check(&args),
+        PolicyCommand::Schema => return check::schema(),
         PolicyCommand::Test(args) => return test::test(&args),
         PolicyCommand::Fmt(args) => return fmt::fmt(&args),
         PolicyCommand::New(args) => return fmt::new(&args),
@@ -90,28 +90,4 @@ fn closed_output_is_no_failure(done: Result<(), CliError>) -> Result<(), Failure
         Err(error) if error.fault() == Fault::OutputClosed => Ok(()),
         done => done.map_err(Failure::from),
     }
-}
-
-fn check(folder: &Path) -> Result<(), Failure> {
-    let pack = crate::policy::load(folder).map_err(Failure::configuration)?;
-    let rules = &pack.rules;
-    println!(
-        "{}: {} systems, {} services, {} networks, {} roles, {} kinds, {} categories, {} purposes, {} recipients, {} grants, {} promises",
-        rules.pack,
-        rules.systems.len(),
-        rules.services.len(),
-        rules.networks.len(),
-        rules.roles.len(),
-        rules.kinds.len(),
-        rules.categories.len(),
-        rules.purposes.len(),
-        rules.recipients.len(),
-        rules.grants.len(),
-        rules.promises.len(),
-    );
-    println!(
-        "revision {}",
-        data_encoding::HEXLOWER.encode(&rules.revision)
-    );
-    Ok(())
 }

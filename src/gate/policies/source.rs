@@ -299,6 +299,12 @@ impl PolicySource {
     /// Loads what the folder holds now.
     pub(super) fn load_folder(&self) -> Result<Loaded, PolicyError> {
         let (pack, files) = policy::load_with_files(&self.folder)?;
+        if !pack.warnings.is_empty() {
+            let (warnings, folder) = (pack.warnings.len(), self.folder.display());
+            tracing::warn!(
+                "the pack has {warnings} warnings: `sekisho policy check {folder}` tells them"
+            );
+        }
         self.signed(&self.folder, pack.rules, files)
     }
 

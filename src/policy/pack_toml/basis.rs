@@ -6,18 +6,19 @@ use std::collections::HashSet;
 use super::conditions::own_id;
 use super::data::{covered, reached};
 use super::recipients::route_of;
-use super::{actions_of, chosen, exception_of, find, listed};
+use super::{COUNTRY, actions_of, chosen, exception_of, find, listed};
 use crate::decision::rules::{
     CollectedRule, ConfidentialRule, ConsentRule, Exceptions, KeepRule, LeastConsent,
     NeverTogether, Route, RuleSet, SafeguardRule, SuspensionRule, When,
 };
 use crate::domain::reason::ReasonCode;
 use crate::policy::entry::{At, Choice, Entry};
-use crate::policy::errors::shown;
+use crate::policy::faults::shown;
+use crate::policy::kinds::{Kind as Fault, Sort, words as both};
 use crate::policy::words;
 
 /// What a denial for want of consent may say.
-const CONSENT_DENIALS: [ReasonCode; 6] = [
+pub(in crate::policy) const CONSENT_DENIALS: [ReasonCode; 6] = [
     ReasonCode::SpecialCareConsentRequired,
     ReasonCode::ConsentRequired,
     ReasonCode::ConsentWithdrawn,
@@ -25,7 +26,10 @@ const CONSENT_DENIALS: [ReasonCode; 6] = [
     ReasonCode::ThirdPartyConsentRequired,
     ReasonCode::ForeignConsentRequired,
 ];
-const SUSPENSION_DENIALS: [ReasonCode; 2] = [ReasonCode::UseSuspended, ReasonCode::LegalHold];
+/// What it may say instead where consent was withdrawn.
+pub(in crate::policy) const WITHDRAWN_DENIALS: [ReasonCode; 1] = [ReasonCode::ConsentWithdrawn];
+pub(in crate::policy) const SUSPENSION_DENIALS: [ReasonCode; 2] =
+    [ReasonCode::UseSuspended, ReasonCode::LegalHold];
 
 pub(super) fn consents(root: &Entry<'_>, rules: &mut RuleSet) {
     for entry in root.sections("consent") {
@@ -61,15 +65,16 @@ pub(super) fn consents(root: &Entry<'_>, rules: &mut RuleSet) {
     if let Some((_, name, category)) = special
         && !rules.consents.iter().any(|rule| rule.special_care)
     {
-        root.fault(category.line, || {
-            format!(
-                "category {} is special_care, and no [[consent]] has special_care = true",
-                shown(name)
-            )
-        });
+        root.fault(
+            category.line,
+            Fault::SpecialCareWithoutConsent,
+            &[&shown(name)],
+        );
     }
     let unfit = rules.recipients.iter().find(|(_, _, recipient)| {
+        // Where the country can't be read, that is told.
         recipient.abroad
+            && !recipient.country.is_empty()
             && !recipient.adequate
             && recipient.equivalent_until.is_none()
             && recipient.route != Route::SameLegalEntity
@@ -77,10 +82,9 @@ pub(super) fn consents(root: &Entry<'_>, rules: &mut RuleSet) {
     if let Some((_, name, recipient)) = unfit
         && !asked(ReasonCode::ForeignConsentRequired)
     {
-        root.fault(recipient.line, || {
-            let (name, denial) = (shown(name), ReasonCode::ForeignConsentRequired);
-            format!("recipient {name} is abroad without equivalent_until, and no [[consent]] has denial = \"{denial}\"")
-        });
+        let values = (shown(name), ReasonCode::ForeignConsentRequired);
+        let fault = Fault::AbroadWithoutConsent;
+        root.fault(recipient.line, fault, &[&values.0, &values.1]);
     }
     let needs_consent = rules.recipients.iter().find(|(_, _, recipient)| {
         recipient.route == Route::ThirdPartyConsent
@@ -89,10 +93,9 @@ pub(super) fn consents(root: &Entry<'_>, rules: &mut RuleSet) {
     if let Some((_, name, recipient)) = needs_consent
         && !asked(ReasonCode::ThirdPartyConsentRequired)
     {
-        root.fault(recipient.line, || {
-            let (name, denial) = (shown(name), ReasonCode::ThirdPartyConsentRequired);
-            format!("recipient {name} takes consent, and no [[consent]] has denial = \"{denial}\"")
-        });
+        let values = (shown(name), ReasonCode::ThirdPartyConsentRequired);
+        let fault = Fault::RecipientWithoutConsent;
+        root.fault(recipient.line, fault, &[&values.0, &values.1]);
     }
 }
 
@@ -100,24 +103,23 @@ pub(super) fn consents(root: &Entry<'_>, rules: &mut RuleSet) {
 fn fits(entry: &Entry<'_>, denial: ReasonCode, rule: &ConsentRule) {
     let provision = denial.stage() == crate::domain::reason::Stage::Provision;
     if rule.special_care != (denial == ReasonCode::SpecialCareConsentRequired) {
-        entry.fault(entry.line, || {
-            let denial = ReasonCode::SpecialCareConsentRequired;
-            format!("special_care = true and denial = \"{denial}\" go together")
-        });
+        let values = ("special_care", ReasonCode::SpecialCareConsentRequired);
+        entry.fault(entry.place, Fault::GoTogether, &[&values.0, &values.1]);
     }
     if !provision && entry.has("routes") {
-        entry.fault(entry.line, || "routes is for denials of a provision".into());
+        let why = both(
+            "is for denials of a provision",
+            "提供についての拒否理由のためのものです",
+        );
+        entry.refuse("routes", why);
     }
     if rule.when.automated_decision != (denial == ReasonCode::AutomatedDecisionForbidden) {
-        entry.fault(entry.line, || {
-            let denial = ReasonCode::AutomatedDecisionForbidden;
-            format!("automated_decision = true and denial = \"{denial}\" go together")
-        });
+        let values = ("automated_decision", ReasonCode::AutomatedDecisionForbidden);
+        entry.fault(entry.place, Fault::GoTogether, &[&values.0, &values.1]);
     }
     if entry.has("exceptions_for") && rule.exceptions.is_empty() {
-        entry.fault(entry.line, || {
-            "exceptions_for: there are no exceptions".into()
-        });
+        let why = both("there are no exceptions", "exceptions がありません");
+        entry.refuse("exceptions_for", why);
     }
 }
 
@@ -126,11 +128,11 @@ pub(super) fn when(entry: &Entry<'_>, rules: &RuleSet) -> When {
     When {
         kinds: entry
             .has("kinds")
-            .then(|| chosen(entry, "kinds", "kind", &rules.kinds)),
+            .then(|| chosen(entry, "kinds", Sort::KIND, &rules.kinds)),
         purposes: entry
             .has("purposes")
-            .then(|| chosen(entry, "purposes", "purpose", &rules.purposes)),
-        except_purposes: listed(entry, "except_purposes", "purpose", &rules.purposes)
+            .then(|| chosen(entry, "purposes", Sort::PURPOSE, &rules.purposes)),
+        except_purposes: listed(entry, "except_purposes", Sort::PURPOSE, &rules.purposes)
             .into_iter()
             .collect(),
         actions: entry.has("actions").then(|| actions_of(entry, "actions")),
@@ -143,7 +145,7 @@ pub(super) fn when(entry: &Entry<'_>, rules: &RuleSet) -> When {
 fn texts(entry: &Entry<'_>, key: &'static str) -> Vec<Box<str>> {
     let named = entry.words(key);
     for word in named.iter().filter(|word| word.value.trim().is_empty()) {
-        entry.fault(word.line, || format!("{key}: a blank text"));
+        entry.fault(*word, Fault::BlankText, &[&key]);
     }
     named.into_iter().map(|word| word.value.into()).collect()
 }
@@ -152,7 +154,7 @@ fn denial(entry: &Entry<'_>, key: &'static str, among: &[ReasonCode]) -> Option<
     let word = entry.text(key)?;
     let code = among.iter().find(|code| code.name() == word.value);
     if code.is_none() {
-        entry.unknown("denial", word, among.iter().map(|code| code.name()));
+        entry.unknown(Sort::DENIAL, word, among.iter().map(|code| code.name()));
     }
     code.copied()
 }
@@ -161,11 +163,7 @@ fn denial_if_withdrawn(entry: &Entry<'_>, denial: Option<ReasonCode>) -> Option<
     if !entry.has("denial_if_withdrawn") {
         return denial;
     }
-    self::denial(
-        entry,
-        "denial_if_withdrawn",
-        &[ReasonCode::ConsentWithdrawn],
-    )
+    self::denial(entry, "denial_if_withdrawn", &WITHDRAWN_DENIALS)
 }
 
 fn least(entry: &Entry<'_>) -> Option<LeastConsent> {
@@ -175,7 +173,7 @@ fn least(entry: &Entry<'_>) -> Option<LeastConsent> {
         .find(|(_, name)| *name == word.value);
     if least.is_none() {
         let known = LeastConsent::ALL.iter().map(|(_, name)| *name);
-        entry.unknown("state of consent", word, known);
+        entry.unknown(Sort::CONSENT, word, known);
     }
     least.map(|(least, _)| *least)
 }
@@ -206,7 +204,7 @@ pub(super) fn suspensions(root: &Entry<'_>, rules: &mut RuleSet) {
         entry.require(&["hold", "denial"]);
         let hold = entry.text("hold");
         if let Some(hold) = hold {
-            find(&entry, "hold", hold, &rules.holds);
+            find(&entry, Sort::HOLD, hold, &rules.holds);
         }
         let denial = denial(&entry, "denial", &SUSPENSION_DENIALS);
         let when = when(&entry, rules);
@@ -228,13 +226,16 @@ pub(super) fn keep(root: &Entry<'_>, rules: &mut RuleSet) {
         entry.require(&["id", "date", "years", "actions"]);
         let id = own_id(&entry, &mut taken);
         if rules.retention.iter().any(|rule| rule.id == id) {
-            entry.fault(entry.line, || {
-                format!("{} is a [[retention]] already", shown(&id))
-            });
+            let values = (shown(&id), "retention");
+            entry.fault(
+                entry.place_of("id"),
+                Fault::IdOfAnother,
+                &[&values.0, &values.1],
+            );
         }
         let date = entry.text("date");
         if let Some(date) = date {
-            find(&entry, "date", date, &rules.dates);
+            find(&entry, Sort::DATE, date, &rules.dates);
         }
         let years = entry
             .number("years", 0..=100)
@@ -270,10 +271,10 @@ pub(super) fn collected(root: &Entry<'_>, rules: &mut RuleSet) {
         entry.require(&["via", "categories", "purposes"]);
         let via = entry.text("via");
         let categories = covered(&entry, "categories", &rules.categories);
-        let purposes = chosen(&entry, "purposes", "purpose", &rules.purposes);
+        let purposes = chosen(&entry, "purposes", Sort::PURPOSE, &rules.purposes);
         if let Some(via) = via {
             if via.value.trim().is_empty() {
-                entry.fault(via.line, || "via: a blank text".into());
+                entry.fault(via, Fault::BlankText, &[&"via"]);
             }
             rules.collected.push(CollectedRule {
                 via: via.value.into(),
@@ -290,7 +291,7 @@ pub(super) fn confidential(root: &Entry<'_>, rules: &mut RuleSet) {
     for entry in root.sections("confidential") {
         entry.require(&["categories"]);
         let categories = reached(&entry, "categories", &rules.categories);
-        let except_purposes = listed(&entry, "except_purposes", "purpose", &rules.purposes);
+        let except_purposes = listed(&entry, "except_purposes", Sort::PURPOSE, &rules.purposes);
         rules.confidential.push(ConfidentialRule {
             categories,
             except_purposes: except_purposes.into_iter().collect(),
@@ -320,10 +321,7 @@ pub(super) fn countries(entry: &Entry<'_>, key: &'static str) -> Vec<Box<str>> {
     let named = entry.words(key);
     let wrong = |word: &&At<&str>| !words::is_country(word.value);
     for word in named.iter().filter(wrong) {
-        entry.fault(word.line, || {
-            let found = shown(word.value);
-            format!("{key}: expected two capital letters (ISO 3166-1 alpha-2), found {found}")
-        });
+        entry.wrong_word(key, *word, COUNTRY);
     }
     named.into_iter().map(|word| word.value.into()).collect()
 }

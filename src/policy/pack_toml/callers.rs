@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use ipnet::IpNet;
 
-use super::{ADMINISTRATOR, Declared, RESERVED_SERVICES, find, listed, systems};
+use super::{ADMINISTRATOR, Declared, RESERVED_SERVICES, find, listed, name_error, systems};
 use crate::decision::rules::{Id, IncompatibleRoles, Network, Reviews, Role, RuleSet, Service};
 use crate::domain::ids::Name;
-use crate::domain::network::parse_block;
+use crate::domain::network::{NetworkError, parse_block};
 use crate::policy::entry::Entry;
-use crate::policy::errors::shown;
+use crate::policy::faults::shown;
+use crate::policy::kinds::{Kind as Fault, Said, Sort};
 use crate::policy::words;
 
 pub(super) fn networks(declared: &Declared<'_, Network>, rules: &mut RuleSet) {
@@ -29,10 +30,11 @@ pub(super) fn roles(declared: &Declared<'_, Role>, rules: &mut RuleSet) {
         let built_in = rules.roles.name(*id) == ADMINISTRATOR;
         let administers = entry.flag("administers");
         if built_in && entry.has("administers") && !administers {
-            entry.fault(entry.line, || "always administers".into());
+            let place = entry.place_of("administers");
+            entry.fault(place, Fault::AlwaysAdministers, &[]);
         }
         let mut role = Role {
-            networks: listed(entry, "networks", "network", &rules.networks),
+            networks: listed(entry, "networks", Sort::NETWORK, &rules.networks),
             closure: Vec::new(),
             reviews: reviews(entry),
             administers: administers || built_in,
@@ -60,16 +62,16 @@ pub(super) fn incompatible_roles(root: &Entry<'_>, rules: &mut RuleSet) {
         entry.require(&["roles", "why"]);
         let named = entry.words("roles").len();
         if entry.has("roles") && named == 1 {
-            entry.fault(entry.line, || "roles: names one role: it takes two".into());
+            entry.fault(entry.place_of("roles"), Fault::OneRole, &[]);
         }
         let why = entry.text("why").map_or("", |why| {
             if let Err(error) = Name::parse(why.value) {
-                entry.fault(why.line, || format!("why {error}"));
+                entry.fault(why, Fault::BadName, &[&"why", &name_error(error)]);
             }
             why.value
         });
         let rule = IncompatibleRoles {
-            roles: listed(&entry, "roles", "role", &rules.roles),
+            roles: listed(&entry, "roles", Sort::ROLE, &rules.roles),
             why: why.into(),
             line: entry.line,
         };
@@ -82,19 +84,20 @@ fn all_networks(rules: &RuleSet) -> Vec<Id<Network>> {
     rules.networks.iter().map(|(id, _, _)| id).collect()
 }
 
+const EVERYTHING: &str = "everything";
+const DEPARTMENT: &str = "department";
+/// What `reviews` takes.
+pub(in crate::policy) const REVIEWS: [&str; 2] = [EVERYTHING, DEPARTMENT];
+
 fn reviews(entry: &Entry<'_>) -> Reviews {
     let Some(word) = entry.text("reviews") else {
         return Reviews::Nothing;
     };
     match word.value {
-        "everything" => Reviews::Everything,
-        "department" => Reviews::Department,
+        EVERYTHING => Reviews::Everything,
+        DEPARTMENT => Reviews::Department,
         _ => {
-            entry.unknown(
-                "extent of reviews",
-                word,
-                ["everything", "department"].into_iter(),
-            );
+            entry.unknown(Sort::REVIEWS, word, REVIEWS.into_iter());
             Reviews::Nothing
         }
     }
@@ -105,9 +108,11 @@ pub(super) fn services(declared: &Declared<'_, Service>, rules: &mut RuleSet) {
     for (id, entry) in declared {
         entry.require(&["blocks", "systems"]);
         if rules.services.name(*id).starts_with(RESERVED_SERVICES) {
-            entry.fault(entry.line, || {
-                format!("ids that begin with {RESERVED_SERVICES:?} are reserved")
-            });
+            entry.fault(
+                entry.place_of("id"),
+                Fault::ReservedId,
+                &[&RESERVED_SERVICES],
+            );
         }
         let service = Service {
             blocks: blocks(entry, "blocks"),
@@ -117,22 +122,19 @@ pub(super) fn services(declared: &Declared<'_, Service>, rules: &mut RuleSet) {
             acts_for_people: entry.flag("acts_for_people"),
             workload_role: workload_role(entry, rules),
             registers_subjects: entry.flag("registers_subjects"),
-            exchanges_with: listed(entry, "exchanges_with", "service", &rules.services),
+            exchanges_with: listed(entry, "exchanges_with", Sort::SERVICE, &rules.services),
             line: entry.line,
         };
         if !service.acts_for_people && !service.registers_subjects && !entry.has("workload_role") {
-            entry.fault(entry.line, || {
-                "may do nothing: it needs acts_for_people, workload_role or registers_subjects"
-                    .into()
-            });
+            entry.fault(entry.place, Fault::ServiceWithoutUse, &[]);
         }
         if service.exchanges_with.contains(id) {
-            entry.fault(entry.line, || "exchanges tickets with itself".into());
+            let place = entry.place_of("exchanges_with");
+            entry.fault(place, Fault::ExchangesWithItself, &[]);
         }
         if !service.exchanges_with.is_empty() && !service.acts_for_people {
-            entry.fault(entry.line, || {
-                "exchanges tickets, which are people's, but doesn't act for people".into()
-            });
+            let place = entry.place_of("exchanges_with");
+            entry.fault(place, Fault::ExchangesWithoutPeople, &[]);
         }
         put(rules.services.get_mut(*id), service);
         entry.finish();
@@ -142,11 +144,9 @@ pub(super) fn services(declared: &Declared<'_, Service>, rules: &mut RuleSet) {
 fn workload_role(entry: &Entry<'_>, rules: &RuleSet) -> Option<Id<Role>> {
     let word = entry.text("workload_role")?;
     if word.value == ADMINISTRATOR {
-        entry.fault(word.line, || {
-            format!("workload_role: {ADMINISTRATOR:?} is for people only")
-        });
+        entry.fault(word, Fault::WorkloadAdministrator, &[&ADMINISTRATOR]);
     }
-    find(entry, "role", word, &rules.roles)
+    find(entry, Sort::ROLE, word, &rules.roles)
 }
 
 fn systems(entry: &Entry<'_>, rules: &RuleSet) -> Vec<Box<str>> {
@@ -155,9 +155,7 @@ fn systems(entry: &Entry<'_>, rules: &RuleSet) -> Vec<Box<str>> {
         if words::is_id(word.value) {
             systems::known(entry, *word, rules);
         } else {
-            entry.fault(word.line, || {
-                format!("system {}: {}", shown(word.value), words::ID_FORM)
-            });
+            entry.fault(*word, Fault::BadId, &[&"system", &shown(word.value)]);
         }
     }
     named.into_iter().map(|word| word.value.into()).collect()
@@ -169,16 +167,11 @@ fn dns<'a>(entry: &Entry<'a>, taken: &mut HashMap<&'a str, &'a str>) -> Vec<Box<
     let named = entry.words("dns_names");
     for word in &named {
         if !words::is_dns_name(word.value) {
-            entry.fault(word.line, || {
-                let found = shown(word.value);
-                format!("dns_names: {found} is not a DNS name in lower case without wildcard")
-            });
+            entry.fault(*word, Fault::BadDnsName, &[&shown(word.value)]);
         }
         if let Some(other) = taken.insert(word.value, service) {
-            entry.fault(word.line, || {
-                let (name, other) = (shown(word.value), shown(other));
-                format!("dns_names: {name} stands for service {other} already")
-            });
+            let values = (shown(word.value), shown(other));
+            entry.fault(*word, Fault::DuplicateDnsName, &[&values.0, &values.1]);
         }
     }
     named.into_iter().map(|word| word.value.into()).collect()
@@ -189,9 +182,14 @@ fn blocks(entry: &Entry<'_>, key: &'static str) -> Vec<IpNet> {
     for word in entry.words(key) {
         match parse_block(word.value) {
             Ok(block) => read.push(block),
-            Err(error) => entry.fault(word.line, || {
-                format!("{key}: {} {error}", shown(word.value))
-            }),
+            Err(NetworkError::HostBits(network)) => {
+                let values: [&dyn Said; 3] = [&key, &shown(word.value), &network];
+                let meant = || Some(network.to_string());
+                entry.fault_near(word, Fault::HostBits, &values, meant);
+            }
+            Err(NetworkError::Address | NetworkError::Block) => {
+                entry.fault(word, Fault::BadBlock, &[&key, &shown(word.value)]);
+            }
         }
     }
     read
@@ -209,9 +207,7 @@ pub(super) fn every_person_works_from_somewhere(declared: &Declared<'_, Role>, r
             .iter()
             .any(|(_, _, service)| service.workload_role == Some(*id));
         if nowhere && !workload && !entry.has("networks") {
-            entry.fault(entry.line, || {
-                "networks is missing: only the workload_role of a service may be without".into()
-            });
+            entry.fault(entry.place, Fault::RoleWithoutNetwork, &[]);
         }
     }
 }

@@ -9,7 +9,17 @@ use crate::decision::rules::{
     BreakGlassRule, Limit, OutcomeRule, RetentionRule, RuleSet, SecondStepRule,
 };
 use crate::policy::entry::Entry;
-use crate::policy::errors::shown;
+use crate::policy::faults::shown;
+use crate::policy::kinds::{Kind as Fault, Sort, Words, words as both};
+
+const CATEGORIES_OR_ACTIONS: Words = both(
+    "categories, actions or both",
+    "categories か actions、または両方",
+);
+const ACTIONS_OR_BREAK_GLASS: Words = both(
+    "actions, break_glass or both",
+    "actions か break_glass、または両方",
+);
 
 /// The longest window of a limit: what it counts is held in memory.
 const WINDOW_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -27,7 +37,11 @@ pub(super) fn second_steps(root: &Entry<'_>, rules: &mut RuleSet) {
     for entry in root.sections("second_step") {
         entry.require(&["max_age"]);
         if !entry.has("categories") && !entry.has("actions") {
-            entry.fault(entry.line, || "needs categories, actions or both".into());
+            entry.fault(
+                entry.place,
+                Fault::RuleWithoutScope,
+                &[&CATEGORIES_OR_ACTIONS],
+            );
         }
         let categories = reached(&entry, "categories", &rules.categories);
         let actions = actions_of(&entry, "actions");
@@ -47,10 +61,10 @@ pub(super) fn break_glass(root: &Entry<'_>, rules: &mut RuleSet) {
     for entry in root.sections("break_glass") {
         entry.require(&["roles", "kinds", "categories", "actions"]);
         let rule = BreakGlassRule {
-            roles: listed(&entry, "roles", "role", &rules.roles)
+            roles: listed(&entry, "roles", Sort::ROLE, &rules.roles)
                 .into_iter()
                 .collect(),
-            kinds: chosen(&entry, "kinds", "kind", &rules.kinds),
+            kinds: chosen(&entry, "kinds", Sort::KIND, &rules.kinds),
             categories: covered(&entry, "categories", &rules.categories),
             actions: actions_of(&entry, "actions"),
             line: entry.line,
@@ -66,7 +80,7 @@ pub(super) fn own_id<'a>(entry: &Entry<'a>, taken: &mut HashSet<&'a str>) -> Box
         return "".into();
     };
     if !taken.insert(id.value) {
-        entry.fault(id.line, || format!("{} is there already", shown(id.value)));
+        entry.fault(id, Fault::DuplicateId, &[&shown(id.value)]);
     }
     id.value.into()
 }
@@ -80,7 +94,7 @@ pub(super) fn limits(root: &Entry<'_>, rules: &mut RuleSet) {
         let people = entry.number("people", 1..=1_000_000);
         let window = entry.duration("window");
         if window.is_some_and(|window| window > WINDOW_MAX) {
-            entry.fault(entry.line, || "window is longer than 24h".into());
+            entry.fault(entry.place_of("window"), Fault::WindowTooLong, &[]);
         }
         if let (Some(people), Some(window)) = (people, window) {
             rules.limits.push(Limit {
@@ -102,14 +116,14 @@ pub(super) fn retention(root: &Entry<'_>, rules: &mut RuleSet) {
         let id = own_id(&entry, &mut taken);
         let date = entry.text("date");
         if let Some(date) = date {
-            find(&entry, "date", date, &rules.dates);
+            find(&entry, Sort::DATE, date, &rules.dates);
         }
         let years = entry
             .number("years", 0..=100)
             .and_then(|years| u16::try_from(years).ok());
-        let kinds = chosen(&entry, "kinds", "kind", &rules.kinds);
+        let kinds = chosen(&entry, "kinds", Sort::KIND, &rules.kinds);
         let except_actions = actions_of(&entry, "except_actions");
-        let except_purposes = listed(&entry, "except_purposes", "purpose", &rules.purposes);
+        let except_purposes = listed(&entry, "except_purposes", Sort::PURPOSE, &rules.purposes);
         if let (Some(date), Some(years)) = (date, years) {
             rules.retention.push(RetentionRule {
                 id,
@@ -131,7 +145,11 @@ pub(super) fn outcomes(root: &Entry<'_>, rules: &mut RuleSet) {
         let actions = actions_of(&entry, "actions");
         let break_glass = entry.flag("break_glass");
         if !entry.has("actions") && !break_glass {
-            entry.fault(entry.line, || "needs actions, break_glass or both".into());
+            entry.fault(
+                entry.place,
+                Fault::RuleWithoutScope,
+                &[&ACTIONS_OR_BREAK_GLASS],
+            );
         }
         if let Some(within) = entry.duration("within") {
             rules.outcomes.push(OutcomeRule {

@@ -5,7 +5,8 @@ use crate::decision::rules::{
     Category, Exceptions, Id, IdSet, Kind, Mask, Purpose, RuleSet, Table,
 };
 use crate::policy::entry::{Choice, Entry};
-use crate::policy::errors::shown;
+use crate::policy::faults::shown;
+use crate::policy::kinds::{Kind as Fault, Sort};
 use crate::policy::words;
 
 pub(super) fn kinds(declared: &Declared<'_, Kind>, rules: &mut RuleSet) {
@@ -33,10 +34,7 @@ pub(super) fn categories(root: &Entry<'_>, rules: &mut RuleSet) {
         };
         for (item, details) in entry.ids_or_tables("items") {
             if !words::is_item_of(item.value, id.value) {
-                entry.fault(item.line, || {
-                    let (item, category) = (shown(item.value), id.value);
-                    format!("item {item} is not in the form \"{category}.item\"")
-                });
+                entry.fault(item, Fault::BadItem, &[&shown(item.value), &id.value]);
             }
             let category = Category {
                 parent: Some(parent),
@@ -55,9 +53,7 @@ pub(super) fn categories(root: &Entry<'_>, rules: &mut RuleSet) {
         entry.finish();
     }
     if rules.categories.len() > CATEGORIES_MAX {
-        root.fault(root.line, || {
-            format!("a pack has at most {CATEGORIES_MAX} categories and items")
-        });
+        root.fault(root.place, Fault::TooManyCategories, &[&CATEGORIES_MAX]);
     }
 }
 
@@ -66,7 +62,7 @@ fn mask(entry: &Entry<'_>, item: Id<Category>, rules: &mut RuleSet) {
     if !entry.has("masked_except_to") {
         return;
     }
-    let except_to: IdSet<_> = listed(entry, "masked_except_to", "role", &rules.roles)
+    let except_to: IdSet<_> = listed(entry, "masked_except_to", Sort::ROLE, &rules.roles)
         .into_iter()
         .collect();
     let mut at = Some(item);
@@ -83,7 +79,7 @@ pub(super) fn purposes(declared: &Declared<'_, Purpose>, rules: &mut RuleSet) {
     for (id, entry) in declared {
         entry.require(&["kinds", "categories"]);
         let purpose = Purpose {
-            kinds: chosen(entry, "kinds", "kind", &rules.kinds),
+            kinds: chosen(entry, "kinds", Sort::KIND, &rules.kinds),
             categories: covered(entry, "categories", &rules.categories),
             needs_case_ref: entry.flag("needs_case_ref"),
             needs_exception: needed_exceptions(entry, rules),
@@ -110,7 +106,7 @@ fn needed_exceptions(entry: &Entry<'_>, rules: &RuleSet) -> Exceptions {
         Some(Choice::All) => {
             if accepted.is_empty() {
                 // It would be a purpose that needs none.
-                entry.fault(entry.line, || format!("{key}: [exceptions] accepts none"));
+                entry.fault(entry.place_of(key), Fault::NoExceptionAccepted, &[&key]);
             }
             accepted
         }
@@ -123,7 +119,7 @@ pub(super) fn covered(
     key: &'static str,
     categories: &Table<Category>,
 ) -> IdSet<Category> {
-    let named = chosen(entry, key, "category", categories);
+    let named = chosen(entry, key, Sort::CATEGORY, categories);
     categories
         .iter()
         .map(|(id, _, _)| id)
@@ -137,7 +133,7 @@ pub(super) fn reached(
     key: &'static str,
     categories: &Table<Category>,
 ) -> IdSet<Category> {
-    let named = listed(entry, key, "category", categories);
+    let named = listed(entry, key, Sort::CATEGORY, categories);
     let within: IdSet<_> = named.iter().copied().collect();
     let mut reached: IdSet<_> = categories
         .iter()

@@ -8,7 +8,8 @@ use super::data::covered;
 use crate::decision::rules::{LogClass, LogRetention, LoggedKind, RuleSet};
 use crate::domain::calendar::Period;
 use crate::policy::entry::Entry;
-use crate::policy::errors::shown;
+use crate::policy::faults::shown;
+use crate::policy::kinds::{Both, Kind as Fault, Sort, words as both};
 
 /// How many classes there may be: each has a key for each month.
 const CLASSES_MAX: usize = 32;
@@ -19,25 +20,27 @@ pub(super) fn log_retention(root: &Entry<'_>, rules: &mut RuleSet) {
     let mut classes = Vec::new();
     let entries = root.sections("log_retention");
     if let Some(first_over) = entries.get(CLASSES_MAX) {
-        root.fault(first_over.line, || {
-            format!("a pack has at most {CLASSES_MAX} sections [[log_retention]]")
-        });
+        let values = (CLASSES_MAX, "log_retention");
+        root.fault(
+            first_over.place,
+            Fault::TooManySections,
+            &[&values.0, &values.1],
+        );
     }
     for entry in entries {
         entry.require(&["id", "period"]);
         let id = own_id(&entry, &mut taken);
         if LogRetention::is_of_records(&id) {
-            entry.fault(entry.line, || {
-                format!(
-                    "{} is the class of records that are kept so long: choose another id",
-                    shown(&id)
-                )
-            });
+            entry.fault(entry.place_of("id"), Fault::ClassOfRecords, &[&shown(&id)]);
         }
         let period = period(&entry);
         if *id == *LogRetention::DEFAULT {
             for key in ["categories", "kinds", "entries"] {
-                entry.refuse(key, "the class \"default\" is what belongs to no other");
+                let why = both(
+                    "the class \"default\" is what belongs to no other",
+                    "\"default\" はほかのどの区分にも当たらないもののための区分です",
+                );
+                entry.refuse(key, why);
             }
             default = period.unwrap_or(default);
         } else {
@@ -45,9 +48,11 @@ pub(super) fn log_retention(root: &Entry<'_>, rules: &mut RuleSet) {
                 .map(|key| entry.has(key))
                 .contains(&true)
             {
-                entry.fault(entry.line, || {
-                    "needs categories, kinds, entries or several of them".into()
-                });
+                let what = both(
+                    "categories, kinds, entries or several of them",
+                    "categories、kinds、entries のうち一つ以上",
+                );
+                entry.fault(entry.place, Fault::RuleWithoutScope, &[&what]);
             }
             let class = LogClass {
                 id,
@@ -57,7 +62,7 @@ pub(super) fn log_retention(root: &Entry<'_>, rules: &mut RuleSet) {
                     .then(|| covered(&entry, "categories", &rules.categories)),
                 kinds: entry
                     .has("kinds")
-                    .then(|| chosen(&entry, "kinds", "kind", &rules.kinds)),
+                    .then(|| chosen(&entry, "kinds", Sort::KIND, &rules.kinds)),
                 entries: logged_kinds(&entry),
                 line: entry.line,
             };
@@ -75,14 +80,15 @@ fn period(entry: &Entry<'_>) -> Option<Period> {
     let text = entry.text("period")?;
     let period = Period::parse(text.value);
     if period.is_none() {
-        entry.fault(text.line, || {
-            format!(
-                "period: expected a period like \"3y\", \"18mo\" or \"90d\", from {} days to {} years, found {}",
-                Period::DAYS_MIN,
-                Period::YEARS_MAX,
-                shown(text.value)
-            )
-        });
+        let (days, years) = (Period::DAYS_MIN, Period::YEARS_MAX);
+        let expected = Both {
+            en: format!(
+                "a period like \"3y\", \"18mo\" or \"90d\", from {days} days to {years} years"
+            ),
+            ja: format!("\"3y\"、\"18mo\"、\"90d\" のような {days} 日から {years} 年までの期間"),
+        };
+        let found = shown(text.value);
+        entry.fault(text, Fault::Expected, &[&"period", &expected, &found]);
     }
     period
 }
@@ -95,7 +101,7 @@ fn logged_kinds(entry: &Entry<'_>) -> Vec<LoggedKind> {
             let kind = LoggedKind::from_name(word.value);
             if kind.is_none() {
                 let known = LoggedKind::ALL.iter().map(|kind| kind.name());
-                entry.unknown("kind of entry", word, known);
+                entry.unknown(Sort::ENTRY, word, known);
             }
             kind
         })

@@ -1,12 +1,12 @@
 //! pack.toml to a rule set, but for the grants. Every id is declared before any is looked up, so that one fault is told once
 //! and sections may stand in any order.
 
-mod basis;
-mod callers;
+pub(super) mod basis;
+pub(super) mod callers;
 mod conditions;
 mod data;
 mod log_retention;
-mod recipients;
+pub(super) mod recipients;
 mod references;
 mod systems;
 
@@ -15,14 +15,15 @@ use std::time::Duration;
 use time::UtcOffset;
 
 use super::entry::{At, Choice, Document, Entry};
-use super::errors::{FileFaults, shown};
+use super::faults::{FileFaults, shown};
+use super::kinds::{Kind as Fault, Sort, Words, words as both};
 use super::words;
 use crate::decision::rules::{
     Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, Promises,
     RuleSet, SessionRule, StandingRule, Table, TableError,
 };
 use crate::domain::access::{Action, LegalException};
-use crate::domain::ids::Name;
+use crate::domain::ids::{Name, NameError};
 
 /// The role that every pack has: it administers people, holds and packs.
 pub(super) const ADMINISTRATOR: &str = "administrator";
@@ -41,7 +42,21 @@ const OTHERS_MAX: usize = 10_000;
 /// Reads the text; `None` when it is not TOML. The rule set is good only when no fault was told; its grants and the closures of
 /// its roles are still empty.
 pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
-    let document = Document::parse(text, faults)?;
+    Some(read_document(&Document::parse(text, faults)?, faults))
+}
+
+/// Every key that was asked for, with its section.
+#[cfg(test)]
+pub(super) fn asked(
+    text: &str,
+    faults: FileFaults<'_>,
+) -> std::collections::BTreeSet<(String, &'static str)> {
+    let document = Document::parse(text, faults).unwrap();
+    read_document(&document, faults);
+    document.asked()
+}
+
+fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> RuleSet {
     let root = document.root(faults);
     root.require(&[
         "pack", "session", "standing", "service", "network", "role", "kind", "category", "purpose",
@@ -91,11 +106,16 @@ pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
     conditions::outcomes(&root, &mut rules);
     root.finish();
     rules.promises = document.promises(faults);
-    Some(rules)
+    rules
 }
 
 /// Why a section has no promise.
-const NO_RULE: &str = "is for rules";
+const NO_RULE: Words = both("is for rules", "規則に付けるものです");
+const OFFSET: Words = both("an offset like \"+09:00\"", "\"+09:00\" のような時差");
+pub(super) const COUNTRY: Words = both(
+    "two capital letters (ISO 3166-1 alpha-2)",
+    "大文字二字の国コード(ISO 3166-1 alpha-2)",
+);
 /// Where the pack doesn't say.
 const SESSIONS_OF_ONE: u32 = 16;
 
@@ -155,7 +175,7 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
                 continue;
             };
             if let Err(error) = Name::parse(title.value) {
-                pack.fault(title.line, || format!("{key} {error}"));
+                pack.fault(title, Fault::BadName, &[&key, &name_error(error)]);
             }
             let kept = match key {
                 "title" => &mut rules.words.title,
@@ -168,10 +188,7 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
         if let Some(offset) = pack.text("utc_offset") {
             match words::utc_offset(offset.value) {
                 Some(offset) => rules.utc_offset = offset,
-                None => pack.fault(offset.line, || {
-                    let found = shown(offset.value);
-                    format!("utc_offset: expected an offset like \"+09:00\", found {found}")
-                }),
+                None => pack.wrong_word("utc_offset", offset, OFFSET),
             }
         }
         pack.finish();
@@ -183,9 +200,7 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
         let text = |key| {
             let text = notice.text(key)?;
             if text.value.trim().is_empty() || text.value.len() > NOTICE_MAX_BYTES {
-                notice.fault(text.line, || {
-                    format!("{key} is not of 1 to {NOTICE_MAX_BYTES} bytes")
-                });
+                notice.fault(text, Fault::BadText, &[&key, &NOTICE_MAX_BYTES]);
             }
             Some(text.value)
         };
@@ -204,7 +219,7 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
             .unwrap_or(SESSIONS_OF_ONE);
         if let (Some(absolute), Some(idle)) = (absolute, idle) {
             if idle > absolute {
-                session.fault(session.line, || "idle is longer than absolute".into());
+                session.fault(session.place_of("idle"), Fault::IdleOverAbsolute, &[]);
             }
             rules.session = SessionRule {
                 absolute,
@@ -236,13 +251,20 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
     }
 }
 
+/// What is wrong with a name.
+fn name_error(error: NameError) -> Words {
+    match error {
+        NameError::Missing => both("is missing", "がありません"),
+        NameError::TooLong => both("is over 128 bytes", "が 128 バイトを超えています"),
+        NameError::Nul => both("holds the character U+0000", "に U+0000 があります"),
+    }
+}
+
 /// The id of a table, checked for its form.
 fn id_of<'a>(entry: &Entry<'a>) -> Option<At<&'a str>> {
     let id = entry.text("id")?;
     if !words::is_id(id.value) {
-        entry.fault(id.line, || {
-            format!("id {}: {}", shown(id.value), words::ID_FORM)
-        });
+        entry.fault(id, Fault::BadId, &[&"id", &shown(id.value)]);
     }
     Some(id)
 }
@@ -258,9 +280,7 @@ fn declare<'a, T: Default>(
 ) -> Declared<'a, T> {
     let sections = declare_with(root, key, table, |_| T::default());
     if let Some((_, first_over)) = sections.get(at_most) {
-        root.fault(first_over.line, || {
-            format!("a pack has at most {at_most} sections [[{key}]]")
-        });
+        root.fault(first_over.place, Fault::TooManySections, &[&at_most, &key]);
     }
     sections
 }
@@ -287,17 +307,18 @@ fn add<T>(entry: &Entry<'_>, id: At<&str>, table: &mut Table<T>, row: T) -> Opti
     match table.add(id.value, row) {
         Ok(place) => Some(place),
         Err(error) => {
-            entry.fault(id.line, || format!("{} {error}", shown(id.value)));
-            match error {
-                TableError::Duplicate => table.id(id.value),
-                TableError::Full => None,
-            }
+            let (fault, there) = match error {
+                TableError::Duplicate => (Fault::DuplicateId, table.id(id.value)),
+                TableError::Full => (Fault::TooManyRows, None),
+            };
+            entry.fault(id, fault, &[&shown(id.value)]);
+            there
         }
     }
 }
 
 /// Looks an id up, or tells that it is unknown.
-fn find<T>(entry: &Entry<'_>, sort: &str, word: At<&str>, table: &Table<T>) -> Option<Id<T>> {
+fn find<T>(entry: &Entry<'_>, sort: Sort, word: At<&str>, table: &Table<T>) -> Option<Id<T>> {
     let id = table.id(word.value);
     if id.is_none() {
         entry.unknown(sort, word, table.iter().map(|(_, name, _)| name));
@@ -306,7 +327,7 @@ fn find<T>(entry: &Entry<'_>, sort: &str, word: At<&str>, table: &Table<T>) -> O
 }
 
 /// The ids that a list names.
-fn listed<T>(entry: &Entry<'_>, key: &'static str, sort: &str, table: &Table<T>) -> Vec<Id<T>> {
+fn listed<T>(entry: &Entry<'_>, key: &'static str, sort: Sort, table: &Table<T>) -> Vec<Id<T>> {
     entry
         .words(key)
         .into_iter()
@@ -315,7 +336,7 @@ fn listed<T>(entry: &Entry<'_>, key: &'static str, sort: &str, table: &Table<T>)
 }
 
 /// The ids that a list names, or all.
-fn chosen<T>(entry: &Entry<'_>, key: &'static str, sort: &str, table: &Table<T>) -> IdSet<T> {
+fn chosen<T>(entry: &Entry<'_>, key: &'static str, sort: Sort, table: &Table<T>) -> IdSet<T> {
     match entry.choice(key) {
         None => IdSet::default(),
         Some(Choice::All) => table.iter().map(|(id, _, _)| id).collect(),
@@ -334,7 +355,7 @@ fn actions_of(entry: &Entry<'_>, key: &'static str) -> Actions {
             let action = Action::from_name(word.value);
             if action.is_none() {
                 let known = Action::ALL.iter().map(|action| action.name());
-                entry.unknown("action", word, known);
+                entry.unknown(Sort::ACTION, word, known);
             }
             action
         })
@@ -360,12 +381,10 @@ fn exception_of(
     match exception {
         None => {
             let known = LegalException::ALL.iter().map(|exception| exception.name());
-            entry.unknown("legal exception", word, known);
+            entry.unknown(Sort::EXCEPTION, word, known);
         }
         Some(known) if among.is_some_and(|among| !among.contains(known)) => {
-            entry.fault(word.line, || {
-                format!("{key}: {known} is not among those that [exceptions] accepts")
-            });
+            entry.fault(word, Fault::ExceptionNotAccepted, &[&key, &known]);
         }
         Some(_) => {}
     }

@@ -4,13 +4,14 @@ use time::Date;
 
 use super::basis::countries;
 use super::data::covered;
-use super::{Declared, chosen, find};
+use super::{COUNTRY, Declared, chosen, find};
 use crate::decision::rules::{Exceptions, IdSet, NoRecord, Party, Recipient, Route, RuleSet};
 use crate::domain::calendar::Period;
 use crate::domain::ids::NAME_MAX_BYTES;
 use crate::domain::time::Timestamp;
 use crate::policy::entry::{At, Entry};
-use crate::policy::errors::shown;
+use crate::policy::faults::shown;
+use crate::policy::kinds::{Kind as Fault, Sort, Words, words as both};
 use crate::policy::words;
 
 /// The longest that a record is kept, as for any other retention of the log.
@@ -18,7 +19,7 @@ const RECORD_YEARS_MAX: u64 = Period::YEARS_MAX as u64;
 /// Where no transfer abroad is.
 const HOME: &str = "JP";
 
-const ROUTES: [Route; 7] = [
+pub(in crate::policy) const ROUTES: [Route; 7] = [
     Route::SharedUse,
     Route::Outsourcing,
     Route::ThirdPartyConsent,
@@ -27,6 +28,15 @@ const ROUTES: [Route; 7] = [
     Route::ThirdPartySaleOrSharing,
     Route::SameLegalEntity,
 ];
+
+const FOR_OUTSOURCING: Words = both(
+    "is for the route \"outsourcing\"",
+    "\"outsourcing\" のためのものです",
+);
+const FOR_THE_REQUEST: Words = both(
+    "is for the request to say: named_by_request = true",
+    "named_by_request = true なので、要求のほうで示します",
+);
 
 pub(super) fn blank(line: u32) -> Recipient {
     Recipient {
@@ -87,16 +97,22 @@ pub(super) fn recipients(declared: &Declared<'_, Recipient>, abroad: &Abroad, ru
         entry.require(&["route", "country", "items", "purposes"]);
         let mut recipient = blank(entry.line);
         recipient.items = covered(entry, "items", &rules.categories);
-        recipient.purposes = chosen(entry, "purposes", "purpose", &rules.purposes);
+        recipient.purposes = chosen(entry, "purposes", Sort::PURPOSE, &rules.purposes);
         if let Some(country) = country(entry) {
             recipient.country = country.value.into();
             recipient.abroad = country.value != HOME;
             recipient.adequate = abroad.adequate.iter().any(|one| **one == *country.value);
             recipient.lapsed_counts_as_none = abroad.lapsed_counts_as_none;
             if recipient.abroad {
-                recipient.equivalent_until = end_of(entry.date("equivalent_until"), rules);
+                // A day that can't be read is told as that, not as one that is missing: it is one long past.
+                let day = entry.date("equivalent_until");
+                let lapsed = || entry.has("equivalent_until").then_some(Date::MIN);
+                recipient.equivalent_until = end_of(day.or_else(lapsed), rules);
             } else {
-                entry.refuse("equivalent_until", "is for recipients abroad");
+                entry.refuse(
+                    "equivalent_until",
+                    both("is for recipients abroad", "外国の提供先のためのものです"),
+                );
             }
         } else {
             entry.has("equivalent_until");
@@ -137,20 +153,23 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
             recipient.inspected_until = end_of(entry.date("inspected_until"), rules);
         }
         _ => {
-            entry.refuse("contract_until", "is for the route \"outsourcing\"");
-            entry.refuse("inspected_until", "is for the route \"outsourcing\"");
+            entry.refuse("contract_until", FOR_OUTSOURCING);
+            entry.refuse("inspected_until", FOR_OUTSOURCING);
         }
     }
     match recipient.route {
         Route::ThirdPartyStopsOnRequest | Route::ThirdPartySaleOrSharing => {
             entry.require(&["stopped_by"]);
             if let Some(hold) = entry.text("stopped_by") {
-                find(entry, "hold", hold, &rules.holds);
+                find(entry, Sort::HOLD, hold, &rules.holds);
                 recipient.stopped_by = Some(hold.value.into());
             }
         }
         _ => {
-            let why = "is for the routes \"third-party-stops-on-request\" and \"third-party-sale-or-sharing\"";
+            let why = both(
+                "is for the routes \"third-party-stops-on-request\" and \"third-party-sale-or-sharing\"",
+                "\"third-party-stops-on-request\" と \"third-party-sale-or-sharing\" のためのものです",
+            );
             entry.refuse("stopped_by", why);
         }
     }
@@ -160,18 +179,23 @@ fn conditions_of_route(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recip
         if recipient.own_purpose_route.is_some_and(|route| {
             !matches!(route, Route::ThirdPartyConsent | Route::ThirdPartyByLaw)
         }) {
-            entry.fault(entry.line, || {
-                "own_purpose_route: is \"third-party-consent\" or \"third-party-by-law\"".into()
-            });
+            let place = entry.place_of("own_purpose_route");
+            entry.fault(place, Fault::OwnPurposeRoute, &[]);
         }
     } else {
-        let why = "is for the route \"outsourcing\": any other recipient has its own purpose";
+        let why = both(
+            "is for the route \"outsourcing\": any other recipient has its own purpose",
+            "\"outsourcing\" のためのものです。ほかの提供先はもともと自らの目的で使います",
+        );
         entry.refuse("own_purpose_route", why);
     }
     if may_be_recorded(recipient) {
         record(entry, rules, recipient);
     } else {
-        let why = "APPI Art. 29(1) asks for no record on this route: it is for a third party, by consent or until they ask to stop, and for outsourcing and shared use that rest on consent in a country that is not adequate";
+        let why = both(
+            "APPI Art. 29(1) asks for no record on this route: it is for a third party, by consent or until they ask to stop, and for outsourcing and shared use that rest on consent in a country that is not adequate",
+            "この方法では個人情報保護法第 29 条第 1 項の記録は要りません。同意または本人の求めによる停止を伴う第三者提供と、十分性のない外国への、同意に基づく委託・共同利用のためのものです",
+        );
         entry.refuse("record_years", why);
         entry.refuse("no_record", why);
     }
@@ -183,13 +207,10 @@ fn record(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recipient) {
         .number("record_years", 1..=RECORD_YEARS_MAX)
         .and_then(|years| u16::try_from(years).ok());
     let Some(word) = entry.text("no_record") else {
-        if !entry.has("record_years") {
-            entry.fault(entry.line, || {
-                let reasons = NoRecord::ALL.map(NoRecord::name).join(", ");
-                format!(
-                    "record_years is missing: APPI Art. 29(1) asks for a record on this route, to be kept for 3 years, or for 1 where a contract or the like stands for it; or no_record says why this recipient needs none ({reasons})"
-                )
-            });
+        // Where the country can't be read, that is what is told: whether the law asks may depend on it.
+        if !entry.has("record_years") && !recipient.country.is_empty() {
+            let reasons = NoRecord::ALL.map(NoRecord::name).join(", ");
+            entry.fault(entry.place, Fault::RecordMissing, &[&reasons]);
         }
         return;
     };
@@ -197,22 +218,23 @@ fn record(entry: &Entry<'_>, rules: &RuleSet, recipient: &mut Recipient) {
     recipient.no_record = reasons.find(|reason| reason.name() == word.value);
     match recipient.no_record {
         None => entry.unknown(
-            "reason",
+            Sort::REASON,
             word,
             NoRecord::ALL.into_iter().map(NoRecord::name),
         ),
-        Some(_) if entry.has("record_years") => entry.fault(word.line, || {
-            "no_record: record_years says that there is one".into()
-        }),
+        Some(_) if entry.has("record_years") => {
+            let why = both(
+                "record_years says that there is one",
+                "record_years により記録があることになっています",
+            );
+            entry.refuse("no_record", why);
+        }
         Some(NoRecord::LegalException) => {
             let without = rules.purposes.iter().find(|(id, _, purpose)| {
                 recipient.purposes.contains(*id) && purpose.needs_exception == Exceptions::default()
             });
             if let Some((_, purpose, _)) = without {
-                entry.fault(word.line, || {
-                    let purpose = shown(purpose);
-                    format!("no_record: purpose {purpose} needs no legal exception")
-                });
+                entry.fault(word, Fault::NeedsNoException, &[&shown(purpose)]);
             }
         }
         Some(_) => {}
@@ -245,7 +267,7 @@ fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
     let text = |key, max: usize| {
         let text = entry.text(key)?;
         if text.value.trim().is_empty() || text.value.len() > max || text.value.contains('\0') {
-            entry.fault(text.line, || format!("{key} is not of 1 to {max} bytes"));
+            entry.fault(text, Fault::BadText, &[&key, &max]);
         }
         Some(Box::from(text.value))
     };
@@ -256,12 +278,13 @@ fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
     };
     if recipient.named_by_request {
         for key in ["name", "address", "representative"] {
-            entry.refuse(key, "is for the request to say: named_by_request = true");
+            entry.refuse(key, FOR_THE_REQUEST);
         }
         return;
     }
     if recipient.individual {
-        entry.refuse("representative", "nobody represents an individual");
+        let why = both("nobody represents an individual", "個人に代表者はいません");
+        entry.refuse("representative", why);
     }
     if recipient.record_years.is_none() {
         return;
@@ -270,9 +293,7 @@ fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
     needed.extend((!recipient.individual).then_some("representative"));
     for key in needed {
         if !entry.has(key) {
-            entry.fault(entry.line, || {
-                format!("{key} is missing: the record of provision needs it (record_years)")
-            });
+            entry.fault(entry.place, Fault::RecordNeeds, &[&key]);
         }
     }
 }
@@ -280,7 +301,7 @@ fn who(entry: &Entry<'_>, recipient: &mut Recipient) {
 pub(super) fn route_of(entry: &Entry<'_>, word: At<&str>) -> Option<Route> {
     let route = ROUTES.into_iter().find(|route| route.name() == word.value);
     if route.is_none() {
-        entry.unknown("route", word, ROUTES.iter().map(|route| route.name()));
+        entry.unknown(Sort::ROUTE, word, ROUTES.iter().map(|route| route.name()));
     }
     route
 }
@@ -288,10 +309,7 @@ pub(super) fn route_of(entry: &Entry<'_>, word: At<&str>) -> Option<Route> {
 fn country<'a>(entry: &Entry<'a>) -> Option<At<&'a str>> {
     let word = entry.text("country")?;
     if !words::is_country(word.value) {
-        entry.fault(word.line, || {
-            let found = shown(word.value);
-            format!("country: expected two capital letters (ISO 3166-1 alpha-2), found {found}")
-        });
+        entry.wrong_word("country", word, COUNTRY);
         return None;
     }
     Some(word)

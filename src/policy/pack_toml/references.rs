@@ -9,6 +9,7 @@ use crate::decision::rules::{ReferenceField, ReferenceRule, RuleSet};
 use crate::domain::access::{Action, Consent};
 use crate::domain::reference::ReferenceKind;
 use crate::policy::entry::Entry;
+use crate::policy::kinds::{Sort, words as both};
 
 pub(super) fn references(root: &Entry<'_>, rules: &mut RuleSet) {
     let mut taken: HashSet<&str> = HashSet::new();
@@ -20,19 +21,15 @@ pub(super) fn references(root: &Entry<'_>, rules: &mut RuleSet) {
             when: when(&entry, rules),
             categories: reached(&entry, "categories", &rules.categories),
             routes: routes(&entry),
-            consents: named(
-                &entry,
-                "consents",
-                "state of consent",
-                Consent::ALL,
-                |one| one.name(),
-            ),
+            consents: named(&entry, "consents", Sort::CONSENT, Consent::ALL, |one| {
+                one.name()
+            }),
             exceptions: exceptions(&entry, rules),
             field: field(&entry).unwrap_or(ReferenceField::Basis),
             accepts: named(
                 &entry,
                 "accepts",
-                "kind of reference",
+                Sort::REFERENCE,
                 ReferenceKind::ALL,
                 |one| one.name(),
             ),
@@ -43,9 +40,11 @@ pub(super) fn references(root: &Entry<'_>, rules: &mut RuleSet) {
             && (provides(rule.when.except_actions)
                 || rule.when.actions.is_some_and(|actions| !provides(actions)))
         {
-            entry.fault(entry.line, || {
-                "routes is for PROVIDE, which is not among the actions".into()
-            });
+            let why = both(
+                "is for PROVIDE, which is not among the actions",
+                "PROVIDE のためのものですが、actions に PROVIDE がありません",
+            );
+            entry.refuse("routes", why);
         }
         rules.references.push(rule);
         entry.finish();
@@ -56,7 +55,7 @@ pub(super) fn references(root: &Entry<'_>, rules: &mut RuleSet) {
 fn named<T: Copy>(
     entry: &Entry<'_>,
     key: &'static str,
-    sort: &str,
+    sort: Sort,
     all: &[T],
     name: impl Fn(T) -> &'static str,
 ) -> Vec<T> {
@@ -77,7 +76,7 @@ fn field(entry: &Entry<'_>) -> Option<ReferenceField> {
     let known = ReferenceField::ALL;
     let found = known.iter().find(|(_, name)| *name == word.value);
     if found.is_none() {
-        entry.unknown("field", word, known.iter().map(|(_, name)| *name));
+        entry.unknown(Sort::FIELD, word, known.iter().map(|(_, name)| *name));
     }
     found.map(|(field, _)| *field)
 }

@@ -1,10 +1,11 @@
 //! The systems that hold personal data: `[[system]]`.
 
-use super::{Declared, find};
+use super::{COUNTRY, Declared, find, name_error};
 use crate::decision::rules::{Coverage, RuleSet, System};
 use crate::domain::ids::Name;
 use crate::policy::entry::{At, Entry};
-use crate::policy::errors::shown;
+use crate::policy::faults::shown;
+use crate::policy::kinds::{Kind as Fault, Sort, words as both};
 use crate::policy::words;
 
 pub(super) fn systems(declared: &Declared<'_, System>, rules: &mut RuleSet) {
@@ -43,9 +44,10 @@ fn name(entry: &Entry<'_>, key: &'static str) -> Box<str> {
         return "".into();
     };
     if let Err(error) = Name::parse(text.value) {
-        entry.fault(text.line, || format!("{key} {error}"));
+        entry.fault(text, Fault::BadName, &[&key, &name_error(error)]);
     } else if text.value.chars().any(char::is_control) {
-        entry.fault(text.line, || format!("{key} has a control character"));
+        let why = both("has a control character", "に制御文字があります");
+        entry.fault(text, Fault::BadName, &[&key, &why]);
     }
     text.value.into()
 }
@@ -55,10 +57,7 @@ fn country(entry: &Entry<'_>) -> Box<str> {
         return "".into();
     };
     if !words::is_country(word.value) {
-        entry.fault(word.line, || {
-            let found = shown(word.value);
-            format!("country: expected two capital letters (ISO 3166-1 alpha-2), found {found}")
-        });
+        entry.wrong_word("country", word, COUNTRY);
     }
     word.value.into()
 }
@@ -70,7 +69,7 @@ fn coverage(entry: &Entry<'_>) -> Coverage {
     let known = Coverage::ALL.into_iter();
     let found = known.clone().find(|coverage| coverage.name() == word.value);
     if found.is_none() {
-        entry.unknown("coverage", word, known.map(Coverage::name));
+        entry.unknown(Sort::COVERAGE, word, known.map(Coverage::name));
     }
     found.unwrap_or_default()
 }
@@ -78,7 +77,7 @@ fn coverage(entry: &Entry<'_>) -> Coverage {
 /// That a service's system is one of those that the pack lists, once it lists any.
 pub(super) fn known(entry: &Entry<'_>, word: At<&str>, rules: &RuleSet) {
     if !rules.systems.is_empty() {
-        find(entry, "system", word, &rules.systems);
+        find(entry, Sort::SYSTEM, word, &rules.systems);
     }
 }
 
@@ -87,6 +86,11 @@ pub(super) fn known(entry: &Entry<'_>, word: At<&str>, rules: &RuleSet) {
 pub(super) fn coverage_is_true(declared: &Declared<'_, System>, rules: &RuleSet) {
     for (id, entry) in declared {
         let name = rules.systems.name(*id);
+        let said = entry.peek("coverage");
+        if !Coverage::ALL.iter().any(|one| said == Some(one.name())) {
+            // Told already.
+            continue;
+        }
         let asking = rules
             .services
             .iter()
@@ -96,15 +100,13 @@ pub(super) fn coverage_is_true(declared: &Declared<'_, System>, rules: &RuleSet)
             .get(*id)
             .is_some_and(|system| system.coverage == Coverage::Uncovered);
         match (uncovered, asking) {
-            (true, Some((_, service, _))) if entry.has("coverage") => {
-                entry.fault(entry.line, || {
-                    let service = shown(service);
-                    format!("coverage: is uncovered, but service {service} asks about it")
-                });
+            (true, Some((_, service, _))) => {
+                let place = entry.place_of("coverage");
+                entry.fault(place, Fault::CoverageUntrue, &[&shown(service)]);
             }
-            (false, None) => entry.fault(entry.line, || {
-                "coverage: no service asks about it: it is uncovered".into()
-            }),
+            (false, None) => {
+                entry.fault(entry.place_of("coverage"), Fault::CoverageUnused, &[]);
+            }
             _ => {}
         }
     }
