@@ -2,11 +2,12 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 11] = [
+const PROTOS: [&str; 12] = [
     "sekisho/v1/access.proto",
     "sekisho/v1/access_log.proto",
     "sekisho/v1/authentication.proto",
     "sekisho/v1/credentials.proto",
+    "sekisho/v1/policy.proto",
     "sekisho/v1/provision_records.proto",
     "sekisho/v1/requests.proto",
     "sekisho/v1/reset.proto",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::domain::ids::Name;
-use crate::log::SpaceTiers;
+use crate::log::{SpaceTiers, VerifierKey};
 use crate::sinks::{self, CommandConfig, SinkConfig, SinkTable};
 use crate::store::{PostgresAddress, StorePlace};
 use crate::witness::{Section as WitnessSection, WitnessConfig};
@@ -21,6 +21,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The policy pack's folder.
     pub pack: PathBuf,
+    /// How the pack changes while the daemon runs.
+    pub policy: PolicySettings,
     /// Where people, credentials, holds and dates are kept.
     pub store: StorePlace,
     /// How old what is known of a store that others change may be for anything to be decided by it; 500 ms to 60 s.
@@ -78,6 +80,19 @@ pub struct LoginSettings {
     pub notice_acknowledgement_required: bool,
 }
 
+/// How the pack changes while the daemon runs.
+#[derive(Debug, Clone, Default)]
+pub struct PolicySettings {
+    /// A changed folder is put in force by [`crate::gate::Gate::activate_policy`] alone, and not by itself.
+    pub by_hand: bool,
+    /// Activating takes two administrators.
+    pub needs_two: bool,
+    /// A pack that none of `signers` signed is refused.
+    pub signature_required: bool,
+    /// Who may sign packs.
+    pub signers: Vec<VerifierKey>,
+}
+
 /// Everything that is wrong with a configuration.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigErrors(pub Vec<String>);
@@ -117,6 +132,53 @@ struct File {
     sink: Vec<SinkTable>,
     #[serde(default)]
     witness: WitnessSection,
+    #[serde(default)]
+    policy: PolicySection,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+enum Activation {
+    #[default]
+    OnChange,
+    ByHand,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct PolicySection {
+    activation: Activation,
+    needs_two: bool,
+    require_signature: bool,
+    signers: Vec<String>,
+}
+
+impl PolicySection {
+    fn read(self, wrong: &mut impl FnMut(String)) -> PolicySettings {
+        let by_hand = matches!(self.activation, Activation::ByHand);
+        if self.needs_two && !by_hand {
+            wrong("policy.needs_two: nobody is asked where a changed pack is put in force by itself: set policy.activation = \"by-hand\"".to_owned());
+        }
+        if self.require_signature && self.signers.is_empty() {
+            wrong("policy.require_signature: every pack would be refused: name the keys in policy.signers".to_owned());
+        }
+        let mut signers = Vec::with_capacity(self.signers.len());
+        for (number, line) in self.signers.iter().enumerate() {
+            match VerifierKey::parse(line) {
+                Ok(key) if !key.is_witness() => signers.push(key),
+                Ok(_) => wrong(format!(
+                    "policy.signers[{number}]: is a witness's key, which signs no packs"
+                )),
+                Err(why) => wrong(format!("policy.signers[{number}]: {why}")),
+            }
+        }
+        PolicySettings {
+            by_hand,
+            needs_two: self.needs_two,
+            signature_required: self.require_signature,
+            signers,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -376,6 +438,9 @@ impl Config {
                 directory: folder.to_owned(),
             })
         }));
+        let policy = file
+            .policy
+            .read(&mut |what| faults.push(format!("{name}: {what}")));
         let witness = file
             .witness
             .read(folder, &mut |what| faults.push(format!("{name}: {what}")));
@@ -388,6 +453,7 @@ impl Config {
                     store,
                     snapshot_max_age,
                     pack: folder.join(file.pack),
+                    policy,
                     grpc_listen,
                     http_listen,
                     certificate: folder.join(file.tls.certificate),

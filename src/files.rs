@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 
 /// Owner reads and writes, nobody else does anything.
 const FILE_MODE: u32 = 0o600;
+/// Of what is no secret, before the umask.
+const PLAIN_MODE: u32 = 0o666;
 /// Owner lists, enters and changes, nobody else does anything.
 const DIRECTORY_MODE: u32 = 0o700;
 /// The largest file that is destroyed: far more than any key.
@@ -70,7 +72,8 @@ pub enum FileError {
 }
 
 impl FileError {
-    fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+    /// The system refused to do something with `path`.
+    pub(crate) fn system(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::System {
             path,
@@ -99,6 +102,27 @@ pub fn write_private_with(
     fill: impl FnOnce(&mut File) -> io::Result<()>,
 ) -> Result<(), FileError> {
     publish(path, fill, RenameFlags::empty())
+}
+
+/// Writes a file that is no secret, a pack's: replaces what was there, whose mode it keeps; a new one has the mode that the umask
+/// leaves. Afterwards either the old or the new content is there, whole.
+///
+/// # Errors
+/// When the system refuses; the old file is then untouched, unless only the last `fsync` of the directory failed.
+pub fn write_plain(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let mode = match fs::metadata(path) {
+        Ok(there) => Some(there.permissions()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(FileError::system(path, "look at")(error)),
+    };
+    let mut file = NewFile::begin_with(path, PLAIN_MODE)?;
+    if let Some(mode) = mode {
+        let set = file.file.set_permissions(mode);
+        set.map_err(FileError::system(path, "set the mode of"))?;
+    }
+    let written = file.file.write_all(content);
+    written.map_err(FileError::system(path, "write"))?;
+    file.put_in_place(RenameFlags::empty())
 }
 
 /// Whether a file is what [`write_private_with`] and the others left behind when they were killed.
@@ -324,11 +348,15 @@ impl NewFile {
     }
 
     fn begin(path: &Path) -> Result<Self, FileError> {
+        Self::begin_with(path, FILE_MODE)
+    }
+
+    fn begin_with(path: &Path, mode: u32) -> Result<Self, FileError> {
         let temporary = temporary_beside(path)?;
         let file = OpenOptions::new()
             .write(true)
             .create_new(true)
-            .mode(FILE_MODE)
+            .mode(mode)
             .custom_flags(flags(OFlags::NOFOLLOW))
             .open(&temporary)
             .map_err(FileError::system(path, "make"))?;

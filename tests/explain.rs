@@ -12,6 +12,8 @@
 
 mod support;
 
+#[path = "explain/changes.rs"]
+mod changes;
 #[path = "explain/lists.rs"]
 mod lists;
 #[path = "explain/terminal.rs"]

@@ -77,6 +77,10 @@ pub(super) fn status(error: GateError) -> Status {
             tracing::error!(%error, "a call was refused because the store can't be used");
             unavailable("the store can't be used", "STORE_UNAVAILABLE")
         }
+        GateError::PolicyRefused(_) => {
+            with_info(Code::FailedPrecondition, message, "POLICY_REFUSED")
+        }
+        GateError::Unready(_) => unavailable(&message, "NOT_READY"),
         GateError::Stale => unavailable(&message, "SNAPSHOT_STALE"),
         GateError::SubjectsIncomplete => unavailable(&message, "SUBJECTS_INCOMPLETE"),
         GateError::KeyMissing(_) => unavailable(&message, "KEY_MISSING"),

@@ -129,6 +129,7 @@ const fn kind(kind: RequestKind) -> proto::RequestKind {
         RequestKind::SetPassword => proto::RequestKind::SetPassword,
         RequestKind::IssueEnrollmentCode => proto::RequestKind::IssueEnrollmentCode,
         RequestKind::AssignToken => proto::RequestKind::AssignToken,
+        RequestKind::ActivatePolicy => proto::RequestKind::ActivatePolicy,
     }
 }
 

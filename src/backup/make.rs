@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::copying::{self, Content};
 use super::keys::{self, Keys};
 use super::manifest::{Listed, Manifest};
-use super::{BackupError, KEYRING, LOG, MANIFEST, SEALED_KEYS, SEALS, SINKS, STORE};
+use super::{BackupError, KEYRING, LOG, MANIFEST, POLICIES, SEALED_KEYS, SEALS, SINKS, STORE};
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
 use crate::files;
@@ -32,11 +32,12 @@ const NEVER: [&str; 7] = [
     "restored",
 ];
 /// What is copied.
-const COPIED: [&str; 8] = [
+const COPIED: [&str; 9] = [
     STORE,
     LOG,
     SEALS,
     SINKS,
+    POLICIES,
     KEYRING,
     "tls",
     "sekisho.toml",
@@ -88,6 +89,8 @@ pub async fn make(
     listed.extend(parts);
     // After it: an entry's key is there before the entry.
     listed.extend(copy_folder(data, target, SEALS)?);
+    // After the log: what that says was put in force is among them.
+    listed.extend(copy_folder(data, target, POLICIES)?);
 
     check_log(&target.join(LOG), &snapshot)?;
     check_together(&snapshot.name, snapshot.len, &marks)?;

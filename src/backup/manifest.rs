@@ -7,7 +7,7 @@ use data_encoding::HEXLOWER;
 use serde::{Deserialize, Serialize};
 
 use super::copying::Content;
-use super::{BackupError, LOG, MANIFEST, SEALS, SINKS, STORE};
+use super::{BackupError, LOG, MANIFEST, POLICIES, SEALS, SINKS, STORE};
 use crate::files;
 
 const FORMAT: &str = "sekisho-backup 1";
@@ -118,9 +118,9 @@ impl Manifest {
                 && path.components().collect::<PathBuf>().as_os_str() == path.as_os_str();
             let mut components = path.components();
             let known = match (components.next(), components.next()) {
-                (Some(Component::Normal(first)), Some(_)) => {
-                    [LOG, SEALS, SINKS].iter().any(|folder| first == *folder)
-                }
+                (Some(Component::Normal(first)), Some(_)) => [LOG, SEALS, SINKS, POLICIES]
+                    .iter()
+                    .any(|folder| first == *folder),
                 (Some(Component::Normal(first)), None) => first == STORE,
                 _ => false,
             };

@@ -48,6 +48,8 @@ use crate::store::StoreError;
 const STORE: &str = "store.sqlite";
 const LOG: &str = "log";
 const SEALS: &str = "seals";
+/// The revisions of the policy that were in force, and which is.
+const POLICIES: &str = "policies";
 const SINKS: &str = "sinks";
 const KEYRING: &str = "keyring";
 const SEALED_KEYS: &str = "keys.sealed";

@@ -79,7 +79,7 @@ pub(super) async fn run(arguments: DevArgs) -> Result<(), Failure> {
         SystemClock.now(),
     )?;
     println!("{guide}");
-    serve::until_told(running, stop).await
+    serve::until_told(running, stop, None).await
 }
 
 /// What `init` makes, with the pack's samples.

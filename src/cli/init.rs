@@ -319,6 +319,16 @@ data = "."
 # The policy pack's folder.
 pack = {pack}
 
+# How the pack changes while the daemon runs. Its folder is looked at every two seconds, on SIGHUP and by `sekisho policy reload`;
+# "on-change": what is in order is put in force by itself; "by-hand": it waits for `sekisho policy activate`, and decides in the shadow
+# meanwhile (`sekisho policy shadow`). `needs_two`: that takes two administrators. `require_signature`: a pack that none of `signers`
+# signed (`sekisho policy keygen`, `sekisho policy sign`) is refused.
+# [policy]
+# activation = "by-hand"
+# needs_two = true
+# require_signature = true
+# signers = ["name+hash+key"]
+
 # Whether `sekisho login` is admitted from this machine itself, which is in no network of the policy.
 allow_loopback_device = {loopback}
 

@@ -65,6 +65,14 @@ impl Failure {
         }
     }
 
+    /// 1, and nothing to say: what was compared differs, as the output tells.
+    const fn differs() -> Self {
+        Self {
+            what: String::new(),
+            code: 1,
+        }
+    }
+
     /// 73: what has to be made can't be.
     fn cannot_create(what: impl std::fmt::Display) -> Self {
         Self::new(73, what)
@@ -103,7 +111,7 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done; 2 or 64 wrong arguments; 65 log damaged, rolled back or replaced, log and store of different age,
+Exit codes: 0 done; 1 what is compared differs (policy diff, policy fmt --check); 2 or 64 wrong arguments; 65 log damaged, rolled back or replaced, log and store of different age,
 or input that the daemon refused; 66 not a log, or nothing found; 69 address or server not available; 70 internal error; 71 disk full, or
 too few open files allowed; 72 disk or store error; 73 can't write; 74 the disk failed while serving; 75 log in use by another process, or a required
 witness not reached; 77 not permitted; 78
@@ -194,7 +202,9 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("sekisho: {}", failure.what);
+            if !failure.what.is_empty() {
+                eprintln!("sekisho: {}", failure.what);
+            }
             ExitCode::from(failure.code)
         }
     }

@@ -235,6 +235,7 @@ fn line(request: &RequestSeen, language: Language) -> String {
         RequestKind::SetPassword => Word::AskedSetPassword,
         RequestKind::IssueEnrollmentCode => Word::AskedEnrollmentCode,
         RequestKind::AssignToken => Word::AskedAssignToken,
+        RequestKind::ActivatePolicy => Word::AskedActivatePolicy,
     };
     let mut about = what.text(language).to_owned();
     if !request.people.is_empty() {

@@ -19,11 +19,13 @@ pub(super) struct ServeArgs {
 
 pub(super) async fn run(arguments: ServeArgs) -> Result<(), Failure> {
     let mut stop = Stop::listen()?;
+    let reload =
+        signal(SignalKind::hangup()).map_err(|error| ServeError::Internal(error.to_string()))?;
     let config = read(&arguments.config)?;
     let Some(running) = stop.or(serve::start(config, Arc::new(SystemClock))).await else {
         return Ok(());
     };
-    until_told(running?, stop).await
+    until_told(running?, stop, Some(reload)).await
 }
 
 /// Reads a configuration file with the environment over it.
@@ -74,9 +76,27 @@ impl Stop {
     }
 }
 
-/// Serves until SIGTERM or SIGINT, or until the log fails.
-pub(super) async fn until_told(running: Running, mut stop: Stop) -> Result<(), Failure> {
-    if let Some(error) = stop.or(running.failed()).await {
+/// Serves until SIGTERM or SIGINT, or until the log fails. On `reload` (SIGHUP) the pack's folder is looked at.
+pub(super) async fn until_told(
+    running: Running,
+    mut stop: Stop,
+    mut reload: Option<Signal>,
+) -> Result<(), Failure> {
+    let reloading = async {
+        while let Some(signal) = &mut reload
+            && signal.recv().await.is_some()
+        {
+            running.reload().await;
+        }
+        std::future::pending().await
+    };
+    let failed = async {
+        tokio::select! {
+            error = running.failed() => error,
+            never = reloading => never,
+        }
+    };
+    if let Some(error) = stop.or(failed).await {
         // Nothing more can be written: whoever waits was refused, and the next start finds out what the disk holds.
         return Err(error.into());
     }

@@ -481,6 +481,59 @@ words! {
     AskedSetPassword: "new password", "パスワードの再設定";
     AskedEnrollmentCode: "enrolment code", "登録コードの発行";
     AskedAssignToken: "hardware token", "トークンの割り当て";
+    AskedActivatePolicy: "another policy", "ポリシーの切り替え";
+    TheDaemonItself: "the daemon itself", "デーモン自身";
+    PolicyInForce:
+        "in force: {0}, revision {1}, since {2}, put in force by {3}",
+        "適用中: {0}、リビジョン {1}、{2} から、適用者 {3}";
+    PolicySignedBy: "  signed by {0}", "  署名者 {0}";
+    PolicyCandidate:
+        "candidate: {0}, revision {1}",
+        "候補: {0}、リビジョン {1}";
+    FolderInForce:
+        "the pack's folder holds what is in force",
+        "フォルダーの内容は適用中のものです";
+    FolderCandidate:
+        "the pack's folder holds a candidate: `sekisho policy shadow` tells what it would change, `sekisho policy activate` puts it in force",
+        "フォルダーには候補があります。違いは `sekisho policy shadow`、適用は `sekisho policy activate`";
+    FolderSetAside:
+        "the pack's folder holds what was set aside when another revision was activated",
+        "フォルダーの内容は、別のリビジョンの適用により外されたものです";
+    FolderRefused:
+        "the pack in the folder is refused, and what is in force stays so:",
+        "フォルダーのパックは受け付けられません。適用中のものが続きます:";
+    PolicyByHand:
+        "a changed folder waits to be activated",
+        "フォルダーの変更は手動で適用します";
+    PolicyNeedsTwo:
+        "activating takes two administrators",
+        "適用には管理者二名が必要です";
+    PolicySignatureRequired:
+        "a pack without a signature that counts is refused",
+        "有効な署名のないパックは受け付けません";
+    PolicyRevisionInForce: "in force: revision {0}", "適用中: リビジョン {0}";
+    PolicyActivated:
+        "revision {0} is in force (entry {1})",
+        "リビジョン {0} を適用しました(記録 {1})";
+    PolicyRevision: "revision", "リビジョン";
+    PolicyPack: "pack", "パック";
+    PolicyLoadedAt: "loaded", "読込日時";
+    PolicyState: "state", "状態";
+    PolicyStateInForce: "in force", "適用中";
+    StateCandidate: "candidate", "候補";
+    NoRevisions: "nothing is kept", "保存されたリビジョンはありません";
+    NoSuchRevision:
+        "{0} is not the beginning of exactly one kept revision (at least eight digits): `sekisho policy revisions` lists them",
+        "{0} に当てはまるリビジョンが一つに決まりません(8桁以上)。`sekisho policy revisions` で一覧できます";
+    NoShadow: "there is no candidate", "候補はありません";
+    ShadowCounts:
+        "candidate {0}, since {1}: {2} decisions decided anew, {3} would differ, {4} can't be repeated exactly",
+        "候補 {0}、{1} から: 判定し直した数 {2}、異なるもの {3}、正確に再現できないもの {4}";
+    ShadowCount: "count", "件数";
+    ShadowChange: "becomes", "変化";
+    ShadowWhat: "what", "対象";
+    ShadowEntries: "entries", "記録";
+    ShadowMore: "and {0} more decisions that differ", "ほかに異なる判定 {0} 件";
     NoResets:
         "no reset waits",
         "待っているリセットはありません";
@@ -747,6 +800,52 @@ words! {
         "{1} 時点の一覧を {0} に書き込みました";
 
     // Heads of the table.
+    CantMake: "{0}: can't be made: {1}", "{0}: 作れません: {1}";
+    PackNotEmpty: "{0}: is there and not empty", "{0}: 空でないフォルダーがすでにあります";
+    NewPack: "{0}: a pack to start from; try `sekisho policy check {0}` and `sekisho policy test {0}`", "{0}: ひな型を作りました。`sekisho policy check {0}` と `sekisho policy test {0}` で試せます";
+    FmtChanged: "{0}: formatted; the revision is another, the rules are the same", "{0}: 整形しました。版の値は変わりますが、規則は同じです";
+    FmtWouldChange: "{0}: is not in its canonical form", "{0}: 標準の書式ではありません";
+    // What a change of a pack means.
+    DiffSame: "The packs mean the same.", "二つのパックの意味は同じです。";
+    DiffTuples: "{0}: {1} of (role, kind of person, category, action, purpose)", "{0}: (役割・本人の区分・項目・操作・利用目的)の組 {1} 件";
+    DiffRowsLeft: "… and {0} rows more (--limit 0 shows all)", "… ほか {0} 行(--limit 0 ですべて表示)";
+    DiffTouches: "It touches {0} of {1} people:", "影響を受ける利用者: {1} 人中 {0} 人";
+    DiffTouchesNobody: "It touches none of {0} people.", "利用者 {0} 人のうち、影響を受ける人はいません。";
+    DiffNobody: "No people were given to look at (people.csv, --people or --directory).", "対象の利用者がありません(people.csv、--people、--directory)。";
+    DiffMayNotWork: "may not work", "業務不可";
+    DiffElse: "What else changes:", "そのほかの変更:";
+    DiffAdded: "{0} {1}: new", "{0} {1}: 追加";
+    DiffRemoved: "{0} {1}: gone", "{0} {1}: 削除";
+    DiffChanged: "{0} {1}: {2}: {3} → {4}", "{0} {1}: {2}: {3} → {4}";
+    DiffNotSaid: "(not said)", "(指定なし)";
+    HowAllowed: "allowed", "許可";
+    HowAllowedOnRequest: "allowed on request", "請求時に許可";
+    HowAllowedAlways: "allowed always", "常に許可";
+    HowDenied: "denied", "拒否";
+    HowOnRequestOnly: "on request only", "請求時のみ";
+    HowRuledOut: "ruled out", "明示的に拒否";
+    HowNotRuledOut: "not ruled out", "明示的な拒否の解除";
+    HeadChange: "CHANGE", "変更";
+    HeadRole: "ROLE", "役割";
+    HeadOldRule: "WAS AT", "旧の位置";
+    HeadNewRule: "IS AT", "新の位置";
+    HeadGains: "GAINS", "増";
+    HeadLoses: "LOSES", "減";
+    HeadForExample: "FOR EXAMPLE", "例";
+    HeadCount: "COUNT", "件数";
+    HeadOldReason: "WAS", "旧";
+    HeadNewReason: "IS", "新";
+    HeadEntries: "ENTRIES", "記録番号";
+    ReplayAllowed: "now allowed", "許可に変わる";
+    ReplayDenied: "now denied", "拒否に変わる";
+    ReplayOtherTerms: "other terms", "条件が変わる";
+    ReplayOtherReason: "other reason", "理由が変わる";
+    ReplayHead: "Decisions of the last {0} days: {1} in the log, {2} would be as they were, {3} would differ.", "直近 {0} 日間の判断 {1} 件: 同じ {2} 件、変わる {3} 件";
+    ReplayLacking: "{0} can't be replayed exactly: {1}", "{0} 件は正確に再現できません: {1}";
+    ReplayRepeats: "{0} answered as another had been, and were not decided", "{0} 件は繰り返しの問い合わせで、判断していません";
+    ReplayUnreadable: "{0} can't be read: what they were sealed under is destroyed", "{0} 件は、封じた鍵が廃棄されているため読めません";
+    ReplayUngrouped: "… and {0} that differ in other ways", "… ほか {0} 件";
+    ReplayNotShown: "Not shown by it, because an entry does not hold what they look at: changes of {0}", "記録に含まれない事項によるため、再現に現れない変更: {0}";
     HeadIndex: "INDEX", "番号";
     HeadTime: "TIME", "日時";
     HeadKind: "KIND", "種別";
@@ -760,7 +859,7 @@ words! {
 }
 
 /// Labels of an entry's fields, by their name in JSON.
-const LABELS: [(&str, &str, &str); 71] = [
+const LABELS: [(&str, &str, &str); 72] = [
     ("logIndex", "index", "番号"),
     ("time", "time", "日時"),
     ("kind", "kind", "種別"),
@@ -812,6 +911,7 @@ const LABELS: [(&str, &str, &str); 71] = [
         "提供先自身の目的",
     ),
     ("automatedDecision", "automated decision", "自動的な決定"),
+    ("allowPartial", "part allowed", "一部のみの許可も可"),
     ("decision", "decision", "判断"),
     ("reasons", "reasons", "理由"),
     ("obligations", "obligations", "義務"),

@@ -103,8 +103,9 @@ pub fn allowed_by_role(rules: &RuleSet) -> HashMap<Id<Role>, Vec<(Use, ByRow)>> 
     found
 }
 
-/// Whether a purpose extends to what is wanted for it.
-fn extends(rules: &RuleSet, wanted: Use) -> bool {
+/// Whether a purpose extends to what is wanted for it; nothing is allowed where it doesn't.
+#[must_use]
+pub fn extends(rules: &RuleSet, wanted: Use) -> bool {
     rules.purposes.get(wanted.purpose).is_some_and(|purpose| {
         purpose.kinds.contains(wanted.kind) && purpose.categories.contains(wanted.category)
     })

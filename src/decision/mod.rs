@@ -18,6 +18,7 @@ mod grant;
 mod limits;
 mod network;
 mod obligations;
+mod passed;
 mod person;
 mod provision;
 mod record;
@@ -30,6 +31,7 @@ pub use caller::is_from_its_blocks;
 pub use facts::{CallerFacts, Facts, GenuineTicket, TicketFacts};
 pub use limits::{Demand, LimitOutcome};
 pub use obligations::{WITHDRAWN, must_be_kept, retention_over};
+pub use passed::passed_by;
 pub use verdict::{
     Denial, Granted, ObligationKind, Permit, ProvisionRecord, RuleLine, StageVerdict, StepUp,
     Trace, Verdict, Withheld,

@@ -16,7 +16,7 @@ use crate::proto::{
 };
 
 /// How many fields an entry has.
-const FIELDS: usize = 50;
+const FIELDS: usize = 51;
 
 /// The fields that are set, in the order of the API.
 ///
@@ -108,6 +108,7 @@ impl EntryFields {
             ("safeguard", text(&entry.safeguard)),
             ("recipientOwnPurpose", flag(entry.recipient_own_purpose)),
             ("automatedDecision", flag(entry.automated_decision)),
+            ("allowPartial", flag(entry.allow_partial)),
             (
                 "decision",
                 name(entry.decision, |n| {
@@ -268,6 +269,7 @@ pub(crate) mod tests {
             safeguard: "scc".to_owned(),
             recipient_own_purpose: true,
             automated_decision: true,
+            allow_partial: true,
             decision: Decision::Deny.into(),
             reasons: vec![ReasonCode::IpNotAllowed.into(), 9_999],
             obligations: texts("o1"),

@@ -19,7 +19,7 @@ mod reading;
 pub(crate) mod records;
 
 pub use ocsf::VERSION as OCSF_VERSION;
-pub use reading::reading;
+pub use reading::{decision_read, reading};
 
 pub(crate) use crate::domain::text::is_unsafe;
 pub(crate) use csv::{cell, starts_a_formula};

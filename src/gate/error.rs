@@ -93,6 +93,12 @@ pub enum GateError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The pack's: it can't be in force. What is wrong, a line each.
+    #[error("the policy is refused, and what is in force stays so:\n{}", first_lines(.0))]
+    PolicyRefused(Vec<String>),
+    /// Ours, for now: something is not ready. Nothing was changed.
+    #[error("{0}; try again later")]
+    Unready(&'static str),
     /// Whose reader took nothing for 30 s, or whom the end of the daemon met: a stream that is not the whole.
     #[error(
         "the stream was cut before its end, since nothing of it was taken for 30 s, or the daemon stops: what came is not the whole; ask again"
@@ -122,4 +128,23 @@ pub enum GateError {
     /// Ours: what should not happen.
     #[error("internal error: {0}")]
     Internal(&'static str),
+}
+
+/// How much of what is wrong with a pack goes into an error: it travels in a header.
+const LINES_MAX_BYTES: usize = 3_000;
+
+fn first_lines(lines: &[String]) -> String {
+    let mut text = String::new();
+    for (position, line) in lines.iter().enumerate() {
+        if text.len().saturating_add(line.len()) > LINES_MAX_BYTES {
+            let left = lines.len().saturating_sub(position);
+            text.push_str(&format!(
+                "and {left} more: `sekisho policy check` tells all"
+            ));
+            break;
+        }
+        text.push_str(line);
+        text.push('\n');
+    }
+    text.trim_end().to_owned()
 }

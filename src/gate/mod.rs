@@ -18,6 +18,7 @@ mod ledger;
 mod outcome;
 mod peer;
 mod pending;
+mod policies;
 mod provisions;
 mod records;
 mod refusals;
@@ -56,6 +57,10 @@ pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
 pub use pending::{Awaited, Guarded, RequestKind};
+pub use policies::{
+    FolderStands, Policies, PolicyBegun, PolicyError, PolicySeen, PolicySource, PolicyWish,
+    RevisionSeen, ShadowSeen, signed_text,
+};
 pub use provisions::disclosure::{Disclosed, Disclosure, DisclosureWish, LogSeen};
 pub use provisions::read::{RecordFilter, RecordPage, RecordSeen, ReportHead};
 pub use provisions::receipt::{ReceiptRegistered, ReceiptWish};
@@ -121,6 +126,7 @@ pub struct Gate {
     clock: Arc<dyn Clock>,
     settings: Settings,
     rules: Arc<ArcSwap<RuleSet>>,
+    policies: Arc<Policies>,
     people: ArcSwap<HashMap<Name, Arc<Person>>>,
     subjects: subjects::Register,
     sessions: Sessions,
@@ -213,6 +219,12 @@ impl Gate {
     #[must_use]
     pub fn index(&self) -> Option<&Index> {
         self.index.get().map(Arc::as_ref)
+    }
+
+    /// What operators should know of the policy.
+    #[must_use]
+    pub fn policies(&self) -> Arc<Policies> {
+        Arc::clone(&self.policies)
     }
 
     /// What operators should know of how the gate is kept in order.

@@ -62,6 +62,10 @@ pub(super) enum Wish {
         person: Name,
         serial: Name,
     },
+    /// The pack of this revision.
+    ActivatePolicy {
+        revision: [u8; 32],
+    },
 }
 
 /// The kind of what is asked for.
@@ -81,6 +85,8 @@ pub enum RequestKind {
     IssueEnrollmentCode,
     /// A hardware token.
     AssignToken,
+    /// Another policy.
+    ActivatePolicy,
 }
 
 impl RequestKind {
@@ -95,6 +101,7 @@ impl RequestKind {
             Self::SetPassword => "set-password",
             Self::IssueEnrollmentCode => "issue-enrollment-code",
             Self::AssignToken => "assign-token",
+            Self::ActivatePolicy => "activate-policy",
         }
     }
 }
@@ -203,13 +210,14 @@ impl Wish {
             Self::SetPassword { .. } => RequestKind::SetPassword,
             Self::IssueEnrollmentCode { .. } => RequestKind::IssueEnrollmentCode,
             Self::AssignToken { .. } => RequestKind::AssignToken,
+            Self::ActivatePolicy { .. } => RequestKind::ActivatePolicy,
         }
     }
 
     /// Whom it is for.
     pub(super) fn people(&self) -> &[Name] {
         match self {
-            Self::Dispose { .. } | Self::ReleaseLogHold { .. } => &[],
+            Self::Dispose { .. } | Self::ReleaseLogHold { .. } | Self::ActivatePolicy { .. } => &[],
             Self::ChangePeople { people, .. } => people,
             Self::ResetSecondFactor { person, .. }
             | Self::SetPassword { person }
@@ -239,6 +247,7 @@ impl Wish {
                 person: person.to_string(),
                 serial: serial.to_string(),
             }),
+            Self::ActivatePolicy { revision } => What::ActivatePolicy(revision.to_vec()),
         }
     }
 
@@ -281,6 +290,9 @@ impl Wish {
             What::AssignToken(wish) => Self::AssignToken {
                 person: name(&wish.person)?,
                 serial: name(&wish.serial)?,
+            },
+            What::ActivatePolicy(revision) => Self::ActivatePolicy {
+                revision: revision.try_into().ok()?,
             },
         })
     }
@@ -709,6 +721,7 @@ mod tests {
                 people: vec![person.clone(), name("q")],
                 digest: [9; 32],
             },
+            Wish::ActivatePolicy { revision: [5; 32] },
             Wish::SetPassword {
                 person: person.clone(),
             },

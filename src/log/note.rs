@@ -211,6 +211,32 @@ impl SignedNote {
     /// # Errors
     /// When it is not signed by the key, a signature in its name is wrong, it is no checkpoint, or one of another log.
     pub fn checkpoint(&self, key: &VerifierKey) -> Result<Checkpoint, NoteError> {
+        self.verify(key)?;
+        let checkpoint = Checkpoint::parse(&self.text)?;
+        if checkpoint.origin != key.name() {
+            return Err(NoteError::OtherLog(checkpoint.origin));
+        }
+        Ok(checkpoint)
+    }
+
+    /// The same text with the signatures of another note as well, of which each takes the place of one by the same key. `other` MUST
+    /// be of the same text.
+    #[must_use]
+    pub fn with(mut self, other: Self) -> Self {
+        let same = |one: &NoteSignature, two: &NoteSignature| {
+            one.name == two.name && one.key_id == two.key_id
+        };
+        self.signatures
+            .retain(|old| !other.signatures.iter().any(|new| same(old, new)));
+        self.signatures.extend(other.signatures);
+        self
+    }
+
+    /// Makes sure that the key signed the text.
+    ///
+    /// # Errors
+    /// When it is not signed by the key, or a signature in its name is wrong.
+    pub fn verify(&self, key: &VerifierKey) -> Result<(), NoteError> {
         if key.is_witness() {
             return Err(NoteError::WrongKey(key.to_string()));
         }
@@ -224,11 +250,7 @@ impl SignedNote {
         if !signed {
             return Err(NoteError::NotSigned(key.name().to_owned()));
         }
-        let checkpoint = Checkpoint::parse(&self.text)?;
-        if checkpoint.origin != key.name() {
-            return Err(NoteError::OtherLog(checkpoint.origin));
-        }
-        Ok(checkpoint)
+        Ok(())
     }
 
     /// The same text with the one signature that the key made, when it made one: what others signed is let go.

@@ -45,16 +45,21 @@ impl SigningKey {
         if checkpoint.origin != self.verifier.name {
             return Err(NoteError::OtherLog(checkpoint.origin.clone()));
         }
-        let text = checkpoint.body();
+        Ok(self.sign_text(checkpoint.body()))
+    }
+
+    /// Signs a text of another kind than a checkpoint, which MUST begin with a line that tells it from all other kinds and MUST end
+    /// with a newline.
+    pub fn sign_text(&self, text: String) -> SignedNote {
         let signature = NoteSignature {
             name: self.verifier.name.clone(),
             key_id: self.verifier.id,
             bytes: self.pair.sign(text.as_bytes()).as_ref().to_vec(),
         };
-        Ok(SignedNote {
+        SignedNote {
             text,
             signatures: vec![signature],
-        })
+        }
     }
 
     /// The key that verifies what this one signs.

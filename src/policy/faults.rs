@@ -23,10 +23,17 @@ pub(super) enum PackFile {
     Model,
     Policy,
     People,
+    Signature,
 }
 
 impl PackFile {
-    pub(super) const ALL: [Self; 4] = [Self::Pack, Self::Model, Self::Policy, Self::People];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Pack,
+        Self::Model,
+        Self::Policy,
+        Self::People,
+        Self::Signature,
+    ];
 
     pub(super) const fn name(self) -> &'static str {
         match self {
@@ -34,6 +41,7 @@ impl PackFile {
             Self::Model => "model.conf",
             Self::Policy => "policy.csv",
             Self::People => "people.csv",
+            Self::Signature => super::SIGNATURE_FILE,
         }
     }
 }

@@ -7,20 +7,25 @@
 //! model.conf  casbin's model, the same in every pack                          model
 //! policy.csv  which role may do what; inheritance; hierarchy                  csv, rows, resolve, grants
 //! people.csv  samples, which are no policy                                    csv, people
+//! pack.sig    signatures, a note of its own                                   files
 //! scenarios/  requests, and what must come of them                            scenarios
 //! ```
 //!
 //! What is wrong is collected by `faults`, in the words of `kinds`; a `finding` is one of them with its place; `show` draws it;
-//! `lint` tells what is in order and can't be meant so.
+//! `lint` tells what is in order and can't be meant so. `shelf` keeps the revisions that were in force, so that one of them can be
+//! again.
 //!
-//! This room never decides anything (`scenarios` asks the decision), never reads outside the pack's directory, keeps nothing
-//! between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled grants mean what it reads in
-//! the same files (`judge`).
+//! This room never decides anything (`scenarios` and `replay` ask the decision), never reads outside the pack's directory and the
+//! shelf, keeps nothing in memory between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled
+//! grants mean what it reads in the same files (`judge`).
 
 mod csv;
+pub mod diff;
 mod entry;
 mod faults;
+mod files;
 mod finding;
+pub mod format;
 mod grants;
 mod judge;
 mod kinds;
@@ -28,12 +33,15 @@ mod lint;
 mod model;
 mod pack_toml;
 mod people;
+pub mod replay;
 mod resolve;
 mod rows;
 pub mod scenarios;
 mod schema;
+pub mod shelf;
 mod show;
 mod source;
+mod starting;
 mod suggest;
 mod words;
 
@@ -46,10 +54,12 @@ use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::person::Person;
 
+pub use files::{PackFiles, SIGNATURE_FILE};
 pub use finding::{Finding, PackErrors};
 pub use kinds::Severity;
 pub use rows::GrantRow;
 pub use schema::schema;
+pub use starting::starting_pack;
 
 use faults::{Faults, PackFile};
 use judge::{Judge, JudgeError};
@@ -76,16 +86,27 @@ pub struct Pack {
 /// # Errors
 /// Everything that is wrong with the pack. Then nothing of it may be used.
 pub fn load(directory: &Path) -> Result<Pack, PackErrors> {
+    load_with_files(directory).map(|(pack, _)| pack)
+}
+
+/// As [`load`], with the very bytes that the pack was made of: what is read a second time may be something else.
+///
+/// # Errors
+/// As for [`load`].
+pub fn load_with_files(directory: &Path) -> Result<(Pack, PackFiles), PackErrors> {
     let sources = Sources::read(directory);
     let faults = Faults::over(&sources);
     let read = read(&sources, &faults);
     let refused = faults.any_error();
     let findings = faults.into_findings(directory);
-    match read {
-        Some(pack) if !refused => Ok(Pack {
-            warnings: findings,
-            ..pack
-        }),
+    match read.zip(PackFiles::of(&sources)) {
+        Some((pack, files)) if !refused => Ok((
+            Pack {
+                warnings: findings,
+                ..pack
+            },
+            files,
+        )),
         _ => Err(PackErrors(findings)),
     }
 }

@@ -35,13 +35,16 @@ impl Sources {
         self.0.get(file as usize)?.as_deref().ok()
     }
 
-    /// Those that can't be read and must be. People are samples: a pack may be without.
+    /// Those that can't be read and must be. A pack may be without people, who are samples, and without signatures.
     pub(super) fn unreadable(&self) -> impl Iterator<Item = (PackFile, &Unreadable)> {
         PackFile::ALL
             .into_iter()
             .zip(&self.0)
             .filter_map(|(file, text)| Some((file, text.as_ref().err()?)))
-            .filter(|(file, why)| *file != PackFile::People || !matches!(why, Unreadable::Absent))
+            .filter(|(file, why)| {
+                let may_lack = matches!(file, PackFile::People | PackFile::Signature);
+                !may_lack || !matches!(why, Unreadable::Absent)
+            })
     }
 }
 

@@ -20,16 +20,16 @@ use tonic::transport::Server;
 use crate::api;
 use crate::backup::{BackupError, mark::Mark};
 use crate::config::Config;
-use crate::decision::rules::RuleSet;
 use crate::domain::ids::Name;
 use crate::domain::time::Clock;
 use crate::files::FileError;
-use crate::gate::{self, Gate, Parts, Settings, StartError};
+use crate::gate::{
+    self, FolderStands, Gate, Parts, PolicyError, PolicySource, Settings, StartError,
+};
 use crate::identity::keyring::{Keyring, KeyringError};
 use crate::identity::seals::Seals;
 use crate::index::IndexConfig;
 use crate::log::{AccessLog, LogConfig, LogHealth, OpenError, Opened, SigningSeed};
-use crate::policy::{self, PackErrors};
 use crate::proto;
 use crate::sinks::{SinkError, Sinks};
 use crate::store::{Store, StoreError};
@@ -50,7 +50,7 @@ const STREAMS_PER_CONNECTION: u32 = 1_024;
 pub enum ServeError {
     /// The policy pack is not in order.
     #[error("the policy pack is refused:\n{0}")]
-    Pack(#[from] PackErrors),
+    Policy(#[from] PolicyError),
     /// A certificate or key can't be used.
     #[error("{}: {what}", path.display())]
     Tls {
@@ -115,7 +115,7 @@ impl ServeError {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Pack(_) | Self::Tls { .. } | Self::Keyring(_) => 78,
+            Self::Policy(_) | Self::Tls { .. } | Self::Keyring(_) => 78,
             Self::Log(error) => error.exit_code(),
             Self::Witness(error) => error.exit_code(),
             Self::Start(
@@ -170,15 +170,6 @@ pub struct Running {
 /// Whatever keeps it from serving; nothing is left running then.
 pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, ServeError> {
     open_files::allow(config.connections_max)?;
-    let pack = config.pack.clone();
-    let pack = blocking(move || policy::load(&pack)).await??;
-    if !pack.warnings.is_empty() {
-        let (warnings, folder) = (pack.warnings.len(), config.pack.display());
-        tracing::warn!(
-            "the pack has {warnings} warnings: `sekisho policy check {folder}` tells them"
-        );
-    }
-    let rules = pack.rules;
     let tls = tls::configuration(&config)?;
     let settings = settings(&config)?;
     // Before anything is opened: a half restored log is none.
@@ -189,6 +180,15 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         spare_bytes: config.log_space.warn_below,
     };
     let opened = open_log(&config, &keyring).await?;
+    // With the log held: nobody else puts anything in force here.
+    let source = (config.pack.clone(), config.policy.clone());
+    let (shelf, began) = (config.data.join("policies"), clock.now());
+    let reader = opened.log.reader();
+    let policy = blocking(move || {
+        let (folder, settings) = source;
+        PolicySource::open(folder, shelf, settings)?.begin(&reader, began)
+    })
+    .await??;
     if let Some(mark) = &restored {
         gate::restore::may_serve(&opened.log.reader(), mark.entries, clock.now())?;
     }
@@ -211,7 +211,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let gate = Gate::start(Parts {
         clock,
         settings,
-        rules: Arc::<RuleSet>::new(rules),
+        policy,
         keyring,
         log: opened,
         store,
@@ -231,6 +231,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         Arc::new(gate.log().clone()),
         Arc::new(gate.ledger().clone()),
         Arc::<Metrics>::clone(&metrics),
+        gate.policies(),
         gate.upkeep(),
         handing.standing(),
         Arc::new(sinks.states()),
@@ -266,7 +267,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::resets(&gate))
         .add_service(services::requests(&gate))
         .add_service(services::provision_records(&gate))
-        .add_service(services::explanations(&gate));
+        .add_service(services::explanations(&gate))
+        .add_service(services::policies(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
         let stopped = async move { stopped(&mut until).await };
@@ -286,6 +288,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let minding = tokio::spawn(Arc::clone(&gate).mind_the_log(stopping.clone()));
     let following = tokio::spawn(Arc::clone(&gate).follow_others(stopping.clone()));
     let recording = tokio::spawn(Arc::clone(&gate).follow_records(stopping.clone()));
+    let looking = tokio::spawn(Arc::clone(&gate).watch_policy(stopping.clone()));
+    let shadowing = tokio::spawn(Arc::clone(&gate).follow_shadow(stopping.clone()));
     let watching = tokio::spawn(watch_health(Arc::clone(&gate), health_reporter, stopping));
     tracing::info!(%grpc, %http, log = gate.log().name(), pack = &*gate.rules().pack, store = %place, "serving");
     Ok(Running {
@@ -294,7 +298,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         gate,
         stop,
         servers: [
-            serving, pages, alarming, tidying, minding, following, recording, watching,
+            serving, pages, alarming, tidying, minding, following, recording, looking, shadowing,
+            watching,
         ]
         .into_iter()
         .chain(streaming)
@@ -340,6 +345,19 @@ impl Running {
         }
     }
 
+    /// Looks at the pack's folder now. What came of it is in the log and in the daemon's own messages.
+    pub async fn reload(&self) {
+        match self.gate.look_at_policy().await {
+            Ok(FolderStands::Refused(faults)) => {
+                for fault in faults {
+                    tracing::error!(%fault, "the pack in the policy's folder is refused");
+                }
+            }
+            Ok(stands) => tracing::info!(?stands, "looked at the policy's folder"),
+            Err(error) => tracing::error!(%error, "the policy's folder could not be looked at"),
+        }
+    }
+
     /// Does at once what is done every minute: for who sets the clock, and has keys of another month wanted by the next call.
     pub async fn tidy(&self) {
         self.gate.tidy().await;
@@ -371,6 +389,7 @@ mod services {
     use proto::authentication_service_server::AuthenticationServiceServer;
     use proto::credential_service_server::CredentialServiceServer;
     use proto::directory_service_server::DirectoryServiceServer;
+    use proto::policy_service_server::PolicyServiceServer;
     use proto::provision_record_service_server::ProvisionRecordServiceServer;
     use proto::request_service_server::RequestServiceServer;
     use proto::reset_service_server::ResetServiceServer;
@@ -400,6 +419,11 @@ mod services {
 
     pub(super) fn explanations(gate: &Arc<Gate>) -> ExplainServiceServer<api::Explanations> {
         ExplainServiceServer::new(api::Explanations::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn policies(gate: &Arc<Gate>) -> PolicyServiceServer<api::Policies> {
+        PolicyServiceServer::new(api::Policies::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

@@ -147,7 +147,7 @@ fn happened(entry: &StoredEntry, kind: &Kind) -> Option<(Happened, Vec<String>)>
                 (asked, vec![person.clone()])
             }
             What::AssignToken(wish) => (asked, vec![wish.person.clone()]),
-            What::Dispose(_) | What::ReleaseLogHold(_) => return None,
+            What::Dispose(_) | What::ReleaseLogHold(_) | What::ActivatePolicy(_) => return None,
         },
         Kind::ResetSecondFactor(done) => (reset, vec![done.person.clone()]),
         Kind::TakeUpCredential(taken) if taken.settles.is_some() => {

@@ -181,6 +181,8 @@ impl Following<'_> {
                 self.settle(release.settles).await?;
                 log_holds::release(&mut self.change, self.log, release).await
             }
+            // Which policy is in force is of this daemon, and not of the store.
+            Kind::ActivatePolicy(activation) => self.settle(activation.settles).await,
             Kind::Dispose(disposal) => {
                 self.settle(disposal.settles).await?;
                 disposals::begin(&mut self.change, self.log, index, disposal).await

@@ -332,6 +332,8 @@ fn newest(of: &[StoredEntry]) -> &'static str {
         Kind::ImportSubjects(_) => "",
         // In `tests/gate/retention.rs` and `src/gate/running/restore.rs`, with the clock that they take.
         Kind::Dispose(_) | Kind::GapDeclared(_) => "",
+        // In `src/gate/policies/source.rs`: which policy is in force is not in the store.
+        Kind::ActivatePolicy(_) => "",
         // This version makes none.
         Kind::RemoveCredential(_) => "",
     }

@@ -24,6 +24,7 @@ use sekisho::domain::subject::SubjectState;
 use sekisho::domain::time::Timestamp;
 use sekisho::gate::{Answer, Credentials, DateSet, HoldChange, Peer, StepUpRequest};
 use sekisho::identity::certificate::ClaimedName;
+use sekisho::policy::replay::{self, Compared, Logged, NotExactly, Outcome};
 use sekisho::proto::{Decision, EntryKind, StoredEntry, StoredReason};
 
 use crate::world::*;
@@ -788,6 +789,20 @@ fn compare(asked: &Asked, expected: &Verdict, entry: &StoredEntry) {
     }
 }
 
+/// An entry says enough to decide it anew, or it is told what it lacks. What is decided anew is what was decided, with its terms.
+fn decided_anew(rules: &RuleSet, expected: &Verdict, entry: &StoredEntry) -> Option<NotExactly> {
+    let logged = Logged::of(entry).unwrap();
+    match replay::compare(rules, rules, &logged) {
+        Compared::Alike => {
+            let anew = Outcome::of(&replay::redecide(rules, &logged), logged.at());
+            assert_eq!(anew, Outcome::of(expected, logged.at()));
+            None
+        }
+        Compared::NotExactly(lacking) => Some(lacking),
+        Compared::Differs(difference) => panic!("differs from itself: {difference:?}"),
+    }
+}
+
 fn number_from(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
@@ -831,6 +846,7 @@ async fn allowed_means_that_all_eight_stages_passed_and_the_entry_is_on_disk() {
     }
     let mut answered: Vec<(Asked, Verdict, Answer)> = Vec::new();
     let (mut allowed, mut first_failed) = (0_u64, BTreeMap::<Stage, u64>::new());
+    let mut not_anew = BTreeMap::<NotExactly, u64>::new();
     for number in 1..=requests {
         run.let_things_happen().await;
         let asked = run.ask().await;
@@ -871,8 +887,17 @@ async fn allowed_means_that_all_eight_stages_passed_and_the_entry_is_on_disk() {
             let entry = &on_disk[usize::try_from(answer.index.0 - from).unwrap()];
             assert_eq!(entry.decision_id, answer.entry.decision_id);
             compare(&asked, &expected, entry);
+            let anew = decided_anew(run.world.rules(), &expected, &answer.entry);
+            if let Some(lacking) = anew {
+                assert_ne!(lacking, NotExactly::Otherwise, "{expected:?}");
+                *not_anew.entry(lacking).or_default() += 1;
+            }
         }
     }
+    println!("not to be decided anew from their entries: {not_anew:?}");
+    not_anew.remove(&NotExactly::Stranger);
+    let inexact: u64 = not_anew.values().sum();
+    assert!(inexact * 50 < requests, "{not_anew:?}");
     // A run that is allowed nothing, or never gets to a stage, would prove nothing.
     println!("{allowed} of {requests} allowed; first to fail: {first_failed:?}");
     assert!(allowed * 10 > requests, "{allowed} allowed");

@@ -17,8 +17,8 @@ use sekisho::domain::reason::ReasonCode;
 use sekisho::domain::time::{Clock, Timestamp};
 use sekisho::files;
 use sekisho::gate::{
-    Answer, Credentials, Gate, GateError, LoginRequest, Parts, Peer, Settings, StartError,
-    StepUpRequest, TicketGiven,
+    Answer, Credentials, Gate, GateError, LoginRequest, Parts, Peer, PolicyBegun, Settings,
+    StartError, StepUpRequest, TicketGiven,
 };
 use sekisho::identity::certificate::{Certificate, ClaimedName};
 use sekisho::identity::keyring::Keyring;
@@ -463,7 +463,7 @@ async fn start_with(
             snapshot_max_age: minutes(60),
             request_ids_max: options.request_ids_max,
         },
-        rules,
+        policy: PolicyBegun::fixed(rules),
         keyring,
         log: AccessLog::open(config, log).unwrap(),
         store,

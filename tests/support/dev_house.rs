@@ -107,7 +107,19 @@ pub struct House {
     pub people: People,
     /// The url of its store; none for SQLite.
     pub database: Option<String>,
+    pack: PathBuf,
     clock: Option<MovedClock>,
+}
+
+/// A folder with a copy of the pack in `pack`.
+fn copied_pack() -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let own = folder.path().join("pack");
+    fs::create_dir(&own).unwrap();
+    for file in ["pack.toml", "model.conf", "policy.csv", "people.csv"] {
+        fs::copy(pack().join(file), own.join(file)).unwrap();
+    }
+    (folder, own)
 }
 
 /// A new database where the environment asks for PostgreSQL: `SEKISHO_TEST_STORE=postgres`.
@@ -120,17 +132,46 @@ impl House {
     /// A daemon that has just started, on the machine's clock, with the engine that the environment names.
     pub fn open() -> Self {
         let database = database_of_the_environment();
-        Self::start(None, tempfile::tempdir().unwrap(), database)
+        Self::start(None, tempfile::tempdir().unwrap(), database, pack())
+    }
+
+    /// The same on a clock that the test moves, with a copy of the pack that the test may change: `pack` in its folder.
+    pub fn with_own_pack() -> Self {
+        let (folder, own) = copied_pack();
+        let clock = MovedClock::new(folder.path()).unwrap();
+        let mut house = Self::start(Some(clock), folder, database_of_the_environment(), own);
+        house.next_code();
+        house
+    }
+
+    /// The same on the machine's clock.
+    pub fn with_own_pack_on_the_machines_clock() -> Self {
+        let (folder, own) = copied_pack();
+        Self::start(None, folder, database_of_the_environment(), own)
     }
 
     /// The same with its store in PostgreSQL.
     pub fn with_store(url: &str) -> Self {
-        Self::start(None, tempfile::tempdir().unwrap(), Some(url.to_owned()))
+        Self::start(
+            None,
+            tempfile::tempdir().unwrap(),
+            Some(url.to_owned()),
+            pack(),
+        )
     }
 
     /// A daemon on the directory `data` of a folder, whose store its configuration names.
     pub fn take_up(folder: TempDir) -> Self {
-        Self::start(None, folder, None)
+        Self::start(None, folder, None, pack())
+    }
+
+    /// The same with the pack that is in the folder, on a clock of its own.
+    pub fn take_up_own_pack(folder: TempDir) -> Self {
+        let clock = MovedClock::new(folder.path()).unwrap();
+        let pack = folder.path().join("pack");
+        let mut house = Self::start(Some(clock), folder, database_of_the_environment(), pack);
+        house.next_code();
+        house
     }
 
     /// Ends the daemon and leaves what it made.
@@ -143,7 +184,7 @@ impl House {
     pub fn with_clock() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let clock = MovedClock::new(folder.path()).unwrap();
-        let mut house = Self::start(Some(clock), folder, database_of_the_environment());
+        let mut house = Self::start(Some(clock), folder, database_of_the_environment(), pack());
         house.next_code();
         house
     }
@@ -155,10 +196,11 @@ impl House {
             daemon,
             clock,
             database,
+            pack,
             ..
         } = self;
         daemon.kill();
-        Self::start(clock, folder, database)
+        Self::start(clock, folder, database, pack)
     }
 
     /// Stops the daemon, has something done meanwhile, and starts it again, on the same clock.
@@ -168,11 +210,12 @@ impl House {
             daemon,
             clock,
             database,
+            pack,
             ..
         } = self;
         assert!(daemon.stop().success());
         meanwhile(folder.path());
-        Self::start(clock, folder, database)
+        Self::start(clock, folder, database, pack)
     }
 
     /// Changes the store behind the daemon's back.
@@ -211,17 +254,23 @@ impl House {
         self.clock.as_mut().expect("a moved clock").set_back(by);
     }
 
-    fn start(clock: Option<MovedClock>, folder: TempDir, database: Option<String>) -> Self {
+    fn start(
+        clock: Option<MovedClock>,
+        folder: TempDir,
+        database: Option<String>,
+        pack: PathBuf,
+    ) -> Self {
         let data = folder.path().join("data");
         let url = database.as_deref();
         let arguments = url.map_or_else(Vec::new, |url| vec!["--store-url", url]);
-        let daemon = Daemon::start_with(&pack(), &data, clock.as_ref(), &arguments);
+        let daemon = Daemon::start_with(&pack, &data, clock.as_ref(), &arguments);
         Self {
             grpcurl: Grpcurl::new(&data, &daemon.grpc),
             people: People::read(&data),
             folder,
             daemon,
             database,
+            pack,
             clock,
         }
     }

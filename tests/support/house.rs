@@ -117,6 +117,7 @@ async fn furnish(data: &Path, pack: &Path) -> Config {
     Config {
         data: data.into(),
         pack: pack.into(),
+        policy: sekisho::config::PolicySettings::default(),
         grpc_listen: anywhere,
         http_listen: anywhere,
         certificate: data.join("server.pem"),

@@ -291,7 +291,7 @@ fn promise<'a>(en: &'a str, ja: &'a str, language: Language) -> &'a str {
     }
 }
 
-fn column(head: Word, least: usize, language: Language) -> Column {
+pub(super) fn column(head: Word, least: usize, language: Language) -> Column {
     Column {
         head: head.text(language),
         least,
@@ -300,7 +300,12 @@ fn column(head: Word, least: usize, language: Language) -> Column {
     }
 }
 
-fn table(columns: &[Column], rows: &[Vec<String>], none: Word, language: Language) -> Vec<String> {
+pub(super) fn table(
+    columns: &[Column],
+    rows: &[Vec<String>],
+    none: Word,
+    language: Language,
+) -> Vec<String> {
     if rows.is_empty() {
         return vec![none.text(language).to_owned()];
     }

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 
 use crate::cli::words::{Language, Word};
 use crate::decision::rules::RuleSet;
-use crate::decision::{RuleLine, StageVerdict};
+use crate::decision::{RuleLine, StageVerdict, passed_by};
 use crate::domain::reason::{ReasonCode, Stage};
+use crate::policy::scenarios::Decided;
 
 /// What one stage said, for people.
 #[derive(Debug)]
@@ -22,11 +23,25 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    /// As it was decided here.
-    pub(super) fn of(rules: &RuleSet, verdict: &StageVerdict) -> Self {
-        let promise = match verdict.rule {
+    /// As it was decided here; a stage that passed tells by which rule, too.
+    pub(super) fn of(rules: &RuleSet, decided: &Decided, verdict: &StageVerdict) -> Self {
+        let request = &decided.request;
+        let passed = || {
+            let service = decided.service.as_deref();
+            let service = service.and_then(|id| rules.services.get(rules.services.id(id)?));
+            let trace = decided.verdict.trace();
+            (verdict.passed == Some(true))
+                .then(|| passed_by(rules, service, request, trace, verdict.stage))
+                .flatten()
+        };
+        let rule = verdict.rule.or_else(passed);
+        let purpose = request.purpose.as_deref();
+        let promise = match rule {
             Some(RuleLine::Pack(line)) => rules.promises.at(line),
-            Some(RuleLine::Grants(_)) | None => None,
+            Some(RuleLine::Grants(_)) => purpose
+                .and_then(|purpose| rules.purposes.id(purpose))
+                .and_then(|purpose| rules.promise_of_grant(None, purpose)),
+            None => None,
         };
         Self {
             stage: verdict.stage,
@@ -36,9 +51,7 @@ impl Shown {
                 .iter()
                 .map(|reason| (reason.code, reason.about.to_string()))
                 .collect(),
-            rule: verdict
-                .rule
-                .map_or_else(String::new, |rule| rule.to_string()),
+            rule: rule.map_or_else(String::new, |rule| rule.to_string()),
             promise: promise
                 .map(|promise| (promise.text().to_owned(), promise.text_ja().to_owned())),
         }

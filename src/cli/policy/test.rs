@@ -5,12 +5,14 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use super::closed_output_is_no_failure;
 use super::stages::Shown;
+use super::{closed_output_is_no_failure, junit};
 use crate::cli::Failure;
+use crate::cli::error::CliError;
 use crate::cli::output::print;
 use crate::cli::table::{Cell, Column, Screen, Table, Tone};
 use crate::cli::words::{Language, Word};
+use crate::files::write_plain;
 use crate::policy::scenarios::{self, Came, Coverage, Decided, Left, Sort, Tested};
 use crate::policy::{self, Pack};
 
@@ -26,6 +28,9 @@ pub(in crate::cli) struct TestArgs {
     /// One JSON object
     #[arg(long)]
     json: bool,
+    /// Write the scenarios as JUnit XML besides, for build servers; replaces the file
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
     /// Language of the output [default: by LC_ALL, LC_MESSAGES, LANG]
     #[arg(long, value_name = "LANGUAGE")]
     lang: Option<Language>,
@@ -42,6 +47,14 @@ pub(super) fn test(args: &TestArgs) -> Result<(), Failure> {
     let tested = scenarios::test(&pack, &all);
     let coverage = args.coverage.then(|| Coverage::of(&pack, &tested));
     let counts = Counts::of(&tested);
+    if let Some(path) = &args.junit {
+        let stages = |came: &Came| match came {
+            Came::Otherwise { decided, .. } => stages(&pack, decided.as_deref()),
+            Came::AsExpected(_) | Came::Left(_) => Vec::new(),
+        };
+        let xml = junit::xml(&pack, &tested, stages, language);
+        write_plain(path, xml.as_bytes()).map_err(|error| CliError::of_file(&error))?;
+    }
     let lines = if args.json {
         vec![as_json(&pack, &tested, &counts, coverage.as_ref()).to_string()]
     } else {
@@ -137,10 +150,13 @@ fn failures(pack: &Pack, tested: &[Tested], language: Language) -> Vec<String> {
 }
 
 fn stages(pack: &Pack, decided: Option<&Decided>) -> Vec<Shown> {
-    let stages = decided
-        .into_iter()
-        .flat_map(|decided| &decided.verdict.trace().stages);
-    stages.map(|stage| Shown::of(&pack.rules, stage)).collect()
+    let Some(decided) = decided else {
+        return Vec::new();
+    };
+    let stages = decided.verdict.trace().stages.iter();
+    stages
+        .map(|stage| Shown::of(&pack.rules, decided, stage))
+        .collect()
 }
 
 /// Every rule and reason, and the first scenario that reaches it.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Category, Id, Kind, Purpose, Role};
+use super::{Actions, Category, Id, Kind, Purpose, Role};
 use crate::domain::access::Action;
 
 /// One tuple of a grant.
@@ -63,6 +63,17 @@ pub struct Granting {
     pub on_request: bool,
     /// The line of policy.csv that allows it.
     pub line: u32,
+}
+
+/// By which actions one tuple is allowed and denied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct GrantedActions {
+    /// Allowed, whoever asks for it.
+    pub always: Actions,
+    /// Allowed only at the request of the person the data are about.
+    pub on_request: Actions,
+    /// Denied, whatever allows it.
+    pub denied: Actions,
 }
 
 /// When a rule of a grant counts.
@@ -129,6 +140,37 @@ impl Grants {
                 })
             })
         })
+    }
+
+    /// Every tuple that a row allows or denies something on, in no order.
+    pub fn keys(&self) -> impl Iterator<Item = GrantKey> {
+        self.cells.keys().copied()
+    }
+
+    /// Whether a row allows or denies something on a tuple.
+    #[must_use]
+    pub fn contains(&self, key: GrantKey) -> bool {
+        self.cells.contains_key(&key)
+    }
+
+    /// By which actions a tuple is allowed and denied; by none where there is no such tuple. Each action is in one set at most.
+    #[must_use]
+    pub fn actions(&self, key: GrantKey) -> GrantedActions {
+        let Some(cell) = self.cells.get(&key) else {
+            return GrantedActions::default();
+        };
+        let set = |lines: &Lines| {
+            let actions = Action::ALL.iter().copied();
+            let there = actions.filter(|action| lines.at(*action).is_some());
+            there.collect::<Actions>()
+        };
+        let denied = set(&cell.denied);
+        let always = set(&cell.always).without(denied);
+        GrantedActions {
+            always,
+            on_request: set(&cell.on_request).without(denied.or(always)),
+            denied,
+        }
     }
 
     /// How many resolved tuples there are.

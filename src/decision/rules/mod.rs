@@ -18,7 +18,7 @@ pub use basis::{
     CollectedRule, ConfidentialRule, ConsentRule, KeepRule, LeastConsent, NeverTogether,
     ReferenceField, ReferenceRule, SafeguardRule, SuspensionRule, When,
 };
-pub use grants::{GrantCondition, GrantKey, Granting, Grants};
+pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use promise::{Promise, Promises};
 pub use roles::IncompatibleRoles;
@@ -48,6 +48,30 @@ impl Actions {
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
+    }
+
+    /// Those that are in, by number.
+    pub fn iter(self) -> impl Iterator<Item = Action> {
+        let all = Action::ALL.iter().copied();
+        all.filter(move |action| self.contains(*action))
+    }
+
+    /// Those that are in one of both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those that are in both.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Those that are in, and not in the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 }
 

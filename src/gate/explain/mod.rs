@@ -30,7 +30,7 @@ use crate::log::Receipt;
 use crate::proto::{EntryKind, StoredEntry};
 
 /// Somebody who reviews or administers, admitted.
-struct Explainer<'a> {
+pub(in crate::gate) struct Explainer<'a> {
     by: Administrator<'a>,
     administers: bool,
     reviews: Reviews,
@@ -38,7 +38,7 @@ struct Explainer<'a> {
 
 impl Explainer<'_> {
     /// Whether what is registered for the people whose data are guarded may be told to them.
-    fn may_know_subjects(&self) -> bool {
+    pub(in crate::gate) fn may_know_subjects(&self) -> bool {
         self.administers || self.reviews == Reviews::Everything
     }
 
@@ -55,7 +55,7 @@ impl Explainer<'_> {
 
 impl Gate {
     /// Admits somebody who reviews or administers; anyone else is refused.
-    async fn explainer<'a>(
+    pub(in crate::gate) async fn explainer<'a>(
         &'a self,
         rules: &'a RuleSet,
         peer: &'a Peer,
@@ -85,7 +85,7 @@ impl Gate {
     }
 
     /// Refuses what an explainer may not.
-    async fn refuse_explainer(
+    pub(in crate::gate) async fn refuse_explainer(
         &self,
         peer: &Peer,
         explainer: Explainer<'_>,
@@ -114,7 +114,7 @@ impl Gate {
     }
 
     /// The entry of a call of theirs, which is a use of their session.
-    fn explainers_entry(
+    pub(in crate::gate) fn explainers_entry(
         &self,
         peer: &Peer,
         explainer: &Explainer<'_>,
@@ -127,7 +127,7 @@ impl Gate {
         entry
     }
 
-    async fn logged(&self, entry: StoredEntry) -> Result<Receipt, GateError> {
+    pub(in crate::gate) async fn logged(&self, entry: StoredEntry) -> Result<Receipt, GateError> {
         let receipts = self.log.append(std::slice::from_ref(&entry))?.await?;
         Ok(receipts.first())
     }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use crate::decision::rules::{Promise, RuleSet};
 use crate::decision::{
-    GenuineTicket, RuleLine, StageVerdict, TicketFacts, Trace, Verdict, Withheld,
+    GenuineTicket, RuleLine, StageVerdict, TicketFacts, Trace, Verdict, Withheld, passed_by,
 };
-use crate::domain::access::{AccessRequest, Action, Proof};
+use crate::domain::access::AccessRequest;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
-use crate::domain::reason::{Reason, ReasonCode, Stage};
+use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::time::Timestamp;
 use crate::gate::admission::Opened;
 use crate::gate::case::Case;
@@ -211,7 +211,8 @@ fn explained(
     stages
         .map(|mut verdict| {
             if verdict.passed == Some(true) {
-                verdict.rule = passed_by(rules, caller, case, trace, verdict.stage);
+                verdict.rule =
+                    passed_by(rules, caller.service, &case.request, trace, verdict.stage);
             }
             // sekisho's own programs stand on no line of a pack.
             verdict.rule = verdict.rule.filter(|rule| *rule != RuleLine::Pack(0));
@@ -219,39 +220,6 @@ fn explained(
             ExplainedStage { verdict, promise }
         })
         .collect()
-}
-
-/// By which rule a stage passed, where it is one rule that let it.
-fn passed_by(
-    rules: &RuleSet,
-    caller: &Caller<'_>,
-    case: &Case,
-    trace: &Trace,
-    stage: Stage,
-) -> Option<RuleLine> {
-    let request = &case.request;
-    let line = match stage {
-        Stage::Caller => caller.service?.line,
-        Stage::Network => rules.networks.get(trace.network?)?.line,
-        Stage::Grant => {
-            let granted = trace.granted.iter();
-            // Emergency access where one of them needs it.
-            let first = granted.clone().find(|granted| granted.by_break_glass);
-            return first.or(granted.clone().next()).map(|granted| granted.rule);
-        }
-        Stage::Provision if request.action == Action::Provide => {
-            let recipient = request.provision.recipient.as_deref()?;
-            rules.recipients.get(rules.recipients.id(recipient)?)?.line
-        }
-        Stage::Limits if request.proof != Proof::Workload => {
-            let mut limits = rules.limits.iter();
-            limits
-                .find(|limit| limit.actions.contains(request.action))?
-                .line
-        }
-        _ => return None,
-    };
-    Some(RuleLine::Pack(line))
 }
 
 /// What the rule of a stage keeps. A grant that is missing has no rule: what the actor's role promises is why.

@@ -126,6 +126,7 @@ impl Gate {
         });
         let gate = Arc::clone(self);
         let approved = wish.approve.map(StillPending);
+        let found_under = rules.revision;
         // Runs to its end, whoever hangs up: what the entry says must come to be.
         let work = async move {
             let mut changes = gate.changes.lock().await;
@@ -133,6 +134,13 @@ impl Gate {
             if gate.store.log_holds().await? != holds {
                 return Err(GateError::Busy {
                     what: "the holds of the log changed meanwhile",
+                    retry_after: std::time::Duration::from_secs(1),
+                });
+            }
+            if gate.rules.load().revision != found_under {
+                // It may keep for longer what was found.
+                return Err(GateError::Busy {
+                    what: "another policy was put in force meanwhile",
                     retry_after: std::time::Duration::from_secs(1),
                 });
             }

@@ -19,6 +19,7 @@ use crate::gate::changes::Changes;
 use crate::gate::counters::Counters;
 use crate::gate::ledger::{Ledger, Lost, Opened as OpenedEntry};
 use crate::gate::outcome::recount;
+use crate::gate::policies::{Policies, PolicyBegun};
 use crate::gate::records::log_state::JUMP;
 use crate::gate::records::read_log::SCANS_AT_ONCE;
 use crate::gate::refusals::Refusals;
@@ -36,6 +37,7 @@ use crate::identity::password::Passwords;
 use crate::identity::seals::Seals;
 use crate::identity::sessions::Sessions;
 use crate::log::{AccessLog, AppendError, Opened, ReadError, TornTail};
+use crate::policy::shelf::written;
 use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredChange, StoredEntry, StoredRecordKind};
 use crate::store::{Store, StoreError};
@@ -55,8 +57,8 @@ pub struct Parts {
     pub clock: Arc<dyn Clock>,
     /// What the operator decides.
     pub settings: Settings,
-    /// The pack in force.
-    pub rules: Arc<RuleSet>,
+    /// The pack in force, and where others come from.
+    pub policy: PolicyBegun,
     /// The keys.
     pub keyring: Keyring,
     /// The log, just opened.
@@ -255,14 +257,16 @@ impl Gate {
         let Parts {
             clock,
             settings,
-            rules,
+            policy,
             keyring,
             log: opened,
             store,
             seals,
         } = parts;
         let now = clock.now();
-        let rules = Arc::new(ArcSwap::new(rules));
+        let PolicyBegun { rules, before, .. } = &policy;
+        let before = *before;
+        let rules = Arc::new(ArcSwap::new(Arc::clone(rules)));
         let log = opened.log;
         let applied = Replay::begin(&store, &log, &keyring).await?;
         let followed = if store.has_others() {
@@ -296,6 +300,7 @@ impl Gate {
                 keyring.log_text.clone(),
             ),
             rules,
+            policies: Arc::new(Policies::of(policy)),
             changes: Mutex::new(Changes::default()),
             recorded: Mutex::default(),
             live: LiveSessions::default(),
@@ -381,10 +386,16 @@ impl Gate {
             dropped_imports.to_string(),
         );
         entry::detail(&mut entry, "lost_imports", lost_imports.to_string());
+        if let Some(before) = before {
+            // The pack's folder was changed while no daemon ran.
+            entry::detail(&mut entry, "policy_before", written(&before));
+        }
         entry::detail(&mut entry, "seeds_sealed_anew", seeds.anew.to_string());
         entry::detail(&mut entry, "seeds_unreadable", seeds.unreadable.to_string());
         entry.store_writes = known_writes;
         gate.log_start(entry, &opened.torn_tails, now).await?;
+        // Only now: a start that failed put nothing in force.
+        gate.note_policy().await;
         gate.note_factor_writes(known_writes);
         Ok(gate)
     }

@@ -152,13 +152,34 @@ fn recruitment_blank() -> RuleSet {
     }
 }
 
+/// Over a million questions: every role, kind, category, action, purpose and condition of random packs, on two threads. Which packs
+/// is told by the seed; `SEKISHO_SEED` chooses another.
 #[test]
 fn the_index_decides_what_casbin_decides() {
-    let mut numbers = Numbers(20_261_122);
+    let seed = std::env::var("SEKISHO_SEED").ok();
+    let seed = seed.map_or(20_261_122, |seed| seed.parse().unwrap());
+    let halves = std::thread::scope(|scope| {
+        let half = |seed| scope.spawn(move || casbin_agrees(seed, 500_000));
+        [half(seed), half(seed ^ 0x5eed)].map(|half| half.join().unwrap())
+    });
+    let [(asked, allowed), (others, others_allowed)] = halves;
+    let (asked, allowed) = (asked + others, allowed + others_allowed);
+    println!("seed {seed}: {asked} questions, {allowed} allowed, no difference");
+    assert!(asked >= 1_000_000, "{asked}");
+    // Neither answer may be so rare that agreeing on it means nothing.
+    assert!(
+        allowed > asked / 20 && allowed < asked / 2,
+        "{allowed} of {asked}"
+    );
+}
+
+/// Asks both everything about one random pack after the other; how many questions that were, and how many were allowed.
+fn casbin_agrees(seed: u64, at_least: u32) -> (u32, u32) {
+    let mut numbers = Numbers(seed);
     let model = model::expected();
     let blank = recruitment_blank();
-    let (mut asked, mut allowed) = (0_u32, 0_u32);
-    for case in 0..600 {
+    let (mut asked, mut allowed) = (0, 0);
+    while asked < at_least {
         let (mut pack, text) = random_pack(&blank, &mut numbers);
         let faults = Faults::without_text();
         let rows = rows::read(&text, faults.of(PackFile::Policy));
@@ -166,32 +187,44 @@ fn the_index_decides_what_casbin_decides() {
         let grants = grants::build(&rules, &pack, faults.of(PackFile::Policy));
         assert!(!faults.any_error(), "{:?}", faults);
         let judge = Judge::new(&model, &text, &rows).unwrap();
-        for _ in 0..40 {
-            let request = Request {
-                key: GrantKey {
-                    role: numbers.one_of(&pack.roles),
-                    kind: numbers.one_of(&pack.kinds),
-                    category: numbers.one_of(&pack.categories),
-                    purpose: numbers.one_of(&pack.purposes),
-                },
-                action: Action::ALL[numbers.below(4)],
-                on_request: numbers.below(2) == 0,
-            };
+        for request in all_requests(&pack) {
             let ours = grants
                 .allows(request.key, request.action, request.on_request)
                 .is_some();
             let casbins = judge.allows(request, &pack).unwrap();
-            assert_eq!(ours, casbins, "case {case}: {request:?}\n{text}");
+            assert_eq!(ours, casbins, "seed {seed}: {request:?}\n{text}");
             asked += 1;
             allowed += u32::from(ours);
         }
     }
-    assert!(asked >= 20_000, "{asked}");
-    // Neither answer may be so rare that agreeing on it means nothing.
-    assert!(
-        allowed > asked / 20 && allowed < asked / 2,
-        "{allowed} of {asked}"
-    );
+    (asked, allowed)
+}
+
+/// Everything that can be asked about a pack, by one action more than its rules name.
+fn all_requests(pack: &RuleSet) -> Vec<Request> {
+    let mut all = Vec::new();
+    for (role, ..) in pack.roles.iter() {
+        for (kind, ..) in pack.kinds.iter() {
+            for (category, ..) in pack.categories.iter() {
+                for (purpose, ..) in pack.purposes.iter() {
+                    let key = GrantKey {
+                        role,
+                        kind,
+                        category,
+                        purpose,
+                    };
+                    for action in Action::ALL.iter().take(4) {
+                        all.extend([false, true].map(|on_request| Request {
+                            key,
+                            action: *action,
+                            on_request,
+                        }));
+                    }
+                }
+            }
+        }
+    }
+    all
 }
 
 #[test]
