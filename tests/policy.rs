@@ -13,7 +13,7 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use support::bad_packs::{self, Case};
 use support::certificates::of_service;
 use support::daemon::refused_start;
 use support::dev_house::{House, credentials, done, run, told};
@@ -285,6 +286,14 @@ fn by_hand_it_waits_decides_in_the_shadow_and_two_put_it_in_force() {
     house.next_code();
     assert_eq!(check(&house, &adviser, 1).1, candidate);
 
+    // What was found at a start is in the log, too.
+    let reader = house.log_in("security-1");
+    let query = json!({ "kind": "ENTRY_KIND_POLICY_CHANGE" });
+    until("the candidate is in the log", || {
+        let found = house.answer(SEARCH, &query, &reader.metadata()).to_string();
+        found.matches("\"candidate\"").count() == 2
+    });
+
     // Back to what was before.
     let [one, two] = ["administrator-1", "administrator-2"].map(|id| house.log_in(id));
     let listed = house.answer(REVISIONS, &json!({}), &one.metadata());
@@ -435,6 +444,69 @@ fn the_terminal_tells_what_is_in_force_and_puts_another_in_force() {
         revisions.contains("in force") && revisions.lines().count() == 3,
         "{revisions}"
     );
+}
+
+#[test]
+fn every_malformed_pack_is_refused_and_leaves_in_force_what_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let pack = folder.path().join("pack");
+    fs::create_dir(&pack).unwrap();
+    let put_back = |pack: &Path| {
+        for file in fs::read_dir(bad_packs::base()).unwrap() {
+            let file = file.unwrap();
+            if file.path().is_file() {
+                fs::copy(file.path(), pack.join(file.file_name())).unwrap();
+            }
+        }
+    };
+    put_back(&pack);
+    let house = House::of_pack(folder);
+    let home = house.home().to_owned();
+    let password = house.people.get("administrator-1").password.clone();
+    let login = credentials(&home, house.data(), "administrator-1", &password);
+    done(&home, &login, &["login", "--data", house.data()]);
+    let data = house.data();
+    let status = || -> Value {
+        let told = done(&home, "", &["policy", "status", "--json", "--data", data]);
+        serde_json::from_str(&told).unwrap()
+    };
+    let first = status()["in_force"]["revision"].clone();
+    let mut refused = 0;
+    for case in Case::all().into_iter().filter(Case::is_refused) {
+        case.spoil(&pack);
+        let output = run(&home, "", &["policy", "reload", "--data", data]);
+        let said = told(&output);
+        assert!(!output.status.success(), "{}: {said}", case.name);
+        // Its file and line, as the corpus has them.
+        let error = case
+            .told
+            .iter()
+            .find(|told| told.severity == "error")
+            .unwrap();
+        assert!(
+            said.contains(&error.at),
+            "{}: {} in {said}",
+            case.name,
+            error.at
+        );
+        let seen = status();
+        assert_eq!(seen["in_force"]["revision"], first, "{}: {seen}", case.name);
+        assert_eq!(
+            seen["folder"], "POLICY_FOLDER_REFUSED",
+            "{}: {seen}",
+            case.name
+        );
+        let faults = seen["faults"].to_string();
+        assert!(faults.contains(&error.at), "{}: {faults}", case.name);
+        refused += 1;
+        put_back(&pack);
+    }
+    assert!(refused >= 60, "{refused}");
+    done(&home, "", &["policy", "reload", "--data", data]);
+    let seen = status();
+    assert_eq!(seen["in_force"]["revision"], first, "{seen}");
+    assert_eq!(seen["folder"], "POLICY_FOLDER_IN_FORCE", "{seen}");
+    assert_eq!(seen["faults"], json!([]), "{seen}");
 }
 
 /// `sekisho serve` takes SIGHUP for a wish to look at the folder.

@@ -197,7 +197,7 @@ impl Provision<'_> {
     }
 
     /// The rules that ask consent for this provision.
-    pub(super) fn consents(&self) -> impl Iterator<Item = &ConsentRule> {
+    fn consents(&self) -> impl Iterator<Item = &ConsentRule> {
         let request = self.facts.request;
         let kind = request
             .subject_kind

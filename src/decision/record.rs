@@ -45,24 +45,24 @@ impl Provision<'_> {
         let is_asked = match self.route {
             Route::SameLegalEntity | Route::ThirdPartyByLaw => false,
             Route::ThirdPartyStopsOnRequest | Route::ThirdPartySaleOrSharing => true,
-            Route::ThirdPartyConsent => !self.rests_on_exception(),
+            Route::ThirdPartyConsent => !self.falls_under_exception(),
             Route::SharedUse | Route::Outsourcing => {
                 let equivalent = recipient
                     .equivalent_until
                     .is_some_and(|until| self.facts.now <= until);
-                recipient.abroad && !recipient.adequate && !equivalent && !self.rests_on_exception()
+                recipient.abroad
+                    && !recipient.adequate
+                    && !equivalent
+                    && !self.falls_under_exception()
             }
         };
         recipient.record_years.filter(|_| is_asked)
     }
 
-    /// Whether it is a legal exception that lets the data go, and no consent.
-    fn rests_on_exception(&self) -> bool {
-        let exception = subject::valid_exception(self.rules, self.facts)
-            .ok()
-            .flatten();
-        let consent = self.facts.request.basis.consent;
-        exception.is_some() && !self.consents().any(|rule| rule.least.is_met_by(consent))
+    /// Whether it falls under an exception of Art. 27(1): then none is asked for, whatever consent there is besides (Art. 29(1)).
+    fn falls_under_exception(&self) -> bool {
+        let exception = subject::valid_exception(self.rules, self.facts);
+        exception.is_ok_and(|exception| exception.is_some())
     }
 
     /// Last of the stage: nothing goes out whose record would lack an item (Rules of the Commission Art. 20(1)).

@@ -416,8 +416,8 @@ async fn a_record_is_opened_where_the_law_asks_for_one_and_nowhere_else() {
     let both = (Consent::Prior, Some(LegalException::Law));
     for (recipient, own_purpose, (given, exception), recorded) in [
         ("employer", false, consent, true),
-        ("employer", false, both, true),
-        // Art. 27(1).
+        // Art. 27(1), whatever consent there is besides.
+        ("employer", false, both, false),
         ("employer", false, law, false),
         // Art. 27(5): outsourcing and shared use at home.
         ("partner", false, consent, false),

@@ -150,6 +150,12 @@ impl House {
         Self::start(None, folder, database_of_the_environment(), own)
     }
 
+    /// The same with the pack that is in `pack` of a folder.
+    pub fn of_pack(folder: TempDir) -> Self {
+        let pack = folder.path().join("pack");
+        Self::start(None, folder, database_of_the_environment(), pack)
+    }
+
     /// The same with its store in PostgreSQL.
     pub fn with_store(url: &str) -> Self {
         Self::start(

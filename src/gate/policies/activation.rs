@@ -213,6 +213,7 @@ impl Gate {
             state.signed_by.clone_from(&loaded.signed_by);
             if is_folder {
                 state.faults.clear();
+                state.told = (Vec::new(), folder);
                 state.folder = Some(loaded);
             }
             let waits = state.candidate(gate.policies.by_hand());

@@ -136,16 +136,16 @@ impl Gate {
         let revision = loaded.revision();
         let (in_force, is_known) = {
             let mut state = policies.state();
-            let known = state.folder.as_ref().map(|known| known.revision());
             if revision == state.in_force.revision {
                 // Only now is the folder the same again, or signed by others.
                 state.faults.clear();
+                state.told = (Vec::new(), Some(revision));
                 state.folder = Some(Arc::clone(loaded));
                 state.signed_by.clone_from(&loaded.signed_by);
                 state.in_force.folder = Some(revision);
                 state.shadow = None;
             }
-            let is_known = known == Some(revision) && state.faults.is_empty();
+            let is_known = state.told.1 == Some(revision) && state.faults.is_empty();
             (state.in_force.clone(), is_known)
         };
         if revision == in_force.revision {
@@ -204,6 +204,7 @@ impl Gate {
             .then(|| self.shadow_of(Arc::clone(loaded), now));
         let mut state = policies.state();
         state.faults.clear();
+        state.told = (Vec::new(), Some(revision));
         state.folder = Some(Arc::clone(loaded));
         if state
             .shadow
@@ -224,7 +225,7 @@ impl Gate {
         let faults = why.lines();
         let in_force = {
             let state = self.policies.state();
-            if state.faults == faults {
+            if state.told.0 == faults {
                 return Ok(());
             }
             state.in_force.revision
@@ -242,15 +243,9 @@ impl Gate {
         }
         entry.policy_revision = in_force.to_vec();
         // Operators know at once; the entry is tried again where it can't be written.
-        let before = std::mem::replace(&mut self.policies.state().faults, faults);
-        let written = async {
-            self.log.append(std::slice::from_ref(&entry))?.await?;
-            Ok::<_, GateError>(())
-        };
-        if let Err(error) = written.await {
-            self.policies.state().faults = before;
-            return Err(error);
-        }
+        self.policies.state().faults.clone_from(&faults);
+        self.log.append(std::slice::from_ref(&entry))?.await?;
+        self.policies.state().told.0 = faults;
         self.policies.refused.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

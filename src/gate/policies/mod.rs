@@ -49,6 +49,8 @@ struct State {
     folder: Option<Arc<Loaded>>,
     /// What is wrong with what it holds now.
     faults: Vec<String>,
+    /// What the log was told since the start of what is wrong with it, and that it holds.
+    told: (Vec<String>, Option<Revision>),
     /// Of what was last loaded, or tried.
     seen: Option<Stamp>,
     /// Of a change that is not loaded yet: its files may still be written.
@@ -69,7 +71,6 @@ impl Policies {
             noted,
             ..
         } = begun;
-        let refused = u64::from(!faults.is_empty());
         Self {
             source: source.map(Arc::new),
             state: Mutex::new(State {
@@ -78,6 +79,7 @@ impl Policies {
                 signed_by,
                 folder,
                 faults,
+                told: (Vec::new(), None),
                 seen: None,
                 changing: None,
                 shadow: None,
@@ -85,7 +87,7 @@ impl Policies {
             }),
             turn: Arc::default(),
             activated: AtomicU64::default(),
-            refused: AtomicU64::new(refused),
+            refused: AtomicU64::default(),
         }
     }
 
