@@ -59,10 +59,11 @@ impl Provision<'_> {
         recipient.record_years.filter(|_| is_asked)
     }
 
-    /// Whether it falls under an exception of Art. 27(1): then none is asked for, whatever consent there is besides (Art. 29(1)).
+    /// Whether it falls under an exception of Art. 27(1) that lets the data go without consent: then none is asked for, whatever
+    /// consent there is besides (Art. 29(1)). One that the pack doesn't let stand in for consent changes nothing.
     fn falls_under_exception(&self) -> bool {
         let exception = subject::valid_exception(self.rules, self.facts);
-        exception.is_ok_and(|exception| exception.is_some())
+        exception.is_ok_and(|exception| exception.is_some()) && !self.withdrawal_counts()
     }
 
     /// Last of the stage: nothing goes out whose record would lack an item (Rules of the Commission Art. 20(1)).

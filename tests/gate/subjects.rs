@@ -6,6 +6,7 @@ use std::time::Duration;
 use sekisho::domain::access::{AccessRequest, Action, Provision, Subjects, TicketText};
 use sekisho::domain::ids::DecisionId;
 use sekisho::domain::reason::ReasonCode;
+use sekisho::domain::time::Timestamp;
 use sekisho::gate::{DateSet, GateError, HoldChange, LeftOut, OutcomeReport, StartError};
 use sekisho::proto::EntryKind;
 
@@ -108,6 +109,7 @@ async fn a_release_needs_an_administrator() {
         .await
         .unwrap();
     let security = world.log_in("security-1").await;
+    let before = refused_calls(&world);
     for who in [&ticket, &security] {
         let refused = world
             .gate
@@ -122,6 +124,7 @@ async fn a_release_needs_an_administrator() {
         refused,
         Err(GateError::Refused(ReasonCode::TicketMissing))
     ));
+    assert_eq!(refused_calls(&world), before + 3);
     assert_eq!(
         denied(&world.check(provide(&ticket, "in-1")).await),
         STOPPED
@@ -149,6 +152,7 @@ async fn only_a_service_that_may_registers_and_only_what_the_pack_has() {
             .await;
         assert!(matches!(refused, Err(GateError::NotAuthorised(_))));
     }
+    let before = refused_calls(&world);
     let unknown = HoldChange {
         hold: name("provision-stoped"),
         ..stop("in-1")
@@ -163,6 +167,24 @@ async fn only_a_service_that_may_registers_and_only_what_the_pack_has() {
     };
     let refused = world.gate.set_date(&crm(), &nobody(), wrong).await;
     assert_eq!(wrong_fields(refused), ["date", "value"]);
+    let too_early = DateSet {
+        subject: subject("js-1"),
+        date: name("last-contact"),
+        // A day of 1899.
+        value: Timestamp::from_seconds(-2_210_000_000),
+        reference: None,
+    };
+    let refused = world.gate.set_date(&crm(), &nobody(), too_early).await;
+    assert_eq!(wrong_fields(refused), ["value"]);
+    // Each is in the log.
+    assert_eq!(refused_calls(&world), before + 3);
+}
+
+/// How many entries say that a call was refused.
+fn refused_calls(world: &World) -> usize {
+    let refused = i32::from(EntryKind::RefusedCall);
+    let entries = world.on_disk();
+    entries.iter().filter(|entry| entry.kind == refused).count()
 }
 
 #[tokio::test]

@@ -502,7 +502,7 @@ fn the_pack_that_the_readme_shows_loads() {
             .unwrap();
         std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
     };
-    put("pack.toml", &block("```toml\n"));
+    put("pack.toml", &block("```toml\n# pack.toml\n"));
     put("policy.csv", &block("```csv\n"));
     std::fs::copy(
         root.join("policies/recruitment/model.conf"),
