@@ -79,7 +79,10 @@ pub(super) fn check(text: &str, faults: FileFaults<'_>) {
                     .filter(|(of, _, _)| *of == section)
                     .map(|(_, known, _)| *known);
                 let at = faults.place_of(key).unwrap_or(Place::Line(number));
-                faults.unknown(at, &format!("[{section}]"), Sort::KEY, key, known);
+                // Of a section that is none, whatever stands there.
+                let of = shown(section).to_string();
+                let of = format!("[{}]", of.trim_matches('"'));
+                faults.unknown(at, &of, Sort::KEY, key, known);
             }
             Some((_, _, expected)) if value != *expected => {
                 let at = faults.place_of(value).unwrap_or(Place::Line(number));
@@ -148,6 +151,11 @@ mod tests {
                 "g2 = _, _\n",
                 "g2 = _, _\ng2 = _, _\n",
                 "model.conf:9:1: error[duplicate]: [role_definition] g2 is there twice",
+            ),
+            (
+                "[matchers]",
+                "[match\0ers]",
+                "[match\\0ers]: unknown key \"m\"",
             ),
             (
                 "[matchers]\n",
