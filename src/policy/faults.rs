@@ -5,6 +5,8 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::path::Path;
 
+use crate::domain::text::is_unsafe;
+
 use super::finding::Finding;
 use super::kinds::{Both, Kind, Said, Severity, Sort};
 use super::show::EXCERPT_MAX_CHARACTERS;
@@ -235,8 +237,8 @@ impl<'t> Faults<'t> {
                     line,
                     column,
                     length,
-                    message: fault.message.en,
-                    message_ja: fault.message.ja,
+                    message: harmless(fault.message.en),
+                    message_ja: harmless(fault.message.ja),
                     suggestion: fault.suggestion,
                     excerpt: lines
                         .get(file as usize)
@@ -342,6 +344,14 @@ impl FileFaults<'_> {
         let near = || did_you_mean(word, known).map(str::to_owned);
         self.tell_in(place, what, sort.kind(), &[&sort, &shown(word)], near);
     }
+}
+
+/// What the pack says stands in sentences in many ways: in none does it steer a terminal.
+fn harmless(text: String) -> String {
+    if !text.contains(is_unsafe) {
+        return text;
+    }
+    text.replace(is_unsafe, "\u{fffd}")
 }
 
 /// A word of the pack in quotes, shortened and without control characters.
