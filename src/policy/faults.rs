@@ -239,7 +239,7 @@ impl<'t> Faults<'t> {
                     length,
                     message: harmless(fault.message.en),
                     message_ja: harmless(fault.message.ja),
-                    suggestion: fault.suggestion,
+                    suggestion: fault.suggestion.map(harmless),
                     excerpt: lines
                         .get(file as usize)
                         .filter(|lines| line > 0 && !lines.text.is_empty())
