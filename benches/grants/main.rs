@@ -130,8 +130,14 @@ fn write_pack(folder: &Path, rules: usize) -> Outcome<()> {
     let all: Vec<String> = (0..PURPOSES).map(purpose).collect();
     writeln!(toml, "purpose = [{}]", all.join(", "))?;
     toml.push_str(&ids("kind", KINDS));
-    toml.push_str(&ids("category", CATEGORIES));
+    let category =
+        |number| format!("{{ id = \"category-{number}\", items = [\"category-{number}.item\"] }}");
+    let all: Vec<String> = (0..CATEGORIES).map(category).collect();
+    writeln!(toml, "category = [{}]", all.join(", "))?;
     let mut csv = String::new();
+    for number in 0..CATEGORIES {
+        writeln!(csv, "g2, category-{number}.item, category-{number}")?;
+    }
     for number in 0..rules {
         let (role, rest) = (number / RULES_OF_A_ROLE, number % RULES_OF_A_ROLE);
         let (kind, rest) = (rest % KINDS, rest / KINDS);
