@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::requests::told;
-use super::table::{Cell, Column, Screen, Table, Tone};
+use super::table::{Cell, Column, Tone, drawn};
 use super::words::{Language, Word};
 use crate::domain::person::EmploymentKind;
 use crate::proto::import_people_response::What;
@@ -182,12 +182,7 @@ fn state(person: &Person, language: Language) -> (&'static str, Tone) {
 
 /// Everybody, a line each.
 pub(super) fn table(people: &[Person], language: Language) -> Vec<String> {
-    let column = |head: Word, least| Column {
-        head: head.text(language),
-        least,
-        usual: 12,
-        right: false,
-    };
+    let column = |head, least| Column::of(head, least, language);
     let columns = [
         column(Word::HeadId, 8),
         column(Word::HeadName, 6),
@@ -215,14 +210,7 @@ pub(super) fn table(people: &[Person], language: Language) -> Vec<String> {
     if rows.is_empty() {
         return vec![Word::NobodyFits.text(language).to_owned()];
     }
-    let table = Table::new(
-        &columns,
-        &rows,
-        Screen::of_output(|name| std::env::var_os(name)),
-    );
-    std::iter::once(table.heads())
-        .chain(rows.iter().map(|row| table.line(row)))
-        .collect()
+    drawn(&columns, &rows)
 }
 
 fn kind(person: &Person) -> &'static str {

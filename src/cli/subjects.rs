@@ -12,7 +12,7 @@ use super::error::{CliError, Fault};
 use super::moment::{self, Edge};
 use super::output::print;
 use super::subjects_files as files;
-use super::table::{Cell, Column, Screen, Table, Tone};
+use super::table::{Cell, Column, Screen, Table, Tone, drawn};
 use super::words::{Language, Word};
 use crate::domain::reference::ReferenceKind;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
@@ -503,21 +503,8 @@ fn overdue_json(one: &OverdueSubject) -> Value {
     })
 }
 
-const fn column(head: &'static str, least: usize) -> Column {
-    Column {
-        head,
-        least,
-        usual: 12,
-        right: false,
-    }
-}
-
-fn screen() -> Screen {
-    Screen::of_output(|name| std::env::var_os(name))
-}
-
 fn reference_table(references: &[Reference], now: Timestamp, language: Language) -> Vec<String> {
-    let head = |word: Word, least| column(word.text(language), least);
+    let head = |word, least| Column::of(word, least, language);
     let columns = [
         head(Word::HeadKind, 8),
         head(Word::HeadReference, 9),
@@ -542,9 +529,7 @@ fn reference_table(references: &[Reference], now: Timestamp, language: Language)
         ]
     };
     let rows: Vec<Vec<Cell>> = references.iter().map(row).collect();
-    let table = Table::new(&columns, &rows, screen());
-    let lines = rows.iter().map(|row| table.line(row));
-    std::iter::once(table.heads()).chain(lines).collect()
+    drawn(&columns, &rows)
 }
 
 fn overdue_lines(
@@ -568,14 +553,15 @@ fn overdue_lines(
         .collect();
     let mut lines = Vec::new();
     let table = table.get_or_insert_with(|| {
-        let head = |word: Word, least| column(word.text(language), least);
+        let head = |word, least| Column::of(word, least, language);
         // A pseudonym that is cut is none.
         let columns = [
             head(Word::HeadPseudonym, 64),
             head(Word::HeadRetention, 8),
             head(Word::HeadOver, 10),
         ];
-        let table = Table::new(&columns, &rows, screen());
+        let screen = Screen::of_output(|name| std::env::var_os(name));
+        let table = Table::new(&columns, &rows, screen);
         lines.push(table.heads());
         table
     });

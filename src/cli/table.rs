@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 
 use unicode_width::UnicodeWidthChar;
 
+use super::words::{Language, Word};
 use crate::export::is_unsafe;
 
 /// Between two columns.
@@ -136,6 +137,27 @@ pub(super) struct Column {
     pub(super) usual: usize,
     /// Numbers stand at the right.
     pub(super) right: bool,
+}
+
+impl Column {
+    /// One with words in it.
+    pub(super) const fn of(head: Word, least: usize, language: Language) -> Self {
+        Self {
+            head: head.text(language),
+            least,
+            usual: 12,
+            right: false,
+        }
+    }
+}
+
+/// Heads and rows, as standard output shows them, where all rows are there.
+pub(super) fn drawn(columns: &[Column], rows: &[Vec<Cell>]) -> Vec<String> {
+    let screen = Screen::of_output(|name| std::env::var_os(name));
+    let table = Table::new(columns, rows, screen);
+    std::iter::once(table.heads())
+        .chain(rows.iter().map(|row| table.line(row)))
+        .collect()
 }
 
 /// Columns with their widths. They stay as they are once chosen, so that what comes later stands below what came before.

@@ -3,13 +3,13 @@
 use serde_json::json;
 use tonic::transport::Channel;
 
-use super::lists::{column, table};
+use super::lists::table;
 use crate::cli::client::{Asking, Connection};
 use crate::cli::error::{CliError, Fault};
 use crate::cli::output::print;
 use crate::cli::requests::{Approving, told};
 use crate::cli::sessions::time;
-use crate::cli::table::neutralise;
+use crate::cli::table::{Column, neutralise};
 use crate::cli::words::{Language, Word};
 use crate::proto::policy_service_client::PolicyServiceClient;
 use crate::proto::{
@@ -169,10 +169,10 @@ pub(super) async fn revisions(args: LookArgs) -> Result<(), CliError> {
         lines.collect()
     } else {
         let columns = [
-            column(Word::PolicyRevision, SHORT, language),
-            column(Word::PolicyPack, 8, language),
-            column(Word::PolicyLoadedAt, 20, language),
-            column(Word::PolicyState, 8, language),
+            Column::of(Word::PolicyRevision, SHORT, language),
+            Column::of(Word::PolicyPack, 8, language),
+            Column::of(Word::PolicyLoadedAt, 20, language),
+            Column::of(Word::PolicyState, 8, language),
         ];
         let rows: Vec<Vec<String>> = revisions
             .iter()
@@ -285,14 +285,14 @@ fn shadow_lines(seen: &GetShadowResponse, language: Language) -> Vec<String> {
         return lines;
     }
     let columns = [
-        column(Word::ShadowCount, 5, language),
-        column(Word::ShadowChange, 7, language),
-        column(Word::HeadRoles, 10, language),
-        column(Word::ShadowWhat, 12, language),
-        column(Word::HeadPurpose, 8, language),
-        column(Word::PolicyStateInForce, 8, language),
-        column(Word::StateCandidate, 8, language),
-        column(Word::ShadowEntries, 6, language),
+        Column::of(Word::ShadowCount, 5, language),
+        Column::of(Word::ShadowChange, 7, language),
+        Column::of(Word::HeadRoles, 10, language),
+        Column::of(Word::ShadowWhat, 12, language),
+        Column::of(Word::HeadPurpose, 8, language),
+        Column::of(Word::PolicyStateInForce, 8, language),
+        Column::of(Word::StateCandidate, 8, language),
+        Column::of(Word::ShadowEntries, 6, language),
     ];
     let rows: Vec<Vec<String>> = seen
         .differences

@@ -8,7 +8,7 @@ use crate::cli::client::Asking;
 use crate::cli::client::Connection;
 use crate::cli::error::{CliError, Fault};
 use crate::cli::output::print;
-use crate::cli::table::{Cell, Column, Screen, Table, Tone};
+use crate::cli::table::{Cell, Column, Tone, drawn};
 use crate::cli::words::{Language, Word};
 use crate::decision::RuleLine;
 use crate::decision::entitlements::{Use, all_allowed, could_be_allowed_all, names, working_roles};
@@ -291,15 +291,6 @@ fn promise<'a>(en: &'a str, ja: &'a str, language: Language) -> &'a str {
     }
 }
 
-pub(super) fn column(head: Word, least: usize, language: Language) -> Column {
-    Column {
-        head: head.text(language),
-        least,
-        usual: 12,
-        right: false,
-    }
-}
-
 pub(super) fn table(
     columns: &[Column],
     rows: &[Vec<String>],
@@ -317,11 +308,7 @@ pub(super) fn table(
                 .collect()
         })
         .collect();
-    let screen = Screen::of_output(|name| std::env::var_os(name));
-    let table = Table::new(columns, &rows, screen);
-    std::iter::once(table.heads())
-        .chain(rows.iter().map(|row| table.line(row)))
-        .collect()
+    drawn(columns, &rows)
 }
 
 /// What is said beside a rule that counts only on request.
@@ -335,11 +322,11 @@ fn when(on_request: bool, language: Language) -> String {
 
 fn who_table(actors: &[AllowedActor], language: Language) -> Vec<String> {
     let columns = [
-        column(Word::HeadId, 8, language),
-        column(Word::HeadRoles, 10, language),
-        column(Word::HeadWhen, 6, language),
-        column(Word::HeadAt, 8, language),
-        column(Word::HeadPromise, 10, language),
+        Column::of(Word::HeadId, 8, language),
+        Column::of(Word::HeadRoles, 10, language),
+        Column::of(Word::HeadWhen, 6, language),
+        Column::of(Word::HeadAt, 8, language),
+        Column::of(Word::HeadPromise, 10, language),
     ];
     let rows: Vec<Vec<String>> = actors
         .iter()
@@ -358,13 +345,13 @@ fn who_table(actors: &[AllowedActor], language: Language) -> Vec<String> {
 
 fn what_table(accesses: &[AllowedAccess], language: Language) -> Vec<String> {
     let columns = [
-        column(Word::HeadSubjectKind, 8, language),
-        column(Word::HeadCategory, 10, language),
-        column(Word::HeadAction, 7, language),
-        column(Word::HeadPurpose, 8, language),
-        column(Word::HeadWhen, 6, language),
-        column(Word::HeadAt, 8, language),
-        column(Word::HeadPromise, 10, language),
+        Column::of(Word::HeadSubjectKind, 8, language),
+        Column::of(Word::HeadCategory, 10, language),
+        Column::of(Word::HeadAction, 7, language),
+        Column::of(Word::HeadPurpose, 8, language),
+        Column::of(Word::HeadWhen, 6, language),
+        Column::of(Word::HeadAt, 8, language),
+        Column::of(Word::HeadPromise, 10, language),
     ];
     let rows: Vec<Vec<String>> = accesses
         .iter()

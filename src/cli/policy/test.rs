@@ -10,7 +10,7 @@ use super::{closed_output_is_no_failure, junit};
 use crate::cli::Failure;
 use crate::cli::error::CliError;
 use crate::cli::output::print;
-use crate::cli::table::{Cell, Column, Screen, Table, Tone};
+use crate::cli::table::{Cell, Column, Tone, drawn};
 use crate::cli::words::{Language, Word};
 use crate::files::write_plain;
 use crate::policy::scenarios::{self, Came, Coverage, Decided, Left, Sort, Tested};
@@ -161,12 +161,7 @@ fn stages(pack: &Pack, decided: Option<&Decided>) -> Vec<Shown> {
 
 /// Every rule and reason, and the first scenario that reaches it.
 fn table(coverage: &Coverage, language: Language) -> Vec<String> {
-    let column = |head: Word, least| Column {
-        head: head.text(language),
-        least,
-        usual: 12,
-        right: false,
-    };
+    let column = |head, least| Column::of(head, least, language);
     let columns = [
         column(Word::HeadSort, 8),
         column(Word::HeadRule, 12),
@@ -190,14 +185,7 @@ fn table(coverage: &Coverage, language: Language) -> Vec<String> {
             ]
         })
         .collect();
-    let table = Table::new(
-        &columns,
-        &rows,
-        Screen::of_output(|name| std::env::var_os(name)),
-    );
-    std::iter::once(table.heads())
-        .chain(rows.iter().map(|row| table.line(row)))
-        .collect()
+    drawn(&columns, &rows)
 }
 
 /// In hundredths, rounded down: 100 is only what is whole.

@@ -1,7 +1,7 @@
 //! What was found, in words and as tables.
 
 use super::Findings;
-use crate::cli::table::{Cell, Column, Screen, Table, Tone};
+use crate::cli::table::{Cell, Column, Tone, drawn};
 use crate::cli::words::{Language, Word};
 use crate::decision::RuleLine;
 use crate::domain::access::Action;
@@ -33,31 +33,15 @@ fn pack(pack: &Pack) -> String {
     format!("{} {short}", pack.rules.pack)
 }
 
-fn column(head: Word, least: usize, language: Language) -> Column {
-    Column {
-        head: head.text(language),
-        least,
-        usual: 12,
-        right: false,
-    }
-}
-
 fn number(head: Word, language: Language) -> Column {
     Column {
         right: true,
-        ..column(head, 4, language)
+        ..Column::of(head, 4, language)
     }
 }
 
 fn plain(text: impl AsRef<str>) -> Cell {
     Cell::new(text.as_ref(), Tone::Plain)
-}
-
-fn table(columns: &[Column], rows: &[Vec<Cell>], lines: &mut Vec<String>) {
-    let screen = Screen::of_output(|name| std::env::var_os(name));
-    let table = Table::new(columns, rows, screen);
-    lines.push(table.heads());
-    lines.extend(rows.iter().map(|row| table.line(row)));
 }
 
 fn left_out(rows: usize, limit: usize, language: Language, lines: &mut Vec<String>) {
@@ -102,14 +86,14 @@ fn grants(found: &Findings<'_>, language: Language, lines: &mut Vec<String>) {
         lines.push(Word::DiffTuples.fill(language, &values));
     }
     let columns = [
-        column(Word::HeadChange, 7, language),
-        column(Word::HeadRole, 8, language),
-        column(Word::HeadSubjectKind, 8, language),
-        column(Word::HeadCategory, 10, language),
-        column(Word::HeadAction, 7, language),
-        column(Word::HeadPurpose, 8, language),
-        column(Word::HeadOldRule, 6, language),
-        column(Word::HeadNewRule, 6, language),
+        Column::of(Word::HeadChange, 7, language),
+        Column::of(Word::HeadRole, 8, language),
+        Column::of(Word::HeadSubjectKind, 8, language),
+        Column::of(Word::HeadCategory, 10, language),
+        Column::of(Word::HeadAction, 7, language),
+        Column::of(Word::HeadPurpose, 8, language),
+        Column::of(Word::HeadOldRule, 6, language),
+        Column::of(Word::HeadNewRule, 6, language),
     ];
     let rows: Vec<Vec<Cell>> = changes
         .rows()
@@ -127,7 +111,7 @@ fn grants(found: &Findings<'_>, language: Language, lines: &mut Vec<String>) {
             ]
         })
         .collect();
-    table(&columns, &rows, lines);
+    lines.extend(drawn(&columns, &rows));
     left_out(changes.len(), found.limit, language, lines);
 }
 
@@ -151,11 +135,11 @@ fn people(found: &Findings<'_>, language: Language, lines: &mut Vec<String>) {
     let touched = found.touched.len().to_string();
     lines.push(Word::DiffTouches.fill(language, &[&touched, &all]));
     let columns = [
-        column(Word::HeadId, 8, language),
-        column(Word::HeadRoles, 10, language),
+        Column::of(Word::HeadId, 8, language),
+        Column::of(Word::HeadRoles, 10, language),
         number(Word::HeadGains, language),
         number(Word::HeadLoses, language),
-        column(Word::HeadForExample, 12, language),
+        Column::of(Word::HeadForExample, 12, language),
     ];
     let rows: Vec<Vec<Cell>> = found
         .touched
@@ -171,7 +155,7 @@ fn people(found: &Findings<'_>, language: Language, lines: &mut Vec<String>) {
             ]
         })
         .collect();
-    table(&columns, &rows, lines);
+    lines.extend(drawn(&columns, &rows));
     left_out(found.touched.len(), found.limit, language, lines);
 }
 
@@ -299,16 +283,16 @@ fn groups(found: &Findings<'_>, tally: &Tally, language: Language, lines: &mut V
         return;
     }
     let columns = [
-        column(Word::HeadChange, 7, language),
+        Column::of(Word::HeadChange, 7, language),
         number(Word::HeadCount, language),
-        column(Word::HeadRoles, 8, language),
-        column(Word::HeadAction, 4, language),
-        column(Word::HeadSubjectKind, 8, language),
-        column(Word::HeadCategories, 8, language),
-        column(Word::HeadPurpose, 8, language),
-        column(Word::HeadOldReason, 5, language),
-        column(Word::HeadNewReason, 5, language),
-        column(Word::HeadEntries, 6, language),
+        Column::of(Word::HeadRoles, 8, language),
+        Column::of(Word::HeadAction, 4, language),
+        Column::of(Word::HeadSubjectKind, 8, language),
+        Column::of(Word::HeadCategories, 8, language),
+        Column::of(Word::HeadPurpose, 8, language),
+        Column::of(Word::HeadOldReason, 5, language),
+        Column::of(Word::HeadNewReason, 5, language),
+        Column::of(Word::HeadEntries, 6, language),
     ];
     let rows: Vec<Vec<Cell>> = tally
         .groups
@@ -333,7 +317,7 @@ fn groups(found: &Findings<'_>, tally: &Tally, language: Language, lines: &mut V
             ]
         })
         .collect();
-    table(&columns, &rows, lines);
+    lines.extend(drawn(&columns, &rows));
     left_out(tally.groups.len(), found.limit, language, lines);
     if tally.ungrouped > 0 {
         lines.push(Word::ReplayUngrouped.fill(language, &[&tally.ungrouped.to_string()]));
