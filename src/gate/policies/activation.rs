@@ -137,7 +137,7 @@ impl Gate {
         for line in why.iter().take(8) {
             entry::detail(&mut entry, "why", line.as_str());
         }
-        self.log.append(std::slice::from_ref(&entry))?.await?;
+        self.logged(entry).await?;
         Ok(GateError::PolicyRefused(why))
     }
 
@@ -206,7 +206,7 @@ impl Gate {
         // Kept until it is made, whether or not somebody waits: what the folder holds then is what it holds now.
         let turn = Arc::new(turn);
         let held = Arc::clone(&turn);
-        let apply = move |gate: &Arc<Self>| {
+        let apply = move |gate: &Self| {
             let mut state = gate.policies.state();
             gate.rules.store(Arc::clone(&next));
             state.in_force = in_force;
@@ -221,9 +221,7 @@ impl Gate {
             gate.policies.activated.fetch_add(1, Ordering::Relaxed);
             drop(held);
         };
-        let gate = Arc::clone(self);
-        let index = self.change(entry, still, move |_| apply(&gate)).await;
-        let index = match index {
+        let index = match self.change(entry, still, apply).await {
             Ok(receipt) => receipt.index(),
             Err(error) => {
                 // Something else may have been put in force by somebody who did not wait for it.

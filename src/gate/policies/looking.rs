@@ -83,7 +83,7 @@ impl Gate {
         let mut asked =
             self.administrators_entry(EntryKind::Administration, peer, &administrator, now);
         entry::detail(&mut asked, "call", CALL);
-        self.log.append(std::slice::from_ref(&asked))?.await?;
+        self.logged(asked).await?;
         let entry = self.administrators_entry(EntryKind::PolicyChange, peer, &administrator, now);
         match self.look(entry).await? {
             FolderStands::Refused(faults) => Err(GateError::PolicyRefused(faults)),
@@ -192,26 +192,15 @@ impl Gate {
             entry::detail(&mut entry, "pack", &*loaded.rules.pack);
             entry::detail(&mut entry, "revision", written(&revision));
             entry.policy_revision = in_force.revision.to_vec();
-            self.log
-                .append(std::slice::from_ref(&entry))
-                .map_err(GateError::from)?
-                .await
-                .map_err(GateError::from)?;
+            self.logged(entry).await?;
         }
-        let shadow = source
-            .settings
-            .by_hand
-            .then(|| self.shadow_of(Arc::clone(loaded), now));
         let mut state = policies.state();
         state.faults.clear();
         state.told = (Vec::new(), Some(revision));
         state.folder = Some(Arc::clone(loaded));
-        if state
-            .shadow
-            .as_ref()
-            .is_none_or(|old| !old.is_of(&revision))
-        {
-            state.shadow = shadow;
+        let shadow = state.shadow.as_ref();
+        if source.settings.by_hand && shadow.is_none_or(|old| !old.is_of(&revision)) {
+            state.shadow = Some(self.shadow_of(Arc::clone(loaded), now));
         }
         Ok(())
     }
@@ -244,7 +233,7 @@ impl Gate {
         entry.policy_revision = in_force.to_vec();
         // Operators know at once; the entry is tried again where it can't be written.
         self.policies.state().faults.clone_from(&faults);
-        self.log.append(std::slice::from_ref(&entry))?.await?;
+        self.logged(entry).await?;
         self.policies.state().told.0 = faults;
         self.policies.refused.fetch_add(1, Ordering::Relaxed);
         Ok(())
