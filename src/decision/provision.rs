@@ -6,7 +6,7 @@ use super::rules::{ConfidentialRule, ConsentRule, Id, Purpose, Recipient, Route,
 use super::scope::Scope;
 use super::verdict::RuleLine;
 use super::{Failure, Outcome, subject};
-use crate::domain::access::{AccessRequest, Action, Consent};
+use crate::domain::access::{AccessRequest, Action, Consent, LegalException};
 use crate::domain::reason::{Reason, ReasonCode};
 use crate::domain::time::Timestamp;
 
@@ -196,6 +196,13 @@ impl Provision<'_> {
         })
     }
 
+    /// The legal exception that the request claims, where nothing is missing of it.
+    pub(super) fn exception(&self) -> Option<LegalException> {
+        subject::valid_exception(self.rules, self.facts)
+            .ok()
+            .flatten()
+    }
+
     /// The rules that ask consent for this provision.
     fn consents(&self) -> impl Iterator<Item = &ConsentRule> {
         let request = self.facts.request;
@@ -236,9 +243,7 @@ impl Provision<'_> {
         if !all.any(|rule| self.is_of_route(rule)) {
             return none;
         }
-        let exception = subject::valid_exception(self.rules, self.facts)
-            .ok()
-            .flatten();
+        let exception = self.exception();
         let asked = || self.consents().filter(of_code);
         let withdrawn = Withdrawn::of(self.facts, self.purpose);
         let given = withdrawn.consent(self.facts, scope);
@@ -271,9 +276,7 @@ impl Provision<'_> {
         let abroad = self.recipient.abroad
             && !self.recipient.adequate
             && !self.recipient.equivalent_until.is_some_and(in_date);
-        let exception = subject::valid_exception(self.rules, self.facts)
-            .ok()
-            .flatten();
+        let exception = self.exception();
         self.consents()
             .filter(|rule| abroad || rule.denial != ReasonCode::ForeignConsentRequired)
             .any(|rule| {

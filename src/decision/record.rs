@@ -7,12 +7,12 @@
 //! where a contract or the like stands for the record (Rules of the Commission Art. 19(3)). Nor is one asked for what goes to a public
 //! body (Art. 29(1) and 16(2)) and the like: then the pack gives that reason in place of the years.
 
+use super::Failure;
 use super::facts::Facts;
 use super::provision::Provision;
 use super::rules::{Party, Recipient, Route, RuleSet};
 use super::scope::Scope;
 use super::verdict::{ProvisionRecord, RuleLine};
-use super::{Failure, subject};
 use crate::domain::access::{AccessRequest, Action};
 use crate::domain::ids::Name;
 use crate::domain::reason::{Reason, ReasonCode};
@@ -62,8 +62,7 @@ impl Provision<'_> {
     /// Whether it falls under an exception of Art. 27(1) that lets the data go without consent: then none is asked for, whatever
     /// consent there is besides (Art. 29(1)). One that the pack doesn't let stand in for consent changes nothing.
     fn falls_under_exception(&self) -> bool {
-        let exception = subject::valid_exception(self.rules, self.facts);
-        exception.is_ok_and(|exception| exception.is_some()) && !self.withdrawal_counts()
+        self.exception().is_some() && !self.withdrawal_counts()
     }
 
     /// Last of the stage: nothing goes out whose record would lack an item (Rules of the Commission Art. 20(1)).
