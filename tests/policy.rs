@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -27,6 +27,7 @@ use support::daemon::refused_start;
 use support::dev_house::{House, credentials, done, run, told};
 use support::play::{CallError, Session};
 use support::scenario::CALLER;
+use support::until;
 
 const CHECK: &str = "sekisho.v1.AccessService/Check";
 const GET: &str = "sekisho.v1.PolicyService/GetPolicy";
@@ -85,14 +86,6 @@ fn edit(house: &House, change: impl FnOnce(String) -> String) {
 
 fn without_grant(text: String) -> String {
     text.replace(GRANT, "")
-}
-
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < end, "not in time: {what}");
-        thread::sleep(Duration::from_millis(100));
-    }
 }
 
 fn state(house: &House, by: &Session) -> Value {
@@ -168,7 +161,7 @@ fn a_changed_pack_is_in_force_by_itself_and_no_check_fails_meanwhile() {
         edit(&house, |text| {
             text.replace(GRANT, &GRANT.replace("contact,", "contract,"))
         });
-        until("it is refused", || {
+        until(SOON, "it is refused", || {
             house.daemon.get("/readyz").contains("is refused")
         });
         let ready = house.daemon.get("/readyz");
@@ -198,9 +191,11 @@ fn a_changed_pack_is_in_force_by_itself_and_no_check_fails_meanwhile() {
         edit(&house, |text| {
             without_grant(text.replace("contract,", "contact,"))
         });
-        until("it is in force", || check(&house, &adviser, 1).1 != first);
+        until(SOON, "it is in force", || {
+            check(&house, &adviser, 1).1 != first
+        });
         let so_far = asked.load(Ordering::Relaxed);
-        until("more was asked", || {
+        until(SOON, "more was asked", || {
             asked.load(Ordering::Relaxed) > so_far + 3
         });
         ended.store(true, Ordering::Relaxed);
@@ -250,7 +245,7 @@ fn by_hand_it_waits_decides_in_the_shadow_and_two_put_it_in_force() {
         assert_eq!((decision.as_str(), &revision), ("DECISION_ALLOW", &first));
     }
     let shadow = |house: &House| house.answer(SHADOW, &json!({}), &one.metadata());
-    until("the shadow has followed", || {
+    until(SOON, "the shadow has followed", || {
         shadow(&house)["differing"] == "3"
     });
     let seen = shadow(&house);
@@ -289,7 +284,7 @@ fn by_hand_it_waits_decides_in_the_shadow_and_two_put_it_in_force() {
     // What was found at a start is in the log, too.
     let reader = house.log_in("security-1");
     let query = json!({ "kind": "ENTRY_KIND_POLICY_CHANGE" });
-    until("the candidate is in the log", || {
+    until(SOON, "the candidate is in the log", || {
         let found = house.answer(SEARCH, &query, &reader.metadata()).to_string();
         found.matches("\"candidate\"").count() == 2
     });
@@ -340,7 +335,9 @@ fn what_was_put_back_by_hand_stays_until_the_folder_changes_again() {
     house.next_code();
     assert_eq!(check(&house, &adviser, 1).1, first);
     edit(&house, |text| text + "# looked at again\n");
-    until("it is in force", || check(&house, &adviser, 1).1 != first);
+    until(SOON, "it is in force", || {
+        check(&house, &adviser, 1).1 != first
+    });
     assert_eq!(check(&house, &adviser, 1).0, "DECISION_DENY");
 }
 
@@ -533,7 +530,7 @@ fn on_sighup_the_folder_is_looked_at() {
         .unwrap();
     let says = |what: &str| fs::read_to_string(&said).unwrap().contains(what);
     let result = std::panic::catch_unwind(|| {
-        until("it serves", || says(" serving "));
+        until(SOON, "it serves", || says(" serving "));
         let policy = folder.path().join("pack/policy.csv");
         let text = fs::read_to_string(&policy).unwrap();
         fs::write(&policy, text.replace("contact, READ", "contact, REED")).unwrap();
@@ -541,13 +538,15 @@ fn on_sighup_the_folder_is_looked_at() {
             .args(["-HUP", &child.id().to_string()])
             .status();
         assert!(hung_up.unwrap().success());
-        until("it is refused", || says("REED"));
+        until(SOON, "it is refused", || says("REED"));
         fs::write(&policy, without_grant(text)).unwrap();
         let hung_up = Command::new("kill")
             .args(["-HUP", &child.id().to_string()])
             .status();
         assert!(hung_up.unwrap().success());
-        until("another is in force", || says("another policy is in force"));
+        until(SOON, "another is in force", || {
+            says("another policy is in force")
+        });
     });
     let _ = Command::new("kill")
         .args(["-TERM", &child.id().to_string()])

@@ -21,6 +21,7 @@ use support::dev_house::{House, done};
 use support::play::{CallError, Door, Metadata, Session, log_in};
 use support::postgres::Postgres;
 use support::scenario::{CALLER, OFFICE, SESSION};
+use support::until;
 
 const CHECK: &str = "sekisho.v1.AccessService/Check";
 const SET_DATE: &str = "sekisho.v1.SubjectService/SetDate";
@@ -68,14 +69,6 @@ fn first_reason(answer: &Result<Value, CallError>) -> String {
     }
 }
 
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
-    while !so() {
-        assert!(Instant::now() < end, "not in time: {what}");
-        sleep(Duration::from_millis(50));
-    }
-}
-
 /// Changes what `dev` wrote in its configuration.
 fn configure(data: &Path, commented: &str, set: &str) {
     let path = data.join("sekisho.toml");
@@ -112,7 +105,7 @@ fn a_lost_database_stops_logins_at_once_and_checks_when_what_is_known_is_too_old
     assert!(began.elapsed() < Duration::from_secs(15));
     let refused = house.call(CALLER, SET_DATE, &long_ago("seeker-2"), &Metadata::new());
     assert_eq!(refused.unwrap_err().code, "UNAVAILABLE");
-    until("a check is refused", || {
+    until(SOON, "a check is refused", || {
         let answer = check(&house, &session, "seeker-1");
         match &answer {
             Ok(_) => false,
@@ -124,15 +117,15 @@ fn a_lost_database_stops_logins_at_once_and_checks_when_what_is_known_is_too_old
     });
 
     server.start();
-    until("a check is allowed again", || {
+    until(SOON, "a check is allowed again", || {
         is_allowed(&check(&house, &session, "seeker-1"))
     });
     house.log_in("adviser-2");
     // What the log holds and the database had not heard of is made up for.
-    until("the date is known", || {
+    until(SOON, "the date is known", || {
         first_reason(&check(&house, &session, "seeker-2")) == "REASON_CODE_RETENTION_EXPIRED"
     });
-    until("the date is stored", || {
+    until(SOON, "the date is stored", || {
         server.sql(&url, "SELECT count(*) FROM sekisho.dates") == "1"
     });
     assert!(
@@ -162,7 +155,7 @@ fn two_daemons_on_one_store_follow_each_other_and_share_what_guards_second_facto
     first
         .call(CALLER, END_SESSION, &end, &session.metadata())
         .unwrap();
-    until("the session is ended at the other", || {
+    until(SOON, "the session is ended at the other", || {
         first_reason(&check(&second, &session, "seeker-1")) == "REASON_CODE_TICKET_REVOKED"
     });
 
@@ -172,7 +165,7 @@ fn two_daemons_on_one_store_follow_each_other_and_share_what_guards_second_facto
     second
         .call(CALLER, SET_DATE, &long_ago("seeker-1"), &Metadata::new())
         .unwrap();
-    until("the date counts at the other", || {
+    until(SOON, "the date counts at the other", || {
         first_reason(&check(&first, &session, "seeker-1")) == "REASON_CODE_RETENTION_EXPIRED"
     });
 

@@ -6,18 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::load::{checks, done, log_in, metric, sekisho, workload};
 use super::support::daemon::Daemon;
+use super::support::until;
 
 /// A debug build on a busy machine, and a look at the sidecars every few seconds.
 const SOON: Duration = Duration::from_secs(120);
 const AT_ONCE: usize = 100;
-
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    let end = Instant::now() + SOON;
-    while !so() {
-        assert!(Instant::now() < end, "not within {SOON:?}: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
 
 fn sidecars(data: &Path) -> Vec<PathBuf> {
     let Ok(items) = fs::read_dir(data.join("index")) else {
@@ -74,7 +67,7 @@ async fn whatever_becomes_of_the_index_searches_are_exact_and_checks_are_answere
         assert!(asked < 20_000, "no sidecar:\n{}", daemon.output());
     }
     log_in(home, &data, "security-1");
-    until("the index knows all", || {
+    until(SOON, "the index knows all", || {
         metric(&daemon, "sekisho_index_lag_entries") == 0
     });
     assert_eq!(found(home), (asked, denied));
@@ -87,7 +80,7 @@ async fn whatever_becomes_of_the_index_searches_are_exact_and_checks_are_answere
     ask!();
     assert_eq!(found(home), (asked, denied));
     assert!(metric(&daemon, "sekisho_index_errors_total") > 0);
-    until("the damaged one is made anew", || {
+    until(SOON, "the damaged one is made anew", || {
         fs::read(&sidecar).unwrap().starts_with(b"SEKISHO")
     });
     assert_eq!(found(home), (asked, denied));
@@ -96,13 +89,13 @@ async fn whatever_becomes_of_the_index_searches_are_exact_and_checks_are_answere
     remove_while_written(&data.join("index"));
     ask!();
     assert_eq!(found(home), (asked, denied));
-    until("the removed ones are made anew", || sidecar.exists());
+    until(SOON, "the removed ones are made anew", || sidecar.exists());
 
     // Can't be written, not by root either.
     remove_while_written(&data.join("index"));
     fs::write(data.join("index"), "in the way").unwrap();
     let errors = metric(&daemon, "sekisho_index_errors_total");
-    until("it is told", || {
+    until(SOON, "it is told", || {
         metric(&daemon, "sekisho_index_errors_total") > errors
     });
     ask!();

@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::support::certificates::Identity;
 use crate::support::dev_house::{done, sekisho};
 use crate::support::witness::Witness;
-use crate::support::{client, pack};
+use crate::support::{client, pack, until};
 
 /// A debug build on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
@@ -227,14 +227,6 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + SOON;
-    while !is_so() {
-        assert!(Instant::now() < until, "{what}");
-        sleep(Duration::from_millis(50));
-    }
-}
-
 /// The cosigned checkpoint as a service gets it.
 fn cosigned_checkpoint(house: &House, serving: &Serving) -> String {
     let identity = Identity {
@@ -282,13 +274,13 @@ fn a_data_directory_that_was_put_back_or_rewritten_is_refused_by_each_who_knows_
         serving.get("/readyz")
     );
     let vkey = VerifierKey::parse(&witness.key()).unwrap();
-    until("the cosigned checkpoint is told", || {
+    until(SOON, "the cosigned checkpoint is told", || {
         let text = cosigned_checkpoint(&house, &serving);
         SignedNote::parse(&text)
             .is_ok_and(|note| note.checkpoint(&key).is_ok() && cosigned(&note, &vkey).is_ok())
     });
     let name = "{witness=\"witness.example/1\"}";
-    until("the metrics say that it has everything", || {
+    until(SOON, "the metrics say that it has everything", || {
         let metrics = serving.get("/metrics");
         metrics.contains(&format!("sekisho_witness_behind_entries{name} 0\n"))
             && metrics.contains(&format!("sekisho_witness_errors_total{name} 0\n"))
@@ -354,7 +346,7 @@ fn a_data_directory_that_was_put_back_or_rewritten_is_refused_by_each_who_knows_
     );
     // It comes back.
     witness.listen();
-    until("it is well again", || {
+    until(SOON, "it is well again", || {
         serving.get("/readyz").ends_with("\r\n\r\nready\n")
     });
     serving.stop();
@@ -383,16 +375,16 @@ fn an_alarm_is_written_into_the_log_and_the_next_start_is_refused() {
     house.put_back(&older);
     house.witnesses(&format!("directories = [\"{}\"]\n", kept.display()));
     let serving = house.serve();
-    until("it is handed out", || {
+    until(SOON, "it is handed out", || {
         fs::read_dir(&kept).unwrap().count() == 1
     });
     let file = fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();
     // The other one has more entries than this one has yet, or others.
     fs::write(&file, &newer).unwrap();
-    until("the alarm is told", || {
+    until(SOON, "the alarm is told", || {
         serving.get("/readyz").contains("ALARM")
     });
-    until("the alarm is in the log", || {
+    until(SOON, "the alarm is in the log", || {
         let bytes = fs::read(house.data().join("log/00000000000000000000.segment")).unwrap();
         let words = b"contradicted by a witness";
         bytes.windows(words.len()).any(|found| found == words)

@@ -23,12 +23,21 @@ pub mod witness;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A line that is seen although the test passes.
 pub fn say(line: &str) {
     let mut out = std::io::stderr().lock();
     let _ = writeln!(out, "{line}");
+}
+
+/// Waits until something is so; it must be within a time.
+pub fn until(within: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + within;
+    while !is_so() {
+        assert!(Instant::now() < end, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// The machine's clock, in seconds since the epoch.
