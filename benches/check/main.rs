@@ -17,6 +17,9 @@
 //! with the same messages; rounds alternate, so that a machine that grows slower meets both. The data directory lies under
 //! the target folder: the disk is whatever that is on, and every sync is real.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod busy;
 mod daemon;
 mod disk;
@@ -27,14 +30,13 @@ mod offered;
 mod report;
 mod usage;
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use load::{Caller, Round};
 use report::Report;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use support::{Outcome, ended, tell};
 
 const CONNECTIONS: usize = 4;
 const IN_FLIGHT: usize = 64;
@@ -102,18 +104,7 @@ fn main() -> ExitCode {
         Some(position) => empty::serve(arguments.get(position + 1)),
         None => measure(&arguments),
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(&format!("bench: {error}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[allow(clippy::print_stdout)] // a benchmark's result is what it prints
-fn tell(line: &str) {
-    println!("{line}");
+    ended(outcome)
 }
 
 fn measure(arguments: &[String]) -> Outcome<()> {

@@ -2,7 +2,11 @@
 //! `cargo bench --bench grants`. Both are asked the same random questions about the same packs of 100, 10,000 and 100,000 rules, and
 //! must agree on each that both are asked. Rounds of the sizes alternate, so that a machine that changes its pace meets all of them.
 
-use std::error::Error;
+#[path = "../support/numbers.rs"]
+mod numbers;
+#[path = "../support/mod.rs"]
+mod support;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::hint::black_box;
@@ -15,7 +19,8 @@ use sekisho::decision::rules::{GrantKey, RuleSet};
 use sekisho::domain::access::Action;
 use sekisho::policy;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use numbers::Numbers;
+use support::{Outcome, ended, tell};
 
 const SIZES: [usize; 3] = [100, 10_000, 100_000];
 /// Each of all sizes.
@@ -36,18 +41,7 @@ const CATEGORIES: usize = 10;
 const PURPOSES: usize = 10;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(&format!("bench: {error}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[allow(clippy::print_stdout)] // a benchmark's result is what it prints
-fn tell(line: &str) {
-    println!("{line}");
+    ended(run())
 }
 
 fn run() -> Outcome<()> {
@@ -88,20 +82,6 @@ struct Measured {
     /// Of one question to casbin, and how many it was asked.
     enforce: Duration,
     enforced: usize,
-}
-
-/// SplitMix64: the same numbers on every machine.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^= mixed >> 31;
-        usize::try_from(mixed % u64::try_from(bound.max(1)).unwrap_or(1)).unwrap_or(0)
-    }
 }
 
 fn ids(word: &str, count: usize) -> String {
@@ -173,7 +153,10 @@ impl Measured {
         let mut numbers = Numbers(20_261_128);
         let mut questions = Vec::with_capacity(ASKED);
         for _ in 0..ASKED {
-            let mut id = |count: usize| numbers.below(count);
+            let mut id = |count: usize| {
+                let below = numbers.below(u64::try_from(count).unwrap_or(1));
+                usize::try_from(below).unwrap_or(0)
+            };
             let roles = rules.div_ceil(RULES_OF_A_ROLE);
             let (role, kind) = (format!("role-{}", id(roles)), format!("kind-{}", id(KINDS)));
             let (category, purpose) = (

@@ -1,5 +1,6 @@
 //! Entries like those that the gate writes for decisions, made up from a number: the same number makes the same entry.
 
+use super::numbers::Numbers;
 use sekisho::proto::{
     Action, Decision, EntryKind, ReasonCode, StoredCharge, StoredEntry, StoredObligation,
     StoredReason,
@@ -20,19 +21,6 @@ const DAY_US: i64 = 86_400_000_000;
 pub(crate) struct House {
     /// How many entries a day has; a segment holds a day at most.
     pub(crate) per_day: u64,
-}
-
-/// Numbers that look random, from a number (SplitMix64).
-pub(crate) struct Numbers(pub(crate) u64);
-
-impl Numbers {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
 }
 
 impl House {

@@ -12,12 +12,16 @@
 //! The log lies under the target folder and is removed afterwards: the disk is whatever that is on, and every sync is real.
 //! What is read has just been written, so the page cache holds as much of it as there is memory for.
 
+#[path = "../support/numbers.rs"]
+mod numbers;
+#[path = "../support/mod.rs"]
+mod support;
+
 mod append;
 mod entries;
 mod measure;
 mod search;
 
-use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -26,7 +30,7 @@ use entries::House;
 use sekisho::index::{Index, IndexConfig, plain, rebuild};
 use sekisho::log::{AccessLog, LogReader, VerifyOptions};
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use support::{Outcome, ended, tell};
 
 const ENTRIES: u64 = 1_000_000;
 const FEWEST: u64 = 10_000;
@@ -34,18 +38,7 @@ const FEWEST: u64 = 10_000;
 const PER_DAY: u64 = 200_000;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(&format!("bench: {error}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[allow(clippy::print_stdout)] // a benchmark's result is what it prints
-fn tell(line: &str) {
-    println!("{line}");
+    ended(run())
 }
 
 /// How many entries are asked for, and how many of them a day has.

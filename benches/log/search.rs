@@ -12,9 +12,10 @@ use sekisho::log::LogReader;
 use sekisho::proto::{Decision, EntryKind, ReasonCode};
 
 use super::entries::{
-    House, Numbers, PERSONS, PURPOSES, SUBJECTS, address, category, department, person, subject,
+    House, PERSONS, PURPOSES, SUBJECTS, address, category, department, person, subject,
 };
 use super::measure::quantile;
+use super::numbers::Numbers;
 use super::{Outcome, tell};
 
 const PAGE: usize = 100;

@@ -9,35 +9,26 @@
 //!
 //! The store lies under the target folder and is removed afterwards: the disk is whatever that is on, and every sync is real.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod register;
 mod stages;
 mod stored;
 
-use std::error::Error;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use sekisho::domain::subject::Pseudonym;
 
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+use support::{Outcome, ended, tell};
 
 const SUBJECTS: u32 = 1_000_000;
 /// A check's look for one subject, at most.
 const LOOK_AT_MOST: Duration = Duration::from_micros(2);
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tell(&format!("bench: {error}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-#[allow(clippy::print_stdout)] // a benchmark's result is what it prints
-fn tell(line: &str) {
-    println!("{line}");
+    ended(run())
 }
 
 fn subjects() -> Outcome<u32> {
