@@ -130,12 +130,7 @@ impl Secrets {
                 if !bytes[at..].starts_with(secret) {
                     continue;
                 }
-                // Six digits within a longer number are no code.
-                let digit = |at: Option<usize>| {
-                    at.and_then(|at| bytes.get(at))
-                        .is_some_and(u8::is_ascii_digit)
-                };
-                if *what == "code" && (digit(at.checked_sub(1)) || digit(Some(at + secret.len()))) {
+                if *what == "code" && !stands_alone(bytes, at, secret.len()) {
                     continue;
                 }
                 found.insert(format!(
@@ -157,6 +152,16 @@ impl Secrets {
         }
         self.found_in(&path.display().to_string(), &fs::read(path).unwrap())
     }
+}
+
+/// Whether the digits are a word of a text or a string of a message (its length before it): six of them in a row are met by
+/// chance within random names and hashes.
+fn stands_alone(bytes: &[u8], at: usize, len: usize) -> bool {
+    let before = at.checked_sub(1).map(|at| bytes[at]);
+    let after = bytes.get(at + len);
+    before.is_some_and(|before| usize::from(before) == len)
+        || !before.is_some_and(|byte| byte.is_ascii_alphanumeric())
+            && !after.is_some_and(u8::is_ascii_alphanumeric)
 }
 
 /// A door that remembers the secrets of what goes through it.
