@@ -2,7 +2,7 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 12] = [
+const PROTOS: [&str; 13] = [
     "sekisho/v1/access.proto",
     "sekisho/v1/access_log.proto",
     "sekisho/v1/authentication.proto",
@@ -11,6 +11,7 @@ const PROTOS: [&str; 12] = [
     "sekisho/v1/provision_records.proto",
     "sekisho/v1/requests.proto",
     "sekisho/v1/reset.proto",
+    "sekisho/v1/review.proto",
     "sekisho/v1/sessions.proto",
     "sekisho/v1/subjects.proto",
     "sekisho/v1/directory.proto",

@@ -36,6 +36,7 @@
 //! | [`config`] | file and environment into a configuration, pure | ignores a key |
 //! | [`backup`] | a copy of all of it beside the running daemon, and back | writes a secret in clear; takes half for whole |
 //! | [`export`] | an entry as text: JSON lines, CSV, OCSF | opens what is sealed |
+//! | [`review`] | what stands out in the log, samples, clocks of incidents, pure | reads the log itself; decides access |
 //! | [`report`] | reports as printable pages and tables, pure | puts text into a page that is not escaped |
 //! | [`sinks`] | streams the log out: to a file, to syslog, over HTTP; runs the operator's hook | is waited for by a check; skips an entry |
 //! | [`tls_client`], [`http_client`] | calls out, bounded in time and size | trusts an authority that was not named |
@@ -83,6 +84,7 @@ pub mod index;
 pub mod log;
 pub mod policy;
 pub mod report;
+pub mod review;
 pub mod serve;
 pub mod sinks;
 pub mod store;
