@@ -136,12 +136,12 @@ fn sections(text: &str) -> Vec<Range<usize>> {
 /// further up.
 fn section_at(sections: &[Range<usize>], at: usize, text: &str) -> Option<Range<usize>> {
     let next = sections.partition_point(|section| section.start <= at);
-    let before = sections.iter().take(next).rev();
+    let mut before = sections.iter().take(next).rev();
     let is_left = |section: &&Range<usize>| {
         let section = text.get((*section).clone());
         section.is_some_and(|section| !section.trim().is_empty())
     };
-    before.cloned().find(|section| is_left(&section))
+    before.find(is_left).cloned()
 }
 
 #[cfg(test)]

@@ -202,9 +202,12 @@ fn named(lines: &BTreeSet<u32>) -> String {
 /// What is allowed to anybody: a line that denies one of a person's roles outranks what another of them allows.
 struct Allowed(HashMap<(Action, Id<Purpose>), Cells>);
 
+/// A kind and a category; `None` for all.
+type Cell = (Option<Id<Kind>>, Option<Id<Category>>);
+
 #[derive(Default)]
 struct Cells {
-    both: HashSet<(Option<Id<Kind>>, Option<Id<Category>>)>,
+    both: HashSet<Cell>,
     kinds: HashSet<Option<Id<Kind>>>,
     categories: HashSet<Option<Id<Category>>>,
 }
