@@ -1,6 +1,6 @@
 //! What the roles may do, resolved.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 
 use super::{Actions, Category, Id, Kind, Purpose, Role};
@@ -19,19 +19,24 @@ pub struct GrantKey {
     pub purpose: Id<Purpose>,
 }
 
-impl Hash for GrantKey {
-    /// As one number: a decision hashes one for each role and category.
-    fn hash<H: Hasher>(&self, state: &mut H) {
+impl GrantKey {
+    fn number(self) -> u64 {
         let positions = [
             self.role.position(),
             self.kind.position(),
             self.category.position(),
             self.purpose.position(),
         ];
-        let number = positions
+        positions
             .into_iter()
-            .fold(0, |number, position| number << 16 | u64::from(position));
-        state.write_u64(number);
+            .fold(0, |number, position| number << 16 | u64::from(position))
+    }
+}
+
+impl Hash for GrantKey {
+    /// As one number: a decision hashes one for each role and category.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.number());
     }
 }
 
@@ -46,8 +51,16 @@ enum Sort {
 /// What becomes [`Grants`]: rules are put in one by one, in the order of policy.csv.
 #[derive(Debug, Clone, Default)]
 pub struct GrantsBuilder {
-    /// The line of policy.csv, by key, sort and action; the first that says so is kept.
-    cells: HashMap<GrantKey, BTreeMap<(Sort, u8), u32>>,
+    said: Vec<Said>,
+}
+
+/// What one line says of one tuple.
+#[derive(Debug, Clone, Copy)]
+struct Said {
+    key: GrantKey,
+    sort: Sort,
+    action: Action,
+    line: u32,
 }
 
 impl GrantsBuilder {
@@ -57,44 +70,48 @@ impl GrantsBuilder {
             GrantCondition::Always => Sort::Always,
             GrantCondition::OnRequest => Sort::OnRequest,
         };
-        self.put(key, (sort, action as u8), line);
+        self.put(key, sort, action, line);
     }
 
     /// Denies one action, whatever allows it.
     pub fn deny(&mut self, key: GrantKey, action: Action, line: u32) {
-        self.put(key, (Sort::Denied, action as u8), line);
+        self.put(key, Sort::Denied, action, line);
     }
 
-    fn put(&mut self, key: GrantKey, what: (Sort, u8), line: u32) {
-        let lines = self.cells.entry(key).or_default();
-        lines.entry(what).or_insert(line);
+    fn put(&mut self, key: GrantKey, sort: Sort, action: Action, line: u32) {
+        self.said.push(Said {
+            key,
+            sort,
+            action,
+            line,
+        });
     }
 
     /// The grants that all of them make.
     #[must_use]
-    pub fn build(self) -> Grants {
-        let mut lines = Vec::new();
-        let mut cells = HashMap::with_capacity(self.cells.len());
-        for (key, of_key) in self.cells {
-            let mut cell = GrantCell {
-                // No pack has that many lines: the loader bounds the tuples.
-                first: u32::try_from(lines.len()).unwrap_or(u32::MAX),
+    pub fn build(mut self) -> Grants {
+        let order = |said: &Said| (said.key.number(), said.sort, said.action as u8);
+        // Stable: of lines that say the same the first stays first.
+        self.said.sort_by_key(order);
+        self.said.dedup_by_key(|said| order(said));
+        let mut cells: HashMap<GrantKey, GrantCell> = HashMap::new();
+        for (place, said) in self.said.iter().enumerate() {
+            let cell = cells.entry(said.key).or_insert_with(|| GrantCell {
+                // No pack has that many: the loader bounds the tuples.
+                first: u32::try_from(place).unwrap_or(u32::MAX),
                 ..GrantCell::default()
+            });
+            let actions = match said.sort {
+                Sort::Always => &mut cell.always,
+                Sort::OnRequest => &mut cell.on_request,
+                Sort::Denied => &mut cell.denied,
             };
-            for ((sort, action), line) in of_key {
-                let actions = match sort {
-                    Sort::Always => &mut cell.always,
-                    Sort::OnRequest => &mut cell.on_request,
-                    Sort::Denied => &mut cell.denied,
-                };
-                *actions |= 1 << action;
-                lines.push(line);
-            }
-            cells.insert(key, cell);
+            *actions |= 1 << said.action as u8;
         }
+        cells.shrink_to_fit();
         Grants {
             cells,
-            lines: lines.into_boxed_slice(),
+            lines: self.said.iter().map(|said| said.line).collect(),
         }
     }
 }

@@ -38,6 +38,7 @@ pub(super) enum Form {
     Field,
     References,
     Entries,
+    Warning,
 }
 
 /// One key.
@@ -390,5 +391,10 @@ pub(super) const SECTIONS: &[Section] = &[
         may("break_glass", Form::Flag, "of emergency access", "緊急アクセス"),
         must("within", Form::LengthOfTime, "within, e.g. \"24h\"", "期限。例 \"24h\""),
         PROMISE, PROMISE_JA,
+    ]),
+    many("accept_warning", false, words("warnings that are not told, since what they are about is kept on purpose", "意図して残すため表示しない警告"), &[
+        must("code", Form::Warning, "the code of the warning", "警告のコード"),
+        must("purposes", Form::IdsOrAll, "of rules for these purposes", "規則の利用目的"),
+        must("why", Form::Text, "why such a rule is kept", "残す理由"),
     ]),
 ];
