@@ -3,5 +3,15 @@
 //!
 //! "Have regularly checked the system usage status using access logs": this room makes that a finite piece of work whose
 //! completeness can be shown. It never reads a clock, a file or a socket, and decides nobody's access.
+//!
+//! | file | job |
+//! |---|---|
+//! | `finding` | what a detector found, and the case of a person and day |
+//! | `sample` | a random sample that an auditor draws again |
+//! | `assignment` | who looks at an item, and never at their own |
+//! | `campaign` | states of an item, and who may do what |
 
+pub mod assignment;
+pub mod campaign;
 pub mod finding;
+pub mod sample;

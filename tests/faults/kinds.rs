@@ -334,6 +334,13 @@ fn newest(of: &[StoredEntry]) -> &'static str {
         Kind::Dispose(_) | Kind::GapDeclared(_) => "",
         // In `src/gate/policies/source.rs`: which policy is in force is not in the store.
         Kind::ActivatePolicy(_) => "",
+        Kind::OpenReview(_) => "a campaign",
+        Kind::AddReviewItems(_) => "items of a campaign",
+        Kind::AskPerson(_) => "a question",
+        Kind::AnswerQuestion(_) => "an answer",
+        Kind::JudgeItems(_) => "a judgement",
+        Kind::AssignItem(_) => "a substitute",
+        Kind::SignReview(_) => "a signature",
         // This version makes none.
         Kind::RemoveCredential(_) => "",
     }
