@@ -147,44 +147,55 @@ pub struct Seen<'a> {
 }
 
 /// Why something is not done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
     /// Nothing changes any more.
-    #[error("the campaign is signed: nothing of it is changed any more")]
     Signed,
     /// Nobody judges their own accesses.
-    #[error("these are your own accesses, or your own role: somebody else looks at them")]
     Own,
     /// It is somebody else's.
-    #[error("the item is assigned to somebody else")]
     Anothers,
     /// It is done with.
-    #[error("the item is judged already")]
     Judged,
     /// Something stood out in it, or it is of roles.
-    #[error(
-        "only items that were drawn, and in which nothing stood out, are judged several at once"
-    )]
     OneByOne,
     /// There is no such judgement for it.
-    #[error("items of this campaign are not judged so")]
     OtherJudgement,
     /// Somebody could look at it.
-    #[error(
-        "there is somebody who can look at it: self-unreviewed is for an item that nobody but the person themself could"
-    )]
     NotAlone,
     /// There is nobody to ask.
-    #[error("nobody is asked of what a service did by itself")]
     NoPerson,
     /// The question is not there any more.
-    #[error(
-        "the question is stale: it was answered, the item was judged, or it was asked about anew"
-    )]
     Stale,
     /// It is not for them.
-    #[error("the question is for somebody else")]
     NotAsked,
+}
+
+impl Unfit {
+    /// In words.
+    #[must_use]
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Signed => "the campaign is signed: nothing of it is changed any more",
+            Self::Own => {
+                "these are your own accesses, or your own role: somebody else looks at them"
+            }
+            Self::Anothers => "the item is assigned to somebody else",
+            Self::Judged => "the item is judged already",
+            Self::OneByOne => {
+                "only items that were drawn, and in which nothing stood out, are judged several at once"
+            }
+            Self::OtherJudgement => "items of this campaign are not judged so",
+            Self::NotAlone => {
+                "there is somebody who can look at it: self-unreviewed is for an item that nobody but the person themself could"
+            }
+            Self::NoPerson => "nobody is asked of what a service did by itself",
+            Self::Stale => {
+                "the question is stale: it was answered, the item was judged, or it was asked about anew"
+            }
+            Self::NotAsked => "the question is for somebody else",
+        }
+    }
 }
 
 /// Whether `by` may judge it so. `nobody_could`: nobody but the person could look at it now.
