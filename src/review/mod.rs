@@ -4,4 +4,14 @@
 //! "Have regularly checked the system usage status using access logs": this room makes that a finite piece of work whose
 //! completeness can be shown. It never reads a clock, a file or a socket, and decides nobody's access.
 
+mod cases;
+mod detectors;
 pub mod finding;
+mod past;
+mod scan;
+mod seen;
+mod sentence;
+mod world;
+
+pub use scan::{Days, DaysError, Scan};
+pub use sentence::sentence;
