@@ -21,6 +21,8 @@ mod read;
 mod requests;
 mod reset;
 mod retention;
+mod review;
+mod review_parts;
 mod sessions;
 mod subjects;
 mod subjects_csv;
@@ -41,6 +43,7 @@ pub use policies::Policies;
 pub use provision_records::ProvisionRecords;
 pub use requests::Requests;
 pub use reset::Resets;
+pub use review::Reviews;
 pub use sessions::Sessions;
 pub use subjects::Subjects;
 

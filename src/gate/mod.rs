@@ -24,6 +24,7 @@ mod records;
 mod refusals;
 mod repeats;
 mod requests;
+mod review;
 mod running;
 mod strangers;
 mod subjects;
@@ -70,6 +71,9 @@ pub use records::lost;
 pub use records::read_log::{Found, Page, ReadEntry};
 pub use records::sieve::{EntryFilter, Sieve};
 pub use requests::{RequestSeen, Which};
+pub use review::{
+    ItemFilter, ItemSeen, Judgement, Question, Redrawn, ReviewSeen, ReviewWish, Text,
+};
 pub use running::restore;
 pub use running::start::{Parts, StartError};
 pub use running::upkeep::Upkeep;
@@ -175,6 +179,8 @@ pub struct Gate {
     importing: Arc<tokio::sync::Semaphore>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
+    /// What stood out, as last looked for.
+    findings: review::findings::Findings,
     /// Told once, when the daemon stops.
     stopping: tokio::sync::watch::Sender<()>,
     /// The command line and the console: for people, for no system, from anywhere that a person may be.

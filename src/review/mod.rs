@@ -13,5 +13,15 @@
 
 pub mod assignment;
 pub mod campaign;
+mod cases;
+mod detectors;
 pub mod finding;
+mod past;
 pub mod sample;
+mod scan;
+mod seen;
+mod sentence;
+mod world;
+
+pub use scan::{Days, DaysError, Scan};
+pub use sentence::sentence;

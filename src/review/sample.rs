@@ -73,6 +73,12 @@ impl Population {
             .or_insert_with(|| stratum.into());
     }
 
+    /// Whether somebody acted on a day.
+    #[must_use]
+    pub fn has(&self, actor: &str, day: Date) -> bool {
+        self.days.contains_key(&(actor.into(), day))
+    }
+
     /// How many days there are.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -268,7 +268,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::requests(&gate))
         .add_service(services::provision_records(&gate))
         .add_service(services::explanations(&gate))
-        .add_service(services::policies(&gate));
+        .add_service(services::policies(&gate))
+        .add_service(services::reviews(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
         let stopped = async move { stopped(&mut until).await };
@@ -397,6 +398,7 @@ mod services {
     use proto::subject_service_server::SubjectServiceServer;
 
     use proto::explain_service_server::ExplainServiceServer;
+    use proto::review_service_server::ReviewServiceServer;
 
     const LAST_LINE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -456,6 +458,11 @@ mod services {
 
     pub(super) fn resets(gate: &Arc<Gate>) -> ResetServiceServer<api::Resets> {
         ResetServiceServer::new(api::Resets::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn reviews(gate: &Arc<Gate>) -> ReviewServiceServer<api::Reviews> {
+        ReviewServiceServer::new(api::Reviews::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

@@ -2,6 +2,7 @@
 //! dangle, because rules hold positions ([`Id`]) and not names.
 
 mod basis;
+mod detectors;
 mod grants;
 mod log_retention;
 mod promise;
@@ -18,6 +19,7 @@ pub use basis::{
     CollectedRule, ConfidentialRule, ConsentRule, KeepRule, LeastConsent, NeverTogether,
     ReferenceField, ReferenceRule, SafeguardRule, SuspensionRule, When,
 };
+pub use detectors::DetectorRule;
 pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use promise::{Promise, Promises};
@@ -538,6 +540,8 @@ pub struct RuleSet {
     pub log_retention: LogRetention,
     /// Outcomes to be reported.
     pub outcomes: Vec<OutcomeRule>,
+    /// What detectors go by, where it is not the default.
+    pub detectors: Vec<DetectorRule>,
     /// Grants.
     pub grants: Grants,
     /// The promises that the rules keep.

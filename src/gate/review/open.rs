@@ -16,7 +16,6 @@ use crate::domain::ids::{LogIndex, Name};
 use crate::domain::time::Timestamp;
 use crate::gate::changes::StillWanted;
 use crate::gate::peer::Peer;
-use crate::gate::records::log_holds::Administrator;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::log::Signed;
 use crate::proto::stored_change::Kind;
@@ -26,11 +25,13 @@ use crate::proto::{
 };
 use crate::review::assignment::{Assignment, Candidate};
 use crate::review::campaign::CampaignKind;
-use crate::review::finding::{Actor, Case, Finding};
+use crate::review::Days;
+use crate::review::finding::{Actor, Case, Detector, Finding};
 use crate::review::sample::{self, Drawn, Sort, Stratum};
 
-/// The longest scope.
-const DAYS_MAX: i64 = 400;
+/// The longest scope: of accesses, findings are looked for in no more days.
+const DAYS_MAX: i64 = 92;
+const DAYS_OF_ROLES_MAX: i64 = 400;
 const DUE_DAYS_MAX: u32 = 365;
 const DUE_DAYS: u32 = 14;
 const CONFIDENCE: u32 = 95;
@@ -90,7 +91,7 @@ impl Gate {
         };
         let entry = |gate: &Self| gate.administrators_entry(EntryKind::Review, peer, &by, now);
         let person = by.admitted.person.id.to_string();
-        match self.opened(&rules, wanted, person, now, entry).await {
+        match self.open_as(&rules, wanted, person, now, entry).await {
             Ok(id) => self.review_seen(self.kept_review(id).await?, now).await,
             Err(error) => {
                 let about = (CALL, LogIndex(0), &[][..]);
@@ -99,7 +100,7 @@ impl Gate {
         }
     }
 
-    async fn opened(
+    async fn open_as(
         self: &Arc<Self>,
         rules: &RuleSet,
         wanted: Wanted,
@@ -119,7 +120,8 @@ impl Gate {
         let (populations, mut items) = match wanted.kind {
             CampaignKind::Access => {
                 let needed = sample::needed(wanted.confidence_percent, wanted.rate_percent);
-                of_accesses(&seen, seen.break_glass.clone(), &root, needed)
+                let cases = self.cases_in(&scope, &seen).await?;
+                of_accesses(&seen, cases, &root, needed)
             }
             CampaignKind::Entitlement => (Vec::new(), self.of_roles(&scope, &seen, now).await?),
         };
@@ -156,16 +158,41 @@ impl Gate {
     }
 
     /// The newest checkpoint, once it commits to every entry there is now.
-    async fn signed_checkpoint(&self) -> Result<Signed, GateError> {
+    async fn signed_checkpoint(&self) -> Result<Arc<Signed>, GateError> {
         let length = self.log.len();
         let mut checkpoints = self.log.checkpoints();
         let signed = checkpoints.wait_for(|signed| signed.checkpoint.size >= length);
         match tokio::time::timeout(SIGNED_WITHIN, signed).await {
-            Ok(Ok(signed)) => Ok(signed.clone()),
+            Ok(Ok(signed)) => Ok(Arc::clone(&signed)),
             Ok(Err(_)) | Err(_) => Err(GateError::Unready(
                 "no checkpoint of the newest entries is signed yet",
             )),
         }
+    }
+
+    /// Every case of the scope, and all break glass whatever the detectors make of it.
+    async fn cases_in(&self, scope: &Scope, seen: &Seen) -> Result<Vec<Case>, GateError> {
+        let days = Days::new(scope.days.0, scope.days.1)
+            .map_err(|_| GateError::Internal("days that were looked at"))?;
+        let found = self.findings_of(days, scope.log_size).await?;
+        let mut cases: Vec<Case> = found
+            .iter()
+            .filter(|case| scope.has_case(case) || seen.has_day(case))
+            .cloned()
+            .collect();
+        for broken in &seen.break_glass {
+            let same = |case: &&mut Case| case.actor == broken.actor && case.day == broken.day;
+            match cases.iter_mut().find(same) {
+                Some(case) => {
+                    let told = |finding: &Finding| finding.detector == Detector::BreakGlass;
+                    if !case.findings.iter().any(told) {
+                        case.findings.splice(0..0, broken.findings.iter().cloned());
+                    }
+                }
+                None => cases.push(broken.clone()),
+            }
+        }
+        Ok(cases)
     }
 
     /// A line for each role that somebody has.
@@ -232,10 +259,14 @@ fn read(rules: &RuleSet, wish: ReviewWish, now: Timestamp) -> Result<Wanted, Vec
     let mut violations = Vec::new();
     let mut wrong = |field: &str, what: String| violations.push(Violation::new(field, what));
     let today = day_of(now, rules.utc_offset).unwrap_or(Date::MIN);
+    let days_max = match wish.kind {
+        CampaignKind::Access => DAYS_MAX,
+        CampaignKind::Entitlement => DAYS_OF_ROLES_MAX,
+    };
     let days = match (wish.days, wish.kind) {
         (Some(days), _) => days,
         (None, CampaignKind::Entitlement) => {
-            let before = today.saturating_sub(time::Duration::days(DAYS_MAX - 1));
+            let before = today.saturating_sub(time::Duration::days(days_max - 1));
             (before, today)
         }
         (None, CampaignKind::Access) => {
@@ -245,8 +276,8 @@ fn read(rules: &RuleSet, wish: ReviewWish, now: Timestamp) -> Result<Wanted, Vec
     };
     if days.0 > days.1 {
         wrong("until_day", "is before from_day".to_owned());
-    } else if (days.1 - days.0).whole_days() >= DAYS_MAX {
-        wrong("until_day", format!("is more than {DAYS_MAX} days on"));
+    } else if (days.1 - days.0).whole_days() >= days_max {
+        wrong("until_day", format!("makes more than {days_max} days"));
     }
     if days.1 > today {
         wrong("until_day", "is to come".to_owned());

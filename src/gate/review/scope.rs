@@ -67,7 +67,17 @@ pub(super) struct Seen {
     pub(super) last_uses: HashMap<(String, String), (Timestamp, LogIndex)>,
 }
 
-/// By department.
+impl Seen {
+    /// Whether a case is of a day that there is.
+    pub(super) fn has_day(&self, case: &Case) -> bool {
+        match &case.actor {
+            Actor::Person(person) => self.people.has(person, case.day),
+            Actor::Workload(service) => self.workloads.has(service, case.day),
+        }
+    }
+}
+
+/// By who and when: the department, the first entries, and how many.
 type BreakGlass = BTreeMap<(Actor, Date), (String, Vec<LogIndex>, u64)>;
 
 impl Gate {
@@ -171,7 +181,7 @@ fn case(
         day,
         findings: vec![Finding {
             detector: Detector::BreakGlass,
-            facts: vec![("count", all.to_string())],
+            facts: vec![("times", all.to_string())],
             entries,
             entries_in_all: all,
         }],

@@ -316,6 +316,7 @@ impl Gate {
             lost_imports: ArcSwap::default(),
             importing: Arc::new(Semaphore::new(1)),
             scans: Semaphore::new(SCANS_AT_ONCE),
+            findings: Default::default(),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
             settings,

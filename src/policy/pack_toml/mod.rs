@@ -158,6 +158,7 @@ fn blank() -> RuleSet {
         safeguards: Vec::new(),
         log_retention: LogRetention::default(),
         outcomes: Vec::new(),
+        detectors: Vec::new(),
         grants: Grants::default(),
         promises: Promises::default(),
     }
