@@ -148,7 +148,7 @@ const fn fits(signed: bool, open_items: u32) -> Result<(), GateError> {
     }
     if open_items > 0 {
         return Err(GateError::NotNow(
-            "items of the campaign are not judged yet: sekisho review item list --open tells which",
+            "items of the campaign are not judged yet: sekisho review items NUMBER --open tells which",
         ));
     }
     Ok(())
