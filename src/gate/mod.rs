@@ -160,6 +160,8 @@ pub struct Gate {
     live: LiveSessions,
     /// How often the tickets of a service were ended; of most never. An entry more for each service whose tickets are ended.
     generations: ArcSwap<HashMap<Name, u64>>,
+    /// Held while campaigns that are due are opened.
+    opening_reviews: tokio::sync::Mutex<review::upkeep::Hopeless>,
     /// One disposal at a time; remembers until when segments have to be kept.
     disposing: tokio::sync::Mutex<records::disposal::DueDates>,
     /// Files and keys go for one disposal after the other.

@@ -9,6 +9,7 @@
 //! | `finding` | what a detector found, and the case of a person and day |
 //! | `sample` | a random sample that an auditor draws again |
 //! | `assignment` | who looks at an item, and never at their own |
+//! | `schedule` | which days a campaign by the pack's schedule is of |
 //! | `campaign` | states of an item, and who may do what |
 
 pub mod assignment;
@@ -19,6 +20,7 @@ pub mod finding;
 mod past;
 pub mod sample;
 mod scan;
+pub mod schedule;
 mod seen;
 mod sentence;
 mod world;

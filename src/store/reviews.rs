@@ -389,3 +389,137 @@ impl Following<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::stored_change::Kind;
+    use crate::proto::{Case, StoredChange};
+    use crate::store::tests::{both, change};
+
+    fn item(number: u32, person: &str, reviewer: &str) -> StoredReviewItem {
+        StoredReviewItem {
+            item: number,
+            case: Some(Case {
+                person: person.to_owned(),
+                ..Case::default()
+            }),
+            reviewer: reviewer.to_owned(),
+            ..StoredReviewItem::default()
+        }
+    }
+
+    fn opened() -> Vec<(LogIndex, StoredChange)> {
+        let review = StoredReview {
+            items: 3,
+            ..StoredReview::default()
+        };
+        let chunk = |entries_before, items| {
+            change(Kind::AddReviewItems(StoredReviewItems {
+                entries_before,
+                items,
+            }))
+        };
+        vec![
+            (LogIndex(5), change(Kind::OpenReview(review))),
+            (LogIndex(6), chunk(1, vec![item(1, "p-1", "r-1"), item(2, "p-2", "")])),
+            (LogIndex(7), chunk(2, vec![item(3, "p-1", "r-2")])),
+        ]
+    }
+
+    async fn numbers(store: &Store, wanted: ItemQuery) -> Vec<u32> {
+        let wanted = ItemQuery {
+            at_most: 9,
+            ..wanted
+        };
+        let items = store.review_items(LogIndex(5), &wanted).await.unwrap();
+        items.iter().map(|kept| kept.item.item).collect()
+    }
+
+    both! {
+    async fn a_campaign_and_its_items_are_as_their_entries_say(home) {
+        let store = home.open().await;
+        store.apply(&opened(), 8).await.unwrap();
+        // Applied again, as by a start: nothing twice.
+        store.apply(&opened(), 8).await.unwrap();
+        let kept = store.review(LogIndex(5)).await.unwrap().unwrap();
+        assert_eq!((kept.open_items, kept.signed), (3, None));
+        assert!(store.review(LogIndex(6)).await.unwrap().is_none());
+        assert_eq!(numbers(&store, ItemQuery::default()).await, [1, 2, 3]);
+        let step = |item| StoredReviewStep { review: 5, item };
+        let judge = StoredReviewJudgement {
+            review: 5,
+            items: vec![1, 2],
+            state: ItemState::Misuse.number(),
+        };
+        let give = StoredReviewAssignment {
+            review: 5,
+            items: vec![3],
+            reviewer: "r-9".to_owned(),
+            escalated: true,
+        };
+        let changes = [
+            (LogIndex(9), change(Kind::AskPerson(step(3)))),
+            (LogIndex(10), change(Kind::JudgeItems(judge))),
+            (LogIndex(11), change(Kind::AssignItem(give))),
+        ];
+        store.apply(&changes, 12).await.unwrap();
+        store.close().await;
+        let store = home.open().await;
+        let third = store.review_item(LogIndex(5), 3).await.unwrap().unwrap();
+        assert_eq!((third.state, third.question), (ItemState::Asked, Some(LogIndex(9))));
+        assert_eq!(third.reviewer.as_deref(), Some("r-9"));
+        assert!(third.escalated);
+        let asked = store.questions_to("p-1", 9).await.unwrap();
+        assert_eq!(asked, [third]);
+        assert!(store.questions_to("p-2", 9).await.unwrap().is_empty());
+        let open = ItemQuery { open_only: true, ..ItemQuery::default() };
+        assert_eq!(numbers(&store, open).await, [3]);
+        let misuse = ItemQuery { state: Some(ItemState::Misuse), ..ItemQuery::default() };
+        assert_eq!(numbers(&store, misuse).await, [1, 2]);
+        let mine = Name::parse("r-9").ok();
+        let mine = ItemQuery { reviewer: mine, ..ItemQuery::default() };
+        assert_eq!(numbers(&store, mine).await, [3]);
+        let answered = (LogIndex(12), change(Kind::AnswerQuestion(step(3))));
+        store.apply(&[answered], 13).await.unwrap();
+        assert!(store.questions_to("p-1", 9).await.unwrap().is_empty());
+    }
+    }
+
+    both! {
+    async fn a_signature_stays_and_what_is_malformed_stops_all(home) {
+        let store = home.open().await;
+        store.apply(&opened(), 8).await.unwrap();
+        let sign = |digest: u8, bytes| {
+            change(Kind::SignReview(StoredReviewSignature {
+                review: 5,
+                digest: vec![digest; bytes],
+            }))
+        };
+        let changes = [(LogIndex(8), sign(1, 32)), (LogIndex(9), sign(2, 32))];
+        store.apply(&changes, 10).await.unwrap();
+        let kept = store.review(LogIndex(5)).await.unwrap().unwrap();
+        assert_eq!(kept.signed, Some((LogIndex(8), [1; 32])));
+        assert!(store.reviews(true, None, 9).await.unwrap().is_empty());
+        assert_eq!(store.reviews(false, None, 9).await.unwrap().len(), 1);
+        assert!(store.reviews(false, Some(LogIndex(5)), 9).await.unwrap().is_empty());
+        let open = StoredReviewJudgement {
+            review: 5,
+            items: vec![1],
+            state: ItemState::Open.number(),
+        };
+        let early = StoredReviewItems {
+            entries_before: 99,
+            items: Vec::new(),
+        };
+        for bad in [
+            sign(1, 31),
+            change(Kind::JudgeItems(open)),
+            change(Kind::AddReviewItems(early)),
+        ] {
+            let refused = store.apply(&[(LogIndex(10), bad)], 11).await.unwrap_err();
+            assert!(matches!(refused, StoreError::Change(LogIndex(10))), "{refused}");
+        }
+    }
+    }
+}

@@ -6,6 +6,7 @@ mod detectors;
 mod grants;
 mod log_retention;
 mod promise;
+mod reviews;
 mod roles;
 mod systems;
 mod table;
@@ -23,6 +24,7 @@ pub use detectors::DetectorRule;
 pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use promise::{Promise, Promises};
+pub use reviews::{Every, ReviewSchedule};
 pub use roles::IncompatibleRoles;
 pub use systems::{Coverage, System};
 pub use table::{Id, IdSet, Table, TableError};
@@ -540,6 +542,8 @@ pub struct RuleSet {
     pub log_retention: LogRetention,
     /// Outcomes to be reported.
     pub outcomes: Vec<OutcomeRule>,
+    /// When campaigns of review are opened.
+    pub review_schedules: Vec<ReviewSchedule>,
     /// What detectors go by, where it is not the default.
     pub detectors: Vec<DetectorRule>,
     /// Grants.

@@ -11,6 +11,7 @@
 //! | `judging` | judgements, substitutes |
 //! | `sign` | the report, and its signature |
 //! | `redraw` | the sample, drawn anew |
+//! | `upkeep` | reminds of what is overdue, and gives it to somebody else |
 
 mod admission;
 pub(super) mod findings;
@@ -20,6 +21,7 @@ mod open;
 mod redraw;
 mod scope;
 mod sign;
+pub(super) mod upkeep;
 
 pub use items::{ItemFilter, ItemSeen, Question, Text};
 pub use judging::Judgement;

@@ -11,11 +11,12 @@ use time::Date;
 use super::ReviewSeen;
 use super::admission::Need;
 use super::scope::{Scope, Seen, day_of};
-use crate::decision::rules::RuleSet;
+use crate::decision::rules::{ReviewSchedule, RuleSet};
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::time::Timestamp;
 use crate::gate::changes::StillWanted;
 use crate::gate::peer::Peer;
+use crate::gate::running::start::own_entry;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::log::Signed;
 use crate::proto::stored_change::Kind;
@@ -32,10 +33,6 @@ use crate::review::sample::{self, Drawn, Sort, Stratum};
 /// The longest scope: of accesses, findings are looked for in no more days.
 const DAYS_MAX: i64 = 92;
 const DAYS_OF_ROLES_MAX: i64 = 400;
-const DUE_DAYS_MAX: u32 = 365;
-const DUE_DAYS: u32 = 14;
-const CONFIDENCE: u32 = 95;
-const RATE: u32 = 5;
 /// More than that nobody reviews; and all of them are written at once.
 const ITEMS_MAX: usize = 10_000;
 /// How much of an entry items may take; it may have 65,535 bytes.
@@ -91,7 +88,7 @@ impl Gate {
         };
         let entry = |gate: &Self| gate.administrators_entry(EntryKind::Review, peer, &by, now);
         let person = by.admitted.person.id.to_string();
-        match self.open_as(&rules, wanted, person, now, entry).await {
+        match self.open_as(&rules, wanted, (person, ""), entry).await {
             Ok(id) => self.review_seen(self.kept_review(id).await?, now).await,
             Err(error) => {
                 let about = (CALL, LogIndex(0), &[][..]);
@@ -100,14 +97,48 @@ impl Gate {
         }
     }
 
+    /// Opens a campaign by the pack's schedule.
+    pub(super) async fn open_scheduled(
+        self: &Arc<Self>,
+        rules: &RuleSet,
+        schedule: &ReviewSchedule,
+        days: (Date, Date),
+    ) -> Result<LogIndex, GateError> {
+        let now = self.now();
+        let departments = schedule.departments.iter();
+        let departments: Result<Vec<Name>, _> =
+            departments.map(|name| Name::parse(name)).collect();
+        let wanted = Wanted {
+            kind: if schedule.roles {
+                CampaignKind::Entitlement
+            } else {
+                CampaignKind::Access
+            },
+            days,
+            departments: departments
+                .map_err(|_| GateError::Internal("a department of the pack"))?,
+            due_in_days: schedule.due_in_days,
+            confidence_percent: schedule.confidence_percent,
+            rate_percent: schedule.rate_percent,
+        };
+        let begin = |_: &Self| {
+            let mut entry = own_entry(EntryKind::Review, now);
+            entry::detail(&mut entry, "schedule", &*schedule.id);
+            entry.policy_revision = rules.revision.to_vec();
+            entry
+        };
+        self.open_as(rules, wanted, (String::new(), &schedule.id), begin)
+            .await
+    }
+
     async fn open_as(
         self: &Arc<Self>,
         rules: &RuleSet,
         wanted: Wanted,
-        by: String,
-        now: Timestamp,
+        (by, schedule): (String, &str),
         entry: impl Fn(&Self) -> StoredEntry,
     ) -> Result<LogIndex, GateError> {
+        let now = self.now();
         let signed = self.signed_checkpoint().await?;
         let scope = Scope {
             days: wanted.days,
@@ -135,7 +166,7 @@ impl Gate {
         assign(&mut items, &candidates);
         let review = StoredReview {
             kind: wanted.kind.number(),
-            schedule: String::new(),
+            schedule: schedule.to_owned(),
             from_day: wanted.days.0.to_string(),
             until_day: wanted.days.1.to_string(),
             departments: wanted.departments.iter().map(ToString::to_string).collect(),
@@ -291,10 +322,24 @@ fn read(rules: &RuleSet, wish: ReviewWish, now: Timestamp) -> Result<Wanted, Vec
         }
         given
     };
-    let due_in_days = number("due_in_days", wish.due_in_days, DUE_DAYS, 1..=DUE_DAYS_MAX);
-    let confidence = wish.confidence_percent;
-    let confidence_percent = number("confidence_percent", confidence, CONFIDENCE, 50..=99);
-    let rate_percent = number("rate_percent", wish.rate_percent, RATE, 1..=50);
+    let due_in_days = number(
+        "due_in_days",
+        wish.due_in_days,
+        ReviewSchedule::USUAL_DUE_DAYS,
+        ReviewSchedule::DUE_DAYS,
+    );
+    let confidence_percent = number(
+        "confidence_percent",
+        wish.confidence_percent,
+        ReviewSchedule::USUAL_CONFIDENCE,
+        ReviewSchedule::CONFIDENCE,
+    );
+    let rate_percent = number(
+        "rate_percent",
+        wish.rate_percent,
+        ReviewSchedule::USUAL_RATE,
+        ReviewSchedule::RATE,
+    );
     if !violations.is_empty() {
         return Err(violations);
     }

@@ -305,6 +305,7 @@ impl Gate {
             recorded: Mutex::default(),
             live: LiveSessions::default(),
             generations: ArcSwap::default(),
+            opening_reviews: Mutex::default(),
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
@@ -550,6 +551,10 @@ impl Gate {
     pub async fn tidy(self: &Arc<Self>) {
         self.try_to_prepare_keys().await;
         self.carry_out_due_resets().await;
+        self.look_after_reviews().await;
+        // Not waited for: it reads the log.
+        let gate = Arc::clone(self);
+        tokio::spawn(async move { gate.open_due_reviews().await });
         // Not waited for, and not begun twice: a disk may hang.
         if self.carrying_out.try_lock().is_ok() {
             let gate = Arc::clone(self);

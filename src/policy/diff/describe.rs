@@ -6,7 +6,7 @@ use crate::decision::rules::{
     Actions, BreakGlassRule, Category, CollectedRule, ConfidentialRule, ConsentRule, Exceptions,
     Id, IdSet, IncompatibleRoles, KeepRule, Kind, LeastConsent, Limit, LogClass, LogRetention,
     Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise, Purpose, Recipient,
-    ReferenceField, ReferenceRule, RetentionRule, Reviews, Role, Route, RuleSet, SafeguardRule,
+    ReferenceField, ReferenceRule, RetentionRule, ReviewSchedule, Reviews, Role, Route, RuleSet, SafeguardRule,
     SecondStepRule, Service, SuspensionRule, System, Table, When,
 };
 use crate::domain::access::{Consent, LegalException};
@@ -571,6 +571,28 @@ impl Telling<'_> {
             ]);
             self.promise(*line, &mut fields);
             self.tell_nameless(Section::Outcome, fields);
+        }
+        for schedule in &rules.review_schedules {
+            let ReviewSchedule {
+                id,
+                every,
+                roles,
+                departments,
+                due_in_days,
+                confidence_percent,
+                rate_percent,
+                line,
+            } = schedule;
+            let mut fields = Fields::from([
+                ("every", every.name().to_owned()),
+                ("roles", flag(*roles)),
+                ("departments", departments.join(", ")),
+                ("due_in_days", due_in_days.to_string()),
+                ("confidence_percent", confidence_percent.to_string()),
+                ("rate_percent", rate_percent.to_string()),
+            ]);
+            self.promise(*line, &mut fields);
+            self.tell(Section::Review, id, fields);
         }
         let log = &rules.log_retention;
         let default = Fields::from([("period", log.default.to_string())]);

@@ -67,6 +67,7 @@ sections! {
     Safeguard "safeguard" "safeguard" "保護措置";
     Limit "limit" "limit" "件数の上限";
     Outcome "outcome" "outcome to be reported" "結果の報告";
+    Review "review" "campaign of review" "定期的な確認";
     System "system" "system" "システム";
     LogRetention "log_retention" "period of the access log" "アクセスログの保存期間";
 }

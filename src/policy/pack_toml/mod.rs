@@ -8,6 +8,7 @@ mod data;
 mod log_retention;
 pub(super) mod recipients;
 mod references;
+mod reviews;
 mod systems;
 
 use std::time::Duration;
@@ -104,6 +105,7 @@ fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> RuleSet {
     basis::safeguards(&root, &mut rules);
     log_retention::log_retention(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
+    reviews::reviews(&root, &mut rules);
     root.finish();
     rules.promises = document.promises(faults);
     rules
@@ -158,6 +160,7 @@ fn blank() -> RuleSet {
         safeguards: Vec::new(),
         log_retention: LogRetention::default(),
         outcomes: Vec::new(),
+        review_schedules: Vec::new(),
         detectors: Vec::new(),
         grants: Grants::default(),
         promises: Promises::default(),

@@ -9,7 +9,7 @@ mod sections;
 use serde_json::{Map, Value, json};
 
 use super::pack_toml;
-use crate::decision::rules::{Coverage, LeastConsent, LoggedKind, NoRecord, ReferenceField};
+use crate::decision::rules::{Coverage, Every, LeastConsent, LoggedKind, NoRecord, ReferenceField};
 use crate::domain::access::{Action, Consent, LegalException};
 use crate::domain::calendar::Period;
 use crate::domain::reference::ReferenceKind;
@@ -127,6 +127,7 @@ fn of_form(form: Form) -> Value {
                 .map(|code| code.name())
                 .into_iter(),
         ),
+        Form::Every => one_of(Every::ALL.into_iter().map(Every::name)),
         Form::Coverage => one_of(Coverage::ALL.into_iter().map(Coverage::name)),
         Form::Field => one_of(ReferenceField::ALL.into_iter().map(|(_, name)| name)),
         Form::References => some_of(ReferenceKind::ALL.iter().map(|kind| kind.name())),
