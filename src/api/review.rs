@@ -208,7 +208,13 @@ impl ReviewService for Reviews {
         let mut fields = Fields::default();
         let credentials = fields.credentials(request.metadata());
         let request = request.into_inner();
-        let (size, after) = page(&mut fields, request.page_size, 100, 500, &request.page_token);
+        let (size, after) = page(
+            &mut fields,
+            request.page_size,
+            100,
+            500,
+            &request.page_token,
+        );
         let filter = ItemFilter {
             review: LogIndex(request.review),
             state: fields.known("state", request.state, ItemState::from_number),
@@ -281,7 +287,13 @@ impl ReviewService for Reviews {
         let request = request.into_inner();
         let (review, item) = which(&mut fields, request.review, request.item);
         let which = (review, item, LogIndex(request.question_log_index));
-        let which = taken(&self.gate, &peer, "AnswerQuestion", fields.finish(Some(which))).await?;
+        let which = taken(
+            &self.gate,
+            &peer,
+            "AnswerQuestion",
+            fields.finish(Some(which)),
+        )
+        .await?;
         let gate = Arc::clone(&self.gate);
         let index = to_its_end(async move {
             gate.answer_question(&peer, &credentials, which, request.answer)
@@ -299,7 +311,13 @@ impl ReviewService for Reviews {
         let peer = peer::of(&request)?;
         let mut fields = Fields::default();
         let credentials = fields.credentials(request.metadata());
-        taken(&self.gate, &peer, "ListMyQuestions", fields.finish(Some(()))).await?;
+        taken(
+            &self.gate,
+            &peer,
+            "ListMyQuestions",
+            fields.finish(Some(())),
+        )
+        .await?;
         let questions = self
             .gate
             .my_questions(&peer, &credentials)
@@ -320,11 +338,10 @@ impl ReviewService for Reviews {
         let judgement = judgement(&mut fields, request.into_inner());
         let judgement = taken(&self.gate, &peer, "JudgeItem", fields.finish(judgement)).await?;
         let gate = Arc::clone(&self.gate);
-        let index = to_its_end(async move {
-            gate.judge_items(&peer, &credentials, judgement).await
-        })
-        .await
-        .map_err(errors::status)?;
+        let index =
+            to_its_end(async move { gate.judge_items(&peer, &credentials, judgement).await })
+                .await
+                .map_err(errors::status)?;
         Ok(Response::new(JudgeItemResponse { log_index: index.0 }))
     }
 
@@ -339,14 +356,12 @@ impl ReviewService for Reviews {
         let which = which(&mut fields, request.review, request.item);
         let reviewer = fields.required("reviewer", &request.reviewer);
         let wish = reviewer.map(|reviewer| (which, reviewer));
-        let (which, reviewer) =
-            taken(&self.gate, &peer, "AssignItem", fields.finish(wish)).await?;
+        let (which, reviewer) = taken(&self.gate, &peer, "AssignItem", fields.finish(wish)).await?;
         let gate = Arc::clone(&self.gate);
-        let index = to_its_end(async move {
-            gate.assign_item(&peer, &credentials, which, reviewer).await
-        })
-        .await
-        .map_err(errors::status)?;
+        let index =
+            to_its_end(async move { gate.assign_item(&peer, &credentials, which, reviewer).await })
+                .await
+                .map_err(errors::status)?;
         Ok(Response::new(AssignItemResponse { log_index: index.0 }))
     }
 
@@ -390,7 +405,13 @@ impl ReviewService for Reviews {
             ReviewReportFormat::try_from(number).ok()
         });
         let id = LogIndex(request.review);
-        taken(&self.gate, &peer, "GetReviewReport", fields.finish(Some(()))).await?;
+        taken(
+            &self.gate,
+            &peer,
+            "GetReviewReport",
+            fields.finish(Some(())),
+        )
+        .await?;
         let report = self
             .gate
             .review_report(&peer, &credentials, id)
@@ -403,7 +424,11 @@ impl ReviewService for Reviews {
                 report.html(language)
             }
         };
-        let pieces: Vec<_> = text.as_bytes().chunks(PIECE_BYTES).map(<[u8]>::to_vec).collect();
+        let pieces: Vec<_> = text
+            .as_bytes()
+            .chunks(PIECE_BYTES)
+            .map(<[u8]>::to_vec)
+            .collect();
         let pieces = pieces
             .into_iter()
             .map(|piece| Ok(GetReviewReportResponse { piece }));

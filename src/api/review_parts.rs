@@ -85,7 +85,8 @@ fn entitlement(stored: StoredEntitlement) -> ReviewEntitlement {
 pub(super) fn item(seen: ItemSeen) -> ReviewItem {
     let kept = seen.kept;
     let text = |said: &Option<Text>| {
-        said.as_ref().map_or_else(String::new, |said| said.text.clone())
+        said.as_ref()
+            .map_or_else(String::new, |said| said.text.clone())
     };
     let index = |index: Option<crate::domain::ids::LogIndex>| index.map_or(0, |index| index.0);
     ReviewItem {

@@ -13,8 +13,8 @@ use crate::proto::review_service_client::ReviewServiceClient;
 use crate::proto::{
     AnswerQuestionRequest, AskPersonRequest, AssignItemRequest, GetItemRequest,
     GetReviewReportRequest, GetReviewRequest, JudgeItemRequest, ListItemsRequest,
-    ListMyQuestionsRequest, ListReviewsRequest, OpenReviewRequest, RedrawSampleRequest, ReviewItemState,
-    ReviewKind, ReviewReportFormat, SignReviewRequest,
+    ListMyQuestionsRequest, ListReviewsRequest, OpenReviewRequest, RedrawSampleRequest,
+    ReviewItemState, ReviewKind, ReviewReportFormat, SignReviewRequest,
 };
 
 type Client = ReviewServiceClient<tonic::transport::Channel>;
@@ -76,13 +76,28 @@ pub(super) struct OpenArgs {
     #[arg(long = "department", value_name = "ID")]
     departments: Vec<String>,
     /// How many days from now it is due in [default: 14]
-    #[arg(long, value_name = "DAYS", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "DAYS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     due_in: u32,
     /// The sample: with this probability … [default: 95]
-    #[arg(long, value_name = "PERCENT", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     confidence: u32,
     /// … a misuse in this share of days is in it [default: 5]
-    #[arg(long, value_name = "PERCENT", default_value_t = 0, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
     rate: u32,
     /// As JSON
     #[arg(long)]

@@ -72,7 +72,11 @@ pub(super) fn reviews(reviews: &[Review], language: Language) -> Vec<String> {
     let rows: Vec<Vec<Cell>> = reviews
         .iter()
         .map(|review| {
-            let tone = if review.overdue { Tone::Warning } else { Tone::Plain };
+            let tone = if review.overdue {
+                Tone::Warning
+            } else {
+                Tone::Plain
+            };
             let plain = |text: &str| Cell::new(text, Tone::Plain);
             let due = time(review.due_at.as_ref()).unwrap_or_default();
             vec![
@@ -113,7 +117,11 @@ fn strata(populations: &[ReviewPopulation], language: Language) -> impl Iterator
 }
 
 pub(super) fn review(review: &Review, language: Language) -> Vec<String> {
-    let mut lines = vec![format!("{} {}", review.review, kind_words(review, language))];
+    let mut lines = vec![format!(
+        "{} {}",
+        review.review,
+        kind_words(review, language)
+    )];
     let scope = [
         review.from_day.clone(),
         review.until_day.clone(),
@@ -303,7 +311,11 @@ pub(super) fn item(item: &ReviewItem, language: Language) -> Vec<String> {
         Word::ReviewLabelReviewer.fill(language, &[&item.reviewer])
     });
     for (word, index, text) in [
-        (Word::ReviewLabelQuestion, item.question_log_index, &item.question),
+        (
+            Word::ReviewLabelQuestion,
+            item.question_log_index,
+            &item.question,
+        ),
         (Word::ReviewLabelAnswer, item.answer_log_index, &item.answer),
     ] {
         if index > 0 {

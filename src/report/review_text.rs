@@ -143,7 +143,8 @@ fn columns(item: &ReportedItem, language: Language) -> Vec<String> {
     let yes = |flag: bool| if flag { "yes" } else { "" }.to_owned();
     let (question, answer, judged) = (&item.question, &item.answer, &item.judgement);
     let text = |said: &Option<super::review::Said>| {
-        said.as_ref().map_or_else(String::new, |said| said.text.clone())
+        said.as_ref()
+            .map_or_else(String::new, |said| said.text.clone())
     };
     let of_answer = answer.as_ref().map(|said| said.at.to_string());
     let sentences = case.findings.iter();
@@ -173,7 +174,9 @@ fn columns(item: &ReportedItem, language: Language) -> Vec<String> {
         text(question),
         text(answer),
         of_answer.unwrap_or_default(),
-        judged.as_ref().map_or_else(String::new, |said| said.by.clone()),
+        judged
+            .as_ref()
+            .map_or_else(String::new, |said| said.by.clone()),
         judged
             .as_ref()
             .map_or_else(String::new, |said| said.at.to_string()),
@@ -210,9 +213,7 @@ fn to_do(item: &ReportedItem, language: Language) -> String {
 /// A finding as a sentence with its numbers; its word and its facts where this version doesn't know the detector.
 fn told(finding: &Finding, language: Language) -> String {
     let facts = finding.facts.iter();
-    let facts: Vec<(&str, &str)> = facts
-        .map(|fact| (&*fact.name, &*fact.value))
-        .collect();
+    let facts: Vec<(&str, &str)> = facts.map(|fact| (&*fact.name, &*fact.value)).collect();
     match crate::review::finding::Detector::parse(&finding.detector) {
         Some(detector) => sentence(detector, &facts, language),
         None => {
@@ -282,8 +283,11 @@ impl Writer<'_> {
         let opened = &content.opened;
         page.heading(2, self.of("Scope", "対象の範囲"));
         let departments = if opened.departments.is_empty() {
-            self.of("all, and services that act for nobody", "すべて(人によらないサービスを含む)")
-                .to_owned()
+            self.of(
+                "all, and services that act for nobody",
+                "すべて(人によらないサービスを含む)",
+            )
+            .to_owned()
         } else {
             opened.departments.join(BETWEEN)
         };
@@ -302,7 +306,10 @@ impl Writer<'_> {
             (self.of("Departments", "部門"), departments),
             (self.of("Access log", "アクセスログ"), content.log.clone()),
             (
-                self.of("Entries of the log, and root hash", "ログの件数とルートハッシュ"),
+                self.of(
+                    "Entries of the log, and root hash",
+                    "ログの件数とルートハッシュ",
+                ),
                 format!(
                     "{}, {}",
                     opened.log_size,
@@ -334,7 +341,10 @@ impl Writer<'_> {
                     signature.index
                 ),
             ),
-            None => (self.of("Signed", "署名"), self.of("not yet", "未了").to_owned()),
+            None => (
+                self.of("Signed", "署名"),
+                self.of("not yet", "未了").to_owned(),
+            ),
         });
         Self::facts(page, &rows);
         let opened_at = at(opened.opened_us);
@@ -365,10 +375,7 @@ impl Writer<'_> {
                 vec![words, Cell::new(count.to_string())]
             })
             .collect();
-        page.table(
-            &[self.of("State", "状態"), self.of("Items", "件数")],
-            &rows,
-        );
+        page.table(&[self.of("State", "状態"), self.of("Items", "件数")], &rows);
         let all = content.items.len();
         let flagged = content.items.iter();
         let flagged = flagged.filter(|item| !item.detectors().is_empty()).count();
@@ -401,7 +408,13 @@ impl Writer<'_> {
 
     fn proves(&self, page: &mut Page) {
         let opened = &self.report.content.opened;
-        page.heading(2, self.of("What the sample proves, and what not", "抽出による確認が示すこと・示さないこと"));
+        page.heading(
+            2,
+            self.of(
+                "What the sample proves, and what not",
+                "抽出による確認が示すこと・示さないこと",
+            ),
+        );
         for workloads in [false, true] {
             let total = Total::of(&opened.populations, workloads);
             page.paragraph(&self.proved(total, workloads));
@@ -444,7 +457,10 @@ impl Writer<'_> {
         let least = needed(confidence, rate);
         let Total { population, drawn } = total;
         let (days, days_ja) = if workloads {
-            ("days of services that act for nobody", "人によらないサービスの利用日")
+            (
+                "days of services that act for nobody",
+                "人によらないサービスの利用日",
+            )
         } else {
             ("days of people", "利用者の利用日")
         };
@@ -519,10 +535,7 @@ impl Writer<'_> {
     fn item(&self, item: &ReportedItem) -> Vec<Cell> {
         let case = item.item.case.clone().unwrap_or_default();
         let whose = [case.person, case.workload, case.department, case.day];
-        let mut whose: Vec<String> = whose
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .collect();
+        let mut whose: Vec<String> = whose.into_iter().filter(|text| !text.is_empty()).collect();
         if item.item.sampled {
             whose.push(self.of("drawn", "抽出").to_owned());
         }
@@ -548,7 +561,12 @@ impl Writer<'_> {
         let said = [("Q", &item.question), ("A", &item.answer)];
         let said = said.into_iter().filter_map(|(mark, said)| {
             let said = said.as_ref()?;
-            Some(format!("{mark}: {} ({}, {})", said.text, said.by, self.moment(said.at)))
+            Some(format!(
+                "{mark}: {} ({}, {})",
+                said.text,
+                said.by,
+                self.moment(said.at)
+            ))
         });
         let mut decision = vec![state(item.state, self.language).to_owned()];
         match &item.judgement {
@@ -561,12 +579,16 @@ impl Writer<'_> {
                 said.index
             )),
             None if item.reviewer.is_empty() => decision.push(
-                self.of("nobody could look at it", "確認できる者がいない").to_owned(),
+                self.of("nobody could look at it", "確認できる者がいない")
+                    .to_owned(),
             ),
             None => decision.push(item.reviewer.clone()),
         }
         if item.escalated {
-            decision.push(self.of("went up: not judged in time", "期限超過により上位者へ").to_owned());
+            decision.push(
+                self.of("went up: not judged in time", "期限超過により上位者へ")
+                    .to_owned(),
+            );
         }
         let warns = matches!(item.state, ItemState::Misuse | ItemState::SelfUnreviewed);
         let decision = if warns {
@@ -594,10 +616,16 @@ impl Writer<'_> {
         let last = role.last_use_us.map(at);
         lines.push(match last {
             Some(last) => format!("{}: {last}", self.of("last use", "最終利用")),
-            None => self.of("not used in these days", "期間中の利用なし").to_owned(),
+            None => self
+                .of("not used in these days", "期間中の利用なし")
+                .to_owned(),
         });
         if let Some(end) = role.employment_end_us {
-            lines.push(format!("{}: {}", self.of("employment ends", "雇用の終了"), at(end)));
+            lines.push(format!(
+                "{}: {}",
+                self.of("employment ends", "雇用の終了"),
+                at(end)
+            ));
             if let Some(last) = role.last_use_us.filter(|last| *last > end) {
                 lines.push(format!(
                     "{}: {}",
@@ -608,7 +636,10 @@ impl Writer<'_> {
         }
         if role.disabled {
             let when = role.disabled_us.map(at).unwrap_or_default();
-            lines.push(format!("{}: {when}", self.of("disabled, by", "無効化(遅くとも)")));
+            lines.push(format!(
+                "{}: {when}",
+                self.of("disabled, by", "無効化(遅くとも)")
+            ));
             if let (Some(end), Some(disabled)) = (role.employment_end_us, role.disabled_us) {
                 let days = disabled.saturating_sub(end) / 86_400_000_000;
                 if days > 0 {
@@ -673,8 +704,12 @@ impl Writer<'_> {
         );
         let seconds = LEAST_FOR_ONE.as_secs();
         page.note(&match self.language {
-            Language::English => format!("Too fast: the next decision came less than {seconds} seconds after the one before."),
-            Language::Japanese => format!("速すぎる判断: 前の判断から {seconds} 秒未満で次の判断をしたもの。"),
+            Language::English => format!(
+                "Too fast: the next decision came less than {seconds} seconds after the one before."
+            ),
+            Language::Japanese => {
+                format!("速すぎる判断: 前の判断から {seconds} 秒未満で次の判断をしたもの。")
+            }
         });
     }
 
@@ -688,7 +723,10 @@ impl Writer<'_> {
         let lines = content.opened.checkpoint.lines();
         let lines: Vec<String> = lines.map(str::to_owned).collect();
         page.table(
-            &[self.of("Signed checkpoint (C2SP tlog-checkpoint)", "署名付きチェックポイント(C2SP tlog-checkpoint)")],
+            &[self.of(
+                "Signed checkpoint (C2SP tlog-checkpoint)",
+                "署名付きチェックポイント(C2SP tlog-checkpoint)",
+            )],
             &[vec![Cell::lines(lines)]],
         );
         let digest = content.digest();

@@ -146,7 +146,10 @@ mod tests {
             candidate("adviser", "outside", true, true),
         ];
         let mut given = Assignment::among(&small);
-        assert_eq!(given.next("owner", "office").map(|id| &**id), Some("adviser"));
+        assert_eq!(
+            given.next("owner", "office").map(|id| &**id),
+            Some("adviser")
+        );
         let alone = &small[..1];
         assert!(Assignment::among(alone).next("owner", "office").is_none());
     }

@@ -169,9 +169,25 @@ pub enum Unfit {
     Stale,
     /// It is not for them.
     NotAsked,
+    /// It can't be signed yet.
+    OpenItems,
 }
 
 impl Unfit {
+    const ALL: [Self; 11] = [
+        Self::Signed,
+        Self::Own,
+        Self::Anothers,
+        Self::Judged,
+        Self::OneByOne,
+        Self::OtherJudgement,
+        Self::NotAlone,
+        Self::NoPerson,
+        Self::Stale,
+        Self::NotAsked,
+        Self::OpenItems,
+    ];
+
     /// In words.
     #[must_use]
     pub const fn words(self) -> &'static str {
@@ -194,7 +210,40 @@ impl Unfit {
                 "the question is stale: it was answered, the item was judged, or it was asked about anew"
             }
             Self::NotAsked => "the question is for somebody else",
+            Self::OpenItems => {
+                "items of the campaign are not judged yet: sekisho review items NUMBER --open tells which"
+            }
         }
+    }
+
+    /// The same in Japanese.
+    #[must_use]
+    pub const fn words_ja(self) -> &'static str {
+        match self {
+            Self::Signed => "署名済みの確認は変更できません",
+            Self::Own => "自分のアクセスまたは役割は、ほかの者が確認します",
+            Self::Anothers => "この項目の担当はほかの者です",
+            Self::Judged => "この項目は判断済みです",
+            Self::OneByOne => "まとめて判断できるのは、抽出され、かつ要確認事項のない項目だけです",
+            Self::OtherJudgement => "この確認の項目には使えない判断です",
+            Self::NotAlone => {
+                "確認できる者がいます: 留保付きで閉じられるのは、本人以外に確認できる者がいない項目だけです"
+            }
+            Self::NoPerson => "人によらないサービスの利用については照会できません",
+            Self::Stale => {
+                "この照会は古くなっています: 回答済み、判断済み、または新たに照会されています"
+            }
+            Self::NotAsked => "この照会はほかの者に対するものです",
+            Self::OpenItems => {
+                "未判断の項目があります: sekisho review items 番号 --open で確認してください"
+            }
+        }
+    }
+
+    /// Whatever the daemon said in these words.
+    #[must_use]
+    pub fn of_words(words: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.words() == words)
     }
 }
 
@@ -348,13 +397,25 @@ mod tests {
         assert_eq!(judge(&item, "security-1"), Err(Unfit::Anothers));
         assert_eq!(judge(&item, "p-1"), Err(Unfit::Own));
         let own = name("p-1");
-        let own = Seen { reviewer: Some(&own), ..item };
+        let own = Seen {
+            reviewer: Some(&own),
+            ..item
+        };
         assert_eq!(judge(&own, "p-1"), Err(Unfit::Own));
-        let judged = Seen { state: ItemState::Misuse, ..item };
+        let judged = Seen {
+            state: ItemState::Misuse,
+            ..item
+        };
         assert_eq!(judge(&judged, "manager-1"), Err(Unfit::Judged));
-        let signed = Seen { signed: true, ..item };
+        let signed = Seen {
+            signed: true,
+            ..item
+        };
         assert_eq!(judge(&signed, "manager-1"), Err(Unfit::Signed));
-        let nobodys = Seen { reviewer: None, ..item };
+        let nobodys = Seen {
+            reviewer: None,
+            ..item
+        };
         assert_eq!(judge(&nobodys, "manager-1"), Err(Unfit::Anothers));
     }
 
@@ -364,13 +425,22 @@ mod tests {
         let flagged = seen(&reviewer);
         let several = |item: &Seen<'_>| may_judge(item, "r", ItemState::Justified, true, false);
         assert_eq!(several(&flagged), Err(Unfit::OneByOne));
-        assert_eq!(several(&Seen { plain: true, ..flagged }), Ok(()));
+        assert_eq!(
+            several(&Seen {
+                plain: true,
+                ..flagged
+            }),
+            Ok(())
+        );
     }
 
     #[test]
     fn only_what_nobody_could_look_at_is_closed_with_a_reservation() {
         let reviewer = name("r");
-        let item = Seen { reviewer: None, ..seen(&reviewer) };
+        let item = Seen {
+            reviewer: None,
+            ..seen(&reviewer)
+        };
         let close = |nobody| may_judge(&item, "p-1", ItemState::SelfUnreviewed, false, nobody);
         assert_eq!(close(true), Ok(()));
         assert_eq!(close(false), Err(Unfit::NotAlone));
@@ -380,7 +450,10 @@ mod tests {
     fn a_role_is_kept_changed_or_removed_and_an_access_is_not() {
         let reviewer = name("r");
         let access = seen(&reviewer);
-        let role = Seen { kind: CampaignKind::Entitlement, ..access };
+        let role = Seen {
+            kind: CampaignKind::Entitlement,
+            ..access
+        };
         for state in ItemState::ALL {
             let of = |item| may_judge(item, "r", state, false, true).is_ok();
             let (one, other) = (of(&access), of(&role));
@@ -393,14 +466,24 @@ mod tests {
     #[test]
     fn an_answer_is_for_the_question_that_stands() {
         let reviewer = name("r");
-        let asked = Seen { state: ItemState::Asked, question: Some(7), ..seen(&reviewer) };
+        let asked = Seen {
+            state: ItemState::Asked,
+            question: Some(7),
+            ..seen(&reviewer)
+        };
         assert_eq!(may_answer(&asked, "p-1", 7), Ok(()));
         assert_eq!(may_answer(&asked, "p-1", 6), Err(Unfit::Stale));
         assert_eq!(may_answer(&asked, "p-2", 7), Err(Unfit::NotAsked));
-        let judged = Seen { state: ItemState::Justified, ..asked };
+        let judged = Seen {
+            state: ItemState::Justified,
+            ..asked
+        };
         assert_eq!(may_answer(&judged, "p-1", 7), Err(Unfit::Stale));
         assert_eq!(may_ask(&judged, "r"), Err(Unfit::Judged));
-        let service = Seen { person: "", ..asked };
+        let service = Seen {
+            person: "",
+            ..asked
+        };
         assert_eq!(may_ask(&service, "r"), Err(Unfit::NoPerson));
         assert_eq!(may_answer(&service, "", 7), Err(Unfit::NotAsked));
     }

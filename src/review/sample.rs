@@ -2,7 +2,7 @@
 //!
 //! **Population.** Every day on which a person asked for at least one access, allowed or denied, of the days and departments of the
 //! campaign, by the pack's clock. Its stratum is the department that the person's first entry of that day has. Days of services that
-//! act for nobody are a population of their own, whose strata are the services.
+//! asked for nobody, or for somebody who was not known, are a population of their own, whose strata are the services.
 //!
 //! **How many.** n is the least number with (1 − p)ⁿ ≤ 1 − C, which is ⌈ln(1−C)/ln(1−p)⌉: 59 for C = 95 % and p = 5 %. Of a stratum
 //! with the share w of the population ⌈n·w⌉ are drawn. No stratum has less than its share, so a share p of misuses is missed with a
@@ -195,13 +195,19 @@ mod tests {
     fn the_same_seed_draws_the_same_and_another_one_others() {
         let office = office(40, 20);
         let (strata, drawn) = office.draw(&[7; 32], Sort::Person, 59);
-        assert_eq!(office.draw(&[7; 32], Sort::Person, 59), (strata.clone(), drawn.clone()));
+        assert_eq!(
+            office.draw(&[7; 32], Sort::Person, 59),
+            (strata.clone(), drawn.clone())
+        );
         assert_ne!(office.draw(&[8; 32], Sort::Person, 59).1, drawn);
         assert_ne!(office.draw(&[7; 32], Sort::Workload, 59).1, drawn);
         let all: u32 = strata.iter().map(|stratum| stratum.population).sum();
         assert_eq!(all, 800);
         for stratum in &strata {
-            assert!(stratum.drawn * all >= 59 * stratum.population, "{stratum:?}");
+            assert!(
+                stratum.drawn * all >= 59 * stratum.population,
+                "{stratum:?}"
+            );
         }
         assert!((59..59 + 3).contains(&drawn.len()), "{}", drawn.len());
     }
@@ -224,7 +230,12 @@ mod tests {
         let office = office(5, 3);
         let (_, drawn) = office.draw(&[1; 32], Sort::Person, 59);
         assert_eq!(drawn.len(), office.len());
-        assert!(Population::default().draw(&[1; 32], Sort::Person, 59).1.is_empty());
+        assert!(
+            Population::default()
+                .draw(&[1; 32], Sort::Person, 59)
+                .1
+                .is_empty()
+        );
     }
 
     #[test]

@@ -350,9 +350,8 @@ impl<'r> Scan<'r> {
 const HOST: &str = "host";
 
 fn is_workload(entry: &StoredEntry) -> bool {
-    let second_step = |code| {
-        ReasonCode::from_number(code).is_some_and(|code| code.stage() == Stage::TwoStep)
-    };
+    let second_step =
+        |code| ReasonCode::from_number(code).is_some_and(|code| code.stage() == Stage::TwoStep);
     let mut reasons = entry.reasons.iter().chain(&entry.further_reasons);
     entry.session.is_empty() && !reasons.any(|reason| second_step(reason.code))
 }

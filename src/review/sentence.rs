@@ -269,11 +269,9 @@ fn japanese<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, 
             f("days"),
             f("least")
         ),
-        Detector::ReviewOverdue => format!(
-            "{} の確認が期限({})を過ぎています。",
-            f("what"),
-            f("due")
-        ),
+        Detector::ReviewOverdue => {
+            format!("{} の確認が期限({})を過ぎています。", f("what"), f("due"))
+        }
         Detector::ExportBurst => format!(
             "{1} 回の出力で {0} 人分の記録を出しました。ふだんの日より多い件数です({2})。",
             f("value"),

@@ -145,10 +145,12 @@ pub(super) struct Block(std::net::IpAddr);
 impl Block {
     pub(super) fn of(address: &str) -> Option<Self> {
         use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-        Some(Self(match crate::domain::network::parse_address(address).ok()? {
-            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff)),
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80)),
-        }))
+        Some(Self(
+            match crate::domain::network::parse_address(address).ok()? {
+                IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff)),
+                IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80)),
+            },
+        ))
     }
 }
 
@@ -323,7 +325,11 @@ impl Calendar {
 
     /// The first instant of a day.
     pub(super) fn beginning(self, day: Day) -> Timestamp {
-        Timestamp::from_micros(i64::from(day).saturating_mul(DAY).saturating_sub(self.offset))
+        Timestamp::from_micros(
+            i64::from(day)
+                .saturating_mul(DAY)
+                .saturating_sub(self.offset),
+        )
     }
 }
 

@@ -422,7 +422,10 @@ mod tests {
         };
         vec![
             (LogIndex(5), change(Kind::OpenReview(review))),
-            (LogIndex(6), chunk(1, vec![item(1, "p-1", "r-1"), item(2, "p-2", "")])),
+            (
+                LogIndex(6),
+                chunk(1, vec![item(1, "p-1", "r-1"), item(2, "p-2", "")]),
+            ),
             (LogIndex(7), chunk(2, vec![item(3, "p-1", "r-2")])),
         ]
     }

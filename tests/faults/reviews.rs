@@ -99,7 +99,13 @@ async fn every_step_of_a_campaign() {
 
     let question = async |office: &Office| {
         let mine = ListMyQuestionsRequest {};
-        let mine = call!(office, ReviewServiceClient, list_my_questions, &person, mine);
+        let mine = call!(
+            office,
+            ReviewServiceClient,
+            list_my_questions,
+            &person,
+            mine
+        );
         mine.unwrap().questions[0].question_log_index
     };
     let reply = async |office: &Office, question_log_index| {
@@ -109,7 +115,14 @@ async fn every_step_of_a_campaign() {
             question_log_index,
             answer: "They called".into(),
         };
-        call!(office, ReviewServiceClient, answer_question, &person, answer).map(drop)
+        call!(
+            office,
+            ReviewServiceClient,
+            answer_question,
+            &person,
+            answer
+        )
+        .map(drop)
     };
     let is_answered = async |office: &Office| is_in(office, ReviewItemState::Answered).await;
     office
@@ -148,8 +161,7 @@ async fn every_step_of_a_campaign() {
         let sign = SignReviewRequest { review };
         call!(office, ReviewServiceClient, sign_review, &lead, sign).map(drop)
     };
-    let is_signed =
-        async |office: &Office| !campaigns(office, &lead).await[0].signed_by.is_empty();
+    let is_signed = async |office: &Office| !campaigns(office, &lead).await[0].signed_by.is_empty();
     office
         .dies_at("a signature", "0", nothing, sign, is_signed)
         .await;

@@ -1,6 +1,8 @@
 //! A campaign of accesses: opened, assigned, asked, answered, judged, signed; and everything that is refused on the way, each with its
 //! entry.
 
+use std::fs;
+
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -90,29 +92,49 @@ fn a_campaign_has_every_case_all_break_glass_and_a_sample_and_nobody_gets_their_
     assert_eq!(first["case"]["person"], "adviser-1", "{first}");
     let broken = &first["case"]["findings"][0];
     assert_eq!(broken["detector"], "break-glass");
-    assert!(broken["sentenceJa"].as_str().unwrap().contains("緊急アクセス"));
+    assert!(
+        broken["sentenceJa"]
+            .as_str()
+            .unwrap()
+            .contains("緊急アクセス")
+    );
     // Their department's manager; and of the manager's own day somebody else.
     assert_eq!(first["reviewer"], "manager-1");
     for item in &found {
         assert_ne!(item["reviewer"], item["case"]["person"], "{item}");
     }
-    let own = found.iter().find(|item| item["case"]["person"] == "manager-1");
+    let own = found
+        .iter()
+        .find(|item| item["case"]["person"] == "manager-1");
     assert_eq!(own.unwrap()["reviewer"], "security-1");
     // Three days of people: all of them are drawn.
     let populations = review["populations"].as_array().unwrap();
     assert_eq!(populations.len(), 1, "{populations:?}");
     assert_eq!(
-        (&populations[0]["stratum"], &populations[0]["population"], &populations[0]["drawn"]),
+        (
+            &populations[0]["stratum"],
+            &populations[0]["population"],
+            &populations[0]["drawn"]
+        ),
         (&json!("career"), &json!(3), &json!(3))
     );
     // A manager sees their department's, and never their own.
     let theirs = items(house, &office.manager, number);
-    assert!(theirs.iter().all(|item| item["case"]["person"] != "manager-1"));
+    assert!(
+        theirs
+            .iter()
+            .all(|item| item["case"]["person"] != "manager-1")
+    );
     assert_eq!(theirs.len(), found.len() - 1);
     let one = json!({ "review": number, "item": item_of(&found, "manager-1") });
     let (code, _) = refused(house, &office.manager, "GetItem", &one);
     assert_eq!(code, "NOT_FOUND");
-    let (code, _) = refused(house, &office.adviser, "ListItems", &json!({ "review": number }));
+    let (code, _) = refused(
+        house,
+        &office.adviser,
+        "ListItems",
+        &json!({ "review": number }),
+    );
     assert_eq!(code, "PERMISSION_DENIED");
 }
 
@@ -147,37 +169,72 @@ fn an_item_goes_from_a_question_to_a_judgement_and_the_campaign_to_its_signature
     answer(house, &office.adviser, "AnswerQuestion", &right);
     let (code, _) = refused(house, &office.adviser, "AnswerQuestion", &right);
     assert_eq!(code, "ABORTED");
-    let seen = answer(house, &office.manager, "GetItem", &json!({ "review": number, "item": broken }));
+    let seen = answer(
+        house,
+        &office.manager,
+        "GetItem",
+        &json!({ "review": number, "item": broken }),
+    );
     assert_eq!(seen["item"]["state"], "REVIEW_ITEM_STATE_ANSWERED");
     assert_eq!(seen["item"]["answer"], "The reception called the ambulance");
 
     // Signed while something is open, several at once, somebody else's, one's own.
     let sign = json!({ "review": number });
-    assert_eq!(refused(house, &office.lead, "SignReview", &sign).0, "FAILED_PRECONDITION");
+    assert_eq!(
+        refused(house, &office.lead, "SignReview", &sign).0,
+        "FAILED_PRECONDITION"
+    );
     let both = judgement(&number, &json!([broken, plain]), "JUSTIFIED");
     let (code, fields) = refused(house, &office.manager, "JudgeItem", &both);
-    assert_eq!((&*code, fields), ("INVALID_ARGUMENT", vec!["items".to_owned()]));
+    assert_eq!(
+        (&*code, fields),
+        ("INVALID_ARGUMENT", vec!["items".to_owned()])
+    );
     let of_manager = judgement(&number, &json!([own]), "JUSTIFIED");
-    assert_eq!(refused(house, &office.manager, "JudgeItem", &of_manager).0, "PERMISSION_DENIED");
+    assert_eq!(
+        refused(house, &office.manager, "JudgeItem", &of_manager).0,
+        "PERMISSION_DENIED"
+    );
     let anothers = judgement(&number, &json!([broken]), "JUSTIFIED");
-    assert_eq!(refused(house, &office.lead, "JudgeItem", &anothers).0, "PERMISSION_DENIED");
+    assert_eq!(
+        refused(house, &office.lead, "JudgeItem", &anothers).0,
+        "PERMISSION_DENIED"
+    );
     let alone = judgement(&number, &json!([broken]), "SELF_UNREVIEWED");
-    assert_eq!(refused(house, &office.manager, "JudgeItem", &alone).0, "FAILED_PRECONDITION");
+    assert_eq!(
+        refused(house, &office.manager, "JudgeItem", &alone).0,
+        "FAILED_PRECONDITION"
+    );
     let as_role = judgement(&number, &json!([broken]), "KEEP");
-    assert_eq!(refused(house, &office.manager, "JudgeItem", &as_role).0, "INVALID_ARGUMENT");
+    assert_eq!(
+        refused(house, &office.manager, "JudgeItem", &as_role).0,
+        "INVALID_ARGUMENT"
+    );
     let to_themself = json!({ "review": number, "item": own, "reviewer": "manager-1" });
-    assert_eq!(refused(house, &office.lead, "AssignItem", &to_themself).0, "INVALID_ARGUMENT");
+    assert_eq!(
+        refused(house, &office.lead, "AssignItem", &to_themself).0,
+        "INVALID_ARGUMENT"
+    );
     let to_nobody = json!({ "review": number, "item": own, "reviewer": "adviser-1" });
-    assert_eq!(refused(house, &office.lead, "AssignItem", &to_nobody).0, "INVALID_ARGUMENT");
+    assert_eq!(
+        refused(house, &office.lead, "AssignItem", &to_nobody).0,
+        "INVALID_ARGUMENT"
+    );
 
     // A substitute takes the manager's own day; the others are judged.
     let substitute = json!({ "review": number, "item": own, "reviewer": "security-2" });
     answer(house, &office.lead, "AssignItem", &substitute);
     office.judge(&office.manager, &number, &json!([broken]), "MISUSE");
-    assert_eq!(refused(house, &office.manager, "JudgeItem", &anothers).0, "FAILED_PRECONDITION");
+    assert_eq!(
+        refused(house, &office.manager, "JudgeItem", &anothers).0,
+        "FAILED_PRECONDITION"
+    );
     office.judge(&office.manager, &number, &json!([plain]), "JUSTIFIED");
     let lead = &office.lead;
-    assert_eq!(refused(house, lead, "JudgeItem", &of_manager).0, "PERMISSION_DENIED");
+    assert_eq!(
+        refused(house, lead, "JudgeItem", &of_manager).0,
+        "PERMISSION_DENIED"
+    );
     let second = office.house.log_in("security-2");
     office.judge(&second, &number, &json!([own]), "JUSTIFIED");
     let house = &office.house;
@@ -187,12 +244,26 @@ fn an_item_goes_from_a_question_to_a_judgement_and_the_campaign_to_its_signature
     assert!(draft["signature"].is_null());
     let signed = answer(house, &second, "SignReview", &sign);
     assert_eq!(signed["reportDigest"], draft["digest"]);
-    assert_eq!(refused(house, &office.lead, "SignReview", &sign).0, "FAILED_PRECONDITION");
+    assert_eq!(
+        refused(house, &office.lead, "SignReview", &sign).0,
+        "FAILED_PRECONDITION"
+    );
     let after = judgement(&number, &json!([plain]), "MISUSE");
-    assert_eq!(refused(house, &office.manager, "JudgeItem", &after).0, "FAILED_PRECONDITION");
+    assert_eq!(
+        refused(house, &office.manager, "JudgeItem", &after).0,
+        "FAILED_PRECONDITION"
+    );
     let ask = json!({ "review": number, "item": plain, "question": "?" });
-    assert_eq!(refused(house, &office.manager, "AskPerson", &ask).0, "FAILED_PRECONDITION");
-    let seen = answer(house, &office.lead, "GetReview", &json!({ "review": number }));
+    assert_eq!(
+        refused(house, &office.manager, "AskPerson", &ask).0,
+        "FAILED_PRECONDITION"
+    );
+    let seen = answer(
+        house,
+        &office.lead,
+        "GetReview",
+        &json!({ "review": number }),
+    );
     assert_eq!(seen["review"]["signedBy"], "security-2");
     assert_eq!(seen["review"]["reportDigest"], signed["reportDigest"]);
 
@@ -200,7 +271,14 @@ fn an_item_goes_from_a_question_to_a_judgement_and_the_campaign_to_its_signature
     let of_lead = refusals(house, &office.lead, "security-1");
     assert_eq!(
         of_lead,
-        ["SignReview", "JudgeItem", "AssignItem", "AssignItem", "JudgeItem", "SignReview"]
+        [
+            "SignReview",
+            "JudgeItem",
+            "AssignItem",
+            "AssignItem",
+            "JudgeItem",
+            "SignReview"
+        ]
     );
     let of_adviser = refusals(house, &office.lead, "adviser-1");
     assert_eq!(of_adviser, ["AnswerQuestion", "AnswerQuestion"]);
@@ -227,7 +305,12 @@ fn a_report_is_of_what_was_signed_and_says_what_it_proves_and_what_not() {
         };
         office.judge(by, &number, &json!([item["item"]]), how);
     }
-    let signed = answer(house, &office.lead, "SignReview", &json!({ "review": number }));
+    let signed = answer(
+        house,
+        &office.lead,
+        "SignReview",
+        &json!({ "review": number }),
+    );
     let json: Value =
         serde_json::from_str(&report(house, &office.lead, &number, "JSON", "en")).unwrap();
     assert_eq!(json["signature"]["digest"], signed["reportDigest"]);
@@ -239,13 +322,19 @@ fn a_report_is_of_what_was_signed_and_says_what_it_proves_and_what_not() {
     let decided = json["content"]["items"].as_array().unwrap();
     assert_eq!(decided.len(), found.len());
     assert_eq!(decided[0]["state"], "misuse");
-    assert_eq!(decided[0]["judgement"]["text"], "an interview was held that day");
+    assert_eq!(
+        decided[0]["judgement"]["text"],
+        "an interview was held that day"
+    );
 
     let english = report(house, &office.lead, &number, "HTML", "en");
     let japanese = report(house, &office.lead, &number, "HTML", "ja");
     let root = json["content"]["rootHash"].as_str().unwrap();
     for text in [&*english, &*japanese] {
-        assert!(text.contains(root) && text.contains("an interview was held"), "{text}");
+        assert!(
+            text.contains(root) && text.contains("an interview was held"),
+            "{text}"
+        );
         assert!(text.contains(signed["reportDigest"].as_str().unwrap()));
         assert!(text.contains("security-1") && !text.contains("<script"));
     }
@@ -258,12 +347,19 @@ fn a_report_is_of_what_was_signed_and_says_what_it_proves_and_what_not() {
     ] {
         assert!(english.contains(words), "{words}: {english}");
     }
-    for words in ["3 日のすべてを確認しました", "不正利用", "個人データを取り扱うシステム"] {
+    for words in [
+        "3 日のすべてを確認しました",
+        "不正利用",
+        "個人データを取り扱うシステム",
+    ] {
         assert!(japanese.contains(words), "{words}: {japanese}");
     }
     let csv = report(house, &office.lead, &number, "CSV", "en");
     assert_eq!(csv.lines().count(), found.len() + 1);
-    assert!(csv.starts_with('\u{feff}') && csv.contains(",\"misuse\","), "{csv}");
+    assert!(
+        csv.starts_with('\u{feff}') && csv.contains(",\"misuse\","),
+        "{csv}"
+    );
     // Only for who reviews everything or audits.
     let request = json!({ "review": number });
     let (code, _) = refused(house, &office.manager, "GetReviewReport", &request);
@@ -294,7 +390,12 @@ fn in_order(value: &Value) -> String {
 fn a_second_person_draws_the_same_sample_from_the_log_alone() {
     let mut office = Office::open();
     let number = office.opened();
-    let opened = answer(&office.house, &office.lead, "GetReview", &json!({ "review": number }));
+    let opened = answer(
+        &office.house,
+        &office.lead,
+        "GetReview",
+        &json!({ "review": number }),
+    );
     // What comes later is not part of it.
     reads(&office.house, &office.other, "seeker-9", None);
     let second = office.house.log_in("security-2");
@@ -308,13 +409,74 @@ fn a_second_person_draws_the_same_sample_from_the_log_alone() {
     let review = number.as_str().unwrap();
     house.sql(&format!(
         "DELETE FROM {}review_items WHERE review = {review} AND person = 'adviser-2'",
-        if house.database.is_some() { "sekisho." } else { "" }
+        if house.database.is_some() {
+            "sekisho."
+        } else {
+            ""
+        }
     ));
     let drawn = answer(house, &second, "RedrawSample", &json!({ "review": number }));
     assert!(drawn.get("same").is_none(), "{drawn}");
-    assert!(drawn["difference"].as_str().unwrap().starts_with("1 of the days"));
-    let (code, _) = refused(house, &office.manager, "RedrawSample", &json!({ "review": number }));
+    assert!(
+        drawn["difference"]
+            .as_str()
+            .unwrap()
+            .starts_with("1 of the days")
+    );
+    let (code, _) = refused(
+        house,
+        &office.manager,
+        "RedrawSample",
+        &json!({ "review": number }),
+    );
     assert_eq!(code, "PERMISSION_DENIED");
+}
+
+#[test]
+fn what_nobody_else_could_look_at_is_closed_with_a_reservation_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let pack = folder.path().join("pack");
+    fs::create_dir(&pack).unwrap();
+    for file in ["pack.toml", "model.conf", "policy.csv", "people.csv"] {
+        let text = fs::read_to_string(crate::support::pack().join(file)).unwrap();
+        // One security manager alone.
+        let lines = text.lines().filter(|line| !line.starts_with("security-2,"));
+        let text: Vec<&str> = lines.collect();
+        fs::write(pack.join(file), text.join("\n") + "\n").unwrap();
+    }
+    let mut house = House::of_pack(folder);
+    let lead = house.log_in("security-1");
+    let denied = json!({
+        "actor": {
+            "session_ticket": lead.ticket, "client_ip": lead.client_ip,
+            "session_ref": lead.session_ref,
+        },
+        "action": "ACTION_READ",
+        "data": {
+            "system": "crm", "subject_kind": "job-seeker", "subject_ref": "seeker-1",
+            "categories": ["career"],
+        },
+        "purpose": "recruitment-service",
+    });
+    let decided = house.answer("sekisho.v1.AccessService/Check", &denied, &Vec::new());
+    assert_eq!(decided["decision"], "DECISION_DENY");
+    let opened = answer(&house, &lead, "OpenReview", &two_days());
+    let number = &opened["review"]["review"];
+    let found = items(&house, &lead, number);
+    let own = item_of(&found, "security-1");
+    assert!(found[0].get("reviewer").is_none(), "{found:?}");
+    let justified = judgement(number, &json!([own]), "JUSTIFIED");
+    assert_eq!(
+        refused(&house, &lead, "JudgeItem", &justified).0,
+        "PERMISSION_DENIED"
+    );
+    let closed = judgement(number, &json!([own]), "SELF_UNREVIEWED");
+    answer(&house, &lead, "JudgeItem", &closed);
+    answer(&house, &lead, "SignReview", &json!({ "review": number }));
+    let english = report(&house, &lead, number, "HTML", "en");
+    assert!(english.contains("They are NOT reviewed"), "{english}");
+    let japanese = report(&house, &lead, number, "HTML", "ja");
+    assert!(japanese.contains("留保付き"), "{japanese}");
 }
 
 #[test]
@@ -328,11 +490,26 @@ fn what_can_not_be_opened_names_its_fields() {
     };
     assert_eq!(refused_fields(json!({})), fields(&["from_day"]));
     let days = |from: &str, until: &str| json!({ "from_day": from, "until_day": until });
-    assert_eq!(refused_fields(days("2026-13-01", "x")), fields(&["from_day", "until_day"]));
-    assert_eq!(refused_fields(days("2020-02-01", "")), fields(&["until_day"]));
-    assert_eq!(refused_fields(days("2020-02-02", "2020-02-01")), fields(&["until_day"]));
-    assert_eq!(refused_fields(days("2020-01-01", "2020-06-01")), fields(&["until_day"]));
-    assert_eq!(refused_fields(days("9998-01-01", "9998-01-02")), fields(&["until_day"]));
+    assert_eq!(
+        refused_fields(days("2026-13-01", "x")),
+        fields(&["from_day", "until_day"])
+    );
+    assert_eq!(
+        refused_fields(days("2020-02-01", "")),
+        fields(&["until_day"])
+    );
+    assert_eq!(
+        refused_fields(days("2020-02-02", "2020-02-01")),
+        fields(&["until_day"])
+    );
+    assert_eq!(
+        refused_fields(days("2020-01-01", "2020-06-01")),
+        fields(&["until_day"])
+    );
+    assert_eq!(
+        refused_fields(days("9998-01-01", "9998-01-02")),
+        fields(&["until_day"])
+    );
     let mut odd = two_days();
     odd["confidence_percent"] = 100.into();
     odd["rate_percent"] = 51.into();
@@ -378,7 +555,12 @@ fn a_campaign_of_one_department_has_no_others() {
     }
     // Nobody manages that department: who reviews everything looks at it.
     assert_eq!(found[0]["reviewer"], "security-1");
-    let listed = answer(house, &office.manager, "ListReviews", &json!({ "open_only": true }));
+    let listed = answer(
+        house,
+        &office.manager,
+        "ListReviews",
+        &json!({ "open_only": true }),
+    );
     assert_eq!(listed["reviews"].as_array().unwrap().len(), 1);
 }
 
@@ -397,6 +579,11 @@ fn a_campaign_outlives_kill_9_in_its_midst() {
     assert_eq!(items(house, &office.lead, &number), before);
     let mine = answer(house, &office.adviser, "ListMyQuestions", &json!({}));
     assert_eq!(mine["questions"][0]["question"], "Why?");
-    let drawn = answer(house, &office.lead, "RedrawSample", &json!({ "review": number }));
+    let drawn = answer(
+        house,
+        &office.lead,
+        "RedrawSample",
+        &json!({ "review": number }),
+    );
     assert_eq!(drawn["same"], true, "{drawn}");
 }

@@ -11,7 +11,12 @@ fn every_role_is_kept_changed_or_removed_and_leavers_stand_out() {
     let adviser = house.log_in("adviser-1");
     reads(&house, &adviser, "seeker-1", None);
     let lead = house.log_in("security-1");
-    let opened = answer(&house, &lead, "OpenReview", &json!({ "kind": "REVIEW_KIND_ENTITLEMENT" }));
+    let opened = answer(
+        &house,
+        &lead,
+        "OpenReview",
+        &json!({ "kind": "REVIEW_KIND_ENTITLEMENT" }),
+    );
     let number = &opened["review"]["review"];
     let found = items(&house, &lead, number);
     let of = |person: &str| -> &Value {
@@ -45,7 +50,10 @@ fn every_role_is_kept_changed_or_removed_and_leavers_stand_out() {
         (by, request)
     };
     let (by, request) = judge(of("adviser-1"), "JUSTIFIED");
-    assert_eq!(refused(&house, by, "JudgeItem", &request).0, "INVALID_ARGUMENT");
+    assert_eq!(
+        refused(&house, by, "JudgeItem", &request).0,
+        "INVALID_ARGUMENT"
+    );
     for item in &found {
         let how = match item["case"]["person"].as_str().unwrap() {
             "adviser-4" => "REMOVE",

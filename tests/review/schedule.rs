@@ -60,7 +60,9 @@ fn a_schedule_opens_a_campaign_of_the_day_before_and_late_break_glass_goes_up() 
         "break_glass": { "reason": "The candidate collapsed during the interview" },
     });
     let method = "sekisho.v1.AccessService/Check";
-    let answer = house.call(DESK, method, &emergency, &Metadata::new()).unwrap();
+    let answer = house
+        .call(DESK, method, &emergency, &Metadata::new())
+        .unwrap();
     assert_eq!(answer["decision"], "DECISION_ALLOW", "{answer}");
 
     passes(&house, DAY);
@@ -72,7 +74,10 @@ fn a_schedule_opens_a_campaign_of_the_day_before_and_late_break_glass_goes_up() 
         !reviews.is_empty()
     });
     let review = &reviews[0];
-    assert_eq!((reviews.len(), &review["schedule"]), (1, &json!("every-day")));
+    assert_eq!(
+        (reviews.len(), &review["schedule"]),
+        (1, &json!("every-day"))
+    );
     assert_eq!(review["fromDay"], review["untilDay"]);
     assert_eq!(review["departments"], json!(["career"]));
     let number = &review["review"];
@@ -80,7 +85,10 @@ fn a_schedule_opens_a_campaign_of_the_day_before_and_late_break_glass_goes_up() 
     let item = asked(&mut house, &lead, "ReviewService/GetItem", &which);
     let item = &item["item"];
     assert_eq!(item["case"]["findings"][0]["detector"], "break-glass");
-    assert_eq!((&item["reviewer"], &item["escalated"]), (&json!("manager-1"), &Value::Null));
+    assert_eq!(
+        (&item["reviewer"], &item["escalated"]),
+        (&json!("manager-1"), &Value::Null)
+    );
     // Once more in the same day: it stays one.
     passes(&house, Duration::from_secs(60));
 
@@ -88,7 +96,10 @@ fn a_schedule_opens_a_campaign_of_the_day_before_and_late_break_glass_goes_up() 
     let lead = logged_in(&mut house, "security-1");
     let item = asked(&mut house, &lead, "ReviewService/GetItem", &which);
     let item = &item["item"];
-    assert_eq!((&item["reviewer"], &item["escalated"]), (&json!("security-1"), &json!(true)));
+    assert_eq!(
+        (&item["reviewer"], &item["escalated"]),
+        (&json!("security-1"), &json!(true))
+    );
     assert_eq!(item["overdue"], true);
     let listed = asked(&mut house, &lead, "ReviewService/ListReviews", &json!({}));
     let all = listed["reviews"].as_array().unwrap();

@@ -35,9 +35,8 @@ impl RuleSet {
             ids.any(|role| named.contains(role))
         };
         let mut of_it = self.detectors.iter();
-        let named = of_it.find(|rule| {
-            rule.detector == detector && rule.roles.as_ref().is_some_and(has)
-        });
+        let named =
+            of_it.find(|rule| rule.detector == detector && rule.roles.as_ref().is_some_and(has));
         let rule = named.or_else(|| {
             let mut of_it = self.detectors.iter();
             of_it.find(|rule| rule.detector == detector && rule.roles.is_none())

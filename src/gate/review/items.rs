@@ -5,12 +5,12 @@ use std::sync::Arc;
 use super::ReviewSeen;
 use super::admission::{May, Need, about};
 use super::judging::{Fits, seen_of};
+use crate::domain::access::TEXT_MAX_BYTES;
 use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
 use crate::gate::peer::Peer;
 use crate::gate::records::log_holds::Administrator;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
-use crate::domain::access::TEXT_MAX_BYTES;
 use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredChange, StoredReviewStep};
 use crate::review::campaign::{ItemState, may_answer, may_ask};
@@ -213,7 +213,10 @@ impl Gate {
         }
         let more = found.len() > filter.size;
         found.truncate(filter.size);
-        let seen = found.into_iter().map(|kept| briefly(kept, due, now));
+        let own = &by.admitted.person.id;
+        let seen = found
+            .into_iter()
+            .map(|kept| briefly(untold(kept, own), due, now));
         Ok((seen.collect(), more))
     }
 
@@ -239,7 +242,7 @@ impl Gate {
         let due = self.kept_review(review).await?.opened.due_us;
         let kept = self.store.review_item(review, item).await?;
         let kept = kept.filter(|kept| is_for(&by, may, kept));
-        let kept = kept.ok_or(NO_ITEM)?;
+        let kept = untold(kept.ok_or(NO_ITEM)?, &by.admitted.person.id);
         self.item_seen(kept, Timestamp::from_micros(due), now).await
     }
 
@@ -364,6 +367,14 @@ fn is_for(by: &Administrator<'_>, may: May, item: &KeptItem) -> bool {
     let theirs = item.reviewer.as_ref() == Some(&own.id)
         || own.departments.iter().any(|name| **name == *seen.1);
     may.see_all || (theirs && *own.id != *seen.0)
+}
+
+/// What stands out in their own accesses is for another reviewer.
+fn untold(mut item: KeptItem, reader: &str) -> KeptItem {
+    if let Some(case) = item.item.case.as_mut().filter(|case| case.person == reader) {
+        case.findings.clear();
+    }
+    item
 }
 
 fn briefly(kept: KeptItem, due: Timestamp, now: Timestamp) -> ItemSeen {

@@ -10,9 +10,7 @@ use crate::gate::changes::StillWanted;
 use crate::gate::peer::Peer;
 use crate::gate::{Credentials, Gate, GateError, Violation, entry};
 use crate::proto::stored_change::Kind;
-use crate::proto::{
-    EntryKind, StoredChange, StoredReviewAssignment, StoredReviewJudgement,
-};
+use crate::proto::{EntryKind, StoredChange, StoredReviewAssignment, StoredReviewJudgement};
 use crate::review::assignment::{Candidate, may_look};
 use crate::review::campaign::{CampaignKind, ItemState, Seen, Unfit, may_assign, may_judge};
 use crate::store::KeptItem;
@@ -72,9 +70,7 @@ impl StillWanted for Fits {
                 person: seen_of(&item).0,
                 reviewer: item.reviewer.as_ref(),
                 state: item.state,
-                plain: item.item.sampled
-                    && !is_flagged(&item.item)
-                    && kind == CampaignKind::Access,
+                plain: item.item.sampled && !is_flagged(&item.item) && kind == CampaignKind::Access,
                 question: item.question.map(|index| index.0),
             };
             (self.looks)(&candidates, &item, &seen).map_err(refusal)?;
@@ -94,11 +90,9 @@ fn refusal(unfit: Unfit) -> GateError {
     match unfit {
         Unfit::Own | Unfit::Anothers | Unfit::NotAsked => GateError::NotAuthorised(words),
         Unfit::Stale => GateError::Conflict(words),
-        Unfit::OtherJudgement => {
-            GateError::Malformed(vec![Violation::new("judgement", words)])
-        }
+        Unfit::OtherJudgement => GateError::Malformed(vec![Violation::new("judgement", words)]),
         Unfit::OneByOne => GateError::Malformed(vec![Violation::new("items", words)]),
-        Unfit::Signed | Unfit::Judged | Unfit::NotAlone | Unfit::NoPerson => {
+        Unfit::Signed | Unfit::Judged | Unfit::NotAlone | Unfit::NoPerson | Unfit::OpenItems => {
             GateError::NotNow(words)
         }
     }
@@ -214,9 +208,7 @@ impl StillWanted for MayLook {
         let item = item.ok_or(NO_ITEM)?;
         let (person, department) = seen_of(&item);
         let candidates = gate.candidates(&gate.rules.load(), gate.now());
-        let found = candidates
-            .iter()
-            .find(|candidate| candidate.id == reviewer);
+        let found = candidates.iter().find(|candidate| candidate.id == reviewer);
         let what = match found {
             Some(candidate) if may_look(candidate, person, department) => return Ok(()),
             _ if *reviewer == *person => "is whose accesses they are",

@@ -24,9 +24,9 @@ use crate::proto::{
     self, EntryKind, ReviewPopulation, StoredChange, StoredEntitlement, StoredEntry, StoredReview,
     StoredReviewItem, StoredReviewItems,
 };
+use crate::review::Days;
 use crate::review::assignment::{Assignment, Candidate};
 use crate::review::campaign::CampaignKind;
-use crate::review::Days;
 use crate::review::finding::{Actor, Case, Detector, Finding};
 use crate::review::sample::{self, Drawn, Sort, Stratum};
 
@@ -83,7 +83,9 @@ impl Gate {
         let wanted = match read(&rules, wish, now) {
             Ok(wanted) => wanted,
             Err(violations) => {
-                return Err(self.refuse_administrator(peer, &by, CALL, violations, now).await);
+                return Err(self
+                    .refuse_administrator(peer, &by, CALL, violations, now)
+                    .await);
             }
         };
         let entry = |gate: &Self| gate.administrators_entry(EntryKind::Review, peer, &by, now);
@@ -106,8 +108,7 @@ impl Gate {
     ) -> Result<LogIndex, GateError> {
         let now = self.now();
         let departments = schedule.departments.iter();
-        let departments: Result<Vec<Name>, _> =
-            departments.map(|name| Name::parse(name)).collect();
+        let departments: Result<Vec<Name>, _> = departments.map(|name| Name::parse(name)).collect();
         let wanted = Wanted {
             kind: if schedule.roles {
                 CampaignKind::Entitlement
@@ -145,6 +146,8 @@ impl Gate {
             departments: wanted.departments.clone(),
             log_size: signed.checkpoint.size,
             utc_offset: rules.utc_offset,
+            // Of roles the last use is told as far as the log goes back.
+            whole: wanted.kind == CampaignKind::Access,
         };
         let seen = self.read_scope(scope.clone()).await?;
         let root = signed.checkpoint.root;
@@ -318,7 +321,10 @@ fn read(rules: &RuleSet, wish: ReviewWish, now: Timestamp) -> Result<Wanted, Vec
             return usual;
         }
         if !range.contains(&given) {
-            wrong(field, format!("is not from {} to {}", range.start(), range.end()));
+            wrong(
+                field,
+                format!("is not from {} to {}", range.start(), range.end()),
+            );
         }
         given
     };
@@ -364,7 +370,10 @@ pub(super) fn drawn(
 ) -> (Vec<ReviewPopulation>, Vec<(Sort, Drawn)>) {
     let mut populations = Vec::new();
     let mut sample = Vec::new();
-    for (sort, population) in [(Sort::Person, &seen.people), (Sort::Workload, &seen.workloads)] {
+    for (sort, population) in [
+        (Sort::Person, &seen.people),
+        (Sort::Workload, &seen.workloads),
+    ] {
         let (strata, days) = population.draw(root, sort, needed);
         let told = |stratum: Stratum| ReviewPopulation {
             workloads: sort == Sort::Workload,
@@ -424,7 +433,9 @@ fn of_accesses(
 
 /// Whether something stood out.
 pub(super) fn is_flagged(item: &StoredReviewItem) -> bool {
-    item.case.as_ref().is_some_and(|case| !case.findings.is_empty())
+    item.case
+        .as_ref()
+        .is_some_and(|case| !case.findings.is_empty())
 }
 
 fn stored_case(case: Case) -> proto::Case {
@@ -460,8 +471,7 @@ fn assign(items: &mut [StoredReviewItem], candidates: &[Candidate]) {
     for (number, item) in (1_u32..).zip(items) {
         item.item = number;
         let case = item.case.as_ref();
-        let (person, department) =
-            case.map_or(("", ""), |case| (&*case.person, &*case.department));
+        let (person, department) = case.map_or(("", ""), |case| (&*case.person, &*case.department));
         let reviewer = assignment.next(person, department);
         item.reviewer = reviewer.map_or_else(String::new, ToString::to_string);
     }
@@ -476,13 +486,21 @@ fn entries(
     let changing = |kind| Some(StoredChange { kind: Some(kind) });
     let mut opening = begin();
     entry::detail(&mut opening, "change", "open-review");
-    entry::detail(&mut opening, "days", format!("{} – {}", review.from_day, review.until_day));
+    entry::detail(
+        &mut opening,
+        "days",
+        format!("{} – {}", review.from_day, review.until_day),
+    );
     entry::detail(&mut opening, "departments", review.departments.join(", "));
     entry::detail(&mut opening, "log_size", review.log_size.to_string());
     let root = data_encoding::HEXLOWER.encode(&review.root);
     entry::detail(&mut opening, "root_hash", root);
     entry::detail(&mut opening, "items", review.items.to_string());
-    entry::detail(&mut opening, "due", Timestamp::from_micros(review.due_us).to_string());
+    entry::detail(
+        &mut opening,
+        "due",
+        Timestamp::from_micros(review.due_us).to_string(),
+    );
     opening.change = changing(Kind::OpenReview(review));
     let mut chunks: Vec<(usize, Vec<StoredReviewItem>)> = Vec::new();
     for item in items {

@@ -53,7 +53,9 @@ impl Gate {
         let opened = self.kept_review(id).await?.opened;
         if opened.kind != CampaignKind::Access.number() {
             let error = GateError::NotNow("a campaign of roles has every role, and no sample");
-            return Err(self.refuse_step(peer, &by, (CALL, id, &[]), error, now).await);
+            return Err(self
+                .refuse_step(peer, &by, (CALL, id, &[]), error, now)
+                .await);
         }
         let scope = scope_of(&opened)?;
         let log = self.log.clone();
@@ -69,7 +71,10 @@ impl Gate {
         let difference = if root.is_none_or(|root| root[..] != opened.root[..]) {
             Some("the tree of the log has another root at that size".to_owned())
         } else if populations != opened.populations {
-            Some("the days that can be drawn from are not those that the campaign counted".to_owned())
+            Some(
+                "the days that can be drawn from are not those that the campaign counted"
+                    .to_owned(),
+            )
         } else {
             self.not_as_drawn(id, &drawn).await?
         };
@@ -135,6 +140,7 @@ fn scope_of(opened: &StoredReview) -> Result<Scope, GateError> {
             departments,
             log_size: opened.log_size,
             utc_offset,
+            whole: true,
         }),
         _ => Err(odd),
     }

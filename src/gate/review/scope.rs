@@ -27,6 +27,8 @@ pub(super) struct Scope {
     pub(super) log_size: u64,
     /// The pack's clock.
     pub(super) utc_offset: UtcOffset,
+    /// Nothing at all where entries of it were disposed of.
+    pub(super) whole: bool,
 }
 
 impl Scope {
@@ -81,7 +83,7 @@ impl Seen {
 type BreakGlass = BTreeMap<(Actor, Date), (String, Vec<LogIndex>, u64)>;
 
 impl Gate {
-    /// Reads the scope. Fails where entries of it were disposed of: what is left would pass for all there was.
+    /// Reads the scope. Where the whole is wanted it fails if entries were disposed of: what is left would pass for all there was.
     pub(super) async fn read_scope(self: &Arc<Self>, scope: Scope) -> Result<Seen, GateError> {
         let _place = self
             .scans
@@ -92,7 +94,9 @@ impl Gate {
         stopping.mark_unchanged();
         tokio::task::spawn_blocking(move || {
             let reader = gate.log.reader();
-            reader.disposed_within(scope.period()).map_err(unread)?;
+            if scope.whole {
+                reader.disposed_within(scope.period()).map_err(unread)?;
+            }
             let mut seen = Seen::default();
             let mut break_glass = BreakGlass::new();
             let query = Query::all().and(Condition::Kind(EntryKind::Decision.into()));
@@ -113,7 +117,13 @@ impl Gate {
                     break;
                 }
                 let opened = gate.log.open(&kept).map_err(unreadable)?;
-                take(&mut seen, &mut break_glass, &scope, kept.index, &opened.entry);
+                take(
+                    &mut seen,
+                    &mut break_glass,
+                    &scope,
+                    kept.index,
+                    &opened.entry,
+                );
             }
             seen.break_glass = break_glass.into_iter().map(case).collect();
             Ok(seen)

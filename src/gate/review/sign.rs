@@ -13,9 +13,7 @@ use crate::gate::records::log_holds::Who;
 use crate::gate::{Credentials, Gate, GateError, entry};
 use crate::proto::stored_change::Kind;
 use crate::proto::{EntryKind, StoredChange, StoredReviewSignature};
-use crate::report::{
-    ReportedItem, ReviewContent, ReviewReport, ReviewSignature, Said, SystemRow,
-};
+use crate::report::{ReportedItem, ReviewContent, ReviewReport, ReviewSignature, Said, SystemRow};
 use crate::review::campaign::Unfit;
 
 impl Gate {
@@ -147,9 +145,7 @@ const fn fits(signed: bool, open_items: u32) -> Result<(), GateError> {
         return Err(GateError::NotNow(Unfit::Signed.words()));
     }
     if open_items > 0 {
-        return Err(GateError::NotNow(
-            "items of the campaign are not judged yet: sekisho review items NUMBER --open tells which",
-        ));
+        return Err(GateError::NotNow(Unfit::OpenItems.words()));
     }
     Ok(())
 }

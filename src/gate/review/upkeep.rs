@@ -76,7 +76,13 @@ impl Gate {
         let is_open = |kept: &KeptReview| {
             kept.opened.schedule == *schedule.id && kept.opened.from_day == first
         };
-        if self.store.reviews(false, None, ALL).await?.iter().any(is_open) {
+        if self
+            .store
+            .reviews(false, None, ALL)
+            .await?
+            .iter()
+            .any(is_open)
+        {
             return Ok(());
         }
         match self.open_scheduled(rules, schedule, days).await {

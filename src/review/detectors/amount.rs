@@ -41,11 +41,7 @@ pub(super) fn is_far(limits: Limits, score: f64, value: u64) -> bool {
 }
 
 /// The numbers that a comparison tells.
-pub(super) fn compared(
-    value: u64,
-    usual: Usual,
-    limits: Limits,
-) -> Vec<(&'static str, String)> {
+pub(super) fn compared(value: u64, usual: Usual, limits: Limits) -> Vec<(&'static str, String)> {
     vec![
         ("value", value.to_string()),
         ("usual", format!("{:.1}", usual.median)),

@@ -79,8 +79,7 @@ impl Detect for Retries {
             denied.subject == *subject
                 && denied.action == entry.action
                 && look.at.saturating_sub(denied.at) <= limits.within
-                && (*denied.purpose != *entry.purpose
-                    || denied.categories != boxed())
+                && (*denied.purpose != *entry.purpose || denied.categories != boxed())
         });
         if let Some(denied) = around.and_then(|place| of_day.denied.remove(place)) {
             of_day.times = of_day.times.saturating_add(1);
