@@ -10,6 +10,7 @@ mod credentials;
 mod dev;
 mod error;
 mod filter;
+mod finding;
 mod first_credentials;
 mod init;
 mod keys;
@@ -163,6 +164,9 @@ enum Command {
     /// Read the access log
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// What stands out in the access log: who looked at what in an unusual way, and why it is told
+    #[command(subcommand)]
+    Finding(finding::FindingCommand),
     /// The people who work with the data: accounts, roles, leave (administrators)
     #[command(subcommand)]
     People(people::PeopleCommand),
@@ -230,6 +234,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             .await
             .map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
+        Command::Finding(command) => finding::run(command).await.map_err(Failure::from),
         Command::People(command) => people::people(command).await,
         Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),

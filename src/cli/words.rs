@@ -793,6 +793,21 @@ words! {
     NothingAllowed: "nothing could be allowed", "許可されるものはありません";
     OnRequest: "on request", "本人の求め";
     HeadWhen: "WHEN", "条件";
+    // Findings.
+    HeadDay: "DAY", "日付";
+    HeadDepartment: "DEPARTMENT", "部署";
+    HeadDetector: "DETECTOR", "検出";
+    HeadSays: "WHAT STOOD OUT", "要確認事項";
+    LookedThrough: "{0} of {1} entries looked at", "{1} 件中 {0} 件を確認しました";
+    NoFindings: "nothing stood out that is for you to see", "閲覧できる要確認事項はありません";
+    OwnFindings: "(about yourself: somebody else reviews what you did)", "(あなた自身に関するものです。ほかの人が確認します)";
+    CasesOf: "{0} cases, as of {1} entries of the log", "{0} 件(アクセスログ {1} 件の時点)";
+    RestsOn: "entries ({0} in all): {1}", "根拠の記録 {0} 件: {1}";
+    FromScore: "from a score of {0} on", "スコア {0} 以上";
+    FromLeast: "from {0} on", "{0} 以上";
+    WithinSeconds: "within {0} s", "{0} 秒以内";
+    AnyTime: "every time", "すべて";
+    ByDefault: "by default", "既定";
     HeadPromise: "PROMISE", "約束";
     HeadCategory: "CATEGORY", "項目";
     RegisterWritten:

@@ -71,6 +71,9 @@ pub use records::lost;
 pub use records::read_log::{Found, Page, ReadEntry};
 pub use records::sieve::{EntryFilter, Sieve};
 pub use requests::{RequestSeen, Which};
+pub use review::reading::{
+    AfterCase, CaseSeen, CaseTold, CaseWish, FindingsTold, FindingsWish, WentBy,
+};
 pub use running::restore;
 pub use running::start::{Parts, StartError};
 pub use running::upkeep::Upkeep;

@@ -11,6 +11,8 @@ mod past;
 mod scan;
 mod seen;
 mod sentence;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use scan::{Days, DaysError, Scan};

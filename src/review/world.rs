@@ -145,10 +145,12 @@ pub(super) struct Block(std::net::IpAddr);
 impl Block {
     pub(super) fn of(address: &str) -> Option<Self> {
         use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-        Some(Self(match crate::domain::network::parse_address(address).ok()? {
-            IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff)),
-            IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80)),
-        }))
+        Some(Self(
+            match crate::domain::network::parse_address(address).ok()? {
+                IpAddr::V4(v4) => IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & !0xff)),
+                IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 80 << 80)),
+            },
+        ))
     }
 }
 
@@ -171,12 +173,15 @@ pub(super) struct Today {
     /// Of them, by an export or a provision.
     pub(super) exported: u64,
     pub(super) exports: Evidence,
-    /// How many different people were named in the last seven days.
+    /// How many different people were looked at in the last seven days, lists not counted.
     pub(super) named_lately: u64,
 }
 
 /// What each detector goes by for one set of roles.
 type OfRoles = [Option<Thresholds>; Detector::ALL.len()];
+
+/// Pseudonyms of people's own data, by their shortened form.
+type Owners = HashMap<u64, Vec<([u8; 32], Box<str>)>>;
 
 /// What is the same for all detectors.
 #[derive(Debug)]
@@ -189,12 +194,12 @@ pub(super) struct World<'r> {
     of_roles: Vec<(OfRoles, usize)>,
     roles: HashMap<String, usize>,
     /// Whose own data a subject's are.
-    owners: HashMap<u64, Vec<([u8; 32], Box<str>)>>,
+    owners: Owners,
 }
 
 impl<'r> World<'r> {
     pub(super) fn new<'p>(rules: &'r RuleSet, people: impl Iterator<Item = &'p Person>) -> Self {
-        let mut owners: HashMap<u64, Vec<([u8; 32], Box<str>)>> = HashMap::new();
+        let mut owners = Owners::new();
         for person in people {
             for subject in &person.subjects {
                 let of = owners.entry(short(&subject.0)).or_default();
@@ -323,7 +328,11 @@ impl Calendar {
 
     /// The first instant of a day.
     pub(super) fn beginning(self, day: Day) -> Timestamp {
-        Timestamp::from_micros(i64::from(day).saturating_mul(DAY).saturating_sub(self.offset))
+        Timestamp::from_micros(
+            i64::from(day)
+                .saturating_mul(DAY)
+                .saturating_sub(self.offset),
+        )
     }
 }
 

@@ -13,7 +13,7 @@ use crate::domain::ids::LogIndex;
 use crate::domain::person::Person;
 use crate::domain::time::Timestamp;
 use crate::gate::ledger::Unsealer;
-use crate::gate::records::read_log::{unreadable, unread};
+use crate::gate::records::read_log::{unread, unreadable};
 use crate::gate::{Gate, GateError};
 use crate::identity::stand_back;
 use crate::log::{LogReader, Period, ReadError};
@@ -94,7 +94,11 @@ impl Gate {
     ///
     /// # Errors
     /// When too many are asked for at once, or the log can't be read.
-    pub async fn findings_of(&self, days: Days, log_size: u64) -> Result<Arc<Vec<Case>>, GateError> {
+    pub async fn findings_of(
+        &self,
+        days: Days,
+        log_size: u64,
+    ) -> Result<Arc<Vec<Case>>, GateError> {
         self.findings_with(days, log_size, &Arc::default()).await
     }
 

@@ -2,3 +2,4 @@
 //! its entry.
 
 pub(super) mod findings;
+pub(super) mod reading;

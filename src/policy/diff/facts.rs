@@ -69,6 +69,7 @@ sections! {
     Outcome "outcome" "outcome to be reported" "結果の報告";
     System "system" "system" "システム";
     LogRetention "log_retention" "period of the access log" "アクセスログの保存期間";
+    Detector "detector" "what findings go by" "要確認事項の基準";
 }
 
 /// What a pack says of one thing: by the key of pack.toml.

@@ -9,6 +9,7 @@ pub(super) enum Form {
     Text,
     Flag,
     Number(u32, u32),
+    Decimal(u32, u32),
     Day,
     LengthOfTime,
     Period,
@@ -38,6 +39,7 @@ pub(super) enum Form {
     Field,
     References,
     Entries,
+    Detector,
 }
 
 /// One key.
@@ -389,6 +391,15 @@ pub(super) const SECTIONS: &[Section] = &[
         may("actions", Form::Actions, "of these actions", "操作"),
         may("break_glass", Form::Flag, "of emergency access", "緊急アクセス"),
         must("within", Form::LengthOfTime, "within, e.g. \"24h\"", "期限。例 \"24h\""),
+        PROMISE, PROMISE_JA,
+    ]),
+    many("detector", false, words("what findings of the periodic review go by, where it is not the default", "要確認事項の検出の基準(既定と異なる場合)"), &[
+        must("id", Form::Detector, "which detector", "どの検出か"),
+        may("roles", Form::IdsOrAll, "for people with one of these roles; for whoever is in no other rule", "役割。なければほかの規則にない利用者"),
+        may("off", Form::Flag, "it doesn't look", "検出しない"),
+        may("score", Form::Decimal(1, 100), "from which robust z-score on, e.g. 3.5", "頑健な z スコアの下限。例 3.5"),
+        may("least", Form::Number(1, 1_000_000), "from how many on", "件数の下限"),
+        may("within", Form::LengthOfTime, "within how long, or for how long", "期間"),
         PROMISE, PROMISE_JA,
     ]),
 ];

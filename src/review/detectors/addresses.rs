@@ -64,9 +64,10 @@ impl Detect for Addresses {
             return;
         };
         if own.days >= PAST_LEAST && !own.knows(block, look.day) {
-            let known = self.anybody.get(&block).is_some_and(|last| {
-                look.day.saturating_sub(*last) <= PAST_DAYS
-            });
+            let known = self
+                .anybody
+                .get(&block)
+                .is_some_and(|last| look.day.saturating_sub(*last) <= PAST_DAYS);
             let found = (look.roles, Evidence::of(look.index), known);
             self.today.insert((look.actor, block), found);
         }

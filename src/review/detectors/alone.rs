@@ -28,7 +28,10 @@ fn detail<'a>(entry: &'a StoredEntry, key: &str) -> Option<&'a str> {
 impl DoneAlone {
     /// Whether it was done by one alone. That it was only asked for is not yet done.
     pub(crate) fn is_of(entry: &StoredEntry) -> bool {
-        let kind = entry.change.as_ref().and_then(|change| change.kind.as_ref());
+        let kind = entry
+            .change
+            .as_ref()
+            .and_then(|change| change.kind.as_ref());
         detail(entry, "alone").is_some_and(|alone| alone == "true")
             && !matches!(kind, Some(stored_change::Kind::Ask(_)))
     }
@@ -50,7 +53,10 @@ impl DoneAlone {
 
     /// A later entry: what it reviews is no finding any more.
     pub(crate) fn reviewed(&mut self, entry: &StoredEntry) {
-        let kind = entry.change.as_ref().and_then(|change| change.kind.as_ref());
+        let kind = entry
+            .change
+            .as_ref()
+            .and_then(|change| change.kind.as_ref());
         if let Some(stored_change::Kind::Decline(reviewed)) = kind {
             let request = LogIndex(reviewed.request);
             self.done.remove(&request);

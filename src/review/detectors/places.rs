@@ -6,9 +6,7 @@ use super::Detect;
 use crate::review::finding::Detector;
 use crate::review::past::{History, PAST_LEAST};
 use crate::review::seen::Seen;
-use crate::review::world::{
-    ActorId, Block, Day, Evidence, Look, Noted, Notes, Today, World,
-};
+use crate::review::world::{ActorId, Block, Day, Evidence, Look, Noted, Notes, Today, World};
 
 /// Where one person was, on one day.
 #[derive(Debug, Default)]

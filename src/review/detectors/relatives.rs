@@ -104,7 +104,10 @@ impl Detect for Relatives {
             }
             let person = self.persons.of(*actor);
             let by_person = person.and_then(|share| share.is_usual(day, PAST_LEAST));
-            let role = self.roles.entry(world.first_role(of_day.roles)).or_default();
+            let role = self
+                .roles
+                .entry(world.first_role(of_day.roles))
+                .or_default();
             let by_role = role.is_usual(day, ROLE_LEAST);
             if by_person == Some(true) || (by_person.is_none() && by_role == Some(true)) {
                 continue;

@@ -79,8 +79,7 @@ impl Detect for Retries {
             denied.subject == *subject
                 && denied.action == entry.action
                 && look.at.saturating_sub(denied.at) <= limits.within
-                && (*denied.purpose != *entry.purpose
-                    || denied.categories != boxed())
+                && (*denied.purpose != *entry.purpose || denied.categories != boxed())
         });
         if let Some(denied) = around.and_then(|place| of_day.denied.remove(place)) {
             of_day.times = of_day.times.saturating_add(1);
@@ -98,9 +97,13 @@ impl Detect for Retries {
             let (Some(limits), Some((denied, allowed))) = (limits, of_day.purposes) else {
                 continue;
             };
+            // Who mistypes corrects it once or twice.
+            if of_day.times < limits.least {
+                continue;
+            }
             notes.tell(actor, day, || Noted {
                 detector: Detector::ChangedAfterDenial,
-                suffices: of_day.times >= limits.least,
+                suffices: true,
                 facts: vec![
                     ("times", of_day.times.to_string()),
                     ("minutes", (limits.within / 60_000_000).to_string()),
