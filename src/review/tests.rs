@@ -120,6 +120,11 @@ fn set(detector: Detector) -> DetectorRule {
 #[test]
 fn many_more_records_than_on_other_days_stand_out_and_the_pack_says_from_when() {
     let mut rules = rules();
+    let week = DetectorRule {
+        off: true,
+        ..set(Detector::ManySubjects)
+    };
+    rules.detectors = vec![week.clone()];
     let many = || (0..60).map(|look| read("a", 44, 9 + look % 4, 5_000 + look.unsigned_abs()));
     let entries = with(past("a", 12), many());
     let cases = find(&rules, &[], entries.clone());
@@ -142,10 +147,11 @@ fn many_more_records_than_on_other_days_stand_out_and_the_pack_says_from_when() 
     assert_eq!(facts, ["60", "12.0", "2.3", "30", "13.9", "3.5", "20"]);
     // The same again is the same.
     assert_eq!(find(&rules, &[], entries.clone()), cases);
-    rules.detectors = vec![DetectorRule {
+    let hundred = DetectorRule {
         least: Some(100),
         ..set(Detector::VolumeAboveOwn)
-    }];
+    };
+    rules.detectors = vec![week.clone(), hundred];
     assert_eq!(find(&rules, &[], entries.clone()), []);
     // For people of another role; then of this one, too, which goes before.
     let of = |role: &str| {
@@ -158,13 +164,27 @@ fn many_more_records_than_on_other_days_stand_out_and_the_pack_says_from_when() 
         ..set(Detector::VolumeAboveOwn)
     };
     let (other, own) = (for_role("reception"), for_role("career-adviser"));
-    rules.detectors = vec![other];
+    rules.detectors = vec![week.clone(), other];
     assert_eq!(
         detectors(&find(&rules, &[], entries.clone())),
         ["volume-above-own"]
     );
-    rules.detectors = vec![set(Detector::VolumeAboveOwn), own];
+    rules.detectors = vec![week, set(Detector::VolumeAboveOwn), own];
     assert_eq!(find(&rules, &[], entries), []);
+}
+
+#[test]
+fn a_little_more_each_day_adds_up_within_a_week() {
+    let rules = rules();
+    let more = (42..47).flat_map(|day| {
+        (0..18).map(move |look| {
+            let number = 5_000 + day.unsigned_abs() * 100 + look;
+            read("a", day, 9 + i64::try_from(look % 4).unwrap(), number)
+        })
+    });
+    let cases = find(&rules, &[], with(past("a", 12), more));
+    assert_eq!(detectors(&cases), ["many-subjects"]);
+    assert_eq!(cases[0].day, date(44), "and not again on each day after");
 }
 
 #[test]

@@ -187,7 +187,8 @@ type Owners = HashMap<u64, Vec<([u8; 32], Box<str>)>>;
 #[derive(Debug)]
 pub(super) struct World<'r> {
     rules: &'r RuleSet,
-    actors: HashMap<Actor, ActorId>,
+    persons: HashMap<Box<str>, ActorId>,
+    workloads: HashMap<Box<str>, ActorId>,
     names: Vec<Actor>,
     role_sets: HashMap<Vec<String>, usize>,
     /// By set of roles: what is set, and the first role's number.
@@ -208,7 +209,8 @@ impl<'r> World<'r> {
         }
         Self {
             rules,
-            actors: HashMap::new(),
+            persons: HashMap::new(),
+            workloads: HashMap::new(),
             names: Vec::new(),
             role_sets: HashMap::new(),
             of_roles: Vec::new(),
@@ -219,19 +221,23 @@ impl<'r> World<'r> {
 
     /// Who acted, if anybody is named.
     pub(super) fn actor(&mut self, is_person: bool, id: &str) -> Option<ActorId> {
+        let known = if is_person {
+            &mut self.persons
+        } else {
+            &mut self.workloads
+        };
+        if let Some(known) = known.get(id) {
+            return Some(*known);
+        }
         let name = Name::parse(id).ok()?;
-        let actor = if is_person {
+        let number = ActorId(u32::try_from(self.names.len()).ok()?);
+        known.insert(id.into(), number);
+        self.names.push(if is_person {
             Actor::Person(name)
         } else {
             Actor::Workload(name)
-        };
-        if let Some(known) = self.actors.get(&actor) {
-            return Some(*known);
-        }
-        let id = ActorId(u32::try_from(self.names.len()).ok()?);
-        self.names.push(actor.clone());
-        self.actors.insert(actor, id);
-        Some(id)
+        });
+        Some(number)
     }
 
     pub(super) fn name(&self, actor: ActorId) -> Option<&Actor> {
