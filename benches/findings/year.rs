@@ -327,6 +327,11 @@ impl Year {
                     && worker.away.iter().all(|(from, until)| day + 14 < *from || *until < day));
             let mut some: Vec<usize> = (0..self.workers.len())
                 .filter(|worker| suits(&self.workers[*worker], day))
+                // Who came back once is not away any more.
+                .filter(|worker| {
+                    let mut planned = self.planned.iter();
+                    *kind != 8 || !planned.any(|one| one.kind == 8 && one.worker == *worker)
+                })
                 .collect();
             if some.is_empty() && *kind == 8 {
                 // Nobody has left so long ago: one who will be away from today on.
