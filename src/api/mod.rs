@@ -44,7 +44,7 @@ pub use policies::Policies;
 pub use provision_records::ProvisionRecords;
 pub use requests::Requests;
 pub use reset::Resets;
-pub use review::Review;
+pub use review::Reviews;
 pub use sessions::Sessions;
 pub use subjects::Subjects;
 

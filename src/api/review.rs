@@ -11,11 +11,11 @@ use crate::proto::{ExplainFindingRequest, ListFindingsRequest};
 
 /// The periodic review of the log.
 #[derive(Debug, Clone)]
-pub struct Review {
+pub struct Reviews {
     gate: Arc<Gate>,
 }
 
-impl Review {
+impl Reviews {
     /// Asks `gate`.
     #[must_use]
     pub const fn new(gate: Arc<Gate>) -> Self {
@@ -24,7 +24,7 @@ impl Review {
 }
 
 #[tonic::async_trait]
-impl ReviewService for Review {
+impl ReviewService for Reviews {
     type ListFindingsStream = CasesStream;
     type ExplainFindingStream = CaseStream;
 

@@ -268,7 +268,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::requests(&gate))
         .add_service(services::provision_records(&gate))
         .add_service(services::explanations(&gate))
-        .add_service(services::review(&gate))
+        .add_service(services::reviews(&gate))
         .add_service(services::policies(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
@@ -424,8 +424,8 @@ mod services {
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 
-    pub(super) fn review(gate: &Arc<Gate>) -> ReviewServiceServer<api::Review> {
-        ReviewServiceServer::new(api::Review::new(Arc::clone(gate)))
+    pub(super) fn reviews(gate: &Arc<Gate>) -> ReviewServiceServer<api::Reviews> {
+        ReviewServiceServer::new(api::Reviews::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

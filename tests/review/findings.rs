@@ -120,6 +120,7 @@ fn misused() -> House {
             "categories": [MEDICAL],
             "subject_ref": "seeker-2",
         },
+        "basis": { "consent": "CONSENT_STATE_PRIOR" },
         "break_glass": { "reason": "fainted at the desk" },
     });
     look(&house, &manager, "seeker-2", broken);
