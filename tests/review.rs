@@ -1,4 +1,4 @@
-//! Periodic review from outside: campaigns from their opening to the signature. Each test is named by the rule that it checks, and
+//! Periodic review from outside: what stands out in the log, and campaigns from their opening to the signature. Each test is named by the rule that it checks, and
 //! goes through the shipped binary with real grpcurl or as people type it. `SEKISHO_TEST_STORE=postgres` runs all of them with the
 //! store in PostgreSQL.
 #![allow(
@@ -15,6 +15,10 @@ mod support;
 
 #[path = "review/campaign.rs"]
 mod campaign;
+#[path = "review/finding_quality.rs"]
+mod finding_quality;
+#[path = "review/findings.rs"]
+mod findings;
 #[path = "review/roles.rs"]
 mod roles;
 #[path = "review/schedule.rs"]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+use super::findings::{self, CaseStream, CasesStream};
 use super::read::Fields;
 use super::review_parts::{item, question, redrawn, review};
 use super::{errors, peer, taken, to_its_end};
@@ -15,7 +16,7 @@ use crate::gate::{Gate, ItemFilter, Judgement, ReviewWish};
 use crate::proto::review_service_server::ReviewService;
 use crate::proto::{
     AnswerQuestionRequest, AnswerQuestionResponse, AskPersonRequest, AskPersonResponse,
-    AssignItemRequest, AssignItemResponse, GetItemRequest, GetItemResponse, GetReviewReportRequest,
+    AssignItemRequest, AssignItemResponse, ExplainFindingRequest, ListFindingsRequest, GetItemRequest, GetItemResponse, GetReviewReportRequest,
     GetReviewReportResponse, GetReviewRequest, GetReviewResponse, JudgeItemRequest,
     JudgeItemResponse, ListItemsRequest, ListItemsResponse, ListMyQuestionsRequest,
     ListMyQuestionsResponse, ListReviewsRequest, ListReviewsResponse, OpenReviewRequest,
@@ -29,7 +30,7 @@ use crate::review::campaign::{CampaignKind, ItemState};
 const JUDGED_MAX: usize = 100;
 const DEPARTMENTS_MAX: usize = 100;
 
-/// Campaigns of review.
+/// The periodic review of the log.
 #[derive(Debug, Clone)]
 pub struct Reviews {
     gate: Arc<Gate>,
@@ -136,8 +137,24 @@ fn judgement(fields: &mut Fields, request: JudgeItemRequest) -> Option<Judgement
 
 #[tonic::async_trait]
 impl ReviewService for Reviews {
+    type ListFindingsStream = CasesStream;
+    type ExplainFindingStream = CaseStream;
     type GetReviewReportStream =
         Pin<Box<dyn Stream<Item = Result<GetReviewReportResponse, Status>> + Send>>;
+
+    async fn list_findings(
+        &self,
+        request: Request<ListFindingsRequest>,
+    ) -> Result<Response<Self::ListFindingsStream>, Status> {
+        findings::list(&self.gate, request).await
+    }
+
+    async fn explain_finding(
+        &self,
+        request: Request<ExplainFindingRequest>,
+    ) -> Result<Response<Self::ExplainFindingStream>, Status> {
+        findings::explain(&self.gate, request).await
+    }
 
     async fn open_review(
         &self,

@@ -10,6 +10,7 @@ mod credentials;
 mod dev;
 mod error;
 mod filter;
+mod finding;
 mod first_credentials;
 mod init;
 mod keys;
@@ -169,6 +170,9 @@ enum Command {
     /// The periodic review of the access log: campaigns, their items, questions, sign-off and report
     #[command(subcommand)]
     Review(Box<review::ReviewCommand>),
+    /// What stands out in the access log: who looked at what in an unusual way, and why it is told
+    #[command(subcommand)]
+    Finding(finding::FindingCommand),
     /// The people who work with the data: accounts, roles, leave (administrators)
     #[command(subcommand)]
     People(people::PeopleCommand),
@@ -241,6 +245,7 @@ async fn run(command: Command) -> Result<(), Failure> {
             .map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
         Command::Review(command) => review::run(*command).await.map_err(Failure::from),
+        Command::Finding(command) => finding::run(command).await.map_err(Failure::from),
         Command::People(command) => people::people(command).await,
         Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),

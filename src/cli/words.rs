@@ -529,6 +529,10 @@ words! {
     ShadowCounts:
         "candidate {0}, since {1}: {2} decisions decided anew, {3} would differ, {4} can't be repeated exactly",
         "候補 {0}、{1} から: 判定し直した数 {2}、異なるもの {3}、正確に再現できないもの {4}";
+    ShadowRead:
+        "read from entry {0} of the access log up to before entry {1}",
+        "アクセスログの記録 {0} から、記録 {1} の前まで読み込み済み";
+    PolicyFaultsMore: "and {0} more", "ほか {0} 件";
     ShadowCount: "count", "件数";
     ShadowChange: "becomes", "変化";
     ShadowWhat: "what", "対象";
@@ -793,6 +797,21 @@ words! {
     NothingAllowed: "nothing could be allowed", "許可されるものはありません";
     OnRequest: "on request", "本人の求め";
     HeadWhen: "WHEN", "条件";
+    // Findings.
+    HeadDay: "DAY", "日付";
+    HeadDepartment: "DEPARTMENT", "部署";
+    HeadDetector: "DETECTOR", "検出";
+    HeadSays: "WHAT STOOD OUT", "要確認事項";
+    LookedThrough: "{0} of {1} entries looked at", "{1} 件中 {0} 件を確認しました";
+    NoFindings: "nothing stood out that is for you to see", "閲覧できる要確認事項はありません";
+    OwnFindings: "(about yourself: somebody else reviews what you did)", "(あなた自身に関するものです。ほかの人が確認します)";
+    CasesOf: "{0} cases, as of {1} entries of the log", "{0} 件(アクセスログ {1} 件の時点)";
+    RestsOn: "entries ({0} in all): {1}", "根拠の記録 {0} 件: {1}";
+    FromScore: "from a score of {0} on", "スコア {0} 以上";
+    FromLeast: "from {0} on", "{0} 以上";
+    WithinSeconds: "within {0} s", "{0} 秒以内";
+    AnyTime: "every time", "すべて";
+    ByDefault: "by default", "既定";
     HeadPromise: "PROMISE", "約束";
     HeadCategory: "CATEGORY", "項目";
     RegisterWritten:

@@ -71,6 +71,9 @@ pub use records::lost;
 pub use records::read_log::{Found, Page, ReadEntry};
 pub use records::sieve::{EntryFilter, Sieve};
 pub use requests::{RequestSeen, Which};
+pub use review::reading::{
+    AfterCase, CaseSeen, CaseTold, CaseWish, FindingsTold, FindingsWish, WentBy,
+};
 pub use review::{
     ItemFilter, ItemSeen, Judgement, Question, Redrawn, ReviewSeen, ReviewWish, Text,
 };
@@ -149,6 +152,8 @@ pub struct Gate {
     /// How far what others changed in the store was followed.
     followed: running::follow::Followed,
     counters: counters::Counters,
+    /// Limits that were put in force last, or are about to be.
+    coming_limits: arc_swap::ArcSwapOption<policies::ComingLimits>,
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
     /// How many of the store's writes for second factors are named by durable entries.

@@ -13,7 +13,8 @@ use super::world::{ActorId, Day, Noted, World, date_of};
 enum Family {
     Amount,
     Subject,
-    Circumstance,
+    Time,
+    Place,
     Declaration,
     Outcome,
     Procedure,
@@ -30,11 +31,8 @@ const fn family(detector: Detector) -> Family {
         | Detector::NotAssigned
         | Detector::OwnRecord
         | Detector::ColleaguesRecord => Family::Subject,
-        Detector::OutOfHours
-        | Detector::NewAddress
-        | Detector::DormantReturns
-        | Detector::TwoPlaces
-        | Detector::OneAddress => Family::Circumstance,
+        Detector::OutOfHours | Detector::DormantReturns => Family::Time,
+        Detector::NewAddress | Detector::TwoPlaces | Detector::OneAddress => Family::Place,
         Detector::RarePurpose | Detector::ChangedAfterDenial => Family::Declaration,
         Detector::NoOutcome | Detector::OutcomeLarger => Family::Outcome,
         Detector::BreakGlass

@@ -23,6 +23,8 @@ mod scan;
 pub mod schedule;
 mod seen;
 mod sentence;
+#[cfg(test)]
+mod tests;
 mod world;
 
 pub use scan::{Days, DaysError, Scan};

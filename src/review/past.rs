@@ -96,6 +96,13 @@ impl History {
             .map(|(_, value)| *value)
     }
 
+    /// Whether it was about as much on at least two of these days: what recurs, as a report each month, doesn't stand out.
+    pub(super) fn recurs(&self, value: u64) -> bool {
+        let about =
+            |one: &&(i32, u32)| u64::from(one.1).saturating_mul(3) >= value.saturating_mul(2);
+        self.0.iter().filter(about).nth(1).is_some()
+    }
+
     /// What is usual, looking from `day`.
     pub(super) fn usual(&mut self, day: i32) -> Option<Usual> {
         self.keep(day);
@@ -120,6 +127,16 @@ mod tests {
         let idle = Usual::of(std::iter::repeat_n(0, 20), 10).unwrap();
         assert_eq!(idle.spread, 1.0);
         assert!(Usual::of(days.into_iter().take(9), 10).is_none());
+    }
+
+    #[test]
+    fn what_was_about_as_much_twice_recurs() {
+        let mut history = History::default();
+        for (day, value) in [(1, 0), (2, 200), (31, 210), (60, 3)] {
+            history.add(day, value);
+        }
+        assert!(history.recurs(300));
+        assert!(!history.recurs(301));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::cases::cases;
 use super::detectors::{self, Detect, DoneAlone, Dormant, Outcomes};
 use super::finding::Case;
 use super::past::PAST_DAYS;
-use super::seen::{LATELY, Seen, Watcher};
+use super::seen::{LATELY, Seen, Watched};
 use super::world::{
     ActorId, Block, CLOSE_MAX, Calendar, Day, Evidence, Look, Notes, Today, World, day_of, short,
 };
@@ -276,11 +276,12 @@ impl<'r> Scan<'r> {
             let subject = short(pseudonym);
             subjects.push(subject);
             named = named.saturating_add(1);
-            let look = Watcher {
+            let look = Watched {
                 actor,
                 day,
                 index,
-                close: close && !in_charge,
+                close,
+                in_charge,
             };
             if allowed && self.seen.note(subject, look) {
                 new_records = new_records.saturating_add(1);

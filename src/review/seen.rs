@@ -30,15 +30,27 @@ impl Hasher for AsItIs {
 /// By shortened pseudonym.
 pub(super) type BySubject<T> = HashMap<u64, T, BuildHasherDefault<AsItIs>>;
 
-/// One who looked at somebody.
+/// A look at somebody.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Watcher {
+pub(super) struct Watched {
     pub(super) actor: ActorId,
-    /// When last, and the first entry of that day.
     pub(super) day: Day,
     pub(super) index: LogIndex,
-    /// Not in a list only, and without being in charge.
+    /// Not in a list only.
     pub(super) close: bool,
+    /// They are in charge of the subject.
+    pub(super) in_charge: bool,
+}
+
+/// One who looked at somebody lately.
+#[derive(Debug)]
+struct Watcher {
+    actor: ActorId,
+    /// When last, in a list or closely.
+    day: Day,
+    /// Their last close look: its day, and that day's first such entry.
+    close: Option<(Day, LogIndex)>,
+    in_charge: bool,
 }
 
 #[derive(Debug, Default)]
@@ -51,40 +63,54 @@ pub(super) struct Seen {
 
 impl Seen {
     /// Notes a look; whether it is the actor's first at this subject on that day.
-    pub(super) fn note(&mut self, subject: u64, look: Watcher) -> bool {
+    pub(super) fn note(&mut self, subject: u64, look: Watched) -> bool {
         let watchers = self.watchers.entry(subject).or_default();
-        let known = watchers.iter_mut().find(|one| one.actor == look.actor);
-        match known {
-            Some(known) if known.day == look.day => {
-                known.close |= look.close;
-                return false;
+        let place = watchers.iter().position(|one| one.actor == look.actor);
+        let place = place.unwrap_or_else(|| {
+            watchers.push(Watcher {
+                actor: look.actor,
+                day: Day::MIN,
+                close: None,
+                in_charge: false,
+            });
+            watchers.len().saturating_sub(1)
+        });
+        let Some(known) = watchers.get_mut(place) else {
+            return false;
+        };
+        if look.close && known.close.is_none_or(|(day, _)| day != look.day) {
+            if known.close.is_none()
+                && let Some(named) = self.named.of(look.actor)
+            {
+                *named = named.saturating_add(1);
             }
-            Some(known) => {
-                *known = look;
-            }
-            None => {
-                watchers.push(look);
-                if let Some(named) = self.named.of(look.actor) {
-                    *named = named.saturating_add(1);
-                }
+            known.close = Some((look.day, look.index));
+        }
+        known.in_charge |= look.in_charge;
+        let is_first = known.day != look.day;
+        known.day = look.day;
+        if is_first {
+            match self.days.back_mut() {
+                Some((day, subjects)) if *day == look.day => subjects.push(subject),
+                _ => self.days.push_back((look.day, vec![subject])),
             }
         }
-        match self.days.back_mut() {
-            Some((day, subjects)) if *day == look.day => subjects.push(subject),
-            _ => self.days.push_back((look.day, vec![subject])),
-        }
-        true
+        is_first
     }
 
-    /// How many different people an actor saw lately.
+    /// How many different people an actor looked at closely lately; lists of search results are not the person's choice.
     pub(super) fn named_by(&mut self, actor: ActorId) -> u64 {
         self.named.of(actor).map_or(0, |named| u64::from(*named))
     }
 
-    /// Who looked closely at a subject lately.
-    pub(super) fn close_watchers(&self, subject: u64) -> impl Iterator<Item = &Watcher> {
-        let watchers = self.watchers.get(&subject);
-        watchers.into_iter().flatten().filter(|one| one.close)
+    /// Who looked closely at a subject lately, without being in charge: when last, and by which entry.
+    pub(super) fn close_watchers(
+        &self,
+        subject: u64,
+    ) -> impl Iterator<Item = (ActorId, Day, LogIndex)> {
+        let watchers = self.watchers.get(&subject).into_iter().flatten();
+        let others = watchers.filter(|one| !one.in_charge);
+        others.filter_map(|one| one.close.map(|(day, index)| (one.actor, day, index)))
     }
 
     /// Forgets, before a day begins, what is longer ago than that.
@@ -96,13 +122,14 @@ impl Seen {
                     continue;
                 };
                 let named = &mut self.named;
-                watchers.retain(|one| {
-                    let stays = one.day >= oldest;
-                    if !stays && let Some(count) = named.of(one.actor) {
+                for one in watchers.iter_mut() {
+                    if one.close.take_if(|(then, _)| *then < oldest).is_some()
+                        && let Some(count) = named.of(one.actor)
+                    {
                         *count = count.saturating_sub(1);
                     }
-                    stays
-                });
+                }
+                watchers.retain(|one| one.day >= oldest);
                 if watchers.is_empty() {
                     self.watchers.remove(&subject);
                 }

@@ -37,6 +37,11 @@ pub fn sentence<K: AsRef<str>, V: AsRef<str>>(
 
 fn english<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, K, V>) -> String {
     let f = |name| facts.get(name);
+    let often = |name| match facts.get(name) {
+        "1" => "once".to_owned(),
+        count => format!("{count} times"),
+    };
+    let times = || often("times");
     let score = || {
         format!(
             "the median of {} days is {}, the spread {}: a score of {}, where {} stands out",
@@ -48,7 +53,7 @@ fn english<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, K
         )
     };
     match detector {
-        Detector::BreakGlass => format!("Break glass was used {} times.", f("times")),
+        Detector::BreakGlass => format!("Break glass was used {}.", times()),
         Detector::VolumeAboveOwn => format!(
             "Reached the records of {} people, more than on this actor's other days ({}).",
             f("value"),
@@ -78,8 +83,8 @@ fn english<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, K
             f("least")
         ),
         Detector::ChangedAfterDenial => format!(
-            "Was denied and then allowed for the same person {} times within {} minutes, after declaring something else (first: purpose {} in place of {}).",
-            f("times"),
+            "Was denied and then allowed for the same person {} within {} minutes, after declaring something else (first: purpose {} in place of {}).",
+            times(),
             f("minutes"),
             f("allowed"),
             f("denied")
@@ -91,8 +96,8 @@ fn english<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, K
                 "working days"
             };
             format!(
-                "Asked {} times at hours at which this person is otherwise not at work on {day} (first at {}).",
-                f("times"),
+                "Asked {} at hours at which this person is otherwise not at work on {day} (first at {}).",
+                times(),
                 f("hour")
             )
         }
@@ -103,8 +108,8 @@ fn english<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, K
                 "nobody was"
             };
             format!(
-                "Asked {} times from {}, where this person was not seen in the last 91 days; {others} seen there.",
-                f("times"),
+                "Asked {} from {}, where this person was not seen in the last 91 days; {others} seen there.",
+                times(),
                 f("block")
             )
         }
@@ -125,26 +130,26 @@ fn english<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, K
             score()
         ),
         Detector::NotAssigned if facts.has("score") => format!(
-            "Looked {} times at somebody whom they are not assigned to, more than on other days ({}).",
-            f("value"),
+            "Looked {} at somebody whom they are not assigned to, more than on other days ({}).",
+            often("value"),
             score()
         ),
         Detector::NotAssigned => format!(
-            "Looked {} times at somebody whom they are not assigned to; there is no past to compare with ({} stand out).",
-            f("value"),
+            "Looked {} at somebody whom they are not assigned to; there is no past to compare with ({} stand out).",
+            often("value"),
             f("least")
         ),
-        Detector::OwnRecord => format!("Looked at their own record {} times.", f("times")),
+        Detector::OwnRecord => format!("Looked at their own record {}.", times()),
         Detector::ColleaguesRecord => format!(
-            "Looked {} times at the records of {} colleagues, which is not part of their daily work.",
-            f("times"),
+            "Looked {} at records of colleagues ({} of them), which is not part of their daily work.",
+            times(),
             f("persons")
         ),
         Detector::TwoPlaces => format!(
-            "Was at {} and at {} in turn: came back {} times within {} minutes ({} stand out).",
+            "Was at {} and at {} in turn: came back {} within {} minutes ({} stand out).",
             f("block"),
             f("other"),
-            f("times"),
+            times(),
             f("minutes"),
             f("least")
         ),
@@ -156,9 +161,9 @@ fn english<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, K
             f("past")
         ),
         Detector::RarePurpose => format!(
-            "Declared the purpose {} {} times, which people of this role have for {} of {} accesses ({} %).",
+            "Declared the purpose {} {}, which people of this role have for {} of {} accesses ({} %).",
             f("purpose"),
-            f("times"),
+            times(),
             f("past"),
             f("all"),
             f("share")
@@ -179,8 +184,8 @@ fn english<K: AsRef<str>, V: AsRef<str>>(detector: Detector, facts: &Facts<'_, K
             f("times")
         ),
         Detector::DoneAlone => format!(
-            "Did alone what takes two, {} times, and nobody reviewed it: {}.",
-            f("times"),
+            "Did alone what takes two, {}, and nobody reviewed it: {}.",
+            times(),
             f("what")
         ),
         Detector::AttestationOverdue => format!(
@@ -357,7 +362,7 @@ mod tests {
             let japanese = sentence(detector, &none, Language::Japanese);
             assert!(english.ends_with('.'), "{english}");
             assert!(japanese.ends_with('。'), "{japanese}");
-            assert!(japanese.chars().any(|one| !one.is_ascii()), "{japanese}");
+            assert!(!japanese.is_ascii(), "{japanese}");
         }
     }
 

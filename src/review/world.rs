@@ -173,30 +173,34 @@ pub(super) struct Today {
     /// Of them, by an export or a provision.
     pub(super) exported: u64,
     pub(super) exports: Evidence,
-    /// How many different people were named in the last seven days.
+    /// How many different people were looked at in the last seven days, lists not counted.
     pub(super) named_lately: u64,
 }
 
 /// What each detector goes by for one set of roles.
 type OfRoles = [Option<Thresholds>; Detector::ALL.len()];
 
+/// Pseudonyms of people's own data, by their shortened form.
+type Owners = HashMap<u64, Vec<([u8; 32], Box<str>)>>;
+
 /// What is the same for all detectors.
 #[derive(Debug)]
 pub(super) struct World<'r> {
     rules: &'r RuleSet,
-    actors: HashMap<Actor, ActorId>,
+    persons: HashMap<Box<str>, ActorId>,
+    workloads: HashMap<Box<str>, ActorId>,
     names: Vec<Actor>,
     role_sets: HashMap<Vec<String>, usize>,
     /// By set of roles: what is set, and the first role's number.
     of_roles: Vec<(OfRoles, usize)>,
     roles: HashMap<String, usize>,
     /// Whose own data a subject's are.
-    owners: HashMap<u64, Vec<([u8; 32], Box<str>)>>,
+    owners: Owners,
 }
 
 impl<'r> World<'r> {
     pub(super) fn new<'p>(rules: &'r RuleSet, people: impl Iterator<Item = &'p Person>) -> Self {
-        let mut owners: HashMap<u64, Vec<([u8; 32], Box<str>)>> = HashMap::new();
+        let mut owners = Owners::new();
         for person in people {
             for subject in &person.subjects {
                 let of = owners.entry(short(&subject.0)).or_default();
@@ -205,7 +209,8 @@ impl<'r> World<'r> {
         }
         Self {
             rules,
-            actors: HashMap::new(),
+            persons: HashMap::new(),
+            workloads: HashMap::new(),
             names: Vec::new(),
             role_sets: HashMap::new(),
             of_roles: Vec::new(),
@@ -216,19 +221,23 @@ impl<'r> World<'r> {
 
     /// Who acted, if anybody is named.
     pub(super) fn actor(&mut self, is_person: bool, id: &str) -> Option<ActorId> {
+        let known = if is_person {
+            &mut self.persons
+        } else {
+            &mut self.workloads
+        };
+        if let Some(known) = known.get(id) {
+            return Some(*known);
+        }
         let name = Name::parse(id).ok()?;
-        let actor = if is_person {
+        let number = ActorId(u32::try_from(self.names.len()).ok()?);
+        known.insert(id.into(), number);
+        self.names.push(if is_person {
             Actor::Person(name)
         } else {
             Actor::Workload(name)
-        };
-        if let Some(known) = self.actors.get(&actor) {
-            return Some(*known);
-        }
-        let id = ActorId(u32::try_from(self.names.len()).ok()?);
-        self.names.push(actor.clone());
-        self.actors.insert(actor, id);
-        Some(id)
+        });
+        Some(number)
     }
 
     pub(super) fn name(&self, actor: ActorId) -> Option<&Actor> {

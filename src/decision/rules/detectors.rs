@@ -26,23 +26,27 @@ pub struct DetectorRule {
 }
 
 impl RuleSet {
-    /// What a detector goes by for a person with these roles: the first rule that names one of them, else the one for everybody, else
-    /// the defaults. `None` where it doesn't look.
+    /// The rule that a detector goes by for a person with these roles: the first that names one of them, else the one for everybody.
     #[must_use]
-    pub fn thresholds(&self, detector: Detector, roles: &[&str]) -> Option<Thresholds> {
+    pub fn detector_rule(&self, detector: Detector, roles: &[&str]) -> Option<&DetectorRule> {
         let has = |named: &IdSet<Role>| {
             let mut ids = roles.iter().filter_map(|role| self.roles.id(role));
             ids.any(|role| named.contains(role))
         };
-        let mut of_it = self.detectors.iter();
-        let named =
-            of_it.find(|rule| rule.detector == detector && rule.roles.as_ref().is_some_and(has));
-        let rule = named.or_else(|| {
-            let mut of_it = self.detectors.iter();
-            of_it.find(|rule| rule.detector == detector && rule.roles.is_none())
-        });
+        let of_it = || {
+            let rules = self.detectors.iter();
+            rules.filter(|rule| rule.detector == detector)
+        };
+        of_it()
+            .find(|rule| rule.roles.as_ref().is_some_and(has))
+            .or_else(|| of_it().find(|rule| rule.roles.is_none()))
+    }
+
+    /// What a detector goes by for a person with these roles; `None` where it doesn't look.
+    #[must_use]
+    pub fn thresholds(&self, detector: Detector, roles: &[&str]) -> Option<Thresholds> {
         let defaults = detector.defaults();
-        let Some(rule) = rule else {
+        let Some(rule) = self.detector_rule(detector, roles) else {
             return Some(defaults);
         };
         (!rule.off || !detector.may_be_off()).then(|| Thresholds {

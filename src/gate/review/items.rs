@@ -373,6 +373,7 @@ fn is_for(by: &Administrator<'_>, may: May, item: &KeptItem) -> bool {
 fn untold(mut item: KeptItem, reader: &str) -> KeptItem {
     if let Some(case) = item.item.case.as_mut().filter(|case| case.person == reader) {
         case.findings.clear();
+        case.own = true;
     }
     item
 }

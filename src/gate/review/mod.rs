@@ -3,7 +3,8 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `findings` | what stands out, told to those who review |
+//! | `findings` | what stands out, as of a size of the log |
+//! | `reading` | that, told to those who review |
 //! | `admission` | who may look, judge, lead |
 //! | `scope` | what the log has of a campaign's days: the population, break glass, last uses |
 //! | `open` | opens a campaign |
@@ -18,6 +19,7 @@ pub(super) mod findings;
 mod items;
 mod judging;
 mod open;
+pub(super) mod reading;
 mod redraw;
 mod scope;
 mod sign;

@@ -449,6 +449,7 @@ fn stored_case(case: Case) -> proto::Case {
         department: case.department,
         day: case.day.to_string(),
         findings: case.findings.into_iter().map(stored_finding).collect(),
+        ..proto::Case::default()
     }
 }
 

@@ -5,6 +5,7 @@ pub(super) mod basis;
 pub(super) mod callers;
 mod conditions;
 mod data;
+mod detectors;
 mod log_retention;
 pub(super) mod recipients;
 mod references;
@@ -105,6 +106,7 @@ fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> RuleSet {
     basis::safeguards(&root, &mut rules);
     log_retention::log_retention(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
+    detectors::detectors(&root, &mut rules);
     reviews::reviews(&root, &mut rules);
     root.finish();
     rules.promises = document.promises(faults);

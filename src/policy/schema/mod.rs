@@ -12,6 +12,7 @@ use super::pack_toml;
 use crate::decision::rules::{Coverage, Every, LeastConsent, LoggedKind, NoRecord, ReferenceField};
 use crate::domain::access::{Action, Consent, LegalException};
 use crate::domain::calendar::Period;
+use crate::domain::detector::Detector;
 use crate::domain::reference::ReferenceKind;
 
 use sections::{Form, Key, SECTIONS, Section};
@@ -86,6 +87,9 @@ fn of_form(form: Form) -> Value {
         Form::Number(least, most) => {
             json!({ "type": "integer", "minimum": least, "maximum": most })
         }
+        Form::Decimal(least, most) => {
+            json!({ "type": "number", "minimum": least, "maximum": most })
+        }
         Form::Day => json!({ "type": "string", "format": "date" }),
         Form::LengthOfTime => json!({ "type": "string", "pattern": "^[1-9][0-9]*[smhd]$" }),
         Form::Period => json!({
@@ -132,6 +136,7 @@ fn of_form(form: Form) -> Value {
         Form::Field => one_of(ReferenceField::ALL.into_iter().map(|(_, name)| name)),
         Form::References => some_of(ReferenceKind::ALL.iter().map(|kind| kind.name())),
         Form::Entries => some_of(LoggedKind::ALL.into_iter().map(LoggedKind::name)),
+        Form::Detector => one_of(Detector::ALL.into_iter().map(Detector::word)),
     }
 }
 

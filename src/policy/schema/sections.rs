@@ -9,6 +9,7 @@ pub(super) enum Form {
     Text,
     Flag,
     Number(u32, u32),
+    Decimal(u32, u32),
     Day,
     LengthOfTime,
     Period,
@@ -39,6 +40,7 @@ pub(super) enum Form {
     Field,
     References,
     Entries,
+    Detector,
 }
 
 /// One key.
@@ -400,6 +402,15 @@ pub(super) const SECTIONS: &[Section] = &[
         may("due_in_days", Form::Number(1, 365), "in how many days it is due; 14", "期限までの日数。省略時 14"),
         may("confidence_percent", Form::Number(50, 99), "the sample: with this probability; 95", "抽出の確率。省略時 95"),
         may("rate_percent", Form::Number(1, 50), "a misuse in this share of days is in it; 5", "見つけるべき不正利用の割合。省略時 5"),
+        PROMISE, PROMISE_JA,
+    ]),
+    many("detector", false, words("what findings of the periodic review go by, where it is not the default", "要確認事項の検出の基準(既定と異なる場合)"), &[
+        must("id", Form::Detector, "which detector", "どの検出か"),
+        may("roles", Form::IdsOrAll, "for people with one of these roles; for whoever is in no other rule", "役割。なければほかの規則にない利用者"),
+        may("off", Form::Flag, "it doesn't look", "検出しない"),
+        may("score", Form::Decimal(1, 100), "from which robust z-score on, e.g. 3.5", "頑健な z スコアの下限。例 3.5"),
+        may("least", Form::Number(1, 1_000_000), "from how many on", "件数の下限"),
+        may("within", Form::LengthOfTime, "within how long, or for how long", "期間"),
         PROMISE, PROMISE_JA,
     ]),
 ];

@@ -15,6 +15,8 @@ const ROLE_PEOPLE: usize = 5;
 const ROLE_LEAST: usize = 50;
 /// From so many times the score on, a finding makes a case by itself.
 pub(super) const FAR: f64 = 2.0;
+/// A week is told when it has so many times the people of others.
+const MORE: f64 = 1.5;
 /// What was told is not told again for so many days, unless it is half as much again.
 const QUIET: Day = 7;
 
@@ -150,7 +152,7 @@ fn above_own(world: &World<'_>, day: Day, one: &Today, own: &mut Own, notes: &mu
         return;
     };
     let score = usual.score(one.records);
-    if score < limits.score {
+    if score < limits.score || own.records.recurs(one.records) {
         return;
     }
     let far = is_far(limits, score, one.records);
@@ -214,13 +216,11 @@ fn many(world: &World<'_>, day: Day, one: &Today, own: &mut Own, notes: &mut Not
         return;
     };
     let score = usual.score(one.named_lately);
-    // The weeks of one person are much alike: what is no more than half as much again is told by nobody.
-    let more = as_float(one.named_lately) >= 1.5 * usual.median;
-    if score < limits.score || !more {
+    // The weeks of one person are much alike, so that the score alone is soon reached.
+    if score < limits.score || as_float(one.named_lately) < MORE * usual.median {
         return;
     }
-    let far = is_far(limits, score, one.named_lately);
-    let suffices = far && own.told_named.is_news(day, one.named_lately);
+    let suffices = own.told_named.is_news(day, one.named_lately);
     notes.tell(one.actor, day, || Noted {
         detector: Detector::ManySubjects,
         suffices,

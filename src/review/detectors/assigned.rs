@@ -10,6 +10,9 @@ use crate::review::past::History;
 use crate::review::seen::Seen;
 use crate::review::world::{ActorId, ByActor, Day, Evidence, Look, Noted, Notes, Today, World};
 
+/// From so many times the score on, it makes a case by itself.
+const FAR: f64 = 1.5;
+
 #[derive(Debug, Default)]
 struct Own {
     past: History,
@@ -48,10 +51,12 @@ impl Detect for Assigned {
             let limits = world.limits(one.roles, Detector::NotAssigned);
             if let Some(limits) = limits.filter(|_| count > 0) {
                 let usual = own.past.usual(day);
-                let above = usual.is_none_or(|usual| usual.score(count) >= limits.score);
+                let above = usual.is_none_or(|usual| usual.score(count) >= limits.score)
+                    && !own.past.recurs(count);
                 // Where it is daily work (a reception, a call centre), it is told only when it is more than usual.
                 if above {
-                    let suffices = count >= limits.least && own.told.is_news(day, count);
+                    let far = usual.is_none_or(|usual| usual.score(count) >= FAR * limits.score);
+                    let suffices = far && count >= limits.least && own.told.is_news(day, count);
                     notes.tell(one.actor, day, || Noted {
                         detector: Detector::NotAssigned,
                         suffices,

@@ -38,6 +38,7 @@ impl Detect for Exports {
             if let Some(limits) = limits.filter(|limits| one.exported >= limits.least)
                 && let Some(usual) = own.exported.usual(day)
                 && usual.score(one.exported) >= limits.score
+                && !own.exported.recurs(one.exported)
             {
                 let far = is_far(limits, usual.score(one.exported), one.exported);
                 let suffices = far && own.told.is_news(day, one.exported);

@@ -97,9 +97,13 @@ impl Detect for Retries {
             let (Some(limits), Some((denied, allowed))) = (limits, of_day.purposes) else {
                 continue;
             };
+            // Who mistypes corrects it once or twice.
+            if of_day.times < limits.least {
+                continue;
+            }
             notes.tell(actor, day, || Noted {
                 detector: Detector::ChangedAfterDenial,
-                suffices: of_day.times >= limits.least,
+                suffices: true,
                 facts: vec![
                     ("times", of_day.times.to_string()),
                     ("minutes", (limits.within / 60_000_000).to_string()),

@@ -37,11 +37,11 @@ impl Detect for Watched {
             if u64::try_from(persons).unwrap_or(u64::MAX) < least {
                 continue;
             }
-            for one in seen.close_watchers(subject) {
-                if !self.told.insert((one.actor, subject, one.day)) {
+            for (actor, on, index) in seen.close_watchers(subject) {
+                if !self.told.insert((actor, subject, on)) {
                     continue;
                 }
-                notes.tell(one.actor, one.day, || Noted {
+                notes.tell(actor, on, || Noted {
                     detector: Detector::SubjectSeenByMany,
                     suffices: true,
                     facts: vec![
@@ -49,7 +49,7 @@ impl Detect for Watched {
                         ("days", LATELY.to_string()),
                         ("least", least.to_string()),
                     ],
-                    evidence: Evidence::of(one.index),
+                    evidence: Evidence::of(index),
                 });
             }
         }
