@@ -16,12 +16,12 @@ use crate::gate::{Gate, ItemFilter, Judgement, ReviewWish};
 use crate::proto::review_service_server::ReviewService;
 use crate::proto::{
     AnswerQuestionRequest, AnswerQuestionResponse, AskPersonRequest, AskPersonResponse,
-    AssignItemRequest, AssignItemResponse, ExplainFindingRequest, ListFindingsRequest, GetItemRequest, GetItemResponse, GetReviewReportRequest,
-    GetReviewReportResponse, GetReviewRequest, GetReviewResponse, JudgeItemRequest,
-    JudgeItemResponse, ListItemsRequest, ListItemsResponse, ListMyQuestionsRequest,
-    ListMyQuestionsResponse, ListReviewsRequest, ListReviewsResponse, OpenReviewRequest,
-    OpenReviewResponse, RedrawSampleRequest, RedrawSampleResponse, ReviewReportFormat,
-    SignReviewRequest, SignReviewResponse,
+    AssignItemRequest, AssignItemResponse, ExplainFindingRequest, GetItemRequest, GetItemResponse,
+    GetReviewReportRequest, GetReviewReportResponse, GetReviewRequest, GetReviewResponse,
+    JudgeItemRequest, JudgeItemResponse, ListFindingsRequest, ListItemsRequest, ListItemsResponse,
+    ListMyQuestionsRequest, ListMyQuestionsResponse, ListReviewsRequest, ListReviewsResponse,
+    OpenReviewRequest, OpenReviewResponse, RedrawSampleRequest, RedrawSampleResponse,
+    ReviewReportFormat, SignReviewRequest, SignReviewResponse,
 };
 use crate::report::Language;
 use crate::review::campaign::{CampaignKind, ItemState};

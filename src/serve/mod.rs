@@ -268,8 +268,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::requests(&gate))
         .add_service(services::provision_records(&gate))
         .add_service(services::explanations(&gate))
-        .add_service(services::policies(&gate))
-        .add_service(services::reviews(&gate));
+        .add_service(services::reviews(&gate))
+        .add_service(services::policies(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
         let stopped = async move { stopped(&mut until).await };
@@ -399,7 +399,6 @@ mod services {
     use proto::subject_service_server::SubjectServiceServer;
 
     use proto::explain_service_server::ExplainServiceServer;
-    use proto::review_service_server::ReviewServiceServer;
 
     const LAST_LINE_BYTES: usize = 4 * 1024 * 1024;
 
@@ -464,11 +463,6 @@ mod services {
 
     pub(super) fn resets(gate: &Arc<Gate>) -> ResetServiceServer<api::Resets> {
         ResetServiceServer::new(api::Resets::new(Arc::clone(gate)))
-            .max_decoding_message_size(LAST_LINE_BYTES)
-    }
-
-    pub(super) fn reviews(gate: &Arc<Gate>) -> ReviewServiceServer<api::Reviews> {
-        ReviewServiceServer::new(api::Reviews::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

@@ -242,7 +242,7 @@ impl Gate {
         let due = self.kept_review(review).await?.opened.due_us;
         let kept = self.store.review_item(review, item).await?;
         let kept = kept.filter(|kept| is_for(&by, may, kept));
-        let kept = untold(kept.ok_or(NO_ITEM)?, &by.admitted.person.id);
+        let kept = untold(kept.ok_or_else(no_item)?, &by.admitted.person.id);
         self.item_seen(kept, Timestamp::from_micros(due), now).await
     }
 
@@ -357,8 +357,9 @@ impl Gate {
     }
 }
 
-pub(super) const NO_ITEM: GateError =
-    GateError::NotFound("the campaign has no such item, or it is not for this reader");
+pub(super) const fn no_item() -> GateError {
+    GateError::NotFound("the campaign has no such item, or it is not for this reader")
+}
 
 /// Whether they may see it.
 fn is_for(by: &Administrator<'_>, may: May, item: &KeptItem) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::admission::{Need, about};
-use super::items::{NO_ITEM, written};
+use super::items::{no_item, written};
 use super::open::is_flagged;
 use crate::domain::ids::{LogIndex, Name};
 use crate::gate::changes::StillWanted;
@@ -63,7 +63,7 @@ impl StillWanted for Fits {
         let candidates = gate.candidates(&gate.rules.load(), gate.now());
         for number in self.items {
             let item = gate.store.review_item(self.review, number).await?;
-            let item = item.ok_or(NO_ITEM)?;
+            let item = item.ok_or_else(no_item)?;
             let seen = Seen {
                 kind,
                 signed: review.signed.is_some(),
@@ -205,7 +205,7 @@ impl StillWanted for MayLook {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
         let Self(review, item, reviewer) = self;
         let item = gate.store.review_item(review, item).await?;
-        let item = item.ok_or(NO_ITEM)?;
+        let item = item.ok_or_else(no_item)?;
         let (person, department) = seen_of(&item);
         let candidates = gate.candidates(&gate.rules.load(), gate.now());
         let found = candidates.iter().find(|candidate| candidate.id == reviewer);

@@ -6,8 +6,8 @@ use crate::decision::rules::{
     Actions, BreakGlassRule, Category, CollectedRule, ConfidentialRule, ConsentRule, DetectorRule,
     Exceptions, Id, IdSet, IncompatibleRoles, KeepRule, Kind, LeastConsent, Limit, LogClass,
     LogRetention, Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise, Purpose,
-    Recipient, ReferenceField, ReferenceRule, RetentionRule, ReviewSchedule, Reviews, Role, Route, RuleSet,
-    SafeguardRule, SecondStepRule, Service, SuspensionRule, System, Table, When,
+    Recipient, ReferenceField, ReferenceRule, RetentionRule, ReviewSchedule, Reviews, Role, Route,
+    RuleSet, SafeguardRule, SecondStepRule, Service, SuspensionRule, System, Table, When,
 };
 use crate::domain::access::{Consent, LegalException};
 use crate::domain::person::form::{Edge, optional};
