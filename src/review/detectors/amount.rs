@@ -16,7 +16,7 @@ const ROLE_LEAST: usize = 50;
 /// From so many times the score on, a finding makes a case by itself.
 pub(super) const FAR: f64 = 2.0;
 /// A week is told when it has so many times the people of others.
-const MORE: f64 = 1.75;
+const MORE: f64 = 1.5;
 /// What was told is not told again for so many days, unless it is half as much again.
 const QUIET: Day = 7;
 
