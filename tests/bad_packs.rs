@@ -208,6 +208,128 @@ fn a_terminal_shows_the_line_and_what_is_meant_in_colours_that_can_be_turned_off
 }
 
 #[test]
+fn no_shipped_pack_has_a_warning_that_is_not_accepted() {
+    for pack in support::packs() {
+        let checked = sekisho(&["policy", "check", "--deny-warnings"], &pack);
+        assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+    }
+}
+
+/// They have room of their own.
+#[test]
+fn errors_are_told_although_very_many_warnings_were_found_before() {
+    let base = bad_packs::base();
+    let pack = tempfile::tempdir().unwrap();
+    for file in bad_packs::FILES {
+        std::fs::copy(base.join(file), pack.path().join(file)).unwrap();
+    }
+    let mut policy = std::fs::read_to_string(base.join("policy.csv")).unwrap();
+    let mut toml = std::fs::read_to_string(base.join("pack.toml")).unwrap();
+    for number in 0..600 {
+        let role = format!("\n[[role]]\nid = \"extra-{number}\"\nnetworks = [\"office\"]\n");
+        toml.push_str(&role);
+        policy.push_str(&format!(
+            "p, extra-{number}, visitor, contact, READ, care, always, allow\n"
+        ));
+    }
+    policy.push_str("g2, contact, contact.phone\n");
+    std::fs::write(pack.path().join("pack.toml"), toml).unwrap();
+    std::fs::write(pack.path().join("policy.csv"), policy).unwrap();
+    let found = findings(pack.path());
+    let codes = |code: &str| found.iter().filter(|one| one.code == code).count();
+    assert_eq!(codes("category-cycle"), 1, "{}", found.len());
+    assert_eq!(codes("unreachable-grant"), 500);
+    assert_eq!(
+        found.last().unwrap().message,
+        "100 more warnings are left out here"
+    );
+}
+
+#[test]
+fn whoever_plays_shapes_or_signs_a_malformed_pack_is_told_in_their_language() {
+    let case = Case::all()
+        .into_iter()
+        .find(|case| case.name == "mistyped-deny");
+    let pack = case.unwrap().pack();
+    let keys = tempfile::tempdir().unwrap();
+    let key = keys.path().join("key");
+    let key = key.to_str().unwrap();
+    let run = |arguments: &[&str], locale: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_sekisho"))
+            .args(arguments)
+            .env("LC_ALL", locale)
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let made = run(&["policy", "keygen", key, "--name", "dpo.example"], "C");
+    assert_eq!(made.0, Some(0), "{made:?}");
+    let folder = pack.path().to_str().unwrap();
+    for arguments in [
+        vec!["policy", "test", folder],
+        vec!["policy", "fmt", folder],
+        vec!["policy", "sign", folder, "--key", key],
+    ] {
+        for (locale, words) in [
+            ("C", "error[unknown-effect]: unknown effect \"dney\""),
+            (
+                "ja_JP.UTF-8",
+                "エラー[unknown-effect]: \"dney\" という効果はありません",
+            ),
+        ] {
+            let (code, told) = run(&arguments, locale);
+            assert_eq!(code, Some(78), "{arguments:?}: {told}");
+            assert!(told.contains(words), "{arguments:?}: {told}");
+        }
+    }
+    let base = bad_packs::base();
+    let sign = ["policy", "sign", base.to_str().unwrap(), "--key", key];
+    let new = keys.path().join("other");
+    let name = [
+        "policy",
+        "keygen",
+        new.to_str().unwrap(),
+        "--name",
+        "two words",
+    ];
+    std::fs::write(key, "nothing\n").unwrap();
+    for (locale, not_a_key, not_a_name) in [
+        ("C", "is not a key that", "has no space"),
+        ("ja_JP.UTF-8", "で作った鍵ではありません", "使えません"),
+    ] {
+        let (code, told) = run(&sign, locale);
+        assert_eq!(code, Some(78), "{told}");
+        assert!(told.contains(not_a_key), "{told}");
+        let (code, told) = run(&name, locale);
+        assert_eq!(code, Some(78), "{told}");
+        assert!(told.contains(not_a_name), "{told}");
+    }
+}
+
+#[test]
+fn a_new_pack_names_the_schema_that_is_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pack = folder.path().join("club");
+    let made = sekisho(&["policy", "new"], &pack);
+    assert_eq!(made.status.code(), Some(0), "{made:?}");
+    let text = std::fs::read_to_string(pack.join("pack.toml")).unwrap();
+    let named = text.lines().next().unwrap().strip_prefix("#:schema ./");
+    let schema = std::fs::read_to_string(pack.join(named.unwrap())).unwrap();
+    let schema: Value = serde_json::from_str(&schema).unwrap();
+    assert_eq!(schema, policy::schema());
+    for arguments in [
+        &["policy", "check", "--deny-warnings"][..],
+        &["policy", "fmt", "--check"],
+    ] {
+        let output = sekisho(arguments, &pack);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    }
+}
+
+#[test]
 fn a_malformed_pack_starts_no_daemon() {
     let case = Case::all()
         .into_iter()

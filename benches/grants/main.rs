@@ -1,8 +1,10 @@
 //! What deciding by a pack's rules costs as they grow, with casbin's own engine beside the index that is built from the same files:
 //! `cargo bench --bench grants`. Both are asked the same random questions about the same packs of 100, 10,000 and 100,000 rules, and
 //! must agree on each that both are asked; the packs have inherited roles, categories that cover others, rules for all and rules that
-//! deny. What a reload does to checks in flight is measured by `cargo bench --bench check -- --reloads`. Rounds of the sizes alternate, so that a machine that changes its pace meets all of them.
+//! deny. The questions are asked as whole decisions, too. What a reload does to checks in flight is measured by `cargo bench --bench
+//! check -- --reloads`. Rounds of the sizes alternate, so that a machine that changes its pace meets all of them.
 
+mod decisions;
 #[path = "../support/numbers.rs"]
 mod numbers;
 #[path = "../support/mod.rs"]
@@ -19,6 +21,8 @@ use casbin::{CoreApi as _, DefaultModel, Enforcer, FileAdapter};
 use sekisho::decision::rules::{GrantKey, RuleSet};
 use sekisho::domain::access::Action;
 use sekisho::policy;
+
+use decisions::Decisions;
 
 use numbers::Numbers;
 use support::{Outcome, ended, tell};
@@ -85,8 +89,12 @@ struct Measured {
     load: Duration,
     /// Of the first question after a load.
     first: Duration,
+    /// The same questions as requests.
+    decisions: Decisions,
     /// Each round's, of one question.
     looks: Vec<Duration>,
+    /// Each round's, of one decision with all its stages.
+    decided: Vec<Duration>,
     /// Of one question to casbin, and how many it was asked.
     enforce: Duration,
     enforced: usize,
@@ -270,12 +278,14 @@ impl Measured {
         let first = started.elapsed();
         Ok(Self {
             rules,
+            decisions: Decisions::of(&pack, &questions)?,
             pack,
             casbin,
             questions,
             load,
             first,
             looks: Vec::new(),
+            decided: Vec::new(),
             enforce: Duration::ZERO,
             enforced: 0,
             allowed: 0,
@@ -289,8 +299,13 @@ impl Measured {
         for question in self.questions.iter().cycle().skip(begin).take(ASKED) {
             black_box(black_box(question).allowed_by(&self.pack));
         }
-        let each = started.elapsed() / u32::try_from(ASKED).unwrap_or(1);
-        self.looks.push(each);
+        let each = |began: Instant| began.elapsed() / u32::try_from(ASKED).unwrap_or(1);
+        self.looks.push(each(started));
+        let started = Instant::now();
+        for number in (0..self.questions.len()).cycle().skip(begin).take(ASKED) {
+            black_box(self.decisions.decide(&self.pack, black_box(number)));
+        }
+        self.decided.push(each(started));
     }
 
     /// Asks casbin for a while; both must agree.
@@ -327,24 +342,24 @@ impl Measured {
         self.enforce = took / u32::try_from(self.enforced).unwrap_or(1);
         Ok(())
     }
+}
 
-    /// The middle round's.
-    fn look_nanos(&self) -> f64 {
-        let mut looks = self.looks.clone();
-        looks.sort_unstable();
-        let middle = looks.get(looks.len() / 2).copied().unwrap_or_default();
-        middle.as_nanos() as f64
-    }
+/// The middle round's.
+fn middle_nanos(rounds: &[Duration]) -> f64 {
+    let mut rounds = rounds.to_vec();
+    rounds.sort_unstable();
+    let middle = rounds.get(rounds.len() / 2).copied().unwrap_or_default();
+    middle.as_nanos() as f64
+}
 
-    /// To another size, round by round: the middle one.
-    fn ratio_to(&self, other: &Self) -> f64 {
-        let ratios = self.looks.iter().zip(&other.looks);
-        let mut ratios: Vec<f64> = ratios
-            .map(|(own, others)| own.as_nanos() as f64 / (others.as_nanos() as f64).max(1.0))
-            .collect();
-        ratios.sort_by(f64::total_cmp);
-        ratios.get(ratios.len() / 2).copied().unwrap_or(0.0)
-    }
+/// One size to another, round by round: the middle one.
+fn ratio(of: &[Duration], to: &[Duration]) -> f64 {
+    let ratios = of.iter().zip(to);
+    let mut ratios: Vec<f64> = ratios
+        .map(|(one, other)| one.as_nanos() as f64 / (other.as_nanos() as f64).max(1.0))
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    ratios.get(ratios.len() / 2).copied().unwrap_or(0.0)
 }
 
 fn verdict(reached: bool) -> &'static str {
@@ -361,26 +376,36 @@ fn table(all: &[Measured]) -> Outcome<String> {
     );
     writeln!(
         text,
-        "{:>8} {:>14} {:>14} {:>12} {:>8} {:>10} {:>10}",
-        "rules", "casbin µs", "asked/allowed", "index ns", "to 100", "load ms", "first µs"
+        "{:>8} {:>12} {:>14} {:>9} {:>7} {:>12} {:>7} {:>8} {:>9}",
+        "rules",
+        "casbin µs",
+        "asked/allowed",
+        "index ns",
+        "to 100",
+        "decision ns",
+        "to 100",
+        "load ms",
+        "first µs"
     )?;
     for one in all {
         writeln!(
             text,
-            "{:>8} {:>14.1} {:>14} {:>12.1} {:>8.2} {:>10.0} {:>10.1}",
+            "{:>8} {:>12.1} {:>14} {:>9.0} {:>7.2} {:>12.0} {:>7.2} {:>8.0} {:>9.1}",
             one.rules,
             one.enforce.as_secs_f64() * 1e6,
             format!("{}/{}", one.enforced, one.allowed),
-            one.look_nanos(),
-            one.ratio_to(smallest),
+            middle_nanos(&one.looks),
+            ratio(&one.looks, &smallest.looks),
+            middle_nanos(&one.decided),
+            ratio(&one.decided, &smallest.decided),
             one.load.as_secs_f64() * 1e3,
             one.first.as_secs_f64() * 1e6,
         )?;
     }
-    let ratio = largest.ratio_to(smallest);
+    let ratio = ratio(&largest.decided, &smallest.decided);
     writeln!(
         text,
-        "\nindex at {} rules to {}: {ratio:.2}, goal at most {RATIO_MAX}: {}\nload of {}: goal at most {} ms: {}\nfirst question after it: goal at most {} µs: {}",
+        "\ndecision at {} rules to {}: {ratio:.2}, goal at most {RATIO_MAX}: {}\nload of {}: goal at most {} ms: {}\nfirst question after it: goal at most {} µs: {}",
         largest.rules,
         smallest.rules,
         verdict(ratio <= RATIO_MAX),

@@ -820,6 +820,8 @@ words! {
 
     // Heads of the table.
     CantMake: "{0}: can't be made: {1}", "{0}: 作れません: {1}";
+    NotASigningKey: "{0}: is not a key that `sekisho policy keygen` made", "{0}: `sekisho policy keygen` で作った鍵ではありません";
+    NotASignersName: "--name {0}: a signer's name has no space and no plus sign", "--name {0}: 署名者の名前に空白や + は使えません";
     PackNotEmpty: "{0}: is there and not empty", "{0}: 空でないフォルダーがすでにあります";
     NewPack: "{0}: a pack to start from; try `sekisho policy check {0}` and `sekisho policy test {0}`", "{0}: ひな型を作りました。`sekisho policy check {0}` と `sekisho policy test {0}` で試せます";
     FmtChanged: "{0}: formatted; the revision is another, the rules are the same", "{0}: 整形しました。版の値は変わりますが、規則は同じです";

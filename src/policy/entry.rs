@@ -2,7 +2,8 @@
 //! is refused at the end, so that a mistyped key can't be a rule that isn't there.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::hash_map::Entry::{Occupied, Vacant};
+use std::collections::{HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::faults::{FileFaults, Lines, Place, shown};
-use super::kinds::{Both, Kind, Said, Sort, Words, words as both};
+use super::kinds::{Both, Kind, Said, Severity, Sort, Words, words as both};
 use super::words;
 use crate::decision::rules::{Promise, Promises};
 
@@ -65,6 +66,30 @@ const PROMISE_MAX_BYTES: usize = 1_024;
 /// The rules that were read so far, by line, each with its promise if it has one.
 type Promised = RefCell<Vec<(u32, Option<Promise>)>>;
 
+/// The sections of pack.toml in which an error was told, by their names: what they say isn't known. That of the root is "".
+#[derive(Debug, Clone, Default)]
+pub(super) struct Broken(HashSet<String>);
+
+impl Broken {
+    /// Whether none of these has errors, nor the file as a whole.
+    pub(super) fn none_of(&self, sections: &[&str]) -> bool {
+        let broken = |section: &&str| self.0.contains(*section);
+        !self.0.contains("") && !sections.iter().any(broken)
+    }
+}
+
+/// Where ids are declared, by the name of the section.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places(HashMap<(&'static str, Box<str>), Place>);
+
+impl Places {
+    /// Where it is; the line where that isn't known.
+    pub(super) fn of(&self, section: &'static str, id: &str, line: u32) -> Place {
+        let place = self.0.get(&(section, id.into())).copied();
+        place.unwrap_or(Place::from(line))
+    }
+}
+
 /// pack.toml, parsed.
 #[derive(Debug)]
 pub(super) struct Document<'t> {
@@ -77,32 +102,51 @@ pub(super) struct Document<'t> {
 struct Shared<'t> {
     lines: Lines<'t>,
     promised: Promised,
+    /// The sections in which an error was told, by their names.
+    broken: RefCell<Broken>,
+    /// Where the id of each section or item is.
+    places: RefCell<Places>,
+    /// Every number that was asked for, with its section and range: what the schema must say of it.
+    #[cfg(test)]
+    ranges: RefCell<std::collections::BTreeSet<(String, &'static str, u64, u64)>>,
     /// Every key that was asked for, with its section: what the schema must name.
     #[cfg(test)]
     asked: RefCell<std::collections::BTreeSet<(String, &'static str)>>,
 }
 
 impl<'t> Document<'t> {
-    /// Parses; `None` when the text is not TOML, and every place where it is not is told.
-    pub(super) fn parse(text: &'t str, faults: FileFaults<'_>) -> Option<Self> {
-        let (root, errors) = DeTable::parse_recoverable(text);
-        for error in &errors {
-            let place = error.span().map_or(Place::File, Place::span);
-            let kind = match error.message() {
-                "duplicate key" => Kind::DuplicateKey,
-                _ => Kind::NotToml,
-            };
-            faults.tell(place, kind, &[&error.message()]);
-        }
-        errors.is_empty().then(|| Self {
+    /// Parses what [`recover::readable`](super::recover::readable) gave.
+    pub(super) fn parse(text: &'t str) -> Self {
+        let (root, _) = DeTable::parse_recoverable(text);
+        Self {
             root: root.into_inner(),
             shared: Shared {
                 lines: Lines::of(text),
                 promised: RefCell::default(),
+                broken: RefCell::default(),
+                places: RefCell::default(),
+                #[cfg(test)]
+                ranges: RefCell::default(),
                 #[cfg(test)]
                 asked: RefCell::default(),
             },
-        })
+        }
+    }
+
+    /// The sections in which an error was told so far.
+    pub(super) fn broken(&self) -> Broken {
+        self.shared.broken.borrow().clone()
+    }
+
+    /// Where ids are declared.
+    pub(super) fn places(&self) -> Places {
+        self.shared.places.borrow().clone()
+    }
+
+    /// Every number that was asked for, with its section and range.
+    #[cfg(test)]
+    pub(super) fn ranges(&self) -> std::collections::BTreeSet<(String, &'static str, u64, u64)> {
+        self.shared.ranges.borrow().clone()
     }
 
     /// Every key that was asked for, with its section; that of the root is "".
@@ -174,7 +218,33 @@ impl<'a> Entry<'a> {
         values: &[&dyn Said],
         meant: impl FnOnce() -> Option<String>,
     ) {
+        self.breaks(kind);
         self.faults.tell_in(place, &self.what, kind, values, meant);
+    }
+
+    /// Remembers that what this section says isn't known, where the fault is of that sort.
+    fn breaks(&self, kind: Kind) {
+        if kind.severity() == Severity::Error && !kind.rests_on_other_sections() {
+            self.shared
+                .broken
+                .borrow_mut()
+                .0
+                .insert(self.section.clone());
+        }
+    }
+
+    /// Where an id is declared; the line where that isn't known.
+    pub(super) fn place_of_id(&self, section: &'static str, id: &str, line: u32) -> Place {
+        self.shared.places.borrow().of(section, id, line)
+    }
+
+    /// Remembers where an id of this section is declared.
+    pub(super) fn declared(&self, section: &'static str, id: At<&str>) {
+        let mut places = self.shared.places.borrow_mut();
+        places
+            .0
+            .entry((section, id.value.into()))
+            .or_insert(id.place);
     }
 
     /// Tells that a word is unknown.
@@ -184,6 +254,7 @@ impl<'a> Entry<'a> {
         word: At<&str>,
         known: impl Iterator<Item = &'k str>,
     ) {
+        self.breaks(sort.kind());
         self.faults
             .unknown(word.place, &self.what, sort, word.value, known);
     }
@@ -351,6 +422,13 @@ impl<'a> Entry<'a> {
 
     /// A whole number.
     pub(super) fn number(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
+        #[cfg(test)]
+        self.shared.ranges.borrow_mut().insert((
+            self.section.clone(),
+            key,
+            *range.start(),
+            *range.end(),
+        ));
         let value = self.value(key)?;
         let number = value
             .get_ref()
@@ -432,10 +510,26 @@ impl<'a> Entry<'a> {
             en: format!("sections [[{key}]]"),
             ja: format!("セクション [[{key}]] "),
         };
-        self.elements_of(key, value, &expected)
-            .iter()
-            .filter_map(|element| self.named(key, key, element, &expected))
-            .collect()
+        // Those without an id must differ in what they say.
+        let mut said: HashMap<String, u32> = HashMap::new();
+        let mut sections = Vec::new();
+        for element in self.elements_of(key, value, &expected) {
+            let Some(entry) = self.named(key, key, element, &expected) else {
+                continue;
+            };
+            if !entry.table.contains_key("id") {
+                match said.entry(spelt(element.get_ref())) {
+                    Occupied(first) => {
+                        entry.fault(entry.place, Kind::SectionTwice, &[first.get()]);
+                    }
+                    Vacant(free) => {
+                        free.insert(entry.line);
+                    }
+                }
+            }
+            sections.push(entry);
+        }
+        sections
     }
 
     /// A table of a list; `sort` is what it is, for messages.
@@ -546,6 +640,29 @@ impl<'a> Entry<'a> {
                 place: Place::span(key.span()),
             };
             self.unknown(sort, word, asked.iter().copied());
+        }
+    }
+}
+
+/// What a value says, the same for the same: keys in order, without where it stands.
+fn spelt(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("{text:?}"),
+        DeValue::Integer(number) => format!("{}_{}", number.radix(), number.as_str()),
+        DeValue::Float(number) => number.as_str().to_owned(),
+        DeValue::Boolean(flag) => flag.to_string(),
+        DeValue::Datetime(at) => at.to_string(),
+        DeValue::Array(values) => {
+            let values = values.iter().map(|value| spelt(value.get_ref()));
+            format!("[{}]", values.collect::<Vec<_>>().join(", "))
+        }
+        DeValue::Table(table) => {
+            let mut keys: Vec<String> = table
+                .iter()
+                .map(|(key, value)| format!("{:?} = {}", key.get_ref(), spelt(value.get_ref())))
+                .collect();
+            keys.sort_unstable();
+            format!("{{ {} }}", keys.join(", "))
         }
     }
 }

@@ -2,6 +2,7 @@
 //! it is the doing of whoever wrote the pack or put it there.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use super::show::EXCERPT_MAX_CHARACTERS;
 use super::source::Sources;
 use super::suggest::did_you_mean;
 
-/// So many are told; a file with more is broken as a whole, and the first ones show how.
+/// So many errors are told, and so many warnings; a file with more is broken as a whole, and the first ones show how.
 const FAULTS_MAX: usize = 500;
 /// A word of the pack is shown with at most so many characters.
 const SHOWN_MAX: usize = 80;
@@ -170,9 +171,30 @@ struct Fault {
 pub(super) struct Faults<'t> {
     texts: [&'t str; PackFile::ALL.len()],
     found: RefCell<Vec<Fault>>,
+    errors: Room,
+    warnings: Room,
+    /// The words of the sections of pack.toml that could not be read: nothing is told that may be so only because those are left
+    /// out.
+    lost: RefCell<HashSet<String>>,
+}
+
+/// How many there are of a severity: warnings never take the place of an error that is found later.
+#[derive(Debug, Default)]
+struct Room {
+    told: Cell<usize>,
     left_out: Cell<usize>,
-    /// Whether an error is among those.
-    left_out_error: Cell<bool>,
+}
+
+impl Room {
+    /// Whether there is room for one more, which is counted either way.
+    fn take(&self) -> bool {
+        let (count, is_room) = match self.told.get() {
+            FAULTS_MAX => (&self.left_out, false),
+            _ => (&self.told, true),
+        };
+        count.set(count.get() + 1);
+        is_room
+    }
 }
 
 impl<'t> Faults<'t> {
@@ -181,8 +203,9 @@ impl<'t> Faults<'t> {
         let faults = Self {
             texts: PackFile::ALL.map(|file| sources.text(file).unwrap_or_default()),
             found: RefCell::default(),
-            left_out: Cell::default(),
-            left_out_error: Cell::default(),
+            errors: Room::default(),
+            warnings: Room::default(),
+            lost: RefCell::default(),
         };
         for (file, unreadable) in sources.unreadable() {
             let (place, kind, value) = unreadable.told();
@@ -197,8 +220,9 @@ impl<'t> Faults<'t> {
         Self {
             texts: [""; PackFile::ALL.len()],
             found: RefCell::default(),
-            left_out: Cell::default(),
-            left_out_error: Cell::default(),
+            errors: Room::default(),
+            warnings: Room::default(),
+            lost: RefCell::default(),
         }
     }
 
@@ -208,8 +232,19 @@ impl<'t> Faults<'t> {
 
     /// Whether the pack is refused.
     pub(super) fn any_error(&self) -> bool {
-        let found = self.found.borrow();
-        self.left_out_error.get() || found.iter().any(|fault| fault.severity == Severity::Error)
+        self.errors.told.get() > 0
+    }
+
+    /// A section of pack.toml can't be read.
+    pub(super) fn lose(&self, section: &str) {
+        let of_ids = |c: char| c.is_alphanumeric() || c == '-' || c == '.';
+        let words = section.split(|c| !of_ids(c)).map(str::to_owned);
+        self.lost.borrow_mut().extend(words);
+    }
+
+    /// Whether some of pack.toml can't be read.
+    pub(super) fn is_lossy(&self) -> bool {
+        !self.lost.borrow().is_empty()
     }
 
     /// All of them: errors before warnings, each ordered by file and place.
@@ -247,16 +282,19 @@ impl<'t> Faults<'t> {
                 },
             )
             .collect();
-        let left_out = self.left_out.get();
-        if left_out > 0 {
-            let message = Kind::MoreFaults.fill(&[&left_out]);
-            findings.push(Finding {
-                severity: if self.left_out_error.get() {
-                    Severity::Error
-                } else {
-                    Severity::Warning
-                },
-                code: Kind::MoreFaults.code(),
+        for (room, kind) in [
+            (&self.errors, Kind::MoreFaults),
+            (&self.warnings, Kind::MoreWarnings),
+        ] {
+            let left_out = room.left_out.get();
+            if left_out == 0 {
+                continue;
+            }
+            let message = kind.fill(&[&left_out]);
+            let place = findings.partition_point(|finding| finding.severity <= kind.severity());
+            let last = Finding {
+                severity: kind.severity(),
+                code: kind.code(),
                 file: directory.to_path_buf(),
                 line: 0,
                 column: 0,
@@ -265,7 +303,8 @@ impl<'t> Faults<'t> {
                 message_ja: message.ja,
                 suggestion: None,
                 excerpt: None,
-            });
+            };
+            findings.insert(place, last);
         }
         findings
     }
@@ -293,14 +332,17 @@ impl FileFaults<'_> {
         values: &[&dyn Said],
         suggestion: impl FnOnce() -> Option<String>,
     ) {
-        let mut found = self.all.found.borrow_mut();
-        if found.len() >= FAULTS_MAX {
-            self.all.left_out.set(self.all.left_out.get() + 1);
-            if kind.severity() == Severity::Error {
-                self.all.left_out_error.set(true);
-            }
+        if kind.rests_on_other_sections() && self.all.is_lossy() {
             return;
         }
+        let room = match kind.severity() {
+            Severity::Error => &self.all.errors,
+            Severity::Warning => &self.all.warnings,
+        };
+        if !room.take() {
+            return;
+        }
+        let mut found = self.all.found.borrow_mut();
         let mut message = kind.fill(values);
         if !what.is_empty() {
             message.en.insert_str(0, &format!("{what}: "));
@@ -324,12 +366,18 @@ impl FileFaults<'_> {
         (text.get(start..end)? == word).then(|| Place::span(start..end))
     }
 
+    /// A section of this file can't be read.
+    pub(super) fn lose(self, section: &str) {
+        self.all.lose(section);
+    }
+
     /// Whether no error of this file was told yet.
     pub(super) fn none(self) -> bool {
         let found = self.all.found.borrow();
-        !found
-            .iter()
-            .any(|fault| fault.file == self.file && fault.severity == Severity::Error)
+        self.all.errors.left_out.get() == 0
+            && !found
+                .iter()
+                .any(|fault| fault.file == self.file && fault.severity == Severity::Error)
     }
 
     /// Tells that `word` is none of `known`, and which of them may be meant.
@@ -341,6 +389,10 @@ impl FileFaults<'_> {
         word: &str,
         known: impl Iterator<Item = &'k str>,
     ) {
+        // It may be declared where nothing could be read.
+        if sort.is_of_ids() && self.all.lost.borrow().contains(word) {
+            return;
+        }
         let near = || did_you_mean(word, known).map(str::to_owned);
         self.tell_in(place, what, sort.kind(), &[&sort, &shown(word)], near);
     }
@@ -436,13 +488,26 @@ mod tests {
         let sources = Sources::of(PackFile::Policy, "");
         let faults = Faults::over(&sources);
         for line in 1..=600 {
+            let of_policy = faults.of(PackFile::Policy);
+            of_policy.tell(line, Kind::ShadowedRule, &[&1]);
+            of_policy.tell(line, Kind::ShadowedRule, &[&2]);
+        }
+        for line in 1..=600 {
             faults.of(PackFile::Policy).tell(line, Kind::Quote, &[]);
         }
         let findings = faults.into_findings(Path::new("pack"));
-        assert_eq!(findings.len(), 501);
+        assert_eq!(findings.len(), 1_002);
+        let errors = findings
+            .iter()
+            .filter(|one| one.severity == Severity::Error);
+        assert_eq!(errors.count(), 501);
+        assert_eq!(
+            findings[500].to_string(),
+            "pack: error[more-faults]: 100 more faults are left out here"
+        );
         assert_eq!(
             findings.last().unwrap().to_string(),
-            "pack: error[more-faults]: 100 more faults are left out here"
+            "pack: warning[more-faults]: 700 more warnings are left out here"
         );
     }
 

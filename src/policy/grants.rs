@@ -5,25 +5,30 @@ use super::faults::FileFaults;
 use super::kinds::Kind as Fault;
 use super::resolve::Rule;
 use super::rows::Effect;
-use crate::decision::rules::{Category, GrantKey, Grants, Id, Kind, Role, RuleSet};
+use crate::decision::rules::{Category, GrantKey, Grants, GrantsBuilder, Id, Kind, Role, RuleSet};
 
-/// The most tuples that the rules of a pack may resolve to: about 400 MiB. A hundred thousand rules that each name a category
+/// The most tuples that the rules of a pack may resolve to: about 200 MiB while they are resolved. A hundred thousand rules that each name a category
 /// of five items, held by two roles, make 1.2 million.
 const TUPLES_MAX: usize = 4_000_000;
 
-/// Resolves the rules. The roles' closures must be there.
-pub(super) fn build(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) -> Grants {
+/// Tells where the rules resolve to more than a pack may. Counted before they are resolved: a pack that is too large must not cost
+/// the memory that it is refused for.
+pub(super) fn are_few_enough(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) {
     let reach = Reach::of(pack);
-    let mut grants = Grants::default();
-    // Counted first: a pack that is too large must not cost the memory that it is refused for.
     let mut tuples = 0_usize;
     for rule in rules {
         tuples = tuples.saturating_add(reach.tuples_of(rule));
         if tuples > TUPLES_MAX {
             faults.tell(rule.line, Fault::TooManyTuples, &[&TUPLES_MAX]);
-            return grants;
+            return;
         }
     }
+}
+
+/// Resolves the rules, which must be [few enough](are_few_enough). The roles' closures must be there.
+pub(super) fn build(rules: &[Rule], pack: &RuleSet) -> Grants {
+    let reach = Reach::of(pack);
+    let mut grants = GrantsBuilder::default();
     for rule in rules {
         let kinds = reach.kinds_of(rule);
         let categories = reach.categories_of(rule);
@@ -46,7 +51,7 @@ pub(super) fn build(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) -> G
             }
         }
     }
-    grants
+    grants.build()
 }
 
 /// Who inherits whom and what covers what, looked up from the other end.

@@ -100,6 +100,23 @@ macro_rules! kinds {
 }
 
 impl Kind {
+    /// Whether it may be so only because a section of pack.toml could not be read.
+    pub(super) const fn rests_on_other_sections(self) -> bool {
+        matches!(
+            self,
+            Self::MissingSection
+                | Self::ExceptionNotAccepted
+                | Self::NoExceptionAccepted
+                | Self::CoverageUnused
+                | Self::RoleWithoutNetwork
+                | Self::NeedsNoException
+                | Self::SpecialCareWithoutConsent
+                | Self::RowWithoutConsent
+                | Self::AbroadWithoutConsent
+                | Self::RecipientWithoutConsent
+        )
+    }
+
     /// The sentence with `values` in its places. What a value contains is never taken for a place itself.
     pub(super) fn fill(self, values: &[&dyn Said]) -> Both {
         let values: Vec<Both> = values.iter().map(|value| value.said()).collect();
@@ -126,6 +143,8 @@ kinds! {
     NotUtf8: Error "not-utf8", "is not UTF-8", "UTF-8 ではありません";
     MoreFaults: Error "more-faults",
         "{0} more faults are left out here", "ほかに {0} 件の誤りがありますが、ここでは省きます";
+    MoreWarnings: Warning "more-faults",
+        "{0} more warnings are left out here", "ほかに {0} 件の警告がありますが、ここでは省きます";
 
     // The form of pack.toml.
     NotToml: Error "not-toml", "is not TOML: {0}", "TOML として読めません: {0}";
@@ -137,6 +156,8 @@ kinds! {
     MissingSection: Error "missing-section", "{0} is missing", "{0} がありません";
     MisplacedKey: Error "misplaced-key", "{0}: {1}", "{0}: {1}";
     EmptyList: Error "empty-list", "{0}: the list is empty", "{0}: リストが空です";
+    SectionTwice: Error "duplicate",
+        "says the same as the section on line {0}", "{0} 行目のセクションと同じ内容です";
     Twice: Error "duplicate", "{0}: {1} is there twice", "{0}: {1} が二度あります";
     Unknown: Error "unknown-word", "unknown {0} {1}", "{1} という{0}はありません";
     UnknownKey: Error "unknown-key", "unknown {0} {1}", "{1} という{0}はありません";
@@ -235,6 +256,9 @@ kinds! {
     SpecialCareWithoutConsent: Error "special-care-without-consent",
         "category {0} is special_care, and no [[consent]] has special_care = true",
         "カテゴリ {0} は special_care ですが、special_care = true の [[consent]] がありません";
+    RowWithoutConsent: Error "special-care-without-consent",
+        "allows {0} of {1} without consent: no [[consent]] with special_care = true asks for it for {2} for purpose {3}",
+        "{1} の {0} が同意なしに許されます。利用目的 {3} の {2} で同意を求める special_care = true の [[consent]] がありません";
     AbroadWithoutConsent: Error "recipient-without-consent",
         "recipient {0} is abroad without equivalent_until, and no [[consent]] has denial = \"{1}\"",
         "提供先 {0} は外国にあり equivalent_until がありませんが、denial = \"{1}\" の [[consent]] がありません";
@@ -290,6 +314,15 @@ kinds! {
         "decides nothing: line {0} decides the same in all its cases", "何も決めません。すべて {0} 行目が同じに決めます";
     DeniedRule: Warning "shadowed-rule",
         "allows nothing: line {0} denies all of it", "何も許しません。すべて {0} 行目が拒否します";
+    ShadowedTogether: Warning "shadowed-rule",
+        "decides nothing: lines {0} together decide the same in all its cases",
+        "何も決めません。すべて {0} 行目のいずれかが同じに決めます";
+    DeniedTogether: Warning "shadowed-rule",
+        "allows nothing: lines {0} together deny all of it", "何も許しません。すべて {0} 行目のいずれかが拒否します";
+    AcceptsNothing: Warning "accepts-nothing",
+        "there is no warning {0} for its purposes", "挙げた利用目的に {0} の警告はありません";
+    DeniesNothing: Warning "denies-nothing",
+        "denies nothing: no line allows any of it", "何も拒否しません。これを許す行がありません";
     UnusedPurpose: Warning "unused-purpose",
         "purpose {0}: no rule of policy.csv allows anything for it",
         "利用目的 {0}: policy.csv に許す規則がありません";
@@ -338,6 +371,11 @@ impl Sort {
         self.kind
     }
 
+    /// Whether it is known by what pack.toml declares.
+    pub(super) const fn is_of_ids(self) -> bool {
+        matches!(self.kind, Kind::UnknownId)
+    }
+
     pub(super) const SECTION: Self = Self::new(Kind::UnknownSection, "section", "セクション");
     pub(super) const KEY: Self = Self::new(Kind::UnknownKey, "key", "キー");
     pub(super) const NETWORK: Self = Self::new(Kind::UnknownId, "network", "ネットワーク");
@@ -366,6 +404,7 @@ impl Sort {
     pub(super) const ENTRY: Self = Self::new(Kind::Unknown, "kind of entry", "記録の種類");
     pub(super) const EVERY: Self = Self::new(Kind::Unknown, "interval", "周期");
     pub(super) const DETECTOR: Self = Self::new(Kind::Unknown, "detector", "検出");
+    pub(super) const WARNING: Self = Self::new(Kind::Unknown, "code of a warning", "警告のコード");
     pub(super) const COVERAGE: Self = Self::new(Kind::Unknown, "coverage", "適用の度合い");
 }
 

@@ -1,38 +1,64 @@
 //! What is in order and yet can't be meant so, told as warnings: rules that allow nothing because of what pack.toml says, rules that
-//! decide nothing because another one does, purposes that no rule is for. The pack is used all the same: none of it opens a door.
+//! decide nothing because others do (`shadowed`), purposes that no rule is for. The pack is used all the same. To take such a rule out
+//! changes nothing; but it may be the trace of a mistake that does open a door: a rule that denies nothing may have been meant to
+//! deny what is allowed under another word. One mistake is an error, since its door stands open: `care`.
 
 use std::collections::{HashMap, HashSet};
 
-use super::faults::{Faults, FileFaults, PackFile, shown};
+use super::accepted::{self, Warnings};
+use super::care;
+use super::faults::{Faults, PackFile, shown};
 use super::kinds::Kind as Fault;
+use super::pack_toml::PackToml;
 use super::resolve::Rule;
 use super::rows::{ALL, Effect, Rows};
-use crate::decision::rules::{
-    Category, GrantCondition, Id, Kind, Purpose, Recipient, Role, Route, RuleSet,
-};
+use super::shadowed::{self, Board};
+use crate::decision::rules::{Category, Id, Purpose, Recipient, Route, RuleSet};
 use crate::domain::access::Action;
 
-/// Looks at what could be read. Where pack.toml has errors nothing is said, because most of it would follow from them.
-pub(super) fn look(rules: &[Rule], rows: &Rows<'_>, pack: &RuleSet, faults: &Faults<'_>) {
-    let of_pack = faults.of(PackFile::Pack);
-    if !of_pack.none() {
+/// Looks at what could be read, as far as what it rests on could be.
+pub(super) fn look(rules: &[Rule], rows: &Rows<'_>, read: &PackToml, faults: &Faults<'_>) {
+    if faults.is_lossy() || !read.broken.none_of(&["category", "item"]) {
         return;
     }
+    let (pack, broken) = (&read.rules, &read.broken);
+    let of_pack = faults.of(PackFile::Pack);
     let of_policy = faults.of(PackFile::Policy);
+    // A line that could not be read may be the one that is missed.
+    let complete = of_policy.none() && rules.len() == rows.rules.len();
     let covered = Covered::of(pack);
-    let mut takers = HashMap::new();
-    for rule in rules.iter().filter(|rule| rule.effect == Effect::Allow) {
-        reachable(rule, pack, &covered, &mut takers, of_policy);
+    let board = Board::of(rules, pack, &covered);
+    let warnings = Warnings {
+        accepted: &read.accepted,
+        faults: of_policy,
+    };
+    if broken.none_of(&["purpose"]) {
+        let recipients = broken.none_of(&["recipient", "confidential"]);
+        let mut takers = HashMap::new();
+        for rule in rules.iter().filter(|rule| rule.effect == Effect::Allow) {
+            if rule.action != Action::Provide || recipients {
+                reachable(rule, pack, &covered, &mut takers, &warnings);
+            }
+        }
+        shadowed::look(rules, &board, complete, &warnings);
+        if broken.none_of(&["consent"]) {
+            care::look(rules, pack, &covered, &board, faults);
+        }
     }
-    shadowed(rules, pack, of_policy);
-    // A line that could not be read may be the one for it.
-    if of_policy.none() && rules.len() == rows.rules.len() {
-        unused_purposes(rules, pack, of_pack);
+    if complete {
+        let warnings = Warnings {
+            faults: of_pack,
+            ..warnings
+        };
+        unused_purposes(rules, read, &warnings);
+        if broken.none_of(&["purpose", "recipient", "confidential", "accept_warning"]) {
+            accepted::unused(&read.accepted, of_pack);
+        }
     }
 }
 
 /// By category: itself and what it covers.
-struct Covered {
+pub(super) struct Covered {
     by_category: HashMap<Id<Category>, Vec<Id<Category>>>,
     all: Vec<Id<Category>>,
 }
@@ -49,7 +75,7 @@ impl Covered {
         Self { by_category, all }
     }
 
-    fn by(&self, category: Option<Id<Category>>) -> &[Id<Category>] {
+    pub(super) fn by(&self, category: Option<Id<Category>>) -> &[Id<Category>] {
         match category {
             None => &self.all,
             Some(category) => self.by_category.get(&category).map_or(&[], Vec::as_slice),
@@ -58,7 +84,10 @@ impl Covered {
 }
 
 /// A category and those that cover it.
-fn outwards(from: Id<Category>, pack: &RuleSet) -> impl Iterator<Item = Id<Category>> + '_ {
+pub(super) fn outwards(
+    from: Id<Category>,
+    pack: &RuleSet,
+) -> impl Iterator<Item = Id<Category>> + Clone + '_ {
     std::iter::successors(Some(from), |id| {
         let parent = pack
             .categories
@@ -78,7 +107,7 @@ fn reachable<'p>(
     pack: &'p RuleSet,
     covered: &Covered,
     takers: &mut Takers<'p>,
-    faults: FileFaults<'_>,
+    warnings: &Warnings<'_>,
 ) {
     let Some(purpose) = pack.purposes.get(rule.purpose) else {
         return;
@@ -86,7 +115,12 @@ fn reachable<'p>(
     let name = shown(pack.purposes.name(rule.purpose));
     if let Some(kind) = rule.kind.filter(|kind| !purpose.kinds.contains(*kind)) {
         let kind = shown(pack.kinds.name(kind));
-        faults.tell(rule.line, Fault::UnreachableSubject, &[&name, &kind]);
+        warnings.tell(
+            rule.line,
+            rule.purpose,
+            Fault::UnreachableSubject,
+            &[&name, &kind],
+        );
         return;
     }
     let category = rule.category.map_or(ALL, |id| pack.categories.name(id));
@@ -96,7 +130,12 @@ fn reachable<'p>(
         .filter(|id| purpose.categories.contains(*id))
         .peekable();
     if categories.peek().is_none() {
-        faults.tell(rule.line, Fault::UnreachableCategory, &[&name, &category]);
+        warnings.tell(
+            rule.line,
+            rule.purpose,
+            Fault::UnreachableCategory,
+            &[&name, &category],
+        );
         return;
     }
     if rule.action != Action::Provide {
@@ -112,7 +151,12 @@ fn reachable<'p>(
         takers.iter().any(takes) && !is_kept(id, rule.purpose, pack)
     };
     if !categories.any(goes_out) {
-        faults.tell(rule.line, Fault::UnreachableRecipient, &[&category, &name]);
+        warnings.tell(
+            rule.line,
+            rule.purpose,
+            Fault::UnreachableRecipient,
+            &[&category, &name],
+        );
     }
 }
 
@@ -132,86 +176,13 @@ fn is_kept(category: Id<Category>, purpose: Id<Purpose>, pack: &RuleSet) -> bool
         .any(|rule| rule.categories.contains(category) && !rule.except_purposes.contains(purpose))
 }
 
-/// What one rule is about.
-type Scope = (
-    Id<Role>,
-    Option<Id<Kind>>,
-    Option<Id<Category>>,
-    Action,
-    Id<Purpose>,
-);
-
-/// That no other rule decides all that a rule decides: one of an inherited role, for all kinds, for a category that covers its own.
-fn shadowed(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) {
-    let mut there: HashMap<Scope, Vec<&Rule>> = HashMap::new();
-    for rule in rules {
-        there.entry(scope(rule)).or_default().push(rule);
-    }
-    for rule in rules {
-        let mut denied_by = None;
-        let mut decided_by = None;
-        for other in wider(rule, pack)
-            .filter_map(|scope| there.get(&scope))
-            .flatten()
-        {
-            if other.line == rule.line {
-                continue;
-            }
-            match (other.effect, rule.effect) {
-                (Effect::Deny, Effect::Allow) => denied_by = denied_by.or(Some(other.line)),
-                (Effect::Deny, Effect::Deny) => decided_by = decided_by.or(Some(other.line)),
-                (Effect::Allow, Effect::Allow)
-                    if other.condition == GrantCondition::Always
-                        || other.condition == rule.condition =>
-                {
-                    decided_by = decided_by.or(Some(other.line));
-                }
-                (Effect::Allow, _) => {}
-            }
-        }
-        if let Some(line) = denied_by {
-            faults.tell(rule.line, Fault::DeniedRule, &[&line]);
-        } else if let Some(line) = decided_by {
-            faults.tell(rule.line, Fault::ShadowedRule, &[&line]);
-        }
-    }
-}
-
-const fn scope(rule: &Rule) -> Scope {
-    (
-        rule.role,
-        rule.kind,
-        rule.category,
-        rule.action,
-        rule.purpose,
-    )
-}
-
-/// The scopes that hold all of a rule's, its own among them.
-fn wider<'p>(rule: &'p Rule, pack: &'p RuleSet) -> impl Iterator<Item = Scope> + 'p {
-    let roles = pack.roles.get(rule.role).into_iter();
-    let roles = roles.flat_map(|role| role.closure.iter().copied());
-    roles.flat_map(move |role| {
-        let kinds = [rule.kind, None];
-        let kinds = kinds.into_iter().take(1 + usize::from(rule.kind.is_some()));
-        kinds.flat_map(move |kind| {
-            let named = rule.category.into_iter();
-            let named = named
-                .flat_map(|category| outwards(category, pack))
-                .map(Some);
-            named
-                .chain([None])
-                .map(move |category| (role, kind, category, rule.action, rule.purpose))
-        })
-    })
-}
-
-fn unused_purposes(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) {
+fn unused_purposes(rules: &[Rule], read: &PackToml, warnings: &Warnings<'_>) {
     let allows = rules.iter().filter(|rule| rule.effect == Effect::Allow);
     let used: HashSet<_> = allows.map(|rule| rule.purpose).collect();
-    for (id, name, purpose) in pack.purposes.iter() {
+    for (id, name, purpose) in read.rules.purposes.iter() {
         if !used.contains(&id) {
-            faults.tell(purpose.line, Fault::UnusedPurpose, &[&shown(name)]);
+            let place = read.places.of("purpose", name, purpose.line);
+            warnings.tell(place, id, Fault::UnusedPurpose, &[&shown(name)]);
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The files of a pack, and who reads them:
 //! ```text
-//! pack.toml   systems, services, networks, roles, data, purposes, recipients  entry, pack_toml, schema
+//! pack.toml   systems, services, networks, roles, data, purposes, recipients  recover, entry, pack_toml, schema
 //! model.conf  casbin's model, the same in every pack                          model
 //! policy.csv  which role may do what; inheritance; hierarchy                  csv, rows, resolve, grants
 //! people.csv  samples, which are no policy                                    csv, people
@@ -12,13 +12,16 @@
 //! ```
 //!
 //! What is wrong is collected by `faults`, in the words of `kinds`; a `finding` is one of them with its place; `show` draws it;
-//! `lint` tells what is in order and can't be meant so. `shelf` keeps the revisions that were in force, so that one of them can be
+//! `lint` tells what is in order and can't be meant so (`shadowed`: because of other rules; `accepted`: and is kept all the same), `care`
+//! what reaches special care-required information without consent. `shelf` keeps the revisions that were in force, so that one of them can be
 //! again.
 //!
 //! This room never decides anything (`scenarios` and `replay` ask the decision), never reads outside the pack's directory and the
 //! shelf, keeps nothing in memory between two loads, and lets no type of casbin out: casbin only confirms, at load, that the compiled
 //! grants mean what it reads in the same files (`judge`).
 
+mod accepted;
+mod care;
 mod csv;
 pub mod diff;
 mod entry;
@@ -33,11 +36,13 @@ mod lint;
 mod model;
 mod pack_toml;
 mod people;
+mod recover;
 pub mod replay;
 mod resolve;
 mod rows;
 pub mod scenarios;
 mod schema;
+mod shadowed;
 pub mod shelf;
 mod show;
 mod source;
@@ -118,24 +123,32 @@ fn read(sources: &Sources, faults: &Faults<'_>) -> Option<Pack> {
     }
     let toml = sources.text(PackFile::Pack);
     let policy = sources.text(PackFile::Policy);
-    let pack = toml.and_then(|text| pack_toml::read(text, faults.of(PackFile::Pack)));
+    let read = toml.map(|text| pack_toml::read(text, faults.of(PackFile::Pack)));
     let rows = policy.map(|text| rows::read(text, faults.of(PackFile::Policy)));
     let people = sources
         .text(PackFile::People)
-        .map(|text| people::read(text, pack.as_ref(), faults.of(PackFile::People)))
+        .map(|text| {
+            people::read(
+                text,
+                read.as_ref().map(|read| &read.rules),
+                faults.of(PackFile::People),
+            )
+        })
         .unwrap_or_default();
 
-    let (mut pack, rows) = (pack?, rows?);
-    let rules = resolve::resolve(&rows, &mut pack, faults);
-    people.check(&pack, faults.of(PackFile::People));
-    lint::look(&rules, &rows, &pack, faults);
+    let (mut read, rows) = (read?, rows?);
+    let rules = resolve::resolve(&rows, &mut read.rules, &read.places, faults);
+    people.check(&read.rules, faults.of(PackFile::People));
+    lint::look(&rules, &rows, &read, faults);
+    let of_policy = faults.of(PackFile::Policy);
+    grants::are_few_enough(&rules, &read.rules, of_policy);
     if faults.any_error() {
         return None;
     }
-    let of_policy = faults.of(PackFile::Policy);
+    let mut pack = read.rules;
     let (toml, policy) = (toml?, policy?);
     let model = sources.text(PackFile::Model)?;
-    pack.grants = grants::build(&rules, &pack, of_policy);
+    pack.grants = grants::build(&rules, &pack);
     match Judge::new(model, policy, &rows) {
         Ok(judge) => judge::cross_check(&judge, &rules, &pack, &pack.grants, of_policy),
         Err(error) => tell_judge_error(&error, faults),

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::entry::Places;
 use super::faults::{Faults, FileFaults, PackFile, shown};
 use super::kinds::{Kind as Fault, Sort};
 use super::rows::{ALL, Effect, PairRow, Rows, RuleRow, place};
@@ -32,9 +33,14 @@ pub(super) struct Rule {
 }
 
 /// Resolves the rules and fills in the closures of the roles. Complete only when no fault was told.
-pub(super) fn resolve(rows: &Rows<'_>, rules: &mut RuleSet, faults: &Faults) -> Vec<Rule> {
-    names_are_apart(rules, faults.of(PackFile::Pack));
-    categories_agree(&rows.covered_by, rules, faults);
+pub(super) fn resolve(
+    rows: &Rows<'_>,
+    rules: &mut RuleSet,
+    places: &Places,
+    faults: &Faults,
+) -> Vec<Rule> {
+    names_are_apart(rules, places, faults.of(PackFile::Pack));
+    categories_agree(&rows.covered_by, rules, places, faults);
     let of_file = faults.of(PackFile::Policy);
     inheritance(&rows.inherits, &mut rules.roles, of_file);
     no_role_contradicts_itself(rules, faults.of(PackFile::Pack));
@@ -45,10 +51,11 @@ pub(super) fn resolve(rows: &Rows<'_>, rules: &mut RuleSet, faults: &Faults) -> 
 }
 
 /// casbin keeps the links of g and g2 in one graph: a role and a category of one name would lend each other their links.
-fn names_are_apart(rules: &RuleSet, faults: FileFaults<'_>) {
+fn names_are_apart(rules: &RuleSet, places: &Places, faults: FileFaults<'_>) {
     for (_, name, role) in rules.roles.iter() {
         if rules.categories.id(name).is_some() {
-            faults.tell(role.line, Fault::RoleAndCategory, &[&shown(name)]);
+            let place = places.of("role", name, role.line);
+            faults.tell(place, Fault::RoleAndCategory, &[&shown(name)]);
         }
     }
 }
@@ -71,7 +78,8 @@ fn find<T>(
     faults: FileFaults<'_>,
 ) -> Option<Id<T>> {
     let id = table.id(word);
-    if id.is_none() {
+    // That a field is empty is told already.
+    if id.is_none() && !word.is_empty() {
         let known = table.iter().map(|(_, name, _)| name);
         faults.unknown(place(word, line, faults), "", sort, word, known);
     }
@@ -103,15 +111,15 @@ fn rule(row: &RuleRow<'_>, rules: &RuleSet, faults: FileFaults<'_>) -> Option<Ru
         role: role?,
         kind: kind?,
         category: category?,
-        action: row.action,
+        action: row.action?,
         purpose: purpose?,
-        condition: row.condition,
-        effect: row.effect,
+        condition: row.condition?,
+        effect: row.effect?,
     })
 }
 
 /// The hierarchy of categories is pack.toml's; policy.csv repeats it for casbin's own tools, and must not say anything else.
-fn categories_agree(rows: &[PairRow<'_>], rules: &RuleSet, faults: &Faults) {
+fn categories_agree(rows: &[PairRow<'_>], rules: &RuleSet, places: &Places, faults: &Faults) {
     let said: HashMap<(&str, &str), u32> = rows
         .iter()
         .map(|row| ((row.inner, row.outer), row.line))
@@ -126,7 +134,8 @@ fn categories_agree(rows: &[PairRow<'_>], rules: &RuleSet, faults: &Faults) {
         if !said.contains_key(&(name, parent)) {
             let row = format!("g2, {name}, {parent}");
             let of_pack = faults.of(PackFile::Pack);
-            of_pack.tell(category.line, Fault::MissingG2, &[&shown(name), &row]);
+            let place = places.of("category", name, category.line);
+            of_pack.tell(place, Fault::MissingG2, &[&shown(name), &row]);
         }
     }
     let of_file = faults.of(PackFile::Policy);

@@ -39,9 +39,10 @@ pub(super) struct RuleRow<'a> {
     pub(super) line: u32,
     /// The columns of [`RULE_COLUMNS`].
     pub(super) fields: [&'a str; 7],
-    pub(super) action: Action,
-    pub(super) condition: GrantCondition,
-    pub(super) effect: Effect,
+    /// `None` where it was told that the word is none: the other words are looked at all the same.
+    pub(super) action: Option<Action>,
+    pub(super) condition: Option<GrantCondition>,
+    pub(super) effect: Option<Effect>,
 }
 
 /// A rule of policy.csv for people to read: its columns, with `*` for all kinds and all categories.
@@ -150,6 +151,12 @@ fn is_duplicate<'a>(
     let Some((first, effect_there)) = seen.insert(key, (line.number, effect)) else {
         return false;
     };
+    // A mistyped effect contradicts nothing: it is told as what it is.
+    if effect != effect_there
+        && (![ALLOW, DENY].contains(&effect) || ![ALLOW, DENY].contains(&effect_there))
+    {
+        return false;
+    }
     if effect == effect_there {
         faults.tell(line.number, Kind::DuplicateLine, &[&first]);
     } else {
@@ -188,7 +195,7 @@ fn columns<'a, const N: usize>(
             faults.tell(place(field, line, faults), Kind::EmptyField, &[name]);
         }
     }
-    (!fields.contains(&"")).then_some(fields)
+    Some(fields)
 }
 
 fn pair<'a>(
@@ -211,11 +218,12 @@ fn pair<'a>(
     Some(PairRow { line, inner, outer })
 }
 
+/// A rule, whole or not; what is wrong with it is told.
 fn rule<'a>(line: u32, fields: &[&'a str], faults: FileFaults<'_>) -> Option<RuleRow<'a>> {
     let fields = columns(line, "p", RULE_COLUMNS, fields, faults)?;
     let [_, _, _, action_word, _, condition_word, effect_word] = fields;
     let action = Action::from_name(action_word);
-    if action.is_none() {
+    if action.is_none() && !action_word.is_empty() {
         let known = Action::ALL.iter().map(|action| action.name());
         let at = place(action_word, line, faults);
         faults.unknown(at, "", Sort::ACTION, action_word, known);
@@ -223,6 +231,7 @@ fn rule<'a>(line: u32, fields: &[&'a str], faults: FileFaults<'_>) -> Option<Rul
     let condition = match condition_word {
         ALWAYS => Some(GrantCondition::Always),
         ON_REQUEST => Some(GrantCondition::OnRequest),
+        "" => None,
         _ => {
             let known = [ALWAYS, ON_REQUEST].into_iter();
             let at = place(condition_word, line, faults);
@@ -233,6 +242,7 @@ fn rule<'a>(line: u32, fields: &[&'a str], faults: FileFaults<'_>) -> Option<Rul
     let effect = match effect_word {
         ALLOW => Some(Effect::Allow),
         DENY => Some(Effect::Deny),
+        "" => None,
         _ => {
             let at = place(effect_word, line, faults);
             let known = [ALLOW, DENY].into_iter();
@@ -247,8 +257,8 @@ fn rule<'a>(line: u32, fields: &[&'a str], faults: FileFaults<'_>) -> Option<Rul
     Some(RuleRow {
         line,
         fields,
-        action: action?,
-        condition: condition?,
-        effect: effect?,
+        action,
+        condition,
+        effect,
     })
 }

@@ -39,9 +39,25 @@ pub(super) fn is_dns_name(word: &str) -> bool {
             .all(|label| label.len() <= 63 && is_id(label))
 }
 
-/// Whether `word` has the form of an ISO 3166-1 alpha-2 code.
+/// The 249 codes that ISO 3166-1 alpha-2 officially assigns, as of 2024 (the last change is of 2011), as the tz database lists them too
+/// (iso3166.tab). Codes that are only reserved or for private use, such as EU, UK and XK, are not among them.
+const COUNTRIES: &str = "\
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY \
+    BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK \
+    FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR \
+    IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK \
+    ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM \
+    PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF \
+    TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW";
+
+/// All countries, by ISO 3166-1 alpha-2.
+pub(super) fn countries() -> impl Iterator<Item = &'static str> {
+    COUNTRIES.split(' ')
+}
+
+/// Whether `word` is an ISO 3166-1 alpha-2 code.
 pub(super) fn is_country(word: &str) -> bool {
-    word.len() == 2 && word.bytes().all(|byte| byte.is_ascii_uppercase())
+    countries().any(|country| country == word)
 }
 
 /// Reads a length of time: a whole number over 0 and `s`, `m`, `h` or `d`, at most 366 days.
@@ -144,6 +160,22 @@ mod tests {
             "", "9", "+9:00", "09:00", "+0900", "+15:00", "+09:60", "Z", "−09:00",
         ] {
             assert_eq!(utc_offset(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_country_is_one_that_the_standard_names() {
+        let all: Vec<&str> = countries().collect();
+        assert_eq!(all.len(), 249);
+        assert!(all.is_sorted_by(|one, next| one < next));
+        assert!(all.iter().all(|code| code.len() == 2));
+        for good in ["JP", "DE", "GB", "AD", "ZW"] {
+            assert!(is_country(good), "{good:?}");
+        }
+        for bad in [
+            "", "J", "JPN", "jp", "UK", "EU", "XX", "ZZ", "JP ", "日本", "AD AE",
+        ] {
+            assert!(!is_country(bad), "{bad:?}");
         }
     }
 

@@ -121,7 +121,7 @@ fn misused() -> House {
             "subject_ref": "seeker-2",
         },
         "basis": { "consent": "CONSENT_STATE_PRIOR" },
-        "break_glass": { "reason": "fainted at the desk" },
+        "break_glass": { "reason": "The applicant fainted at the desk and needs a doctor." },
     });
     look(&house, &manager, "seeker-2", broken);
     house

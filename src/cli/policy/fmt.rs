@@ -10,7 +10,7 @@ use crate::cli::words::{Language, Word};
 use crate::files::write_plain;
 use crate::policy::{self, format};
 
-use super::closed_output_is_no_failure;
+use super::{closed_output_is_no_failure, refused};
 
 /// Arguments of `sekisho policy fmt`.
 #[derive(Debug, clap::Args)]
@@ -46,7 +46,7 @@ type Format = fn(&str) -> Result<String, format::FormatError>;
 pub(super) fn fmt(args: &FmtArgs) -> Result<(), Failure> {
     let language = Language::choose(args.lang, |name| std::env::var_os(name));
     // One that is not in order is not touched: what it means is not known.
-    policy::load(&args.pack).map_err(Failure::configuration)?;
+    policy::load(&args.pack).map_err(|errors| refused(&errors, language))?;
     let forms: [(&str, Format); 2] = [
         ("pack.toml", format::pack_toml),
         ("policy.csv", format::policy_csv),
@@ -109,7 +109,9 @@ pub(super) fn new(args: &NewArgs) -> Result<(), Failure> {
     }
     let name = folder.file_name().map(|name| name.to_string_lossy());
     let files = policy::starting_pack(name.as_deref().unwrap_or_default());
-    for (path, text) in &files {
+    // What pack.toml names in its first line, for editors.
+    let schema = ("pack.schema.json", format!("{:#}\n", policy::schema()));
+    for (path, text) in files.iter().chain([&schema]) {
         let path = folder.join(path);
         let parent = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(parent).map_err(|error| failed(&error.to_string()))?;

@@ -16,6 +16,8 @@ mod test;
 
 use super::Failure;
 use super::error::{CliError, Fault};
+use super::words::Language;
+use crate::policy::PackErrors;
 
 /// Look at policy packs, and at what they mean for people.
 #[derive(Debug, clap::Subcommand)]
@@ -83,6 +85,11 @@ pub(super) async fn policy(command: PolicyCommand) -> Result<(), Failure> {
         PolicyCommand::Sign(args) => return sign::sign(&args),
     };
     closed_output_is_no_failure(done)
+}
+
+/// A pack that is not in order: every error on a line of its own.
+fn refused(errors: &PackErrors, language: Language) -> Failure {
+    Failure::configuration(CliError::of_pack(errors, language))
 }
 
 fn closed_output_is_no_failure(done: Result<(), CliError>) -> Result<(), Failure> {

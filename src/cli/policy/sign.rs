@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use data_encoding::BASE64;
 use zeroize::Zeroizing;
 
+use super::refused;
 use crate::cli::Failure;
+use crate::cli::table::neutralise;
+use crate::cli::words::{Language, Word};
 use crate::files::{create_private, read_private};
 use crate::gate::signed_text;
 use crate::log::{SignedNote, SigningKey};
@@ -37,7 +40,7 @@ pub(in crate::cli) struct SignArgs {
 pub(super) fn keygen(args: &KeygenArgs) -> Result<(), Failure> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(&mut *seed).map_err(Failure::cannot_create)?;
-    let key = SigningKey::new(&args.name, &seed).map_err(Failure::configuration)?;
+    let key = SigningKey::new(&args.name, &seed).map_err(|_| not_a_name(&args.name))?;
     let encoded = Zeroizing::new(BASE64.encode(&*seed));
     let text = Zeroizing::new(format!("{MARK}\n{}\n{}\n", args.name, &*encoded));
     create_private(&args.file, text.as_bytes()).map_err(Failure::cannot_create)?;
@@ -48,7 +51,8 @@ pub(super) fn keygen(args: &KeygenArgs) -> Result<(), Failure> {
 /// Signs a pack that is in order; other signatures of the same revision stay.
 pub(super) fn sign(args: &SignArgs) -> Result<(), Failure> {
     let key = read_key(&args.key)?;
-    let (pack, files) = policy::load_with_files(&args.pack).map_err(Failure::configuration)?;
+    let (pack, files) =
+        policy::load_with_files(&args.pack).map_err(|errors| refused(&errors, language()))?;
     let text = signed_text(&pack.rules.pack, &pack.rules.revision);
     let own = key.sign_text(text.clone());
     let others = files
@@ -76,10 +80,8 @@ pub(super) fn sign(args: &SignArgs) -> Result<(), Failure> {
 fn read_key(path: &std::path::Path) -> Result<SigningKey, Failure> {
     let bytes = read_private(path, KEY_MAX_BYTES).map_err(Failure::configuration)?;
     let wrong = || {
-        let path = path.display();
-        Failure::configuration(format!(
-            "{path}: is not a key that `sekisho policy keygen` made"
-        ))
+        let path = neutralise(&path.to_string_lossy());
+        Failure::configuration(Word::NotASigningKey.fill(language(), &[&path]))
     };
     let text = std::str::from_utf8(&bytes).map_err(|_| wrong())?;
     let mut lines = text.lines();
@@ -91,5 +93,13 @@ fn read_key(path: &std::path::Path) -> Result<SigningKey, Failure> {
     let seed = BASE64.decode(seed.as_bytes()).map(Zeroizing::new);
     let seed = seed.map_err(|_| wrong())?;
     let seed: &[u8; 32] = seed.as_slice().try_into().map_err(|_| wrong())?;
-    SigningKey::new(name, seed).map_err(Failure::configuration)
+    SigningKey::new(name, seed).map_err(|_| wrong())
+}
+
+fn not_a_name(name: &str) -> Failure {
+    Failure::configuration(Word::NotASignersName.fill(language(), &[&neutralise(name)]))
+}
+
+fn language() -> Language {
+    Language::choose(None, |name| std::env::var_os(name))
 }

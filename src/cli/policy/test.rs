@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use super::stages::Shown;
-use super::{closed_output_is_no_failure, junit};
+use super::{closed_output_is_no_failure, junit, refused};
 use crate::cli::Failure;
 use crate::cli::error::CliError;
 use crate::cli::output::print;
@@ -42,7 +42,7 @@ pub(in crate::cli) struct TestArgs {
 /// 78 when the pack or a scenario can't be read, 65 when one fails or, with `--coverage`, something is not reached.
 pub(super) fn test(args: &TestArgs) -> Result<(), Failure> {
     let language = Language::choose(args.lang, |name| std::env::var_os(name));
-    let pack = policy::load(&args.pack).map_err(Failure::configuration)?;
+    let pack = policy::load(&args.pack).map_err(|errors| refused(&errors, language))?;
     let all = scenarios::load(&args.pack).map_err(Failure::configuration)?;
     let tested = scenarios::test(&pack, &all);
     let coverage = args.coverage.then(|| Coverage::of(&pack, &tested));

@@ -2,7 +2,7 @@
 //! come together.
 
 use super::{Actions, Category, Exceptions, Id, IdSet, Kind, Purpose, Route};
-use crate::domain::access::{AccessRequest, Consent, LegalException};
+use crate::domain::access::{AccessRequest, Action, Consent, LegalException};
 use crate::domain::reason::ReasonCode;
 use crate::domain::reference::ReferenceKind;
 
@@ -71,20 +71,24 @@ impl When {
     #[must_use]
     pub fn is(&self, request: &AccessRequest, kind: Id<Kind>, purpose: Id<Purpose>) -> bool {
         let collected_via = request.collected_via.as_deref();
+        self.is_for(request.action, kind, purpose)
+            && (self.collected_via.is_empty()
+                || collected_via
+                    .is_some_and(|via| self.collected_via.iter().any(|one| **one == *via)))
+            && (!self.automated_decision || request.automated_decision)
+    }
+
+    /// Whether it counts for this use, however the data were collected and whoever decides.
+    #[must_use]
+    pub fn is_for(&self, action: Action, kind: Id<Kind>, purpose: Id<Purpose>) -> bool {
         self.kinds.as_ref().is_none_or(|kinds| kinds.contains(kind))
             && self
                 .purposes
                 .as_ref()
                 .is_none_or(|purposes| purposes.contains(purpose))
             && !self.except_purposes.contains(purpose)
-            && self
-                .actions
-                .is_none_or(|actions| actions.contains(request.action))
-            && !self.except_actions.contains(request.action)
-            && (self.collected_via.is_empty()
-                || collected_via
-                    .is_some_and(|via| self.collected_via.iter().any(|one| **one == *via)))
-            && (!self.automated_decision || request.automated_decision)
+            && self.actions.is_none_or(|actions| actions.contains(action))
+            && !self.except_actions.contains(action)
     }
 }
 

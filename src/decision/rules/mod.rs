@@ -21,7 +21,7 @@ pub use basis::{
     ReferenceField, ReferenceRule, SafeguardRule, SuspensionRule, When,
 };
 pub use detectors::DetectorRule;
-pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants};
+pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants, GrantsBuilder};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use promise::{Promise, Promises};
 pub use reviews::{Every, ReviewSchedule};

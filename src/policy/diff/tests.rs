@@ -83,8 +83,11 @@ fn no_change_of_pack_toml_goes_untold() {
     for folder in [few.path().to_path_buf(), registered] {
         let old = load(&folder).unwrap();
         let text = read(&folder, "pack.toml");
+        // Which warnings are accepted decides nothing.
+        let rules = text.split("[[accept_warning]]").next().unwrap();
+        let rules = rules.lines().count();
         let lines: Vec<&str> = text.lines().collect();
-        for (number, line) in lines.iter().enumerate() {
+        for (number, line) in lines.iter().enumerate().take(rules) {
             let said = line.split_once(" = ").filter(|_| !line.starts_with('#'));
             let Some((key, value)) = said else {
                 continue;

@@ -58,20 +58,17 @@ pub(super) fn consents(root: &Entry<'_>, rules: &mut RuleSet) {
         entry.finish();
     }
     let asked = |code| rules.consents.iter().any(|rule| rule.denial == code);
-    let special = rules
-        .categories
-        .iter()
-        .find(|(_, _, category)| category.special_care);
-    if let Some((_, name, category)) = special
-        && !rules.consents.iter().any(|rule| rule.special_care)
-    {
-        root.fault(
-            category.line,
-            Fault::SpecialCareWithoutConsent,
-            &[&shown(name)],
-        );
+    // Which use of them each row of policy.csv allows is seen with those: `care`.
+    if !rules.consents.iter().any(|rule| rule.special_care) {
+        let special = rules.categories.iter();
+        for (_, name, category) in
+            special.filter(|(_, _, category)| category.special_care && category.parent.is_none())
+        {
+            let place = root.place_of_id("category", name, category.line);
+            root.fault(place, Fault::SpecialCareWithoutConsent, &[&shown(name)]);
+        }
     }
-    let unfit = rules.recipients.iter().find(|(_, _, recipient)| {
+    let unfit = rules.recipients.iter().filter(|(_, _, recipient)| {
         // Where the country can't be read, that is told.
         recipient.abroad
             && !recipient.country.is_empty()
@@ -79,23 +76,27 @@ pub(super) fn consents(root: &Entry<'_>, rules: &mut RuleSet) {
             && recipient.equivalent_until.is_none()
             && recipient.route != Route::SameLegalEntity
     });
-    if let Some((_, name, recipient)) = unfit
-        && !asked(ReasonCode::ForeignConsentRequired)
-    {
+    for (_, name, recipient) in unfit {
+        if asked(ReasonCode::ForeignConsentRequired) {
+            break;
+        }
         let values = (shown(name), ReasonCode::ForeignConsentRequired);
+        let place = root.place_of_id("recipient", name, recipient.line);
         let fault = Fault::AbroadWithoutConsent;
-        root.fault(recipient.line, fault, &[&values.0, &values.1]);
+        root.fault(place, fault, &[&values.0, &values.1]);
     }
-    let needs_consent = rules.recipients.iter().find(|(_, _, recipient)| {
+    let needs_consent = rules.recipients.iter().filter(|(_, _, recipient)| {
         recipient.route == Route::ThirdPartyConsent
             || recipient.own_purpose_route == Some(Route::ThirdPartyConsent)
     });
-    if let Some((_, name, recipient)) = needs_consent
-        && !asked(ReasonCode::ThirdPartyConsentRequired)
-    {
+    for (_, name, recipient) in needs_consent {
+        if asked(ReasonCode::ThirdPartyConsentRequired) {
+            break;
+        }
         let values = (shown(name), ReasonCode::ThirdPartyConsentRequired);
+        let place = root.place_of_id("recipient", name, recipient.line);
         let fault = Fault::RecipientWithoutConsent;
-        root.fault(recipient.line, fault, &[&values.0, &values.1]);
+        root.fault(place, fault, &[&values.0, &values.1]);
     }
 }
 

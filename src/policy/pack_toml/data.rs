@@ -22,6 +22,7 @@ pub(super) fn categories(root: &Entry<'_>, rules: &mut RuleSet) {
     for entry in root.sections("category") {
         entry.require(&["id", "items"]);
         let Some(id) = id_of(&entry) else { continue };
+        entry.declared("category", id);
         let special_care = entry.flag("special_care");
         let category = Category {
             parent: None,
@@ -42,6 +43,7 @@ pub(super) fn categories(root: &Entry<'_>, rules: &mut RuleSet) {
                 masks: Vec::new(),
                 line: item.line,
             };
+            entry.declared("category", item);
             let place = add(&entry, item, &mut rules.categories, category);
             if let Some(details) = details {
                 if let Some(place) = place {

@@ -16,9 +16,11 @@ use std::time::Duration;
 
 use time::UtcOffset;
 
-use super::entry::{At, Choice, Document, Entry};
+use super::accepted::{self, Accepted};
+use super::entry::{At, Broken, Choice, Document, Entry, Places};
 use super::faults::{FileFaults, shown};
 use super::kinds::{Kind as Fault, Sort, Words, words as both};
+use super::recover::readable;
 use super::words;
 use crate::decision::rules::{
     Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, Promises,
@@ -41,24 +43,39 @@ const CATEGORIES_MAX: usize = 10_000;
 const PURPOSES_MAX: usize = 1_000;
 const OTHERS_MAX: usize = 10_000;
 
-/// Reads the text; `None` when it is not TOML. The rule set is good only when no fault was told; its grants and the closures of
-/// its roles are still empty.
-pub(super) fn read(text: &str, faults: FileFaults<'_>) -> Option<RuleSet> {
-    Some(read_document(&Document::parse(text, faults)?, faults))
+/// What pack.toml says, and how far it is known.
+#[derive(Debug)]
+pub(super) struct PackToml {
+    /// Good only when no fault was told; its grants and the closures of its roles are still empty.
+    pub(super) rules: RuleSet,
+    pub(super) broken: Broken,
+    pub(super) places: Places,
+    /// The warnings that the pack accepts.
+    pub(super) accepted: Vec<Accepted>,
 }
 
-/// Every key that was asked for, with its section.
+/// Reads the text as far as it is TOML.
+pub(super) fn read(text: &str, faults: FileFaults<'_>) -> PackToml {
+    let text = readable(text, faults);
+    let document = Document::parse(&text);
+    let (rules, accepted) = read_document(&document, faults);
+    PackToml {
+        rules,
+        broken: document.broken(),
+        places: document.places(),
+        accepted,
+    }
+}
+
+/// The document, once all of it was asked for.
 #[cfg(test)]
-pub(super) fn asked(
-    text: &str,
-    faults: FileFaults<'_>,
-) -> std::collections::BTreeSet<(String, &'static str)> {
-    let document = Document::parse(text, faults).unwrap();
+pub(super) fn asked<'t>(text: &'t str, faults: FileFaults<'_>) -> Document<'t> {
+    let document = Document::parse(text);
     read_document(&document, faults);
-    document.asked()
+    document
 }
 
-fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> RuleSet {
+fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> (RuleSet, Vec<Accepted>) {
     let root = document.root(faults);
     root.require(&[
         "pack", "session", "standing", "service", "network", "role", "kind", "category", "purpose",
@@ -108,17 +125,18 @@ fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> RuleSet {
     conditions::outcomes(&root, &mut rules);
     detectors::detectors(&root, &mut rules);
     reviews::reviews(&root, &mut rules);
+    let accepted = accepted::read(&root, &rules);
     root.finish();
     rules.promises = document.promises(faults);
-    rules
+    (rules, accepted)
 }
 
 /// Why a section has no promise.
-const NO_RULE: Words = both("is for rules", "規則に付けるものです");
+pub(super) const NO_RULE: Words = both("is for rules", "規則に付けるものです");
 const OFFSET: Words = both("an offset like \"+09:00\"", "\"+09:00\" のような時差");
 pub(super) const COUNTRY: Words = both(
-    "two capital letters (ISO 3166-1 alpha-2)",
-    "大文字二字の国コード(ISO 3166-1 alpha-2)",
+    "a country of ISO 3166-1 alpha-2 (two capital letters)",
+    "ISO 3166-1 alpha-2 の国コード(大文字二字)",
 );
 /// Where the pack doesn't say.
 const SESSIONS_OF_ONE: u32 = 16;
@@ -301,6 +319,7 @@ fn declare_with<'a, T>(
     for entry in root.sections(key) {
         entry.require(&["id"]);
         let Some(id) = id_of(&entry) else { continue };
+        entry.declared(key, id);
         if let Some(place) = add(&entry, id, table, blank(entry.line)) {
             declared.push((place, entry));
         }
@@ -342,7 +361,12 @@ fn listed<T>(entry: &Entry<'_>, key: &'static str, sort: Sort, table: &Table<T>)
 }
 
 /// The ids that a list names, or all.
-fn chosen<T>(entry: &Entry<'_>, key: &'static str, sort: Sort, table: &Table<T>) -> IdSet<T> {
+pub(super) fn chosen<T>(
+    entry: &Entry<'_>,
+    key: &'static str,
+    sort: Sort,
+    table: &Table<T>,
+) -> IdSet<T> {
     match entry.choice(key) {
         None => IdSet::default(),
         Some(Choice::All) => table.iter().map(|(id, _, _)| id).collect(),

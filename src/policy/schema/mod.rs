@@ -8,7 +8,7 @@ mod sections;
 
 use serde_json::{Map, Value, json};
 
-use super::pack_toml;
+use super::{accepted, pack_toml, words};
 use crate::decision::rules::{Coverage, Every, LeastConsent, LoggedKind, NoRecord, ReferenceField};
 use crate::domain::access::{Action, Consent, LegalException};
 use crate::domain::calendar::Period;
@@ -19,7 +19,6 @@ use sections::{Form, Key, SECTIONS, Section};
 
 const ID: &str = "^[a-z0-9]+(-[a-z0-9]+)*$";
 const CATEGORY: &str = "^[a-z0-9]+(-[a-z0-9]+)*(\\.[a-z0-9]+(-[a-z0-9]+)*)?$";
-const COUNTRY: &str = "^[A-Z]{2}$";
 
 /// JSON Schema, draft 7: what the editors' TOML servers read.
 #[must_use]
@@ -45,7 +44,13 @@ fn of_section(section: &Section) -> Value {
     let about = format!("{} / {}", section.about.en, section.about.ja);
     let mut table = of_table(section.keys);
     if section.many {
-        json!({ "type": "array", "minItems": 1, "description": about, "items": table })
+        json!({
+            "type": "array",
+            "minItems": 1,
+            "uniqueItems": true,
+            "description": about,
+            "items": table,
+        })
     } else {
         if let Some(table) = table.as_object_mut() {
             table.insert("description".into(), about.into());
@@ -98,8 +103,8 @@ fn of_form(form: Form) -> Value {
             "description": format!("{} d – {} y", Period::DAYS_MIN, Period::YEARS_MAX),
         }),
         Form::Offset => json!({ "type": "string", "pattern": "^[+-][0-9]{2}:[0-9]{2}$" }),
-        Form::Country => json!({ "type": "string", "pattern": COUNTRY }),
-        Form::Countries => list(&json!({ "type": "string", "pattern": COUNTRY })),
+        Form::Country => one_of(words::countries()),
+        Form::Countries => some_of(words::countries()),
         Form::Ids => list(&json!({ "type": "string", "pattern": ID })),
         Form::IdsOrAll => or_all(&json!({ "type": "string", "pattern": ID })),
         Form::Categories => list(&json!({ "type": "string", "pattern": CATEGORY })),
@@ -135,6 +140,7 @@ fn of_form(form: Form) -> Value {
         Form::Coverage => one_of(Coverage::ALL.into_iter().map(Coverage::name)),
         Form::Field => one_of(ReferenceField::ALL.into_iter().map(|(_, name)| name)),
         Form::References => some_of(ReferenceKind::ALL.iter().map(|kind| kind.name())),
+        Form::Warning => one_of(accepted::ACCEPTABLE.into_iter()),
         Form::Entries => some_of(LoggedKind::ALL.into_iter().map(LoggedKind::name)),
         Form::Detector => one_of(Detector::ALL.into_iter().map(Detector::word)),
     }

@@ -41,6 +41,7 @@ pub(super) enum Form {
     References,
     Entries,
     Detector,
+    Warning,
 }
 
 /// One key.
@@ -412,5 +413,10 @@ pub(super) const SECTIONS: &[Section] = &[
         may("least", Form::Number(1, 1_000_000), "from how many on", "件数の下限"),
         may("within", Form::LengthOfTime, "within how long, or for how long", "期間"),
         PROMISE, PROMISE_JA,
+    ]),
+    many("accept_warning", false, words("warnings that are not told, since what they are about is kept on purpose", "意図して残すため表示しない警告"), &[
+        must("code", Form::Warning, "the code of the warning", "警告のコード"),
+        must("purposes", Form::IdsOrAll, "of rules for these purposes", "規則の利用目的"),
+        must("why", Form::Text, "why such a rule is kept", "残す理由"),
     ]),
 ];

@@ -24,12 +24,13 @@ fn asked_for() -> BTreeSet<(String, &'static str)> {
         let sources = Sources::read(&folder);
         let faults = Faults::over(&sources);
         let text = sources.text(PackFile::Pack).unwrap();
-        asked.extend(pack_toml::asked(text, faults.of(PackFile::Pack)));
+        asked.extend(pack_toml::asked(text, faults.of(PackFile::Pack)).asked());
         assert!(!faults.any_error(), "{}", folder.display());
     }
     // Asked for to be refused: those sections are no rules.
     asked.retain(|(section, key)| {
-        !(matches!(&**section, "pack" | "monitoring_notice") && key.starts_with("promise"))
+        !(matches!(&**section, "pack" | "monitoring_notice" | "accept_warning")
+            && key.starts_with("promise"))
     });
     asked
 }
@@ -54,6 +55,45 @@ fn the_schema_names_every_key_that_the_loader_asks_for_and_no_other() {
     let unknown: Vec<_> = named.difference(&asked).collect();
     assert!(missing.is_empty(), "the schema lacks {missing:?}");
     assert!(unknown.is_empty(), "the loader asks for no {unknown:?}");
+}
+
+#[test]
+fn the_schema_gives_every_number_the_bounds_that_the_loader_gives_it() {
+    let mut asked = BTreeSet::new();
+    for folder in folders() {
+        let text = std::fs::read_to_string(folder.join("pack.toml")).unwrap();
+        let sources = Sources::of(PackFile::Pack, &text);
+        let faults = Faults::over(&sources);
+        asked.extend(pack_toml::asked(&text, faults.of(PackFile::Pack)).ranges());
+    }
+    let named: BTreeSet<(String, &str, u64, u64)> = SECTIONS
+        .iter()
+        .flat_map(|section| {
+            let numbers = section.keys.iter().filter_map(|key| match key.form {
+                Form::Number(least, most) => Some((key.name, least, most)),
+                _ => None,
+            });
+            numbers.map(|(key, least, most)| {
+                (
+                    section.name.to_owned(),
+                    key,
+                    u64::from(least),
+                    u64::from(most),
+                )
+            })
+        })
+        .collect();
+    assert!(named.len() >= 4, "{named:?}");
+    assert_eq!(named, asked);
+    // And that is what the schema that is printed says.
+    let schema = schema();
+    for (section, key, least, most) in named {
+        let section = &schema["properties"][&section];
+        let keys = section.get("items").unwrap_or(section);
+        let form = &keys["properties"][key];
+        assert_eq!(form["minimum"], least, "{key}");
+        assert_eq!(form["maximum"], most, "{key}");
+    }
 }
 
 /// What a key can't take, whatever its form: a list in a list.

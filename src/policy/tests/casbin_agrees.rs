@@ -6,10 +6,9 @@ use std::time::{Duration, Instant};
 use casbin::{Adapter as _, CoreApi as _, DefaultModel, FileAdapter, Model as _};
 
 use super::*;
-use crate::decision::rules::{
-    Category, GrantCondition, GrantKey, Grants, Id, Kind, Purpose, Role, Table,
-};
+use crate::decision::rules::{Category, GrantKey, Grants, Id, Kind, Purpose, Role, Table};
 use crate::domain::access::Action;
+use crate::policy::entry::Places;
 use crate::policy::judge::Request;
 
 #[tokio::test]
@@ -183,8 +182,8 @@ fn casbin_agrees(seed: u64, at_least: u32) -> (u32, u32) {
         let (mut pack, text) = random_pack(&blank, &mut numbers);
         let faults = Faults::without_text();
         let rows = rows::read(&text, faults.of(PackFile::Policy));
-        let rules = resolve::resolve(&rows, &mut pack, &faults);
-        let grants = grants::build(&rules, &pack, faults.of(PackFile::Policy));
+        let rules = resolve::resolve(&rows, &mut pack, &Places::default(), &faults);
+        let grants = grants::build(&rules, &pack);
         assert!(!faults.any_error(), "{:?}", faults);
         let judge = Judge::new(&model, &text, &rows).unwrap();
         for request in all_requests(&pack) {
@@ -279,26 +278,22 @@ fn a_disagreement_with_casbin_refuses_the_pack() {
     let mut pack = recruitment().rules;
     let faults = Faults::without_text();
     let rows = rows::read(&text, faults.of(PackFile::Policy));
-    let rules = resolve::resolve(&rows, &mut pack, &faults);
+    let rules = resolve::resolve(&rows, &mut pack, &Places::default(), &faults);
     let judge = Judge::new(&model::expected(), &text, &rows).unwrap();
     let disagrees = |grants: &Grants| {
         let faults = Faults::without_text();
         judge::cross_check(&judge, &rules, &pack, grants, faults.of(PackFile::Policy));
         faults.any_error()
     };
-    let mut grants = grants::build(&rules, &pack, faults.of(PackFile::Policy));
+    let grants = grants::build(&rules, &pack);
     assert!(!disagrees(&grants));
-    let (first, others) = rules.split_first().unwrap();
-    let less = grants::build(others, &pack, faults.of(PackFile::Policy));
+    let (_, others) = rules.split_first().unwrap();
+    let less = grants::build(others, &pack);
     assert!(disagrees(&less));
-    // More than casbin allows: what the first rule says of inquirers, of client contacts too.
-    let key = GrantKey {
-        role: first.role,
-        kind: pack.kinds.id("client-contact").unwrap(),
-        category: first.category.unwrap(),
-        purpose: first.purpose,
-    };
-    grants.allow(key, first.action, GrantCondition::Always, 1);
+    // More than casbin allows: what the first rule says, of everybody.
+    let mut more = rules.clone();
+    more.first_mut().unwrap().kind = None;
+    let grants = grants::build(&more, &pack);
     assert!(disagrees(&grants));
 }
 
