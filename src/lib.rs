@@ -16,7 +16,7 @@
 //! ```
 //!
 //! ## The map
-//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, store, report} → decision → domain`; beside
+//! Arrows go one way: `main → cli → serve → api → gate → {identity, policy, log, review, store, report} → decision → domain`; beside
 //! the gate, `serve → sinks → {export, log}`.
 //!
 //! | room | its job | never |

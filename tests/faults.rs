@@ -36,6 +36,8 @@ mod kinds;
 mod mutants;
 #[path = "faults/older.rs"]
 mod older;
+#[path = "faults/reviews.rs"]
+mod reviews;
 #[path = "faults/site.rs"]
 mod site;
 #[path = "faults/strace.rs"]

@@ -397,6 +397,7 @@ fn the_api_is_told_by_reflection(house: &House) {
         "sekisho.v1.AccessService",
         "sekisho.v1.AuthenticationService",
         "sekisho.v1.ExplainService",
+        "sekisho.v1.ReviewService",
         "sekisho.v1.SubjectService",
     ];
     let listed = grpcurl(house, &[], &["list"]);

@@ -49,6 +49,7 @@ pub(super) fn status(error: GateError) -> Status {
         GateError::AlreadyReported => with_info(Code::AlreadyExists, message, "ALREADY_REPORTED"),
         GateError::AlreadyThere(_) => with_info(Code::AlreadyExists, message, "ALREADY_EXISTS"),
         GateError::Conflict(_) => with_info(Code::Aborted, message, "CHANGED_MEANWHILE"),
+        GateError::NotNow(_) => with_info(Code::FailedPrecondition, message, "NOT_NOW"),
         GateError::CutShort => with_info(Code::Aborted, message, "CUT_SHORT"),
         GateError::NotFound(_) => with_info(Code::NotFound, message, "NOT_FOUND"),
         GateError::DisposedOf(_) => with_info(Code::NotFound, message, "DISPOSED_OF"),

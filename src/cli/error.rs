@@ -12,6 +12,7 @@ use super::words::{Language, Word};
 use crate::domain::reason::{ReasonCode, Stage};
 use crate::files::FileError;
 use crate::policy::PackErrors;
+use crate::review::campaign::Unfit;
 
 /// Whose it is to mend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -188,6 +189,9 @@ fn sentence(reason: &str, status: &Status, language: Language) -> String {
             Language::Japanese => code.message_ja(),
         }
         .to_owned();
+    }
+    if let (Language::Japanese, Some(unfit)) = (language, Unfit::of_words(status.message())) {
+        return unfit.words_ja().to_owned();
     }
     let word = match reason {
         "NOT_AUTHORISED" => Word::NotAuthorised,

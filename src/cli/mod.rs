@@ -10,6 +10,7 @@ mod credentials;
 mod dev;
 mod error;
 mod filter;
+mod finding;
 mod first_credentials;
 mod init;
 mod keys;
@@ -37,6 +38,8 @@ mod requests;
 mod reset;
 mod restore;
 mod retention;
+mod review;
+mod review_output;
 mod sample;
 mod serve;
 mod sessions;
@@ -164,6 +167,12 @@ enum Command {
     /// Read the access log
     #[command(subcommand)]
     Log(log::LogCommand),
+    /// The periodic review of the access log: campaigns, their items, questions, sign-off and report
+    #[command(subcommand)]
+    Review(Box<review::ReviewCommand>),
+    /// What stands out in the access log: who looked at what in an unusual way, and why it is told
+    #[command(subcommand)]
+    Finding(finding::FindingCommand),
     /// The people who work with the data: accounts, roles, leave (administrators)
     #[command(subcommand)]
     People(people::PeopleCommand),
@@ -235,6 +244,8 @@ async fn run(command: Command) -> Result<(), Failure> {
             .await
             .map_err(Failure::from),
         Command::Log(command) => log::log(command).await,
+        Command::Review(command) => review::run(*command).await.map_err(Failure::from),
+        Command::Finding(command) => finding::run(command).await.map_err(Failure::from),
         Command::People(command) => people::people(command).await,
         Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),

@@ -797,6 +797,21 @@ words! {
     NothingAllowed: "nothing could be allowed", "許可されるものはありません";
     OnRequest: "on request", "本人の求め";
     HeadWhen: "WHEN", "条件";
+    // Findings.
+    HeadDay: "DAY", "日付";
+    HeadDepartment: "DEPARTMENT", "部署";
+    HeadDetector: "DETECTOR", "検出";
+    HeadSays: "WHAT STOOD OUT", "要確認事項";
+    LookedThrough: "{0} of {1} entries looked at", "{1} 件中 {0} 件を確認しました";
+    NoFindings: "nothing stood out that is for you to see", "閲覧できる要確認事項はありません";
+    OwnFindings: "(about yourself: somebody else reviews what you did)", "(あなた自身に関するものです。ほかの人が確認します)";
+    CasesOf: "{0} cases, as of {1} entries of the log", "{0} 件(アクセスログ {1} 件の時点)";
+    RestsOn: "entries ({0} in all): {1}", "根拠の記録 {0} 件: {1}";
+    FromScore: "from a score of {0} on", "スコア {0} 以上";
+    FromLeast: "from {0} on", "{0} 以上";
+    WithinSeconds: "within {0} s", "{0} 秒以内";
+    AnyTime: "every time", "すべて";
+    ByDefault: "by default", "既定";
     HeadPromise: "PROMISE", "約束";
     HeadCategory: "CATEGORY", "項目";
     RegisterWritten:
@@ -862,6 +877,61 @@ words! {
     HeadPurpose: "PURPOSE", "利用目的";
     HeadDecision: "DECISION", "判断";
     HeadReason: "REASON", "理由";
+
+    // Periodic review.
+    ReviewOpened:
+        "campaign {0} is open: {1} items, due {2}; `sekisho review items {0}` lists them",
+        "確認 {0} を開始しました: {1} 件、期限 {2}。一覧は `sekisho review items {0}`";
+    ReviewNone: "there is no campaign of review", "確認はありません";
+    ReviewNoItems: "no item fits", "該当する項目はありません";
+    ReviewNoQuestions: "you are asked nothing", "照会はありません";
+    ReviewAsked: "asked (entry {0})", "照会しました(記録 {0})";
+    ReviewAnswered: "answered (entry {0})", "回答しました(記録 {0})";
+    ReviewJudged: "judged (entry {0})", "判断を記録しました(記録 {0})";
+    ReviewAssigned: "{0} looks at it from now on (entry {1})", "担当を {0} に変更しました(記録 {1})";
+    ReviewSigned:
+        "campaign {0} is signed (entry {1}); the report's digest is {2}",
+        "確認 {0} に署名しました(記録 {1})。報告書のダイジェスト: {2}";
+    ReviewReportWritten: "{0}: the report of campaign {1}", "{0}: 確認 {1} の報告書";
+    ReviewSame:
+        "the same {0} days are drawn by root {1} of {2} entries",
+        "ルート {1}({2} 件)から同じ {0} 日が抽出されました";
+    ReviewNotSame: "NOT the same: {0}", "一致しません: {0}";
+    ReviewScope:
+        "{0} – {1}; {2} decisions within {3} entries, root {4}",
+        "{0} – {1}、判定 {2} 件(ログ {3} 件、ルート {4})";
+    ReviewStands:
+        "{0} items, {1} not judged; opened by {2}, due {3}",
+        "{0} 件(未判断 {1} 件)、開始者 {2}、期限 {3}";
+    ReviewIsOverdue: "OVERDUE", "期限超過";
+    ReviewDraft: "not signed", "未署名";
+    ReviewSignedBy: "signed by {0} at {1} (entry {2}), digest {3}", "署名 {0} {1}(記録 {2})、ダイジェスト {3}";
+    ReviewStratum: "{0}: {1} drawn of {2} days", "{0}: {2} 日のうち {1} 日を抽出";
+    ReviewDrawn: "drawn by the root hash", "ルートハッシュによる抽出";
+    ReviewNobody: "nobody else could look at it", "本人以外に確認できる者がいない";
+    ReviewHeadNumber: "NUMBER", "番号";
+    ReviewHeadKind: "KIND", "種類";
+    ReviewHeadDays: "DAYS", "期間";
+    ReviewHeadOpen: "OPEN", "未判断";
+    ReviewHeadItems: "ITEMS", "件数";
+    ReviewHeadDue: "DUE", "期限";
+    ReviewHeadSigned: "SIGNED", "署名";
+    ReviewHeadState: "STATE", "状態";
+    ReviewHeadWhose: "WHOSE", "対象";
+    ReviewHeadDay: "DAY", "日付";
+    ReviewHeadWhat: "WHAT", "要確認事項";
+    ReviewHeadReviewer: "REVIEWER", "担当";
+    ReviewKindAccess: "accesses", "アクセス";
+    ReviewKindRoles: "roles", "役割";
+    ReviewQuestionOf: "campaign {0}, item {1} ({2}), question {3}: {4}", "確認 {0} の {1} 番({2})、照会 {3}: {4}";
+    ReviewLabelReviewer: "reviewer: {0}", "担当: {0}";
+    ReviewLabelEntries: "  entries: {0} ({1} in all)", "  記録: {0}(全 {1} 件)";
+    ReviewLabelQuestion: "question (entry {0}): {1}", "照会(記録 {0}): {1}";
+    ReviewLabelAnswer: "answer (entry {0}): {1}", "回答(記録 {0}): {1}";
+    ReviewLabelJudged: "judged by {0} at {1} (entry {2}): {3}", "判断 {0} {1}(記録 {2}): {3}";
+    ReviewLabelRole: "role {0}, approved by {1} {2}", "役割 {0}、承認 {1} {2}";
+    ReviewLabelLastUse: "last use: {0}", "最終利用: {0}";
+    ReviewLabelLeaver: "employment ends {0}; disabled: {1} {2}", "雇用の終了 {0}、無効: {1} {2}";
 }
 
 /// Labels of an entry's fields, by their name in JSON.

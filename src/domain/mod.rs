@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod calendar;
+pub mod detector;
 pub mod ids;
 pub mod network;
 pub mod person;

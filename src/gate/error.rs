@@ -76,6 +76,9 @@ pub enum GateError {
     /// Nobody's: what was read has been changed since.
     #[error("{0}")]
     Conflict(&'static str),
+    /// The caller's: not in the state that something is in.
+    #[error("{0}")]
+    NotNow(&'static str),
     /// The caller's: there is no such thing, or not for them.
     #[error("{0}")]
     NotFound(&'static str),

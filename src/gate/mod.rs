@@ -24,6 +24,7 @@ mod records;
 mod refusals;
 mod repeats;
 mod requests;
+mod review;
 mod running;
 mod strangers;
 mod subjects;
@@ -70,6 +71,12 @@ pub use records::lost;
 pub use records::read_log::{Found, Page, ReadEntry};
 pub use records::sieve::{EntryFilter, Sieve};
 pub use requests::{RequestSeen, Which};
+pub use review::reading::{
+    AfterCase, CaseSeen, CaseTold, CaseWish, FindingsTold, FindingsWish, WentBy,
+};
+pub use review::{
+    ItemFilter, ItemSeen, Judgement, Question, Redrawn, ReviewSeen, ReviewWish, Text,
+};
 pub use running::restore;
 pub use running::start::{Parts, StartError};
 pub use running::upkeep::Upkeep;
@@ -158,6 +165,8 @@ pub struct Gate {
     live: LiveSessions,
     /// How often the tickets of a service were ended; of most never. An entry more for each service whose tickets are ended.
     generations: ArcSwap<HashMap<Name, u64>>,
+    /// Held while campaigns that are due are opened.
+    opening_reviews: tokio::sync::Mutex<review::upkeep::Hopeless>,
     /// One disposal at a time; remembers until when segments have to be kept.
     disposing: tokio::sync::Mutex<records::disposal::DueDates>,
     /// Files and keys go for one disposal after the other.
@@ -177,6 +186,8 @@ pub struct Gate {
     importing: Arc<tokio::sync::Semaphore>,
     /// Places for scans of the log.
     scans: tokio::sync::Semaphore,
+    /// What stood out, as last looked for.
+    findings: review::findings::Findings,
     /// Told once, when the daemon stops.
     stopping: tokio::sync::watch::Sender<()>,
     /// The command line and the console: for people, for no system, from anywhere that a person may be.

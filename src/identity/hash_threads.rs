@@ -103,9 +103,6 @@ pub fn stand_back() {
     if let Err(error) =
         set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Min, policy)
     {
-        tracing::warn!(
-            ?error,
-            "hashing of passwords can't stand back: checks may wait for it"
-        );
+        tracing::warn!(?error, "a thread can't stand back: checks may wait for it");
     }
 }

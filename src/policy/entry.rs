@@ -443,6 +443,35 @@ impl<'a> Entry<'a> {
         number
     }
 
+    /// A number with one decimal at most, in tenths.
+    pub(super) fn tenths(&self, key: &'static str, range: RangeInclusive<u16>) -> Option<u16> {
+        let value = self.value(key)?;
+        let tenths = match value.get_ref() {
+            DeValue::Integer(number) => u16::from_str_radix(number.as_str(), number.radix())
+                .ok()
+                .and_then(|number| number.checked_mul(10)),
+            DeValue::Float(number) => number.as_str().split_once('.').and_then(|(whole, tenth)| {
+                let tenth: u16 = tenth.parse().ok().filter(|tenth| *tenth < 10)?;
+                whole
+                    .parse::<u16>()
+                    .ok()?
+                    .checked_mul(10)?
+                    .checked_add(tenth)
+            }),
+            _ => None,
+        };
+        let tenths = tenths.filter(|tenths| range.contains(tenths));
+        if tenths.is_none() {
+            let (from, to) = (range.start() / 10, range.end() / 10);
+            let expected = Both {
+                en: format!("a number like 3.5 from {from} to {to}, with one decimal at most"),
+                ja: format!("3.5 のような {from} から {to} までの、小数第一位までの数"),
+            };
+            self.wrong(key, value, &expected);
+        }
+        tenths
+    }
+
     /// A day, e.g. 2099-12-31, without quotes.
     pub(super) fn date(&self, key: &'static str) -> Option<Date> {
         let value = self.value(key)?;

@@ -402,6 +402,8 @@ impl Sort {
     pub(super) const REFERENCE: Self =
         Self::new(Kind::Unknown, "kind of reference", "参照文書の種類");
     pub(super) const ENTRY: Self = Self::new(Kind::Unknown, "kind of entry", "記録の種類");
+    pub(super) const EVERY: Self = Self::new(Kind::Unknown, "interval", "周期");
+    pub(super) const DETECTOR: Self = Self::new(Kind::Unknown, "detector", "検出");
     pub(super) const WARNING: Self = Self::new(Kind::Unknown, "code of a warning", "警告のコード");
     pub(super) const COVERAGE: Self = Self::new(Kind::Unknown, "coverage", "適用の度合い");
 }

@@ -6,6 +6,8 @@
 //! | `register` | who has access to what: the data, from rules and people |
 //! | `register_text` | the same as a page, as CSV and as JSON |
 //! | `systems` | the systems that hold personal data and how far each is covered: the first sheet of every report |
+//! | `review` | what a campaign of review came to, and what its signature is of |
+//! | `review_text` | the same as a page, as CSV and as JSON |
 //! | `records` | records of provision and of receipt as a page, part by part |
 //! | `disclosure` | what a person is told of their data (開示), as a page and as JSON, part by part |
 //! | `page` | HTML that prints: escaping, tables, the frame |
@@ -17,10 +19,13 @@ mod page;
 pub mod records;
 mod register;
 mod register_text;
+mod review;
+mod review_text;
 mod systems;
 mod told;
 
 pub use register::{AccessRow, RecipientRow, Register, RoleRow, SystemRow};
+pub use review::{ReportedItem, ReviewContent, ReviewReport, ReviewSignature, Said};
 
 /// The language of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -46,6 +46,11 @@ impl Telling {
         )
     }
 
+    /// As YYYY-MM-DD, whatever the language.
+    pub(super) fn iso_day(&self, at: &Instant) -> String {
+        local(at, self.offset).map_or_else(String::new, |local| local.date().to_string())
+    }
+
     pub(super) fn day(&self, at: &Instant) -> String {
         match local(at, self.offset) {
             Some(local) => self.date(local.date()),

@@ -268,6 +268,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::requests(&gate))
         .add_service(services::provision_records(&gate))
         .add_service(services::explanations(&gate))
+        .add_service(services::reviews(&gate))
         .add_service(services::policies(&gate));
     let mut until = stopping.clone();
     let serving = tokio::spawn(async move {
@@ -393,6 +394,7 @@ mod services {
     use proto::provision_record_service_server::ProvisionRecordServiceServer;
     use proto::request_service_server::RequestServiceServer;
     use proto::reset_service_server::ResetServiceServer;
+    use proto::review_service_server::ReviewServiceServer;
     use proto::session_service_server::SessionServiceServer;
     use proto::subject_service_server::SubjectServiceServer;
 
@@ -419,6 +421,11 @@ mod services {
 
     pub(super) fn explanations(gate: &Arc<Gate>) -> ExplainServiceServer<api::Explanations> {
         ExplainServiceServer::new(api::Explanations::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn reviews(gate: &Arc<Gate>) -> ReviewServiceServer<api::Reviews> {
+        ReviewServiceServer::new(api::Reviews::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

@@ -227,6 +227,13 @@ impl Following<'_> {
             Kind::RegisterReference(reference) => self.put_reference(index, reference, false).await,
             Kind::WithdrawReference(reference) => self.put_reference(index, reference, true).await,
             Kind::ImportSubjects(import) => self.import(index, import).await,
+            Kind::OpenReview(review) => self.open_review(index, review).await,
+            Kind::AddReviewItems(items) => self.add_review_items(index, items).await,
+            Kind::AskPerson(step) => self.ask_person(index, step).await,
+            Kind::AnswerQuestion(step) => self.answer_question(index, step).await,
+            Kind::JudgeItems(judgement) => self.judge_items(index, judgement).await,
+            Kind::AssignItem(assignment) => self.assign_items(assignment).await,
+            Kind::SignReview(signature) => self.sign_review(index, signature).await,
         }
     }
 

@@ -32,6 +32,7 @@ mod pour;
 mod records;
 mod references;
 mod requests;
+mod reviews;
 mod schema;
 mod sealed_seeds;
 mod sqlite;
@@ -55,6 +56,7 @@ pub use news::News;
 pub use people::stored_person;
 pub use records::{KeptRecord, RecordChange, RecordPlace, RecordQuery};
 pub use requests::KeptRequest;
+pub use reviews::{ItemQuery, KeptItem, KeptReview};
 pub use sealed_seeds::{SealedSeed, SeedOwner};
 pub use staged::{NewCredential, NewToken, StagedId, ToldTo};
 

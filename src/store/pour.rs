@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 25] = [
+const TABLES: [Table; 27] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -335,6 +335,43 @@ const TABLES: [Table; 25] = [
             ("log", Number),
             ("log_index", Number),
             ("provided", Flag),
+        ],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, opened, signed_index, digest
+               FROM reviews WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO reviews (log, log_index, opened, signed_index, digest)
+                VALUES ($1, $2, $3, $4, $5)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("opened", Bytes),
+            ("signed_index", MaybeNumber),
+            ("digest", MaybeBytes),
+        ],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, review, item, person, reviewer, state, escalated, content,
+                   question, answer, judgement
+               FROM review_items WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO review_items
+                    (log, review, item, person, reviewer, state, escalated, content, question, answer,
+                     judgement)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        columns: &[
+            ("log", Number),
+            ("review", Number),
+            ("item", Number),
+            ("person", Text),
+            ("reviewer", Text),
+            ("state", Number),
+            ("escalated", Flag),
+            ("content", Bytes),
+            ("question", MaybeNumber),
+            ("answer", MaybeNumber),
+            ("judgement", MaybeNumber),
         ],
     },
 ];

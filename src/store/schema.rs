@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 18] = [
+const STEPS: [&str; 19] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -361,6 +361,33 @@ ALTER TABLE records DROP COLUMN name;
 ALTER TABLE records ADD COLUMN name_key BLOB CHECK (length(name_key) = 32);
 ALTER TABLE records ADD COLUMN written BIGINT;
 UPDATE logs SET recorded = 0;
+",
+    // Campaigns of review: `opened` as its entry has it; `content` of an item, too. `state` as the API numbers it: up to 3 it is not
+    // judged. What people wrote is in the entries that `question`, `answer` and `judgement` name.
+    "
+CREATE TABLE reviews (
+    log          BIGINT NOT NULL,
+    log_index    BIGINT NOT NULL,
+    opened       BLOB NOT NULL,
+    signed_index BIGINT,
+    digest       BLOB CHECK (length(digest) = 32),
+    PRIMARY KEY (log, log_index)
+);
+CREATE TABLE review_items (
+    log       BIGINT NOT NULL,
+    review    BIGINT NOT NULL,
+    item      BIGINT NOT NULL,
+    person    TEXT NOT NULL,
+    reviewer  TEXT NOT NULL,
+    state     BIGINT NOT NULL,
+    escalated BOOLEAN NOT NULL,
+    content   BLOB NOT NULL,
+    question  BIGINT,
+    answer    BIGINT,
+    judgement BIGINT,
+    PRIMARY KEY (log, review, item)
+);
+CREATE INDEX review_items_of_person ON review_items (log, person, state);
 ",
 ];
 

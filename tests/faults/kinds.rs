@@ -51,12 +51,13 @@ macro_rules! call {
             .map(Response::into_inner)
     };
 }
+pub(crate) use call;
 
 /// A daemon that dies and comes back, and who asks it.
-struct Office {
+pub(crate) struct Office {
     site: Site,
     serving: Option<Serving>,
-    channel: Channel,
+    pub(crate) channel: Channel,
     people: People,
     /// How many codes were used, by person.
     used: RefCell<HashMap<String, u64>>,
@@ -66,7 +67,7 @@ struct Office {
 }
 
 impl Office {
-    async fn open() -> Self {
+    pub(crate) async fn open() -> Self {
         let site = Site::new();
         let serving = site::start(&site.data);
         let mut office = Self {
@@ -134,7 +135,7 @@ impl Office {
         Ok(answer.into_inner().session_ticket)
     }
 
-    async fn log_in(&self, person: &str) -> String {
+    pub(crate) async fn log_in(&self, person: &str) -> String {
         let challenge = self.challenge(person).await;
         let code = Factor::Totp(self.code_of(person));
         self.second_step(challenge, code).await.unwrap()
@@ -238,7 +239,7 @@ impl Office {
     /// Killed in the middle of `ask`, first before its entry is written, then between the entry and the store; each time what
     /// `is_made` tells is what the log says. What `ask` wants is made ready before. `staged` is what the store is told before the
     /// log is, of a credential that no entry came to name.
-    async fn dies_at<T>(
+    pub(crate) async fn dies_at<T>(
         &mut self,
         what: &str,
         staged: &str,
@@ -289,7 +290,7 @@ impl Office {
         self.serving = Some(serving);
     }
 
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         self.serving.take().unwrap().stop();
     }
 }
@@ -334,13 +335,21 @@ fn newest(of: &[StoredEntry]) -> &'static str {
         Kind::Dispose(_) | Kind::GapDeclared(_) => "",
         // In `src/gate/policies/source.rs`: which policy is in force is not in the store.
         Kind::ActivatePolicy(_) => "",
+        // In `reviews`.
+        Kind::OpenReview(_) => "a campaign",
+        Kind::AddReviewItems(_) => "items of a campaign",
+        Kind::AskPerson(_) => "a question",
+        Kind::AnswerQuestion(_) => "an answer",
+        Kind::JudgeItems(_) => "a judgement",
+        Kind::AssignItem(_) => "a substitute",
+        Kind::SignReview(_) => "a signature",
         // This version makes none.
         Kind::RemoveCredential(_) => "",
     }
 }
 
 /// For a call that wants nothing.
-async fn nothing(_: &Office) {}
+pub(crate) async fn nothing(_: &Office) {}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn holds_of_the_log_and_requests_for_a_second_administrator() {

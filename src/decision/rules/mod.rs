@@ -2,9 +2,11 @@
 //! dangle, because rules hold positions ([`Id`]) and not names.
 
 mod basis;
+mod detectors;
 mod grants;
 mod log_retention;
 mod promise;
+mod reviews;
 mod roles;
 mod systems;
 mod table;
@@ -18,9 +20,11 @@ pub use basis::{
     CollectedRule, ConfidentialRule, ConsentRule, KeepRule, LeastConsent, NeverTogether,
     ReferenceField, ReferenceRule, SafeguardRule, SuspensionRule, When,
 };
+pub use detectors::DetectorRule;
 pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants, GrantsBuilder};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use promise::{Promise, Promises};
+pub use reviews::{Every, ReviewSchedule};
 pub use roles::IncompatibleRoles;
 pub use systems::{Coverage, System};
 pub use table::{Id, IdSet, Table, TableError};
@@ -538,6 +542,10 @@ pub struct RuleSet {
     pub log_retention: LogRetention,
     /// Outcomes to be reported.
     pub outcomes: Vec<OutcomeRule>,
+    /// When campaigns of review are opened.
+    pub review_schedules: Vec<ReviewSchedule>,
+    /// What detectors go by, where it is not the default.
+    pub detectors: Vec<DetectorRule>,
     /// Grants.
     pub grants: Grants,
     /// The promises that the rules keep.

@@ -307,6 +307,26 @@ impl Gate {
         .ok_or(missing)
     }
 
+    /// The entry at a position, as a reader may see it; `None` where they may not, or where it was disposed of.
+    pub(in crate::gate) async fn read_for(
+        &self,
+        sieve: &Sieve,
+        index: LogIndex,
+    ) -> Result<Option<ReadEntry>, GateError> {
+        let (ledger, sieve) = (self.log.clone(), sieve.clone());
+        let read = tokio::task::spawn_blocking(move || match ledger.reader().get(index) {
+            Ok(Some(kept)) => sift(&ledger, &sieve, kept),
+            Ok(None) | Err(ReadError::Disposed { .. }) => Ok(None),
+            Err(error) => Err(unreadable(error)),
+        })
+        .await
+        .map_err(|_| GateError::Internal("reading ended early"))??;
+        match read {
+            Some(entry) => self.with_outcome(entry).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
     async fn admit_reader<const N: usize>(
         &self,
         peer: &Peer,

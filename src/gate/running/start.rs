@@ -309,6 +309,7 @@ impl Gate {
             recorded: Mutex::default(),
             live: LiveSessions::default(),
             generations: ArcSwap::default(),
+            opening_reviews: Mutex::default(),
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
@@ -320,6 +321,7 @@ impl Gate {
             lost_imports: ArcSwap::default(),
             importing: Arc::new(Semaphore::new(1)),
             scans: Semaphore::new(SCANS_AT_ONCE),
+            findings: Default::default(),
             stopping: watch::Sender::new(()),
             built_in_service: built_in_service(),
             settings,
@@ -558,6 +560,10 @@ impl Gate {
     pub async fn tidy(self: &Arc<Self>) {
         self.try_to_prepare_keys().await;
         self.carry_out_due_resets().await;
+        self.look_after_reviews().await;
+        // Not waited for: it reads the log.
+        let gate = Arc::clone(self);
+        tokio::spawn(async move { gate.open_due_reviews().await });
         // Not waited for, and not begun twice: a disk may hang.
         if self.carrying_out.try_lock().is_ok() {
             let gate = Arc::clone(self);

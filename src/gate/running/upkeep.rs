@@ -18,6 +18,10 @@ pub(in crate::gate) enum Task {
     Records,
     /// Importing again what the store lost.
     Imports,
+    /// Signing campaigns of review.
+    Campaigns,
+    /// Opening those that the pack schedules.
+    Schedules,
 }
 
 /// What is left undone.

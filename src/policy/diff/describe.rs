@@ -3,11 +3,11 @@
 
 use super::facts::{Facts, Fields, Section, blocks, flag, length};
 use crate::decision::rules::{
-    Actions, BreakGlassRule, Category, CollectedRule, ConfidentialRule, ConsentRule, Exceptions,
-    Id, IdSet, IncompatibleRoles, KeepRule, Kind, LeastConsent, Limit, LogClass, LogRetention,
-    Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise, Purpose, Recipient,
-    ReferenceField, ReferenceRule, RetentionRule, Reviews, Role, Route, RuleSet, SafeguardRule,
-    SecondStepRule, Service, SuspensionRule, System, Table, When,
+    Actions, BreakGlassRule, Category, CollectedRule, ConfidentialRule, ConsentRule, DetectorRule,
+    Exceptions, Id, IdSet, IncompatibleRoles, KeepRule, Kind, LeastConsent, Limit, LogClass,
+    LogRetention, Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise, Purpose,
+    Recipient, ReferenceField, ReferenceRule, RetentionRule, ReviewSchedule, Reviews, Role, Route,
+    RuleSet, SafeguardRule, SecondStepRule, Service, SuspensionRule, System, Table, When,
 };
 use crate::domain::access::{Consent, LegalException};
 use crate::domain::person::form::{Edge, optional};
@@ -571,6 +571,59 @@ impl Telling<'_> {
             ]);
             self.promise(*line, &mut fields);
             self.tell_nameless(Section::Outcome, fields);
+        }
+        for schedule in &rules.review_schedules {
+            let ReviewSchedule {
+                id,
+                every,
+                roles,
+                departments,
+                due_in_days,
+                confidence_percent,
+                rate_percent,
+                line,
+            } = schedule;
+            let mut fields = Fields::from([
+                ("every", every.name().to_owned()),
+                ("roles", flag(*roles)),
+                ("departments", departments.join(", ")),
+                ("due_in_days", due_in_days.to_string()),
+                ("confidence_percent", confidence_percent.to_string()),
+                ("rate_percent", rate_percent.to_string()),
+            ]);
+            self.promise(*line, &mut fields);
+            self.tell(Section::Review, id, fields);
+        }
+        for rule in &rules.detectors {
+            let DetectorRule {
+                detector,
+                roles,
+                off,
+                score,
+                least,
+                within,
+                line,
+            } = rule;
+            let number =
+                |number: Option<u64>| number.map_or_else(String::new, |one| one.to_string());
+            let mut fields = Fields::from([
+                ("off", flag(*off)),
+                (
+                    "score",
+                    score.map_or_else(String::new, |tenths| {
+                        format!("{}.{}", tenths / 10, tenths % 10)
+                    }),
+                ),
+                ("least", number(*least)),
+                ("within", within.map_or_else(String::new, length)),
+            ]);
+            self.promise(*line, &mut fields);
+            let word = detector.word();
+            let id = match roles {
+                Some(roles) => format!("{word}: {}", set(&rules.roles, roles)),
+                None => word.to_owned(),
+            };
+            self.tell(Section::Detector, &id, fields);
         }
         let log = &rules.log_retention;
         let default = Fields::from([("period", log.default.to_string())]);

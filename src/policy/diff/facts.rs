@@ -70,8 +70,10 @@ sections! {
     Safeguard "safeguard" "safeguard" "保護措置";
     Limit "limit" "limit" "件数の上限";
     Outcome "outcome" "outcome to be reported" "結果の報告";
+    Review "review" "campaign of review" "定期的な確認";
     System "system" "system" "システム";
     LogRetention "log_retention" "period of the access log" "アクセスログの保存期間";
+    Detector "detector" "what findings go by" "要確認事項の基準";
 }
 
 impl Section {

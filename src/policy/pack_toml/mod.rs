@@ -5,9 +5,11 @@ pub(super) mod basis;
 pub(super) mod callers;
 mod conditions;
 mod data;
+mod detectors;
 mod log_retention;
 pub(super) mod recipients;
 mod references;
+mod reviews;
 mod systems;
 
 use std::time::Duration;
@@ -121,6 +123,8 @@ fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> (RuleSet, V
     basis::safeguards(&root, &mut rules);
     log_retention::log_retention(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
+    detectors::detectors(&root, &mut rules);
+    reviews::reviews(&root, &mut rules);
     let accepted = accepted::read(&root, &rules);
     root.finish();
     rules.promises = document.promises(faults);
@@ -176,6 +180,8 @@ fn blank() -> RuleSet {
         safeguards: Vec::new(),
         log_retention: LogRetention::default(),
         outcomes: Vec::new(),
+        review_schedules: Vec::new(),
+        detectors: Vec::new(),
         grants: Grants::default(),
         promises: Promises::default(),
     }

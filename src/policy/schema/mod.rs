@@ -9,9 +9,10 @@ mod sections;
 use serde_json::{Map, Value, json};
 
 use super::{accepted, pack_toml, words};
-use crate::decision::rules::{Coverage, LeastConsent, LoggedKind, NoRecord, ReferenceField};
+use crate::decision::rules::{Coverage, Every, LeastConsent, LoggedKind, NoRecord, ReferenceField};
 use crate::domain::access::{Action, Consent, LegalException};
 use crate::domain::calendar::Period;
+use crate::domain::detector::Detector;
 use crate::domain::reference::ReferenceKind;
 
 use sections::{Form, Key, SECTIONS, Section};
@@ -91,6 +92,9 @@ fn of_form(form: Form) -> Value {
         Form::Number(least, most) => {
             json!({ "type": "integer", "minimum": least, "maximum": most })
         }
+        Form::Decimal(least, most) => {
+            json!({ "type": "number", "minimum": least, "maximum": most })
+        }
         Form::Day => json!({ "type": "string", "format": "date" }),
         Form::LengthOfTime => json!({ "type": "string", "pattern": "^[1-9][0-9]*[smhd]$" }),
         Form::Period => json!({
@@ -132,11 +136,13 @@ fn of_form(form: Form) -> Value {
                 .map(|code| code.name())
                 .into_iter(),
         ),
+        Form::Every => one_of(Every::ALL.into_iter().map(Every::name)),
         Form::Coverage => one_of(Coverage::ALL.into_iter().map(Coverage::name)),
         Form::Field => one_of(ReferenceField::ALL.into_iter().map(|(_, name)| name)),
         Form::References => some_of(ReferenceKind::ALL.iter().map(|kind| kind.name())),
         Form::Warning => one_of(accepted::ACCEPTABLE.into_iter()),
         Form::Entries => some_of(LoggedKind::ALL.into_iter().map(LoggedKind::name)),
+        Form::Detector => one_of(Detector::ALL.into_iter().map(Detector::word)),
     }
 }
 

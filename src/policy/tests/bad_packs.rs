@@ -127,6 +127,11 @@ const SPOILT: &[Spoilt] = &[
     pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"\nperiod = \"1y\"\nentries = [\"DISPOSAL\"]\n[[outcome]]\nactions", "entries = [\"DISPOSAL\"", "log_retention \"short\": unknown kind of entry \"DISPOSAL\""),
     pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"\nperiod = \"1y\"\ncategories = [\"identitty\"]\n[[outcome]]\nactions", "categories = [\"identitty\"", "log_retention \"short\": unknown category \"identitty\" (did you mean \"identity\"?)"),
     pack("[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"\nkinds = \"all\"\n[[outcome]]\nactions", "[[log_retention]]\nid = \"short\"", "log_retention \"short\": period is missing"),
+    pack("[[outcome]]\nactions", "[[review]]\nid = \"r\"\nevery = \"weekly\"\n[[outcome]]\nactions", "every = \"weekly\"", "review \"r\": unknown interval \"weekly\""),
+    pack("[[outcome]]\nactions", "[[review]]\nid = \"r\"\n[[outcome]]\nactions", "[[review]]", "review \"r\": every is missing"),
+    pack("[[outcome]]\nactions", "[[review]]\nid = \"r\"\nevery = \"daily\"\ndue_in_days = 0\n[[outcome]]\nactions", "due_in_days = 0", "review \"r\": due_in_days: expected a whole number from 1 to 365"),
+    pack("[[outcome]]\nactions", "[[review]]\nid = \"r\"\nevery = \"daily\"\nrate_percent = 51\n[[outcome]]\nactions", "rate_percent = 51", "review \"r\": rate_percent: expected a whole number from 1 to 50"),
+    pack("[[outcome]]\nactions", "[[review]]\nid = \"r\"\nevery = \"daily\"\nmanager = \"p\"\n[[outcome]]\nactions", "manager = ", "review \"r\": unknown key \"manager\""),
     pack("date = \"last-contact\"", "date = \"last-contract\"", "date = \"last-contract\"", "retention \"retention-expired\": unknown date \"last-contract\" (did you mean \"last-contact\"?)"),
     pack("actions = [\"EXPORT\", \"PROVIDE\"]\nbreak_glass = true", "", "[[outcome]]", "outcome: needs actions, break_glass or both"),
     // Recipients.

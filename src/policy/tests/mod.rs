@@ -33,7 +33,7 @@ fn write(directory: &Path, file: &str, contents: impl AsRef<[u8]>) {
 }
 
 /// What the program calls by a word that a pack calls something else by: a column, a field of a person, a key of details.
-const HOMONYMS: [(&str, &str); 14] = [
+const HOMONYMS: [(&str, &str); 15] = [
     ("account", "gate/directory/plan.rs"),
     ("account", "gate/directory/read.rs"),
     ("account", "gate/explain/who.rs"),
@@ -45,6 +45,7 @@ const HOMONYMS: [(&str, &str); 14] = [
     ("employer", "gate/directory/check.rs"),
     ("employer", "gate/directory/plan.rs"),
     ("employer", "policy/people.rs"),
+    ("number", "policy/schema/mod.rs"),
     ("number", "store/marks.rs"),
     ("number", "store/news.rs"),
     ("number", "store/pour.rs"),
