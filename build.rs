@@ -2,11 +2,12 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 13] = [
+const PROTOS: [&str; 14] = [
     "sekisho/v1/access.proto",
     "sekisho/v1/access_log.proto",
     "sekisho/v1/authentication.proto",
     "sekisho/v1/credentials.proto",
+    "sekisho/v1/incident.proto",
     "sekisho/v1/policy.proto",
     "sekisho/v1/provision_records.proto",
     "sekisho/v1/requests.proto",

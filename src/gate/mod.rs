@@ -14,6 +14,7 @@ mod entry;
 mod error;
 mod explain;
 mod guarded;
+mod incidents;
 mod ledger;
 mod outcome;
 mod peer;
@@ -52,6 +53,9 @@ pub use error::{GateError, Violation};
 pub use explain::{
     Access, Actor, Allowed, ExplainWish, ExplainedStage, Explanation, OwnAccess, RegisterSeen,
     WhoWish,
+};
+pub use incidents::{
+    Affected, Doing, IncidentSeen, OpenWish, OverdueClocks, Scoping, StepWish,
 };
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use outcome::OutcomeReport;
@@ -161,6 +165,7 @@ pub struct Gate {
     /// Files and keys go for one disposal after the other.
     carrying_out: tokio::sync::Mutex<()>,
     upkeep: Arc<Upkeep>,
+    incidents: incidents::Incidents,
     /// The operator's command, where there is one.
     host_proofs: accounts::reset::HostProofs,
     /// Held while keys are made ready: one that hangs is not begun again.

@@ -5,3 +5,4 @@
 //! completeness can be shown. It never reads a clock, a file or a socket, and decides nobody's access.
 
 pub mod finding;
+pub mod incident;

@@ -227,6 +227,8 @@ impl Following<'_> {
             Kind::RegisterReference(reference) => self.put_reference(index, reference, false).await,
             Kind::WithdrawReference(reference) => self.put_reference(index, reference, true).await,
             Kind::ImportSubjects(import) => self.import(index, import).await,
+            Kind::OpenIncident(incident) => self.open_incident(index, incident).await,
+            Kind::IncidentStep(step) => self.incident_step(index, step).await,
         }
     }
 

@@ -22,6 +22,7 @@ mod disposals;
 mod engine;
 mod error;
 mod imports;
+mod incidents;
 mod live_sessions;
 mod log_holds;
 mod marks;
@@ -50,6 +51,7 @@ pub use credentials::{
 };
 pub use error::{Fault, StoreError};
 pub use imports::{BatchId, ImportedRow, LostImport, Sort};
+pub use incidents::{IncidentQuery, KeptIncident};
 pub use log_holds::LogHold;
 pub use news::News;
 pub use people::stored_person;

@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 25] = [
+const TABLES: [Table; 27] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -275,6 +275,31 @@ const TABLES: [Table; 25] = [
             ("done", Flag),
             ("ends", MaybeNumber),
             ("waited", Number),
+        ],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, what, closed
+               FROM incidents WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO incidents (log, log_index, what, closed) VALUES ($1, $2, $3, $4)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("what", Bytes),
+            ("closed", Flag),
+        ],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, incident, what
+               FROM incident_steps WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO incident_steps (log, log_index, incident, what)
+                VALUES ($1, $2, $3, $4)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("incident", Number),
+            ("what", Bytes),
         ],
     },
     Table {

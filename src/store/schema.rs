@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 18] = [
+const STEPS: [&str; 19] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -361,6 +361,24 @@ ALTER TABLE records DROP COLUMN name;
 ALTER TABLE records ADD COLUMN name_key BLOB CHECK (length(name_key) = 32);
 ALTER TABLE records ADD COLUMN written BIGINT;
 UPDATE logs SET recorded = 0;
+",
+    // Incidents and what was done about them: `what` as the entry has it. What people wrote is in the entries alone.
+    "
+CREATE TABLE incidents (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    what      BLOB NOT NULL,
+    closed    BOOLEAN NOT NULL,
+    PRIMARY KEY (log, log_index)
+);
+CREATE TABLE incident_steps (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    incident  BIGINT NOT NULL,
+    what      BLOB NOT NULL,
+    PRIMARY KEY (log, log_index)
+);
+CREATE INDEX incident_steps_of ON incident_steps (log, incident);
 ",
 ];
 

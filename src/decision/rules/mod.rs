@@ -3,6 +3,7 @@
 
 mod basis;
 mod grants;
+mod incident;
 mod log_retention;
 mod promise;
 mod roles;
@@ -19,6 +20,7 @@ pub use basis::{
     ReferenceField, ReferenceRule, SafeguardRule, SuspensionRule, When,
 };
 pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants};
+pub use incident::{ClockKind, IncidentClock, IncidentRules, Within};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use promise::{Promise, Promises};
 pub use roles::IncompatibleRoles;
@@ -536,6 +538,8 @@ pub struct RuleSet {
     pub safeguards: Vec<SafeguardRule>,
     /// How long the access log is kept.
     pub log_retention: LogRetention,
+    /// What an incident asks for.
+    pub incident: IncidentRules,
     /// Outcomes to be reported.
     pub outcomes: Vec<OutcomeRule>,
     /// Grants.

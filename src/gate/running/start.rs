@@ -308,6 +308,7 @@ impl Gate {
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
+            incidents: crate::gate::incidents::Incidents::default(),
             host_proofs: HostProofs::default(),
             preparing: Arc::default(),
             keys: Arc::new(CurrentKeys::of(&keyring)),
@@ -549,6 +550,7 @@ impl Gate {
     pub async fn tidy(self: &Arc<Self>) {
         self.try_to_prepare_keys().await;
         self.carry_out_due_resets().await;
+        self.look_at_incidents().await;
         // Not waited for, and not begun twice: a disk may hang.
         if self.carrying_out.try_lock().is_ok() {
             let gate = Arc::clone(self);

@@ -5,6 +5,7 @@ pub(super) mod basis;
 pub(super) mod callers;
 mod conditions;
 mod data;
+mod incident;
 mod log_retention;
 pub(super) mod recipients;
 mod references;
@@ -19,7 +20,7 @@ use super::faults::{FileFaults, shown};
 use super::kinds::{Kind as Fault, Sort, Words, words as both};
 use super::words;
 use crate::decision::rules::{
-    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, Promises,
+    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, IncidentRules, LogRetention, PackWords, Promises,
     RuleSet, SessionRule, StandingRule, Table, TableError,
 };
 use crate::domain::access::{Action, LegalException};
@@ -103,6 +104,7 @@ fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> RuleSet {
     basis::confidential(&root, &mut rules);
     basis::safeguards(&root, &mut rules);
     log_retention::log_retention(&root, &mut rules);
+    incident::incident(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
     root.finish();
     rules.promises = document.promises(faults);
@@ -157,6 +159,7 @@ fn blank() -> RuleSet {
         confidential: Vec::new(),
         safeguards: Vec::new(),
         log_retention: LogRetention::default(),
+        incident: IncidentRules::default(),
         outcomes: Vec::new(),
         grants: Grants::default(),
         promises: Promises::default(),

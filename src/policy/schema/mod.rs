@@ -9,7 +9,9 @@ mod sections;
 use serde_json::{Map, Value, json};
 
 use super::pack_toml;
-use crate::decision::rules::{Coverage, LeastConsent, LoggedKind, NoRecord, ReferenceField};
+use crate::decision::rules::{
+    ClockKind, Coverage, LeastConsent, LoggedKind, NoRecord, ReferenceField,
+};
 use crate::domain::access::{Action, Consent, LegalException};
 use crate::domain::calendar::Period;
 use crate::domain::reference::ReferenceKind;
@@ -131,6 +133,9 @@ fn of_form(form: Form) -> Value {
         Form::Field => one_of(ReferenceField::ALL.into_iter().map(|(_, name)| name)),
         Form::References => some_of(ReferenceKind::ALL.iter().map(|kind| kind.name())),
         Form::Entries => some_of(LoggedKind::ALL.into_iter().map(LoggedKind::name)),
+        Form::Days => list(&json!({ "type": "string", "format": "date" })),
+        Form::Within => json!({ "type": "string", "pattern": "^[1-9][0-9]*[dh]$" }),
+        Form::ClockKind => one_of(ClockKind::ALL.into_iter().map(ClockKind::name)),
     }
 }
 

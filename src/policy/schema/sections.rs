@@ -38,6 +38,9 @@ pub(super) enum Form {
     Field,
     References,
     Entries,
+    Days,
+    Within,
+    ClockKind,
 }
 
 /// One key.
@@ -383,6 +386,26 @@ pub(super) const SECTIONS: &[Section] = &[
         may("categories", Form::CategoriesOrAll, "for these categories", "カテゴリ"),
         may("kinds", Form::IdsOrAll, "for these kinds of person", "本人の種類"),
         may("entries", Form::Entries, "for these kinds of entry", "記録の種類"),
+        PROMISE, PROMISE_JA,
+    ]),
+    one("incident", false, words("incidents with personal data", "漏えい等"), &[
+        may("closed_days", Form::Days, "national holidays, which move a last day", "国民の祝日(期限を延ばす休日)"),
+        may("property_damage", Form::CategoriesOrAll, "categories whose misuse may damage property", "不正利用により財産的被害が生じるおそれのあるカテゴリ"),
+        PROMISE, PROMISE_JA,
+    ]),
+    many("incident_clock", false, words("whom to tell of an incident by when", "漏えい等の報告先と期限"), &[
+        ID,
+        must("kind", Form::ClockKind, "what is told", "報告の種類"),
+        must("addressee", Form::Text, "who is told", "報告先"),
+        must("addressee_ja", Form::Text, "the same in Japanese", "addressee の日本語"),
+        may("within", Form::Within, "within, e.g. \"30d\" or \"72h\"; without it promptly", "期限。例 \"30d\"、\"72h\"。なければ速やかに"),
+        may("within_malicious", Form::Within, "where it may have been done with a wrongful purpose", "不正の目的によるおそれがある場合の期限"),
+        may("moves", Form::Flag, "a last day that is closed becomes the next open one", "休日に当たる期限を翌開庁日とする"),
+        may("always", Form::Flag, "whatever triggers apply", "報告対象事態でなくても"),
+        KINDS,
+        may("categories", Form::CategoriesOrAll, "only for these categories", "このカテゴリに限る"),
+        may("systems", Form::Ids, "only for data in these systems", "このシステムのデータに限る"),
+        may("origin_countries", Form::Countries, "only for data from these countries", "この国からのデータに限る"),
         PROMISE, PROMISE_JA,
     ]),
     many("outcome", false, words("what became of it must be reported", "結果の報告が必要な場合"), &[
