@@ -60,8 +60,8 @@ fn counts(of: &[StoredScopeCount]) -> Vec<ScopeCount> {
 
 /// A scope, of the entry and the log that it is in.
 pub(super) fn scope(scope: &StoredScope, log_index: u64, log: &str) -> IncidentScope {
-    let [first_at, last_at] =
-        [scope.first_us, scope.last_us].map(|us| (scope.accesses > 0).then(|| instant(us)).flatten());
+    let [first_at, last_at] = [scope.first_us, scope.last_us]
+        .map(|us| (scope.accesses > 0).then(|| instant(us)).flatten());
     IncidentScope {
         log_index,
         log: log.to_owned(),
@@ -97,8 +97,8 @@ pub(super) fn scope(scope: &StoredScope, log_index: u64, log: &str) -> IncidentS
 fn words(filter: &StoredScopeFilter, departments: &[String]) -> String {
     let time = |us: Option<i64>| us.map(|us| Timestamp::from_micros(us).to_string());
     let action = crate::domain::access::Action::from_number(filter.action);
-    let subject = (!filter.subject.is_empty())
-        .then(|| data_encoding::HEXLOWER.encode(&filter.subject));
+    let subject =
+        (!filter.subject.is_empty()).then(|| data_encoding::HEXLOWER.encode(&filter.subject));
     let text = |value: &String| (!value.is_empty()).then(|| value.clone());
     let told = [
         ("from", time(filter.from_us)),
@@ -115,7 +115,10 @@ fn words(filter: &StoredScopeFilter, departments: &[String]) -> String {
         ("department", text(&filter.department)),
         ("recipient", text(&filter.recipient)),
         ("case_ref", text(&filter.case_ref)),
-        ("break_glass_only", filter.break_glass_only.then(|| "true".to_owned())),
+        (
+            "break_glass_only",
+            filter.break_glass_only.then(|| "true".to_owned()),
+        ),
         (
             "of_departments",
             (!departments.is_empty()).then(|| departments.join(",")),
@@ -277,6 +280,9 @@ pub(super) fn drafted(seen: &IncidentSeen, stage: Stage) -> DraftReportResponse 
         utc_offset_seconds: seen.rules.utc_offset.whole_seconds(),
         title: seen.rules.words.title.to_string(),
         title_ja: seen.rules.words.title_ja.to_string(),
-        systems: SystemRow::all(&seen.rules).into_iter().map(system).collect(),
+        systems: SystemRow::all(&seen.rules)
+            .into_iter()
+            .map(system)
+            .collect(),
     }
 }

@@ -59,15 +59,19 @@ impl Incidents {
         let wish = read(&mut fields, request.into_inner());
         let wish = taken(&self.gate, &peer, call, fields.finish(wish)).await?;
         let gate = Arc::clone(&self.gate);
-        let index =
-            to_its_end(async move { gate.incident_step(&peer, &credentials, wish).await })
-                .await
-                .map_err(errors::status)?;
+        let index = to_its_end(async move { gate.incident_step(&peer, &credentials, wish).await })
+            .await
+            .map_err(errors::status)?;
         Ok(Response::new(IncidentStepResponse { log_index: index.0 }))
     }
 }
 
-fn needed<T>(fields: &mut Fields, field: &str, number: i32, from: fn(i32) -> Option<T>) -> Option<T> {
+fn needed<T>(
+    fields: &mut Fields,
+    field: &str,
+    number: i32,
+    from: fn(i32) -> Option<T>,
+) -> Option<T> {
     if number == 0 {
         fields.wrong(field, "is missing");
     }

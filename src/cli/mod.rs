@@ -11,6 +11,7 @@ mod dev;
 mod error;
 mod filter;
 mod first_credentials;
+mod incident;
 mod init;
 mod keys;
 mod log;
@@ -142,6 +143,9 @@ enum Command {
     /// Records of provision and of receipt (APPI Art. 29, 30), and the report that a person gets of them (開示)
     #[command(subcommand)]
     Records(records::RecordsCommand),
+    /// Incidents with personal data (漏えい等, APPI Art. 26): scope, clocks, the draft of the report
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// List and renew the keys that everything is sealed and signed with
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -234,6 +238,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
         Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
+        Command::Incident(command) => incident::run(command).await.map_err(Failure::from),
         Command::Records(command) => records::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
         Command::Policy(command) => policy::policy(command).await,

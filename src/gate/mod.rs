@@ -54,9 +54,7 @@ pub use explain::{
     Access, Actor, Allowed, ExplainWish, ExplainedStage, Explanation, OwnAccess, RegisterSeen,
     WhoWish,
 };
-pub use incidents::{
-    Affected, Doing, IncidentSeen, OpenWish, OverdueClocks, Scoping, StepWish,
-};
+pub use incidents::{Affected, Doing, IncidentSeen, OpenWish, OverdueClocks, Scoping, StepWish};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;

@@ -110,12 +110,11 @@ impl Store {
     /// # Errors
     /// When the store can't be read.
     pub async fn open_incidents(&self) -> Result<u64, StoreError> {
-        let row =
-            query("SELECT count(*) AS open FROM incidents WHERE log = $1 AND closed = $2")
-                .bind(self.log()?)
-                .bind(false)
-                .fetch_one(&self.engine)
-                .await?;
+        let row = query("SELECT count(*) AS open FROM incidents WHERE log = $1 AND closed = $2")
+            .bind(self.log()?)
+            .bind(false)
+            .fetch_one(&self.engine)
+            .await?;
         from_stored(row.try_get("open")?)
     }
 

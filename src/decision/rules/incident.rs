@@ -181,7 +181,13 @@ impl IncidentRules {
                 days(5),
                 None,
             ),
-            IncidentClock::of_law("ppc-final", ClockKind::Final, commission, days(30), days(60)),
+            IncidentClock::of_law(
+                "ppc-final",
+                ClockKind::Final,
+                commission,
+                days(30),
+                days(60),
+            ),
             IncidentClock::of_law(
                 "subjects",
                 ClockKind::Subjects,

@@ -98,10 +98,7 @@ impl Walking {
         let Some(sieve) = from.first() else {
             return Ok(None);
         };
-        let found = self
-            .gate
-            .turn_of(sieve, &mut self.scan, true, TURN)
-            .await?;
+        let found = self.gate.turn_of(sieve, &mut self.scan, true, TURN).await?;
         let mut new = Vec::new();
         for read in found {
             // What fits two of them is one access.
@@ -142,8 +139,10 @@ impl Gate {
             let what = format!("must be 1 to {ANY_OF_MAX}");
             violations.push(Violation::new("any_of", what));
         }
-        let wanted: Vec<StoredScopeFilter> =
-            any_of.iter().map(|filter| self.stored_filter(filter)).collect();
+        let wanted: Vec<StoredScopeFilter> = any_of
+            .iter()
+            .map(|filter| self.stored_filter(filter))
+            .collect();
         for (position, filter) in wanted.iter().enumerate() {
             if *filter == StoredScopeFilter::default() {
                 let field = format!("any_of[{position}]");
@@ -321,7 +320,8 @@ impl Gate {
     }
 
     fn stored_filter(&self, filter: &EntryFilter) -> StoredScopeFilter {
-        let text = |name: &Option<Name>| name.as_ref().map_or_else(String::new, ToString::to_string);
+        let text =
+            |name: &Option<Name>| name.as_ref().map_or_else(String::new, ToString::to_string);
         let subject = filter.subject.as_ref();
         let subject = subject.map(|subject| self.keyring.pseudonyms.pseudonym(subject));
         StoredScopeFilter {
@@ -333,7 +333,9 @@ impl Gate {
             purpose: text(&filter.purpose),
             action: filter.action.map_or(0, Action::number),
             caller: text(&filter.caller),
-            client_ip: filter.client_ip.map_or_else(String::new, |block| block.to_string()),
+            client_ip: filter
+                .client_ip
+                .map_or_else(String::new, |block| block.to_string()),
             system: text(&filter.system),
             subject_kind: text(&filter.subject_kind),
             department: text(&filter.department),

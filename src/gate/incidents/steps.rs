@@ -133,7 +133,10 @@ impl Doing {
             Self::Note(at) if *at > now => wrong("at", "is after now".to_owned()),
             Self::Note(_) => {}
             Self::Notify { at, .. } if !since_known(*at) => {
-                wrong("notified_at", "must be from when it became known to now".into());
+                wrong(
+                    "notified_at",
+                    "must be from when it became known to now".into(),
+                );
             }
             Self::Notify { .. } => {}
             Self::File {
@@ -155,7 +158,10 @@ impl Doing {
                     (None, false) => wrong("filed_at", "is missing".to_owned()),
                     (Some(_), true) => wrong("filed_at", "goes without not_required".to_owned()),
                     (Some(at), false) if !since_known(*at) => {
-                        wrong("filed_at", "must be from when it became known to now".into());
+                        wrong(
+                            "filed_at",
+                            "must be from when it became known to now".into(),
+                        );
                     }
                     _ => {}
                 }
@@ -294,7 +300,8 @@ impl Gate {
         }
         let own = worker.departments.as_ref().and_then(|own| own.first());
         let department = wish.department.as_ref().or(own);
-        let text = |name: &Option<Name>| name.as_ref().map_or_else(String::new, ToString::to_string);
+        let text =
+            |name: &Option<Name>| name.as_ref().map_or_else(String::new, ToString::to_string);
         let stored = StoredIncident {
             at_us: now.micros(),
             aware_us: wish.aware.unwrap_or(now).micros(),

@@ -4,10 +4,10 @@
 use super::facts::{Facts, Fields, Section, blocks, flag, length};
 use crate::decision::rules::{
     Actions, BreakGlassRule, Category, CollectedRule, ConfidentialRule, ConsentRule, Exceptions,
-    Id, IdSet, IncidentClock, IncidentRules, IncompatibleRoles, KeepRule, Kind, LeastConsent, Limit, LogClass, LogRetention,
-    Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise, Purpose, Recipient,
-    ReferenceField, ReferenceRule, RetentionRule, Reviews, Role, Route, RuleSet, SafeguardRule,
-    SecondStepRule, Service, SuspensionRule, System, Table, When, Within,
+    Id, IdSet, IncidentClock, IncidentRules, IncompatibleRoles, KeepRule, Kind, LeastConsent,
+    Limit, LogClass, LogRetention, Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise,
+    Purpose, Recipient, ReferenceField, ReferenceRule, RetentionRule, Reviews, Role, Route,
+    RuleSet, SafeguardRule, SecondStepRule, Service, SuspensionRule, System, Table, When, Within,
 };
 use crate::domain::access::{Consent, LegalException};
 use crate::domain::person::form::{Edge, optional};
@@ -631,7 +631,8 @@ impl Telling<'_> {
                 origin_countries,
                 line,
             } = clock;
-            let told = |within: &Option<Within>| within.map_or_else(String::new, |it| it.to_string());
+            let told =
+                |within: &Option<Within>| within.map_or_else(String::new, |it| it.to_string());
             let mut fields = Fields::from([
                 ("kind", kind.name().to_owned()),
                 ("addressee", addressee.to_string()),

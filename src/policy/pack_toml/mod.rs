@@ -20,8 +20,8 @@ use super::faults::{FileFaults, shown};
 use super::kinds::{Kind as Fault, Sort, Words, words as both};
 use super::words;
 use crate::decision::rules::{
-    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, IncidentRules, LogRetention, PackWords, Promises,
-    RuleSet, SessionRule, StandingRule, Table, TableError,
+    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, IncidentRules, LogRetention, PackWords,
+    Promises, RuleSet, SessionRule, StandingRule, Table, TableError,
 };
 use crate::domain::access::{Action, LegalException};
 use crate::domain::ids::{Name, NameError};

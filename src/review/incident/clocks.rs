@@ -114,11 +114,7 @@ pub fn due(
 
 /// How all clocks of an incident stand at `now`, in the order of the pack.
 #[must_use]
-pub fn standing<'a>(
-    incident: &Incident,
-    rules: &'a RuleSet,
-    now: Timestamp,
-) -> Vec<Standing<'a>> {
+pub fn standing<'a>(incident: &Incident, rules: &'a RuleSet, now: Timestamp) -> Vec<Standing<'a>> {
     let reported = to_be_reported(incident, rules);
     let malice = effective(Trigger::Malice, incident, rules);
     let scope = incident.scope().map(|(_, scope)| scope);
@@ -131,7 +127,13 @@ pub fn standing<'a>(
             };
             let due = within.and_then(|within| {
                 let aware = incident.aware();
-                due(aware, within, clock.moves, &rules.incident, rules.utc_offset)
+                due(
+                    aware,
+                    within,
+                    clock.moves,
+                    &rules.incident,
+                    rules.utc_offset,
+                )
             });
             let (runs, why) = runs(clock, scope, reported, rules);
             let done = done(incident, clock);
@@ -245,10 +247,12 @@ fn concerns(clock: &IncidentClock, scope: &StoredScope, rules: &RuleSet) -> bool
         .fold(0, u64::saturating_add);
     let countries = clock.origin_countries.is_empty()
         || told < scope.accesses
-        || scope
-            .origin_countries
-            .iter()
-            .any(|country| clock.origin_countries.iter().any(|one| **one == *country.id));
+        || scope.origin_countries.iter().any(|country| {
+            clock
+                .origin_countries
+                .iter()
+                .any(|one| **one == *country.id)
+        });
     kinds && categories && systems && countries
 }
 
@@ -322,13 +326,7 @@ mod tests {
     #[test]
     fn hours_run_through_nights_and_holidays() {
         let aware = at("2026-12-31T22:30:15Z");
-        let found = due(
-            aware,
-            Within::Hours(72),
-            true,
-            &rules(),
-            UtcOffset::UTC,
-        );
+        let found = due(aware, Within::Hours(72), true, &rules(), UtcOffset::UTC);
         let found = found.unwrap();
         assert_eq!(found.at, at("2027-01-03T22:30:15Z"));
         assert_eq!(found.day, date!(2027 - 01 - 03), "a Sunday");

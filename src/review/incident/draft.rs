@@ -201,7 +201,10 @@ fn data_items(incident: &Incident) -> Vec<Told> {
         ("From countries", "データの取得国", countries),
     ] {
         if !value.is_empty() {
-            told.push(Told::new(format!("{en}: {value}"), format!("{ja}: {value}")));
+            told.push(Told::new(
+                format!("{en}: {value}"),
+                format!("{ja}: {value}"),
+            ));
         }
     }
     told
@@ -350,7 +353,11 @@ mod tests {
         let items = draft(&incident, &texts, Stage::Final, &[], &rules);
         let said = |item: Item| items[item as usize].entered.clone().unwrap().0;
         assert_eq!(said(Item::Summary), "sent by mistake");
-        assert_eq!(said(Item::Cause), "an address list", "the last that was said");
+        assert_eq!(
+            said(Item::Cause),
+            "an address list",
+            "the last that was said"
+        );
     }
 
     #[test]

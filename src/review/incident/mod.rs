@@ -225,7 +225,11 @@ impl Incident {
         if !first.1.not_required {
             return Some(first);
         }
-        Some(filed.find(|(_, filing)| !filing.not_required).unwrap_or(first))
+        Some(
+            filed
+                .find(|(_, filing)| !filing.not_required)
+                .unwrap_or(first),
+        )
     }
 
     /// When the people were told first, by whose step, and how many.

@@ -205,13 +205,25 @@ mod tests {
             reason: None,
         }];
         assert_eq!(tally.add(&partial, &[1; 32]).len(), 2);
-        assert_eq!(tally.add(&access("p-2", &[3, 4], &["contact"]), &[2; 32]).len(), 1);
+        assert_eq!(
+            tally
+                .add(&access("p-2", &[3, 4], &["contact"]), &[2; 32])
+                .len(),
+            1
+        );
         let mut repeat = access("p-2", &[9], &["health"]);
         repeat.repeat_of = vec![1; 16];
         assert!(tally.add(&repeat, &[3; 32]).is_empty());
-        assert!(tally.add(&access("", &[], &["contact"]), &[4; 32]).is_empty());
+        assert!(
+            tally
+                .add(&access("", &[], &["contact"]), &[4; 32])
+                .is_empty()
+        );
         let scope = tally.into_scope();
-        assert_eq!((scope.accesses, scope.people, scope.unnamed_records), (3, 3, 3));
+        assert_eq!(
+            (scope.accesses, scope.people, scope.unnamed_records),
+            (3, 3, 3)
+        );
         assert_eq!(scope.categories.len(), 1);
         assert_eq!(scope.persons_in_all, 2);
         assert_eq!(scope.workloads[0].id, "desk");

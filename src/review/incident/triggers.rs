@@ -238,13 +238,17 @@ fn many_people(scope: &StoredScope) -> (Verdict, Told) {
     if people.saturating_add(unnamed) > MANY {
         let why = Told::new(
             format!("{people} people are named, and {unnamed} records name nobody"),
-            format!("本人が記録されたのは {people} 人で、本人の記録がない件数が {unnamed} 件あります"),
+            format!(
+                "本人が記録されたのは {people} 人で、本人の記録がない件数が {unnamed} 件あります"
+            ),
         );
         return (Verdict::Unknown, why);
     }
     let why = Told::new(
         format!("{people} people are named, and {unnamed} records name nobody: 1,000 at most"),
-        format!("本人が記録されたのは {people} 人、本人の記録がない件数は {unnamed} 件で、1,000 人を超えません"),
+        format!(
+            "本人が記録されたのは {people} 人、本人の記録がない件数は {unnamed} 件で、1,000 人を超えません"
+        ),
     );
     (Verdict::DoesNotApply, why)
 }
