@@ -24,7 +24,7 @@ fn plain(text: &str) -> Cell {
 fn minute(at: Option<&prost_types::Timestamp>) -> String {
     let at = time(at).unwrap_or_default();
     match at.get(..16) {
-        Some(minute) => minute.replace('T', " "),
+        Some(minute) => format!("{}Z", minute.replace('T', " ")),
         None => at,
     }
 }
@@ -300,7 +300,7 @@ fn clocks(incident: &Incident, language: Language) -> Vec<String> {
 
 fn timeline(incident: &Incident, language: Language) -> Vec<String> {
     let columns = [
-        Column::of(Word::IncidentWhen, 16, language),
+        Column::of(Word::IncidentWhen, 17, language),
         Column::of(Word::IncidentWhat, 8, language),
         Column::of(Word::IncidentOn, 8, language),
         Column::of(Word::IncidentWho, 6, language),
