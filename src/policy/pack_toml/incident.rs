@@ -62,13 +62,14 @@ fn clock<'a>(
     let addressee_ja = name(entry, "addressee_ja");
     let within = within(entry, "within");
     let within_malicious = self::within(entry, "within_malicious");
-    if within_malicious.is_some() && within.is_none() {
+    if within_malicious.is_some() && !entry.has("within") {
         let why = both("goes with within", "within とともに書きます");
         entry.refuse("within_malicious", why);
     }
     let moves = entry.flag("moves");
     let in_days = |within: Option<Within>| matches!(within, Some(Within::Days(_)));
-    if moves && !in_days(within) && !in_days(within_malicious) {
+    let read = within.is_some() || !entry.has("within");
+    if moves && read && !in_days(within) && !in_days(within_malicious) {
         let why = both(
             "is for a within in days: no closed day moves the end of hours",
             "日数の within に付けるものです。時間で定めた期限は休日で延びません",
