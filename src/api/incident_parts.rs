@@ -238,7 +238,7 @@ fn event(seen: &IncidentSeen, step: &Step) -> TimelineEvent {
         }
         What::Filed(filing) if filing.not_required => ("not-required", filing.clock.clone()),
         What::Filed(filing) => ("filed", filing.clock.clone()),
-        What::Notified(told) => ("notified", told.people.to_string()),
+        What::Notified(told) => ("people-notified", told.people.to_string()),
         What::Closed(_) => ("closed", String::new()),
     };
     TimelineEvent {

@@ -56,7 +56,7 @@ pub(crate) fn kind(kind: &str, language: Language) -> &str {
     match kind {
         "preliminary" => language.of("preliminary report", "速報"),
         "final" => language.of("final report", "確報"),
-        "principal" => language.of("notice to the principal", "委託元への通知"),
+        "entruster" => language.of("notice to the principal", "委託元への通知"),
         "subjects" => language.of("notice to the people", "本人への通知"),
         other => other,
     }
@@ -94,7 +94,7 @@ pub(crate) fn event(what: &str, language: Language) -> &str {
         "judged" => language.of("trigger judged", "報告対象事態の判断"),
         "filed" => language.of("filed", "報告"),
         "not-required" => language.of("judged not required", "報告不要の判断"),
-        "notified" => language.of("people notified", "本人への通知"),
+        "people-notified" => language.of("people notified", "本人への通知"),
         "closed" => language.of("closed", "終結"),
         "first-access" => language.of("first access in the scope", "影響範囲の最初の取扱い"),
         "last-access" => language.of("last access in the scope", "影響範囲の最後の取扱い"),

@@ -81,7 +81,7 @@ pub(in crate::cli) struct TriggersArgs {
     /// The incident's number
     #[arg(value_name = "NUMBER")]
     incident: u64,
-    /// Judge one: special-care, property-damage, malice, many-people
+    /// Judge one: special-care-required, property-damage, malice, many-people
     #[arg(long, value_name = "TRIGGER", value_parser = trigger, requires = "verdict", requires = "why")]
     judge: Option<Trigger>,
     /// Whether it applies: applies, does-not-apply, unknown

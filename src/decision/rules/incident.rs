@@ -35,7 +35,7 @@ impl ClockKind {
         match self {
             Self::Preliminary => "preliminary",
             Self::Final => "final",
-            Self::Principal => "principal",
+            Self::Principal => "entruster",
             Self::Subjects => "subjects",
         }
     }

@@ -84,6 +84,13 @@ fn clock<'a>(
     });
     let origin_countries = countries.collect();
     let systems = listed(entry, "systems", Sort::SYSTEM, &rules.systems);
+    let always = entry.flag("always");
+    let kinds = entry
+        .has("kinds")
+        .then(|| chosen(entry, "kinds", Sort::KIND, &rules.kinds));
+    let categories = entry
+        .has("categories")
+        .then(|| covered(entry, "categories", &rules.categories));
     Some(IncidentClock {
         id,
         kind: kind?,
@@ -92,13 +99,9 @@ fn clock<'a>(
         within,
         within_malicious,
         moves,
-        always: entry.flag("always"),
-        kinds: entry
-            .has("kinds")
-            .then(|| chosen(entry, "kinds", Sort::KIND, &rules.kinds)),
-        categories: entry
-            .has("categories")
-            .then(|| covered(entry, "categories", &rules.categories)),
+        always,
+        kinds,
+        categories,
         systems,
         origin_countries,
         line: entry.line,

@@ -46,7 +46,7 @@ impl Trigger {
     #[must_use]
     pub const fn word(self) -> &'static str {
         match self {
-            Self::SpecialCare => "special-care",
+            Self::SpecialCare => "special-care-required",
             Self::PropertyDamage => "property-damage",
             Self::Malice => "malice",
             Self::ManyPeople => "many-people",
