@@ -12,6 +12,8 @@
 
 #[path = "incidents/desk.rs"]
 mod desk;
+#[path = "incidents/measures.rs"]
+mod measures;
 #[path = "incidents/rules.rs"]
 mod rules;
 mod support;

@@ -21,6 +21,7 @@ mod log_output;
 mod log_tiles;
 mod log_verify;
 mod login;
+mod measures;
 mod moment;
 mod output;
 mod own;
@@ -143,6 +144,9 @@ enum Command {
     /// Records of provision and of receipt (APPI Art. 29, 30), and the report that a person gets of them (開示)
     #[command(subcommand)]
     Records(records::RecordsCommand),
+    /// Safety-management measures (安全管理措置): the register, and what people attest
+    #[command(subcommand)]
+    Measures(measures::MeasuresCommand),
     /// Incidents with personal data (漏えい等, APPI Art. 26): scope, clocks, the draft of the report
     #[command(subcommand)]
     Incident(incident::IncidentCommand),
@@ -238,6 +242,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
         Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
+        Command::Measures(command) => measures::run(command).await.map_err(Failure::from),
         Command::Incident(command) => incident::run(command).await.map_err(Failure::from),
         Command::Records(command) => records::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),

@@ -65,6 +65,16 @@ impl Word {
 }
 
 words! {
+    // Measures.
+    NoMeasures: "the pack lists no measures", "ポリシーパックに措置の一覧がありません";
+    MeasureAttested: "attested: {0}, entry {1}; next by {2}", "申告しました: {0}、記録番号 {1}。次回期限 {2}";
+    MeasureId: "MEASURE", "措置";
+    MeasureKind: "SHOWN BY", "区分";
+    MeasureOwner: "OWNER", "責任者";
+    MeasureNext: "NEXT", "次回期限";
+    MeasureNever: "never attested", "未申告";
+    MeasurePromise: "PROMISE", "約束";
+    MeasureEvidence: "EVIDENCE", "根拠";
     // Incidents.
     NoIncidents: "no incident is open", "対応中の漏えい等はありません";
     IncidentIsOpen: "incident {0} is open", "漏えい等 {0} を登録しました";

@@ -16,6 +16,7 @@ mod explain;
 mod guarded;
 mod incidents;
 mod ledger;
+mod measures;
 mod outcome;
 mod peer;
 mod pending;
@@ -56,6 +57,7 @@ pub use explain::{
 };
 pub use incidents::{Affected, Doing, IncidentSeen, OpenWish, OverdueClocks, Scoping, StepWish};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
+pub use measures::{AttestWish, MeasureSeen, MeasuresSeen, OverdueAttestation};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
 pub use pending::{Awaited, Guarded, RequestKind};

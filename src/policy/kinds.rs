@@ -365,6 +365,8 @@ impl Sort {
         Self::new(Kind::Unknown, "kind of reference", "参照文書の種類");
     pub(super) const ENTRY: Self = Self::new(Kind::Unknown, "kind of entry", "記録の種類");
     pub(super) const COVERAGE: Self = Self::new(Kind::Unknown, "coverage", "適用の度合い");
+    pub(super) const MEASURE: Self = Self::new(Kind::Unknown, "kind of measure", "措置の区分");
+    pub(super) const MECHANISM: Self = Self::new(Kind::Unknown, "mechanism", "実施の方法");
     pub(super) const CLOCK: Self = Self::new(Kind::Unknown, "kind of clock", "期限の種類");
 }
 

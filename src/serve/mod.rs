@@ -270,6 +270,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::requests(&gate))
         .add_service(services::provision_records(&gate))
         .add_service(services::incidents(&gate))
+        .add_service(services::measures(&gate))
         .add_service(services::explanations(&gate))
         .add_service(services::policies(&gate));
     let mut until = stopping.clone();
@@ -393,6 +394,7 @@ mod services {
     use proto::credential_service_server::CredentialServiceServer;
     use proto::directory_service_server::DirectoryServiceServer;
     use proto::incident_service_server::IncidentServiceServer;
+    use proto::measure_service_server::MeasureServiceServer;
     use proto::policy_service_server::PolicyServiceServer;
     use proto::provision_record_service_server::ProvisionRecordServiceServer;
     use proto::request_service_server::RequestServiceServer;
@@ -455,6 +457,11 @@ mod services {
         gate: &Arc<Gate>,
     ) -> ProvisionRecordServiceServer<api::ProvisionRecords> {
         ProvisionRecordServiceServer::new(api::ProvisionRecords::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn measures(gate: &Arc<Gate>) -> MeasureServiceServer<api::Measures> {
+        MeasureServiceServer::new(api::Measures::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

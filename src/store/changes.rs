@@ -228,6 +228,7 @@ impl Following<'_> {
             Kind::WithdrawReference(reference) => self.put_reference(index, reference, true).await,
             Kind::ImportSubjects(import) => self.import(index, import).await,
             Kind::OpenIncident(incident) => self.open_incident(index, incident).await,
+            Kind::Attest(attested) => self.attest(index, attested).await,
             Kind::IncidentStep(step) => self.incident_step(index, step).await,
         }
     }

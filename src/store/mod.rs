@@ -15,6 +15,7 @@
 //! follows the same log, is the log's lock to see to.
 
 mod address;
+mod attestations;
 mod changes;
 mod copy;
 mod credentials;
@@ -44,6 +45,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use address::PostgresAddress;
+pub use attestations::Attested;
 pub use changes::Turn;
 pub use copy::StoreMarks;
 pub use credentials::{

@@ -362,7 +362,8 @@ ALTER TABLE records ADD COLUMN name_key BLOB CHECK (length(name_key) = 32);
 ALTER TABLE records ADD COLUMN written BIGINT;
 UPDATE logs SET recorded = 0;
 ",
-    // Incidents and what was done about them: `what` as the entry has it. What people wrote is in the entries alone.
+    // Incidents and what was done about them: `what` as the entry has it. What people wrote is in the entries alone. And what was
+    // attested last of each safety-management measure.
     "
 CREATE TABLE incidents (
     log       BIGINT NOT NULL,
@@ -379,6 +380,14 @@ CREATE TABLE incident_steps (
     PRIMARY KEY (log, log_index)
 );
 CREATE INDEX incident_steps_of ON incident_steps (log, incident);
+CREATE TABLE attestations (
+    measure     TEXT PRIMARY KEY,
+    done        BIGINT NOT NULL,
+    attested_by TEXT NOT NULL,
+    reference   TEXT NOT NULL,
+    log_index   BIGINT NOT NULL,
+    log         BIGINT NOT NULL
+);
 ",
 ];
 

@@ -14,21 +14,23 @@ use sekisho::proto::credential_service_client::CredentialServiceClient;
 use sekisho::proto::directory_service_client::DirectoryServiceClient;
 use sekisho::proto::import_tokens_request::File;
 use sekisho::proto::incident_service_client::IncidentServiceClient;
+use sekisho::proto::measure_service_client::MeasureServiceClient;
 use sekisho::proto::request_service_client::RequestServiceClient;
 use sekisho::proto::reset_service_client::ResetServiceClient;
 use sekisho::proto::session_service_client::SessionServiceClient;
 use sekisho::proto::stored_change::Kind;
 use sekisho::proto::verify_second_factor_request::Factor;
 use sekisho::proto::{
-    AssignTokenRequest, BeginStepUpRequest, ChangePasswordRequest, ChangePersonRequest,
-    ConfirmEnrollmentRequest, Decision, DeclineRequestRequest, GetIncidentRequest,
-    GetPersonRequest, ImportTokensRequest, IncidentItem, IssueEnrollmentCodeRequest,
-    ListIncidentsRequest, ListLogHoldsRequest, ListRequestsRequest, ListSessionsRequest,
-    OpenIncidentRequest, Person, PlaceLogHoldRequest, RegenerateRecoveryCodesRequest,
-    ReleaseLogHoldRequest, ResetSecondFactorRequest, RevokePersonRequest, RevokeServiceRequest,
-    RevokeSessionRequest, RoleAssignment, SetPasswordRequest, StartEnrollmentRequest,
-    StoredCredentialKind, StoredEntry, UpdateIncidentRequest, VerifyPasswordRequest,
-    VerifyPasswordResponse, VerifySecondFactorRequest, change_password_request,
+    AssignTokenRequest, AttestRequest, BeginStepUpRequest, ChangePasswordRequest,
+    ChangePersonRequest, ConfirmEnrollmentRequest, Decision, DeclineRequestRequest,
+    GetIncidentRequest, GetPersonRequest, ImportTokensRequest, IncidentItem,
+    IssueEnrollmentCodeRequest, ListIncidentsRequest, ListLogHoldsRequest, ListRequestsRequest,
+    ListSessionsRequest, OpenIncidentRequest, Person, PlaceLogHoldRequest,
+    RegenerateRecoveryCodesRequest, ReleaseLogHoldRequest, ResetSecondFactorRequest,
+    RevokePersonRequest, RevokeServiceRequest, RevokeSessionRequest, RoleAssignment,
+    SetPasswordRequest, StartEnrollmentRequest, StoredCredentialKind, StoredEntry,
+    UpdateIncidentRequest, VerifyPasswordRequest, VerifyPasswordResponse,
+    VerifySecondFactorRequest, change_password_request,
 };
 use tonic::transport::Channel;
 use tonic::{Code, Response, Status};
@@ -321,6 +323,7 @@ fn newest(of: &[StoredEntry]) -> &'static str {
         Kind::EndService(_) => "the end of a service",
         Kind::OpenIncident(_) => "an incident",
         Kind::IncidentStep(_) => "a step of an incident",
+        Kind::Attest(_) => "an attestation",
         Kind::TakeUpCredential(taken) => match taken.kind() {
             StoredCredentialKind::Password => "a password",
             StoredCredentialKind::SecondFactor => "a second factor",
@@ -890,6 +893,24 @@ async fn incidents() {
     };
     office
         .dies_at("a step of an incident", "0", incident, update, is_updated)
+        .await;
+
+    let attest = async |office: &Office, ()| {
+        let attest = AttestRequest {
+            measure: "irrecoverable-disposal".into(),
+            done_at: Some(prost_types::Timestamp {
+                seconds: i64::try_from(machine_now()).unwrap() - 60,
+                nanos: 0,
+            }),
+            reference: "D-1".into(),
+            note: "disks were shredded".into(),
+        };
+        call!(office, MeasureServiceClient, attest, &reviewer, attest).map(drop)
+    };
+    let is_attested =
+        async |office: &Office| office.count("SELECT count(*) FROM attestations").await == 1;
+    office
+        .dies_at("an attestation", "0", nothing, attest, is_attested)
         .await;
     office.stop();
 }

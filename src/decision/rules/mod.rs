@@ -5,6 +5,7 @@ mod basis;
 mod grants;
 mod incident;
 mod log_retention;
+mod measure;
 mod promise;
 mod roles;
 mod systems;
@@ -22,6 +23,7 @@ pub use basis::{
 pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants};
 pub use incident::{ClockKind, IncidentClock, IncidentRules, Within};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
+pub use measure::{Measure, MeasureKind, Mechanism};
 pub use promise::{Promise, Promises};
 pub use roles::IncompatibleRoles;
 pub use systems::{Coverage, System};
@@ -538,6 +540,8 @@ pub struct RuleSet {
     pub safeguards: Vec<SafeguardRule>,
     /// How long the access log is kept.
     pub log_retention: LogRetention,
+    /// Safety-management measures.
+    pub measures: Vec<Measure>,
     /// What an incident asks for.
     pub incident: IncidentRules,
     /// Outcomes to be reported.

@@ -23,6 +23,7 @@ use tokio::sync::Semaphore;
 pub use overdue::OverdueClocks;
 pub use reading::IncidentSeen;
 pub use scope::{Affected, Scoping};
+pub(super) use steps::text_violation;
 pub use steps::{Doing, OpenWish, StepWish};
 
 use crate::decision::rules::{Reviews, RuleSet};

@@ -1,4 +1,4 @@
-//! Clocks that ran out, for operators: looked at every minute and after every step.
+//! Clocks that ran out, and attestations that are overdue, for operators: looked at every minute and after every step.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -16,6 +16,7 @@ struct Seen {
     open: u64,
     running: u64,
     overdue: Vec<String>,
+    unattested: Vec<String>,
 }
 
 /// What was seen last.
@@ -30,6 +31,10 @@ impl Vitals for OverdueClocks {
         if more > 0 {
             told.push(format!("{more} more clocks of incidents are overdue"));
         }
+        if !seen.unattested.is_empty() {
+            let which = seen.unattested.join(", ");
+            told.push(format!("measures that nobody attested in time: {which}"));
+        }
         told
     }
 
@@ -40,6 +45,11 @@ impl Vitals for OverdueClocks {
                 "sekisho_incidents_open",
                 "Incidents that are not closed.",
                 seen.open,
+            ),
+            Metric::gauge(
+                "sekisho_attestations_overdue",
+                "Safety-management measures that nobody attested in time; /readyz says which.",
+                u64::try_from(seen.unattested.len()).unwrap_or(u64::MAX),
             ),
             Metric::gauge(
                 "sekisho_incident_clocks_running",
@@ -87,6 +97,8 @@ impl Gate {
                 }
             }
         }
+        let unattested = self.overdue_attestations(now).await?;
+        seen.unattested = unattested.into_iter().map(|one| one.measure).collect();
         let kept = &self.incidents.overdue.0;
         *kept.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         Ok(())

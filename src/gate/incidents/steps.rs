@@ -255,7 +255,7 @@ impl Doing {
                 }
             }
             Self::Notify { at, people } => {
-                detail("notified", at.to_string());
+                detail("notified_at", at.to_string());
                 detail("people", people.to_string());
                 "notify"
             }
@@ -265,7 +265,11 @@ impl Doing {
     }
 }
 
-fn text_violation(field: &str, text: &str, at_most: usize) -> Option<Violation> {
+pub(in crate::gate) fn text_violation(
+    field: &str,
+    text: &str,
+    at_most: usize,
+) -> Option<Violation> {
     if text.trim().is_empty() {
         Some(Violation::new(field, "is missing"))
     } else if text.len() > at_most {

@@ -5,9 +5,10 @@ use super::facts::{Facts, Fields, Section, blocks, flag, length};
 use crate::decision::rules::{
     Actions, BreakGlassRule, Category, CollectedRule, ConfidentialRule, ConsentRule, Exceptions,
     Id, IdSet, IncidentClock, IncidentRules, IncompatibleRoles, KeepRule, Kind, LeastConsent,
-    Limit, LogClass, LogRetention, Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise,
-    Purpose, Recipient, ReferenceField, ReferenceRule, RetentionRule, Reviews, Role, Route,
-    RuleSet, SafeguardRule, SecondStepRule, Service, SuspensionRule, System, Table, When, Within,
+    Limit, LogClass, LogRetention, Measure, MeasureKind, Network, NeverTogether, NoRecord,
+    OutcomeRule, Party, Promise, Purpose, Recipient, ReferenceField, ReferenceRule, RetentionRule,
+    Reviews, Role, Route, RuleSet, SafeguardRule, SecondStepRule, Service, SuspensionRule, System,
+    Table, When, Within,
 };
 use crate::domain::access::{Consent, LegalException};
 use crate::domain::person::form::{Edge, optional};
@@ -25,6 +26,7 @@ pub(super) fn facts(rules: &RuleSet) -> Facts {
     all.data();
     all.lawful();
     all.kept();
+    all.measures();
     all.incidents();
     all.leaving();
     all.facts
@@ -597,6 +599,37 @@ impl Telling<'_> {
             }
             self.promise(*line, &mut fields);
             self.tell(Section::LogRetention, id, fields);
+        }
+    }
+
+    fn measures(&mut self) {
+        let rules = self.rules;
+        for Measure {
+            id,
+            owner,
+            kind,
+            line,
+        } in &rules.measures
+        {
+            let mut fields = Fields::from([
+                ("owner", rules.roles.name(*owner).to_owned()),
+                ("kind", kind.name().to_owned()),
+            ]);
+            if let Some(by) = kind.mechanism() {
+                fields.insert("by", by.name().to_owned());
+            }
+            if let MeasureKind::Attested {
+                every,
+                asked_for,
+                asked_for_ja,
+            } = kind
+            {
+                fields.insert("every", every.to_string());
+                fields.insert("reference", asked_for.to_string());
+                fields.insert("reference_ja", asked_for_ja.to_string());
+            }
+            self.promise(*line, &mut fields);
+            self.tell(Section::Measure, id, fields);
         }
     }
 

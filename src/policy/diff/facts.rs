@@ -68,6 +68,7 @@ sections! {
     Limit "limit" "limit" "件数の上限";
     Outcome "outcome" "outcome to be reported" "結果の報告";
     System "system" "system" "システム";
+    Measure "measure" "safety-management measure" "安全管理措置";
     Incident "incident" "incidents" "漏えい等";
     IncidentClock "incident_clock" "clock of an incident" "漏えい等の期限";
     LogRetention "log_retention" "period of the access log" "アクセスログの保存期間";

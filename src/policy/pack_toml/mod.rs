@@ -7,6 +7,7 @@ mod conditions;
 mod data;
 mod incident;
 mod log_retention;
+mod measure;
 pub(super) mod recipients;
 mod references;
 mod systems;
@@ -105,6 +106,7 @@ fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> RuleSet {
     basis::safeguards(&root, &mut rules);
     log_retention::log_retention(&root, &mut rules);
     incident::incident(&root, &mut rules);
+    measure::measures(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
     root.finish();
     rules.promises = document.promises(faults);
@@ -159,6 +161,7 @@ fn blank() -> RuleSet {
         confidential: Vec::new(),
         safeguards: Vec::new(),
         log_retention: LogRetention::default(),
+        measures: Vec::new(),
         incident: IncidentRules::default(),
         outcomes: Vec::new(),
         grants: Grants::default(),

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::pack_toml;
 use crate::decision::rules::{
-    ClockKind, Coverage, LeastConsent, LoggedKind, NoRecord, ReferenceField,
+    ClockKind, Coverage, LeastConsent, LoggedKind, MeasureKind, Mechanism, NoRecord, ReferenceField,
 };
 use crate::domain::access::{Action, Consent, LegalException};
 use crate::domain::calendar::Period;
@@ -135,6 +135,8 @@ fn of_form(form: Form) -> Value {
         Form::Entries => some_of(LoggedKind::ALL.into_iter().map(LoggedKind::name)),
         Form::Days => list(&json!({ "type": "string", "format": "date" })),
         Form::Within => json!({ "type": "string", "pattern": "^[1-9][0-9]*[dh]$" }),
+        Form::MeasureKind => one_of(MeasureKind::NAMES.into_iter()),
+        Form::Mechanism => one_of(Mechanism::ALL.into_iter().map(Mechanism::name)),
         Form::ClockKind => one_of(ClockKind::ALL.into_iter().map(ClockKind::name)),
     }
 }

@@ -41,6 +41,8 @@ pub(super) enum Form {
     Days,
     Within,
     ClockKind,
+    MeasureKind,
+    Mechanism,
 }
 
 /// One key.
@@ -407,6 +409,17 @@ pub(super) const SECTIONS: &[Section] = &[
         may("systems", Form::Ids, "only for data in these systems", "このシステムのデータに限る"),
         may("origin_countries", Form::Countries, "only for data from these countries", "この国からのデータに限る"),
         PROMISE, PROMISE_JA,
+    ]),
+    many("measure", false, words("safety-management measures", "安全管理措置"), &[
+        ID,
+        must("promise", Form::Text, "what is promised", "約束"),
+        must("promise_ja", Form::Text, "the same in Japanese", "promise の日本語"),
+        must("owner", Form::Id, "the role that answers for it", "責任を負う役割"),
+        must("kind", Form::MeasureKind, "how it is shown", "区分"),
+        may("by", Form::Mechanism, "what enforces or records it", "実施・記録の方法"),
+        may("every", Form::Period, "how often it is attested: \"1y\", \"6mo\"", "申告の間隔。\"1y\"、\"6mo\" など"),
+        may("reference", Form::Text, "the document that is asked for", "求める資料"),
+        may("reference_ja", Form::Text, "the same in Japanese", "reference の日本語"),
     ]),
     many("outcome", false, words("what became of it must be reported", "結果の報告が必要な場合"), &[
         may("actions", Form::Actions, "of these actions", "操作"),
