@@ -547,6 +547,56 @@ fn init_makes_what_serve_needs() {
     serving.stop();
 }
 
+#[test]
+fn a_shell_completes_the_commands_and_every_command_has_a_manual_page() {
+    let sekisho = env!("CARGO_BIN_EXE_sekisho");
+    let completed = |words: &str, last: &str| {
+        let script = format!(
+            "source <(\"$0\" completions bash); COMP_WORDS=({words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _sekisho sekisho '{last}' ''; echo \"${{COMPREPLY[@]}}\""
+        );
+        let output = Command::new("bash").args(["-c", &script, sekisho]).output();
+        let output = output.unwrap();
+        assert!(output.status.success(), "{}", told(&output));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    assert_eq!(completed("sekisho policy dif", "dif"), "diff");
+    assert_eq!(
+        completed("sekisho log search --brea", "--brea"),
+        "--break-glass"
+    );
+
+    let folder = tempfile::tempdir().unwrap();
+    let pages = folder.path().join("man1");
+    let written = Command::new(sekisho)
+        .arg("man")
+        .arg("--all")
+        .arg(&pages)
+        .output()
+        .unwrap();
+    assert!(written.status.success(), "{}", told(&written));
+    for name in ["sekisho", "sekisho-serve", "sekisho-policy-diff"] {
+        let page = fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
+        let title = format!(".TH {name} 1");
+        assert!(page.contains(&title), "{name}: {page}");
+    }
+    let one = Command::new(sekisho)
+        .args(["man", "policy", "diff"])
+        .output();
+    assert_eq!(
+        fs::read(pages.join("sekisho-policy-diff.1")).unwrap(),
+        one.unwrap().stdout
+    );
+
+    let unknown = Command::new(sekisho)
+        .args(["man", "policy", "dif"])
+        .output();
+    let unknown = unknown.unwrap();
+    assert_eq!(unknown.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&unknown.stderr);
+    assert!(said.contains("\"dif\"") && said.contains("diff"), "{said}");
+}
+
 fn first_password(data: &Path, person: &str) -> String {
     let text = fs::read(data.join("init/people.json")).unwrap();
     let people: Vec<Value> = serde_json::from_slice(&text).unwrap();

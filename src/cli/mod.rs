@@ -22,6 +22,7 @@ mod log_tiles;
 mod log_verify;
 mod login;
 mod measures;
+mod manuals;
 mod moment;
 mod output;
 mod own;
@@ -180,6 +181,10 @@ enum Command {
     /// Look at policy packs, and at what they mean for people
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
+    /// Print what makes a shell complete these commands
+    Completions(manuals::CompletionsArgs),
+    /// Print the manual page of a command, or write all of them into a folder
+    Man(manuals::ManArgs),
 }
 
 /// Runs the command that the process was started with.
@@ -247,5 +252,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Records(command) => records::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
         Command::Policy(command) => policy::policy(command).await,
+        Command::Completions(arguments) => manuals::completions(&arguments),
+        Command::Man(arguments) => manuals::man(&arguments),
     }
 }
