@@ -54,14 +54,15 @@ pub fn due(
     (next, next.is_none_or(|next| now > next))
 }
 
-fn length(of: Duration) -> String {
+/// In the largest unit that it is whole in.
+fn length(of: Duration) -> Told {
     let seconds = of.as_secs();
-    match seconds {
-        0 => "0 s".to_owned(),
-        _ if seconds.is_multiple_of(3_600) => format!("{} h", seconds / 3_600),
-        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
-        _ => format!("{seconds} s"),
-    }
+    let (number, en, ja) = match seconds {
+        _ if seconds > 0 && seconds.is_multiple_of(3_600) => (seconds / 3_600, "h", "時間"),
+        _ if seconds > 0 && seconds.is_multiple_of(60) => (seconds / 60, "min", "分"),
+        _ => (seconds, "s", "秒"),
+    };
+    Told::new(format!("{number} {en}"), format!("{number} {ja}"))
 }
 
 fn networks(rules: &RuleSet) -> Vec<Told> {
@@ -102,10 +103,12 @@ fn two_step(rules: &RuleSet) -> Vec<Told> {
     let (absolute, idle) = (length(rules.session.absolute), length(rules.session.idle));
     let mut told = vec![Told::new(
         format!(
-            "Every person passes a password and a one-time code; a login ends after {absolute}, or {idle} without use."
+            "Every person passes a password and a one-time code; a login ends after {}, or {} without use.",
+            absolute.en, idle.en
         ),
         format!(
-            "利用者はパスワードとワンタイムコードの二段階で認証します。ログインは {absolute} まで、{idle} 使わなければ終わります。"
+            "利用者はパスワードとワンタイムコードの二段階で認証します。ログインは {} まで、{} 使わなければ終わります。",
+            absolute.ja, idle.ja
         ),
     )];
     for rule in &rules.second_step {
@@ -118,8 +121,8 @@ fn two_step(rules: &RuleSet) -> Vec<Told> {
         let of: Vec<String> = of.chain(actions).collect();
         let (of, age) = (of.join(", "), length(rule.max_age));
         told.push(Told::new(
-            format!("For {of} the code is not older than {age}."),
-            format!("{of} では、コードの入力から {age} 以内に限ります。"),
+            format!("For {of} the code is not older than {}.", age.en),
+            format!("{of} では、コードの入力から {} 以内に限ります。", age.ja),
         ));
     }
     told
@@ -169,9 +172,13 @@ fn limits(rules: &RuleSet) -> Vec<Told> {
         let (actions, people, window) = (actions.join(", "), limit.people, length(limit.window));
         Told::new(
             format!(
-                "{actions}: one person reaches the records of {people} people within {window}."
+                "{actions}: one person reaches the records of {people} people within {}.",
+                window.en
             ),
-            format!("{actions}: 一人の利用者が扱えるのは {window} に {people} 人分までです。"),
+            format!(
+                "{actions}: 一人の利用者が扱えるのは {} に {people} 人分までです。",
+                window.ja
+            ),
         )
     });
     limits.collect()
