@@ -119,10 +119,10 @@ fn the_register_prints_for_a_regulator_in_either_language() {
         table.contains("never attested") && table.contains("enforced"),
         "{table}"
     );
-    let ready = house.daemon.get("/readyz");
+    let metrics = house.daemon.get("/metrics");
     assert!(
-        ready.contains("measures that nobody attested in time: irrecoverable-disposal"),
-        "{ready}"
+        metrics.contains("sekisho_attestations_overdue 1\n"),
+        "{metrics}"
     );
     let japanese = good(&["show", "--format", "html", "--lang", "ja"]);
     for told in [
@@ -160,7 +160,10 @@ fn the_register_prints_for_a_regulator_in_either_language() {
     let json: Value = serde_json::from_str(&good(&["show", "--json"])).unwrap();
     assert_eq!(measure(&json, DISPOSAL)["overdue"], false);
     assert!(good(&["show", "--format", "csv"]).starts_with('\u{feff}'));
-    let ready = house.daemon.get("/readyz");
-    assert!(!ready.contains("attested"), "{ready}");
+    let metrics = house.daemon.get("/metrics");
+    assert!(
+        metrics.contains("sekisho_attestations_overdue 0\n"),
+        "{metrics}"
+    );
     println!("{table}");
 }
