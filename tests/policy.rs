@@ -12,6 +12,11 @@
 
 mod support;
 
+#[path = "policy/kept.rs"]
+mod kept;
+#[path = "policy/transcript.rs"]
+mod transcript;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -86,6 +91,11 @@ fn edit(house: &House, change: impl FnOnce(String) -> String) {
 
 fn without_grant(text: String) -> String {
     text.replace(GRANT, "")
+}
+
+/// Where the daemon keeps a revision.
+fn folder_of_kept(house: &House, revision: &str) -> PathBuf {
+    Path::new(house.data()).join("policies").join(revision)
 }
 
 fn state(house: &House, by: &Session) -> Value {
@@ -403,6 +413,23 @@ fn a_pack_without_a_signature_that_counts_is_refused_where_one_is_required() {
     done(&home, "", &["policy", "sign", pack, "--key", key]);
     let answer = reload(&house).unwrap();
     assert_eq!(answer["folder"], "POLICY_FOLDER_IN_FORCE");
+
+    // What is kept is refused as what is in the folder: the first revision, kept without its signature.
+    let first = &seen["inForce"]["revision"].as_str().unwrap();
+    let signature = folder_of_kept(&house, first).join("pack.sig");
+    fs::remove_file(&signature).unwrap();
+    let decides = state(&house, &administrator)["inForce"]["revision"].clone();
+    let refused = activate(&house, &administrator, first, None).unwrap_err();
+    assert_eq!(refused.code, "FAILED_PRECONDITION", "{refused}");
+    let said = refused.to_string();
+    assert!(
+        said.contains("pack.sig") && said.contains("is missing"),
+        "{said}"
+    );
+    assert_eq!(
+        state(&house, &administrator)["inForce"]["revision"],
+        decides
+    );
 }
 
 #[test]

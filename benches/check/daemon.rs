@@ -13,13 +13,15 @@ use sekisho::proto::{
     VerifySecondFactorRequest, actor,
 };
 use serde_json::Value;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 use super::Outcome;
 use super::load::{self, Checks};
 
-const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/recruitment");
+/// The pack, where a benchmark makes none of its own.
+pub(super) const PACK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/policies/recruitment");
 const PERSON: &str = "accounting-1";
+const ADMINISTRATOR: &str = "administrator-1";
 /// Who else logs in: all of the pack's samples who are employed.
 const PEOPLE: [&str; 8] = [
     "adviser-1",
@@ -33,7 +35,7 @@ const PEOPLE: [&str; 8] = [
 ];
 const SERVICE: &str = "billing";
 const DEVICE: &str = "203.0.113.10";
-const SESSION: &str = "s-0123456789abcdef";
+pub(super) const SESSION: &str = "s-0123456789abcdef";
 /// Below the limit of the pack for an hour: a subject who is seen again counts once.
 const SUBJECTS: u32 = 100;
 const START: Duration = Duration::from_secs(30);
@@ -67,12 +69,20 @@ pub(super) struct Daemon {
 impl Daemon {
     /// Starts `sekisho dev` on a data directory of its own below `folder`.
     pub(super) async fn start(folder: &Path) -> Outcome<Self> {
+        Self::start_on(Path::new(PACK), folder).await
+    }
+
+    /// As [`Self::start`], on a pack.
+    pub(super) async fn start_on(pack: &Path, folder: &Path) -> Outcome<Self> {
         let data = folder.join("data");
         let child = Command::new(env!("CARGO_BIN_EXE_sekisho"))
-            .args(["dev", "--pack", PACK, "--listen", "127.0.0.1:0"])
+            .arg("dev")
+            .arg("--pack")
+            .arg(pack)
+            .args(["--listen", "127.0.0.1:0"])
             .args(["--http", "127.0.0.1:0", "--data"])
             .arg(&data)
-            .env("RUST_LOG", "warn")
+            .env("RUST_LOG", "error")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()?;
@@ -91,7 +101,9 @@ impl Daemon {
         }
         let endpoints: Value = serde_json::from_slice(&std::fs::read(told)?)?;
         let address = text(&endpoints, "grpc")?.to_owned();
-        let access = access(&data.join("dev"))?;
+        let made = data.join("dev");
+        let service = made.join("services").join(SERVICE);
+        let access = access(&made.join("ca.pem"), &service)?;
         Ok(Self {
             process,
             address,
@@ -121,9 +133,24 @@ impl Daemon {
 
     /// Passes both steps; the ticket.
     pub(super) async fn login(&self) -> Outcome<String> {
-        let people = self.people()?;
-        let person = find(&people, PERSON)?;
         let channel = load::connect(&self.access, &self.address).await?;
+        self.login_of(PERSON, channel).await
+    }
+
+    /// The ticket of somebody who administers, and the connection of the command line that it is for.
+    pub(super) async fn administrator(&self) -> Outcome<(String, Channel)> {
+        let own = access(
+            &self.data.join("dev/ca.pem"),
+            &self.data.join("tls/sekisho-cli"),
+        )?;
+        let channel = load::connect(&own, &self.address).await?;
+        let ticket = self.login_of(ADMINISTRATOR, channel.clone()).await?;
+        Ok((ticket, channel))
+    }
+
+    async fn login_of(&self, person: &str, channel: Channel) -> Outcome<String> {
+        let people = self.people()?;
+        let person = find(&people, person)?;
         let mut client = AuthenticationServiceClient::new(channel);
         let accepted = client
             .verify_password(first_step(person)?)
@@ -164,14 +191,14 @@ fn text<'a>(object: &'a Value, key: &str) -> Outcome<&'a str> {
         .ok_or_else(|| format!("no {key}").into())
 }
 
-fn access(folder: &Path) -> Outcome<ClientTlsConfig> {
-    let service = folder.join("services").join(SERVICE);
+/// `certificate` is the path without its `.pem` and `.key`.
+fn access(authority: &Path, certificate: &Path) -> Outcome<ClientTlsConfig> {
     Ok(ClientTlsConfig::new()
         .domain_name("localhost")
-        .ca_certificate(Certificate::from_pem(std::fs::read(folder.join("ca.pem"))?))
+        .ca_certificate(Certificate::from_pem(std::fs::read(authority)?))
         .identity(Identity::from_pem(
-            std::fs::read(service.with_extension("pem"))?,
-            std::fs::read(service.with_extension("key"))?,
+            std::fs::read(certificate.with_extension("pem"))?,
+            std::fs::read(certificate.with_extension("key"))?,
         )))
 }
 

@@ -1,6 +1,6 @@
 //! What a durable, fully checked `Check` costs beside an empty handler, measured side by side in one run:
 //! `cargo bench --bench check`. With `-- --logins` at the end: what logins beyond what Argon2 can bear do to checks. With
-//! `-- --quick`, alone or beside the other, a shorter look.
+//! `-- --reloads`: what reloads of a pack of 100,000 rules do to them. With `-- --quick`, alone or beside another, a shorter look.
 //!
 //! | file | job |
 //! |---|---|
@@ -8,6 +8,7 @@
 //! | `empty` | the same service with nothing behind it, in a process of its own |
 //! | `load` | the caller: connections, rounds, latencies |
 //! | `logins`, `offered` | logins and checks at a fixed rate, beside each other; Argon2's own limit |
+//! | `reloads` | checks at a fixed rate beside reloads of a large pack |
 //! | `busy` | what cores that are never idle do to checks by themselves |
 //! | `usage` | what a server's process used |
 //! | `disk` | what the disk alone takes |
@@ -27,6 +28,7 @@ mod empty;
 mod load;
 mod logins;
 mod offered;
+mod reloads;
 mod report;
 mod usage;
 
@@ -50,6 +52,8 @@ struct Plan {
     alone: Rounds,
     /// Beside logins.
     logins: Rounds,
+    /// Beside reloads.
+    reloads: Rounds,
 }
 
 /// Many short ones rather than few long ones: a disk or a machine that changes its pace is then the same for a whole pair.
@@ -73,6 +77,10 @@ const WHOLE: Plan = Plan {
         count: 20,
         length: Duration::from_secs(2),
     },
+    reloads: Rounds {
+        count: 10,
+        length: Duration::from_secs(4),
+    },
 };
 const QUICK: Plan = Plan {
     warm_up: Duration::from_millis(500),
@@ -88,14 +96,20 @@ const QUICK: Plan = Plan {
         count: 5,
         length: Duration::from_secs(2),
     },
+    reloads: Rounds {
+        count: 3,
+        length: Duration::from_secs(4),
+    },
 };
 /// Whatever hangs, this ends.
 const LONGEST: Duration = Duration::from_secs(90);
 const LONGEST_OF_LOGINS: Duration = Duration::from_secs(240);
+const LONGEST_OF_RELOADS: Duration = Duration::from_secs(240);
 
-const USAGE: &str = "cargo bench --bench check [-- [--logins] [--quick]]
+const USAGE: &str = "cargo bench --bench check [-- [--logins | --reloads] [--quick]]
   without arguments  a durable Check beside an empty handler
   --logins           checks without and beside 200 logins a second, and logins a second beside Argon2's own limit
+  --reloads          checks without and beside reloads of a pack of 100,000 rules
   --quick            fewer and shorter rounds";
 
 fn main() -> ExitCode {
@@ -109,11 +123,12 @@ fn main() -> ExitCode {
 
 fn measure(arguments: &[String]) -> Outcome<()> {
     let mut plan = WHOLE;
-    let mut with_logins = false;
+    let (mut with_logins, mut with_reloads) = (false, false);
     for argument in arguments {
         match argument.as_str() {
             "--quick" => plan = QUICK,
             "--logins" => with_logins = true,
+            "--reloads" => with_reloads = true,
             "--help" => {
                 tell(USAGE);
                 return Ok(());
@@ -122,6 +137,9 @@ fn measure(arguments: &[String]) -> Outcome<()> {
             "--bench" => {}
             other => return Err(format!("{other} is not known\n{USAGE}").into()),
         }
+    }
+    if with_logins && with_reloads {
+        return Err(format!("one of --logins and --reloads\n{USAGE}").into());
     }
     if cfg!(debug_assertions) {
         // Where all targets are tested, this one has nothing to say.
@@ -133,6 +151,11 @@ fn measure(arguments: &[String]) -> Outcome<()> {
         let compared = logins::compare(plan.logins, plan.warm_up);
         runtime
             .block_on(in_time(LONGEST_OF_LOGINS, compared))?
+            .to_string()
+    } else if with_reloads {
+        let compared = reloads::compare(plan.reloads, plan.warm_up);
+        runtime
+            .block_on(in_time(LONGEST_OF_RELOADS, compared))?
             .to_string()
     } else {
         runtime

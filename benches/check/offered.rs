@@ -18,7 +18,7 @@ use super::usage;
 ///
 /// # Errors
 /// Of the first call that has one.
-async fn at_rate<T, F>(
+pub(super) async fn at_rate<T, F>(
     per_second: u32,
     length: Duration,
     call: impl Fn(usize, Instant) -> F + Send + 'static,

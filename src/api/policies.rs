@@ -168,8 +168,10 @@ fn told(seen: PolicySeen) -> GetPolicyResponse {
         FolderStands::Refused(faults) => faults,
         FolderStands::InForce | FolderStands::Candidate | FolderStands::SetAside => Vec::new(),
     };
+    let fault_count = u32::try_from(faults.len()).unwrap_or(u32::MAX);
     faults.truncate(FAULTS_MAX);
     GetPolicyResponse {
+        fault_count,
         in_force: Some(revision(seen.in_force)),
         in_force_since: instant(seen.since.micros()),
         activated_by: seen.by,
@@ -217,5 +219,12 @@ fn shadow(seen: ShadowSeen) -> GetShadowResponse {
         differences: groups.into_iter().map(told).collect(),
         ungrouped,
         unreadable: tally.unreadable,
+        not_shown: seen
+            .not_shown
+            .iter()
+            .map(|one| one.name().to_owned())
+            .collect(),
+        from_log_index: seen.from.0,
+        next_log_index: seen.next.0,
     }
 }

@@ -219,7 +219,11 @@ fn sentence(reason: &str, status: &Status, language: Language) -> String {
 fn plain(status: &Status) -> String {
     match status.message() {
         "" => status.code().description().to_owned(),
-        message => neutralise(message),
+        // A refused pack has a line for each fault; indented, none can pass for one of this program's own.
+        message => {
+            let lines: Vec<String> = message.lines().map(neutralise).collect();
+            lines.join("\n  ")
+        }
     }
 }
 

@@ -599,6 +599,10 @@ words! {
     ShadowCounts:
         "candidate {0}, since {1}: {2} decisions decided anew, {3} would differ, {4} can't be repeated exactly",
         "候補 {0}、{1} から: 判定し直した数 {2}、異なるもの {3}、正確に再現できないもの {4}";
+    ShadowRead:
+        "read from entry {0} of the access log up to before entry {1}",
+        "アクセスログの記録 {0} から、記録 {1} の前まで読み込み済み";
+    PolicyFaultsMore: "and {0} more", "ほか {0} 件";
     ShadowCount: "count", "件数";
     ShadowChange: "becomes", "変化";
     ShadowWhat: "what", "対象";

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::admission::Opened;
-use super::counters::{Bound, Charge};
+use super::counters::{Bound, Charge, Way};
 use super::peer::{Caller, Peer};
 use super::{Gate, GateError, content, entry};
 use crate::decision::rules::RuleSet;
@@ -211,7 +211,7 @@ impl Gate {
                 let bound = Bound {
                     id: &limit.id,
                     people: limit.people,
-                    window: limit.window,
+                    way: Way::of(limit),
                 };
                 Some((*position, bound))
             })

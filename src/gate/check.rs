@@ -234,6 +234,7 @@ impl Gate {
     async fn finish_late(&self, late: Queued) {
         match late.appending.without_deadline().await {
             Ok(receipts) => {
+                self.count_all_for_coming(&late.entries, receipts);
                 for (ready, receipt) in late.ready.into_iter().zip(receipts.iter()) {
                     if let ReadyOutcome::Decided {
                         guard: Some(guard), ..
@@ -277,6 +278,7 @@ impl Gate {
         if receipts.len() != ready.len() {
             return Err(GateError::Internal("not one receipt for each entry"));
         }
+        self.count_all_for_coming(&entries, receipts);
         Ok(ready
             .into_iter()
             .zip(entries)

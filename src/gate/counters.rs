@@ -7,6 +7,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::decision::rules::{Actions, Limit};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
 
@@ -17,10 +18,33 @@ const SHARDS: usize = 64;
 pub(super) struct Charge {
     /// Id of the limit.
     pub(super) limit: Box<str>,
+    pub(super) way: Way,
     /// People newly counted that nobody named.
     pub(super) unnamed: u64,
     /// Those newly counted by name.
     pub(super) named: Vec<Pseudonym>,
+}
+
+/// What a limit counts, and for how long. Limits of one id that count in another way, as before and after a change of the pack, have
+/// counts of their own: what left the shorter window is still in the longer one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Way {
+    actions: Actions,
+    window: Duration,
+}
+
+impl Way {
+    pub(super) const fn of(limit: &Limit) -> Self {
+        Self {
+            actions: limit.actions,
+            window: limit.window,
+        }
+    }
+}
+
+/// Whether both limits have the same count.
+pub(super) fn share_a_count(one: &Limit, other: &Limit) -> bool {
+    one.id == other.id && Way::of(one) == Way::of(other)
 }
 
 /// A limit as it stands.
@@ -28,7 +52,7 @@ pub(super) struct Charge {
 pub(super) struct Bound<'a> {
     pub(super) id: &'a str,
     pub(super) people: u64,
-    pub(super) window: Duration,
+    pub(super) way: Way,
 }
 
 #[derive(Debug, Default)]
@@ -143,7 +167,27 @@ impl Window {
     }
 }
 
-type Windows = HashMap<Box<str>, HashMap<Box<str>, Window>>;
+type Windows = HashMap<Box<str>, OfPerson>;
+
+/// A person's windows: as many as there are limits, which are few.
+#[derive(Debug, Default)]
+struct OfPerson(Vec<(Box<str>, Way, Window)>);
+
+impl OfPerson {
+    fn get_mut(&mut self, limit: &str, way: Way) -> Option<&mut Window> {
+        let mut all = self.0.iter_mut();
+        let found = all.find(|(id, its, _)| *its == way && **id == *limit)?;
+        Some(&mut found.2)
+    }
+
+    fn or_new(&mut self, limit: &str, way: Way) -> Option<&mut Window> {
+        let mut all = self.0.iter();
+        if !all.any(|(id, its, _)| *its == way && **id == *limit) {
+            self.0.push((limit.into(), way, Window::default()));
+        }
+        self.get_mut(limit, way)
+    }
+}
 
 /// All windows, by person and limit.
 #[derive(Debug)]
@@ -190,11 +234,10 @@ impl Counters {
             };
             let mut charges = Vec::with_capacity(bounds.len());
             for (position, bound) in bounds.iter().enumerate() {
-                let window = match windows.get_mut(bound.id) {
-                    Some(window) => window,
-                    None => windows.entry(bound.id.into()).or_default(),
+                let Some(window) = windows.or_new(bound.id, bound.way) else {
+                    return Err(position);
                 };
-                window.slide(now, bound.window);
+                window.slide(now, bound.way.window);
                 let named: Vec<Pseudonym> = distinct
                     .iter()
                     .filter(|subject| !window.named.contains_key(*subject))
@@ -206,13 +249,14 @@ impl Counters {
                 }
                 charges.push(Charge {
                     limit: bound.id.into(),
+                    way: bound.way,
                     unnamed,
                     named,
                 });
             }
             if !only_look {
                 for bound in bounds {
-                    if let Some(window) = windows.get_mut(bound.id) {
+                    if let Some(window) = windows.get_mut(bound.id, bound.way) {
                         for subject in &distinct {
                             if let Some(named) = window.named.get_mut(subject) {
                                 named.relied_on = true;
@@ -221,9 +265,8 @@ impl Counters {
                     }
                 }
                 for charge in &charges {
-                    let bound = bounds.iter().find(|bound| *bound.id == *charge.limit);
-                    if let (Some(window), Some(bound)) = (windows.get_mut(&charge.limit), bound) {
-                        window.add(now, charge, bound.window);
+                    if let Some(window) = windows.get_mut(&charge.limit, charge.way) {
+                        window.add(now, charge, charge.way.window);
                     }
                 }
             }
@@ -232,23 +275,16 @@ impl Counters {
         reserved.unwrap_or(Err(0))
     }
 
-    /// Counts without asking: what the log says was counted, or what an outcome reports beyond its decision. A count that no
-    /// limit of `windows` has is left out.
-    pub(super) fn add(
-        &self,
-        person: &str,
-        charges: &[Charge],
-        at: Timestamp,
-        window_of: impl Fn(&str) -> Option<Duration>,
-    ) {
+    /// Counts without asking: what the log says was read, or what an outcome reports beyond its decision.
+    pub(super) fn add(&self, person: &str, charges: &[Charge], at: Timestamp) {
+        if charges.is_empty() {
+            return;
+        }
         self.with(person, |windows| {
             let windows = windows.entry(person.into()).or_default();
             for charge in charges {
-                if let Some(window) = window_of(&charge.limit) {
-                    windows
-                        .entry(charge.limit.clone())
-                        .or_default()
-                        .add(at, charge, window);
+                if let Some(window) = windows.or_new(&charge.limit, charge.way) {
+                    window.add(at, charge, charge.way.window);
                 }
             }
         });
@@ -259,7 +295,7 @@ impl Counters {
         self.with(person, |windows| {
             if let Some(windows) = windows.get_mut(person) {
                 for charge in charges {
-                    if let Some(window) = windows.get_mut(&charge.limit) {
+                    if let Some(window) = windows.get_mut(&charge.limit, charge.way) {
                         window.take_back(charge);
                     }
                 }
@@ -268,16 +304,29 @@ impl Counters {
     }
 
     /// Forgets windows that are empty, so that memory follows the people at work.
-    pub(super) fn tidy(&self, now: Timestamp, longest: Duration) {
+    pub(super) fn tidy(&self, now: Timestamp) {
+        self.retain(|_, way, window| {
+            window.slide(now, way.window);
+            !window.counted.is_empty()
+        });
+    }
+
+    /// Forgets all counts but those of these limits.
+    pub(super) fn keep(&self, limits: &[Limit]) {
+        self.retain(|id, way, _| {
+            let mut limits = limits.iter();
+            limits.any(|limit| *limit.id == *id && Way::of(limit) == way)
+        });
+    }
+
+    fn retain(&self, mut stays: impl FnMut(&str, Way, &mut Window) -> bool) {
         for shard in &self.shards {
             let mut windows = shard.lock().unwrap_or_else(PoisonError::into_inner);
             for of_person in windows.values_mut() {
-                for window in of_person.values_mut() {
-                    window.slide(now, longest);
-                }
-                of_person.retain(|_, window| !window.counted.is_empty());
+                let all = &mut of_person.0;
+                all.retain_mut(|(id, way, window)| stays(id, *way, window));
             }
-            windows.retain(|_, of_person| !of_person.is_empty());
+            windows.retain(|_, of_person| !of_person.0.is_empty());
         }
     }
 }
@@ -288,11 +337,18 @@ mod tests {
 
     const HOUR: Duration = Duration::from_secs(3600);
 
+    fn way(window: Duration) -> Way {
+        Way {
+            actions: Actions::default(),
+            window,
+        }
+    }
+
     fn bound(people: u64) -> [Bound<'static>; 1] {
         [Bound {
             id: "read",
             people,
-            window: HOUR,
+            way: way(HOUR),
         }]
     }
 
@@ -415,12 +471,12 @@ mod tests {
         let counters = Counters::new();
         let one = [Charge {
             limit: "read".into(),
+            way: way(HOUR),
             unnamed: 0,
             named: vec![subject(1)],
         }];
-        let hour = |_: &str| Some(HOUR);
-        counters.add("p", &one, at(0), hour);
-        counters.add("p", &one, at(1_800), hour);
+        counters.add("p", &one, at(0));
+        counters.add("p", &one, at(1_800));
         let again = counters.reserve("p", &bound(1), &[subject(1)], 1, at(3_700), false);
         assert_eq!(again.unwrap()[0].named, [subject(1)]);
     }
@@ -430,12 +486,12 @@ mod tests {
         let counters = Counters::new();
         let one = [Charge {
             limit: "read".into(),
+            way: way(HOUR),
             unnamed: 0,
             named: vec![subject(1)],
         }];
-        let hour = |_: &str| Some(HOUR);
-        counters.add("p", &one, at(0), hour);
-        counters.add("p", &one, at(7_200), hour);
+        counters.add("p", &one, at(0));
+        counters.add("p", &one, at(7_200));
         assert_eq!(
             counters.reserve("p", &bound(1), &[subject(2)], 1, at(7_201), true),
             Err(0)
@@ -482,6 +538,33 @@ mod tests {
             counters.reserve("p", &bound(10), &[], 1, at(4600), false),
             Err(0)
         );
+    }
+
+    #[test]
+    fn limits_of_one_id_that_count_for_longer_have_a_count_of_their_own() {
+        let counters = Counters::new();
+        let [short] = bound(1);
+        let long = Bound {
+            way: way(HOUR * 24),
+            ..short
+        };
+        let reserve = |bound: Bound<'_>, person: u8, second| {
+            counters.reserve("p", &[bound], &[subject(person)], 1, at(second), false)
+        };
+        let charge = Charge {
+            way: long.way,
+            ..reserve(short, 1, 0).unwrap().remove(0)
+        };
+        counters.add("p", &[charge], at(0));
+        // It left the shorter one, and that one's look forgets nothing of the other.
+        let second = reserve(short, 2, 7_200).unwrap();
+        assert_eq!(reserve(long, 2, 7_200), Err(0));
+        counters.release("p", &second);
+        assert_eq!(reserve(long, 2, 7_201), Err(0));
+        counters.tidy(at(20_000));
+        assert_eq!(reserve(long, 2, 20_000), Err(0));
+        counters.keep(&[]);
+        assert!(reserve(long, 2, 20_000).is_ok());
     }
 
     #[test]

@@ -149,6 +149,8 @@ pub struct Gate {
     /// How far what others changed in the store was followed.
     followed: running::follow::Followed,
     counters: counters::Counters,
+    /// Limits that were put in force last, or are about to be.
+    coming_limits: arc_swap::ArcSwapOption<policies::ComingLimits>,
     repeats: repeats::Repeats,
     refusals: refusals::Refusals,
     /// How many of the store's writes for second factors are named by durable entries.

@@ -2,15 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::changes::StillWanted;
-use super::counters::{Charge, Counters};
+use super::counters::{Charge, Counters, Way};
 use super::peer::Peer;
 use super::provisions::follow::allowed_people;
 use super::{Gate, GateError, Violation, entry};
-use crate::decision::rules::RuleSet;
-use crate::domain::access::SubjectRef;
+use crate::decision::rules::Limit;
+use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::{DecisionId, LogIndex};
 use crate::domain::subject::Pseudonym;
 use crate::domain::time::Timestamp;
@@ -97,7 +96,12 @@ impl Gate {
                 .refuse_call(peer, &caller, "ReportOutcome", error, now)
                 .await);
         }
-        let charges = beyond(&decision, report.records_accessed, &pseudonyms);
+        let charges = beyond(
+            &rules.limits,
+            &decision,
+            report.records_accessed,
+            &pseudonyms,
+        );
         let mut entry = entry::event(EntryKind::Outcome, now, &caller, peer);
         entry.decision_id = report.decision.to_bytes();
         entry.person.clone_from(&decision.person);
@@ -142,18 +146,19 @@ impl Gate {
                 decision_id: report.decision.to_bytes(),
             })),
         });
-        let in_force = Arc::clone(&rules);
-        let windows = move |limit: &str| window_of(&in_force, limit);
+        let (kept, revision) = (entry.clone(), rules.revision);
+        let still = NotYetReported(report.decision);
         let changed = self
-            .change(entry, NotYetReported(report.decision), move |gate| {
-                gate.counters.add(&decision.person, &charges, now, windows);
+            .change_all(vec![entry], still, move |gate, receipts| {
+                gate.counters.add(&kept.person, &charges, now);
+                gate.count_for_coming(&revision, &kept, receipts.first().index());
             })
             .await;
         match changed {
             Err(error @ GateError::Log(AppendError::TooLarge { .. })) => Err(self
                 .refuse_call(peer, &caller, "ReportOutcome", error, now)
                 .await),
-            changed => Ok(changed?.index()),
+            changed => Ok(changed?.first().index()),
         }
     }
 }
@@ -217,17 +222,14 @@ impl StillWanted for NotYetReported {
     }
 }
 
-fn window_of(rules: &RuleSet, limit: &str) -> Option<Duration> {
-    rules
-        .limits
-        .iter()
-        .find(|known| *known.id == *limit)
-        .map(|known| known.window)
-}
-
 /// What was read beyond the decision, to be counted wherever the decision was. People whom the decision did not name use up
 /// what it allowed unnamed; those past it are counted by name, and what is left over unnamed.
-fn beyond(decision: &StoredEntry, records_accessed: u64, reported: &[Pseudonym]) -> Vec<Charge> {
+fn beyond(
+    limits: &[Limit],
+    decision: &StoredEntry,
+    records_accessed: u64,
+    reported: &[Pseudonym],
+) -> Vec<Charge> {
     let count = |length: usize| u64::try_from(length).unwrap_or(u64::MAX);
     let withheld: HashSet<u32> = decision
         .withheld_subjects
@@ -256,13 +258,24 @@ fn beyond(decision: &StoredEntry, records_accessed: u64, reported: &[Pseudonym])
     if named.is_empty() && unnamed == 0 {
         return Vec::new();
     }
-    decision
-        .charges
+    charges(limits, decision, unnamed, &named)
+}
+
+/// What these limits count of an access: nothing of a program's own.
+fn charges(limits: &[Limit], of: &StoredEntry, unnamed: u64, named: &[Pseudonym]) -> Vec<Charge> {
+    let mut actions = Action::ALL.iter();
+    let action = actions.find(|action| action.number() == of.action);
+    let (Some(action), false) = (action, of.person.is_empty()) else {
+        return Vec::new();
+    };
+    limits
         .iter()
-        .map(|charge| Charge {
-            limit: charge.limit.as_str().into(),
+        .filter(|limit| limit.actions.contains(*action))
+        .map(|limit| Charge {
+            limit: limit.id.clone(),
+            way: Way::of(limit),
             unnamed,
-            named: named.clone(),
+            named: named.to_vec(),
         })
         .collect()
 }
@@ -285,29 +298,32 @@ pub(super) fn stored_charge(charge: &Charge, subjects: &[Pseudonym]) -> StoredCh
     }
 }
 
-/// Counts again what an entry says was counted.
-pub(super) fn recount(counters: &Counters, rules: &RuleSet, entry: &StoredEntry) {
-    if entry.charges.is_empty() || entry.person.is_empty() {
+/// Counts on these limits what an entry says was read, whatever limits there were then: so no change of the pack forgives it.
+pub(super) fn recount(counters: &Counters, limits: &[Limit], entry: &StoredEntry) {
+    let (unnamed, named) = if entry.kind == i32::from(EntryKind::Outcome) {
+        // What was beyond the decision is the same for every limit.
+        let Some(charge) = entry.charges.first() else {
+            return;
+        };
+        let positions = charge.named.iter();
+        let named = positions
+            .filter_map(|position| entry.subjects.get(usize::try_from(*position).ok()?))
+            .filter_map(|subject| Pseudonym::from_bytes(subject));
+        (charge.unnamed, named.collect())
+    } else if entry.kind == i32::from(EntryKind::Decision)
+        && entry.decision == i32::from(Decision::Allow)
+        && entry.repeat_of.is_empty()
+    {
+        let named = allowed_people(entry);
+        let people = u64::try_from(named.len()).unwrap_or(u64::MAX);
+        (entry.allowed_records.saturating_sub(people), named)
+    } else {
         return;
-    }
-    let charges: Vec<Charge> = entry
-        .charges
-        .iter()
-        .map(|charge| Charge {
-            limit: charge.limit.as_str().into(),
-            unnamed: charge.unnamed,
-            named: charge
-                .named
-                .iter()
-                .filter_map(|position| entry.subjects.get(usize::try_from(*position).ok()?))
-                .filter_map(|subject| Pseudonym::from_bytes(subject))
-                .collect(),
-        })
-        .collect();
+    };
+    let charges = charges(limits, entry, unnamed, &named);
     counters.add(
         &entry.person,
         &charges,
         Timestamp::from_micros(entry.time_us),
-        |limit| window_of(rules, limit),
     );
 }

@@ -5,7 +5,7 @@ use super::faults::FileFaults;
 use super::kinds::Kind as Fault;
 use super::resolve::Rule;
 use super::rows::Effect;
-use crate::decision::rules::{Category, GrantKey, Grants, Id, Kind, Role, RuleSet};
+use crate::decision::rules::{Category, GrantKey, Grants, GrantsBuilder, Id, Kind, Role, RuleSet};
 
 /// The most tuples that the rules of a pack may resolve to: about 400 MiB. A hundred thousand rules that each name a category
 /// of five items, held by two roles, make 1.2 million.
@@ -14,14 +14,14 @@ const TUPLES_MAX: usize = 4_000_000;
 /// Resolves the rules. The roles' closures must be there.
 pub(super) fn build(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) -> Grants {
     let reach = Reach::of(pack);
-    let mut grants = Grants::default();
+    let mut grants = GrantsBuilder::default();
     // Counted first: a pack that is too large must not cost the memory that it is refused for.
     let mut tuples = 0_usize;
     for rule in rules {
         tuples = tuples.saturating_add(reach.tuples_of(rule));
         if tuples > TUPLES_MAX {
             faults.tell(rule.line, Fault::TooManyTuples, &[&TUPLES_MAX]);
-            return grants;
+            return Grants::default();
         }
     }
     for rule in rules {
@@ -46,7 +46,7 @@ pub(super) fn build(rules: &[Rule], pack: &RuleSet, faults: FileFaults<'_>) -> G
             }
         }
     }
-    grants
+    grants.build()
 }
 
 /// Who inherits whom and what covers what, looked up from the other end.

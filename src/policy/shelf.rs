@@ -4,6 +4,7 @@
 //! ```text
 //! <data>/policies/<revision>/  pack.toml, model.conf, policy.csv ... as they were loaded; kept.json is written last
 //! <data>/policies/in-force.json
+//! <data>/policies/candidate.json   while one waits: which, and from which entry of the log on it decides in the shadow
 //! <data>/policies/activating.json  while a revision is put in force: what will be, and from which entry of the log on that is told
 //! ```
 
@@ -23,6 +24,7 @@ use crate::files::{FileError, make_private_directory, read_guarded, write_privat
 const KEPT_FILE: &str = "kept.json";
 const IN_FORCE_FILE: &str = "in-force.json";
 const ACTIVATING_FILE: &str = "activating.json";
+const CANDIDATE_FILE: &str = "candidate.json";
 /// The largest of these, in bytes.
 const NOTE_MAX_BYTES: u64 = 4_096;
 
@@ -78,6 +80,19 @@ pub struct InForce {
     pub by: String,
 }
 
+/// Since when a candidate decides in the shadow of what is in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CandidateSince {
+    /// The candidate.
+    pub revision: Revision,
+    /// What was in force then.
+    pub beside: Revision,
+    /// When.
+    pub since: Timestamp,
+    /// The first entry of the log that it is asked about.
+    pub from: LogIndex,
+}
+
 /// A revision that is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
@@ -109,6 +124,15 @@ struct InForceNote {
     by: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     from: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct CandidateNote {
+    revision: String,
+    beside: String,
+    since_us: i64,
+    from: u64,
 }
 
 impl InForceNote {
@@ -309,6 +333,48 @@ impl Shelf {
         }
     }
 
+    /// The candidate that was noted last; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it can't be read.
+    pub fn candidate(&self) -> Result<Option<CandidateSince>, ShelfError> {
+        let path = self.directory.join(CANDIDATE_FILE);
+        let Some(note) = read_note::<CandidateNote>(&path)? else {
+            return Ok(None);
+        };
+        let revisions = read_revision(&note.revision).zip(read_revision(&note.beside));
+        let Some((revision, beside)) = revisions else {
+            return Err(ShelfError::Changed {
+                path,
+                what: "names no revision",
+            });
+        };
+        Ok(Some(CandidateSince {
+            revision,
+            beside,
+            since: Timestamp::from_micros(note.since_us),
+            from: LogIndex(note.from),
+        }))
+    }
+
+    /// Notes since when there is a candidate, or that there is none. Durable when it returns.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn note_candidate(&self, candidate: Option<&CandidateSince>) -> Result<(), FileError> {
+        let path = self.directory.join(CANDIDATE_FILE);
+        let Some(candidate) = candidate else {
+            return remove(&path);
+        };
+        let note = CandidateNote {
+            revision: written(&candidate.revision),
+            beside: written(&candidate.beside),
+            since_us: candidate.since.micros(),
+            from: candidate.from.0,
+        };
+        write_private(&path, &json(&note))
+    }
+
     /// Says what is about to be put in force, before the entry is written that says it was: at `from` or later, or, where something
     /// was about to be already, from where that was. Durable when it returns.
     ///
@@ -332,13 +398,17 @@ impl Shelf {
         self.note_in_force(in_force)?;
         let note = InForceNote::of(in_force, None);
         write_private(&self.directory.join(IN_FORCE_FILE), &json(&note))?;
-        let activating = self.directory.join(ACTIVATING_FILE);
-        match fs::remove_file(&activating) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(FileError::system(&activating, "remove")(error).into())
-            }
-            _ => Ok(()),
+        Ok(remove(&self.directory.join(ACTIVATING_FILE))?)
+    }
+}
+
+/// Removes a file, which need not be there.
+fn remove(path: &Path) -> Result<(), FileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::system(path, "remove")(error))
         }
+        _ => Ok(()),
     }
 }
 
@@ -360,6 +430,7 @@ fn read_note<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<Option<T>, Shelf
         path: path.to_owned(),
         what: match path.file_name().and_then(OsStr::to_str) {
             Some(IN_FORCE_FILE) => "is not what this program writes into in-force.json",
+            Some(CANDIDATE_FILE) => "is not what this program writes into candidate.json",
             _ => "is not what this program writes into kept.json",
         },
     })
@@ -459,6 +530,16 @@ mod tests {
         };
         shelf.activate(&next, LogIndex(7)).unwrap();
         assert_eq!(shelf.in_force().unwrap().unwrap().revision, [2; 32]);
+        let candidate = CandidateSince {
+            revision: [4; 32],
+            beside: [2; 32],
+            since: at(6),
+            from: LogIndex(9),
+        };
+        for noted in [Some(candidate), None, None] {
+            shelf.note_candidate(noted.as_ref()).unwrap();
+            assert_eq!(shelf.candidate().unwrap(), noted);
+        }
         let about_to_be = shelf.activating().unwrap();
         assert_eq!(about_to_be, Some((next.clone(), LogIndex(7))));
         shelf.put_in_force(&next).unwrap();

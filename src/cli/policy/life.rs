@@ -3,6 +3,7 @@
 use serde_json::json;
 use tonic::transport::Channel;
 
+use super::diff::title;
 use super::lists::table;
 use crate::cli::client::{Asking, Connection};
 use crate::cli::error::{CliError, Fault};
@@ -11,6 +12,7 @@ use crate::cli::requests::{Approving, told};
 use crate::cli::sessions::time;
 use crate::cli::table::{Column, neutralise};
 use crate::cli::words::{Language, Word};
+use crate::policy::diff::Section;
 use crate::proto::policy_service_client::PolicyServiceClient;
 use crate::proto::{
     ActivatePolicyRequest, GetPolicyRequest, GetPolicyResponse, GetShadowRequest,
@@ -115,6 +117,14 @@ fn status_lines(seen: &GetPolicyResponse, language: Language) -> Vec<String> {
             .iter()
             .map(|fault| format!("  {}", neutralise(fault))),
     );
+    let told = u32::try_from(seen.faults.len()).unwrap_or(u32::MAX);
+    if let Some(more) = seen.fault_count.checked_sub(told).filter(|more| *more > 0) {
+        let more = more.to_string();
+        lines.push(format!(
+            "  {}",
+            Word::PolicyFaultsMore.fill(language, &[&more])
+        ));
+    }
     if let Some(candidate) = &seen.candidate {
         lines.push(Word::PolicyCandidate.fill(
             language,
@@ -142,6 +152,7 @@ fn status_json(seen: &GetPolicyResponse) -> serde_json::Value {
         "folder": folder_of(seen.folder).as_str_name(),
         "candidate": seen.candidate.as_ref().map(revision_json),
         "faults": seen.faults,
+        "fault_count": seen.fault_count,
         "by_hand": seen.by_hand,
         "needs_two": seen.needs_two,
         "signature_required": seen.signature_required,
@@ -281,6 +292,22 @@ fn shadow_lines(seen: &GetShadowResponse, language: Language) -> Vec<String> {
     )];
     let lacking = seen.not_exactly.iter();
     lines.extend(lacking.map(|one| format!("  {}: {}", one.lacking, one.count)));
+    let (from, next) = (
+        seen.from_log_index.to_string(),
+        seen.next_log_index.to_string(),
+    );
+    lines.push(Word::ShadowRead.fill(language, &[&from, &next]));
+    if !seen.not_shown.is_empty() {
+        let sections = seen.not_shown.iter().map(|name| {
+            // One of a newer daemon is told by its name.
+            Section::from_name(name).map_or_else(
+                || neutralise(name),
+                |section| title(section, language).to_owned(),
+            )
+        });
+        let sections: Vec<String> = sections.collect();
+        lines.push(Word::ReplayNotShown.fill(language, &[&sections.join(", ")]));
+    }
     if seen.differences.is_empty() {
         return lines;
     }
@@ -368,5 +395,8 @@ fn shadow_json(seen: &GetShadowResponse) -> serde_json::Value {
         "differences": differences,
         "ungrouped": seen.ungrouped,
         "unreadable": seen.unreadable,
+        "not_shown": seen.not_shown,
+        "from_log_index": seen.from_log_index,
+        "next_log_index": seen.next_log_index,
     })
 }

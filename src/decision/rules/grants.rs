@@ -1,12 +1,13 @@
 //! What the roles may do, resolved.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 
 use super::{Actions, Category, Id, Kind, Purpose, Role};
 use crate::domain::access::Action;
 
 /// One tuple of a grant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GrantKey {
     /// The role that asks, inheritance resolved.
     pub role: Id<Role>,
@@ -18,38 +19,129 @@ pub struct GrantKey {
     pub purpose: Id<Purpose>,
 }
 
-/// Line of policy.csv by action, 0 for none.
-#[derive(Debug, Clone, Copy, Default)]
-struct Lines([u32; Action::ALL.len() + 1]);
+impl Hash for GrantKey {
+    /// As one number: a decision hashes one for each role and category.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let positions = [
+            self.role.position(),
+            self.kind.position(),
+            self.category.position(),
+            self.purpose.position(),
+        ];
+        let number = positions
+            .into_iter()
+            .fold(0, |number, position| number << 16 | u64::from(position));
+        state.write_u64(number);
+    }
+}
 
-impl Lines {
-    fn at(&self, action: Action) -> Option<u32> {
-        self.0
-            .get(usize::from(action as u8))
-            .copied()
-            .filter(|line| *line != 0)
+/// Why a line counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Sort {
+    Always,
+    OnRequest,
+    Denied,
+}
+
+/// What becomes [`Grants`]: rules are put in one by one, in the order of policy.csv.
+#[derive(Debug, Clone, Default)]
+pub struct GrantsBuilder {
+    /// The line of policy.csv, by key, sort and action; the first that says so is kept.
+    cells: HashMap<GrantKey, BTreeMap<(Sort, u8), u32>>,
+}
+
+impl GrantsBuilder {
+    /// Allows one action; the first line that does is kept.
+    pub fn allow(&mut self, key: GrantKey, action: Action, when: GrantCondition, line: u32) {
+        let sort = match when {
+            GrantCondition::Always => Sort::Always,
+            GrantCondition::OnRequest => Sort::OnRequest,
+        };
+        self.put(key, (sort, action as u8), line);
     }
 
-    fn set(&mut self, action: Action, line: u32) {
-        if let Some(slot) = self.0.get_mut(usize::from(action as u8))
-            && *slot == 0
-        {
-            *slot = line;
+    /// Denies one action, whatever allows it.
+    pub fn deny(&mut self, key: GrantKey, action: Action, line: u32) {
+        self.put(key, (Sort::Denied, action as u8), line);
+    }
+
+    fn put(&mut self, key: GrantKey, what: (Sort, u8), line: u32) {
+        let lines = self.cells.entry(key).or_default();
+        lines.entry(what).or_insert(line);
+    }
+
+    /// The grants that all of them make.
+    #[must_use]
+    pub fn build(self) -> Grants {
+        let mut lines = Vec::new();
+        let mut cells = HashMap::with_capacity(self.cells.len());
+        for (key, of_key) in self.cells {
+            let mut cell = GrantCell {
+                // No pack has that many lines: the loader bounds the tuples.
+                first: u32::try_from(lines.len()).unwrap_or(u32::MAX),
+                ..GrantCell::default()
+            };
+            for ((sort, action), line) in of_key {
+                let actions = match sort {
+                    Sort::Always => &mut cell.always,
+                    Sort::OnRequest => &mut cell.on_request,
+                    Sort::Denied => &mut cell.denied,
+                };
+                *actions |= 1 << action;
+                lines.push(line);
+            }
+            cells.insert(key, cell);
+        }
+        Grants {
+            cells,
+            lines: lines.into_boxed_slice(),
         }
     }
 }
 
+/// What there is on one tuple. Small, so that a hundred thousand rules stay in the processor's caches: the lines are elsewhere.
 #[derive(Debug, Clone, Copy, Default)]
 struct GrantCell {
-    always: Lines,
-    on_request: Lines,
-    denied: Lines,
+    /// Bits by number of the action.
+    always: u8,
+    on_request: u8,
+    denied: u8,
+    /// Where its lines begin: one for each bit, by sort and then by number.
+    first: u32,
 }
 
-/// What the roles may do, resolved so that one look-up tells: as many rules as there are, the cost is the same.
+impl GrantCell {
+    const fn bits(&self, sort: Sort) -> u8 {
+        match sort {
+            Sort::Always => self.always,
+            Sort::OnRequest => self.on_request,
+            Sort::Denied => self.denied,
+        }
+    }
+
+    /// Where the line is, if there is one.
+    const fn place(&self, sort: Sort, action: Action) -> Option<usize> {
+        let bit = 1 << action as u8;
+        if self.bits(sort) & bit == 0 {
+            return None;
+        }
+        let mut before = (self.bits(sort) & (bit - 1)).count_ones();
+        if !matches!(sort, Sort::Always) {
+            before += self.always.count_ones();
+        }
+        if matches!(sort, Sort::Denied) {
+            before += self.on_request.count_ones();
+        }
+        Some(self.first as usize + before as usize)
+    }
+}
+
+/// What the roles may do, resolved so that one look-up tells, however many rules there are.
 #[derive(Debug, Clone, Default)]
 pub struct Grants {
     cells: HashMap<GrantKey, GrantCell>,
+    /// Lines of policy.csv.
+    lines: Box<[u32]>,
 }
 
 /// One action on one tuple that is allowed.
@@ -86,57 +178,48 @@ pub enum GrantCondition {
 }
 
 impl Grants {
-    /// Allows one action; the first line that does is kept.
-    pub fn allow(&mut self, key: GrantKey, action: Action, when: GrantCondition, line: u32) {
-        let cell = self.cells.entry(key).or_default();
-        match when {
-            GrantCondition::Always => cell.always.set(action, line),
-            GrantCondition::OnRequest => cell.on_request.set(action, line),
-        }
-    }
-
-    /// Denies one action, whatever allows it.
-    pub fn deny(&mut self, key: GrantKey, action: Action, line: u32) {
-        self.cells.entry(key).or_default().denied.set(action, line);
-    }
-
     /// The line that allows the action, unless a line denies it.
     #[must_use]
     pub fn allows(&self, key: GrantKey, action: Action, on_request: bool) -> Option<u32> {
         let cell = self.cells.get(&key)?;
-        if cell.denied.at(action).is_some() {
+        if cell.denied & 1 << action as u8 != 0 {
             return None;
         }
-        let conditional = on_request.then(|| cell.on_request.at(action)).flatten();
-        cell.always.at(action).or(conditional)
+        let conditional = || on_request.then(|| cell.place(Sort::OnRequest, action));
+        let place = cell.place(Sort::Always, action);
+        self.line(place.or_else(|| conditional().flatten()))
     }
 
     /// The line that denies the action.
     #[must_use]
     pub fn denies(&self, key: GrantKey, action: Action) -> Option<u32> {
-        self.cells.get(&key)?.denied.at(action)
+        let cell = self.cells.get(&key)?;
+        self.line(cell.place(Sort::Denied, action))
+    }
+
+    fn line(&self, place: Option<usize>) -> Option<u32> {
+        self.lines.get(place?).copied()
     }
 
     /// Whether a grant has all but the action.
     #[must_use]
     pub fn any_action(&self, key: GrantKey, on_request: bool) -> bool {
-        Action::ALL
-            .iter()
-            .any(|action| self.allows(key, *action, on_request).is_some())
+        self.cells.get(&key).is_some_and(|cell| {
+            let conditional = if on_request { cell.on_request } else { 0 };
+            (cell.always | conditional) & !cell.denied != 0
+        })
     }
 
     /// Everything that is allowed, in no order: rows that deny are taken off.
     pub fn iter(&self) -> impl Iterator<Item = Granting> {
-        self.cells.iter().flat_map(|(key, cell)| {
-            let actions = Action::ALL.iter().copied();
-            let actions = actions.filter(|action| cell.denied.at(*action).is_none());
-            actions.filter_map(move |action| {
-                let always = cell.always.at(action);
+        self.cells.iter().flat_map(move |(key, cell)| {
+            Action::ALL.iter().filter_map(move |action| {
+                let line = self.allows(*key, *action, true)?;
                 Some(Granting {
                     key: *key,
-                    action,
-                    on_request: always.is_none(),
-                    line: always.or(cell.on_request.at(action))?,
+                    action: *action,
+                    on_request: cell.place(Sort::Always, *action).is_none(),
+                    line,
                 })
             })
         })
@@ -159,16 +242,16 @@ impl Grants {
         let Some(cell) = self.cells.get(&key) else {
             return GrantedActions::default();
         };
-        let set = |lines: &Lines| {
+        let set = |sort| {
             let actions = Action::ALL.iter().copied();
-            let there = actions.filter(|action| lines.at(*action).is_some());
+            let there = actions.filter(|action| cell.place(sort, *action).is_some());
             there.collect::<Actions>()
         };
-        let denied = set(&cell.denied);
-        let always = set(&cell.always).without(denied);
+        let denied = set(Sort::Denied);
+        let always = set(Sort::Always).without(denied);
         GrantedActions {
             always,
-            on_request: set(&cell.on_request).without(denied.or(always)),
+            on_request: set(Sort::OnRequest).without(denied.or(always)),
             denied,
         }
     }

@@ -20,7 +20,7 @@ pub use basis::{
     CollectedRule, ConfidentialRule, ConsentRule, KeepRule, LeastConsent, NeverTogether,
     ReferenceField, ReferenceRule, SafeguardRule, SuspensionRule, When,
 };
-pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants};
+pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants, GrantsBuilder};
 pub use incident::{ClockKind, IncidentClock, IncidentRules, Within};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
 pub use measure::{Measure, MeasureKind, Mechanism};

@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::plan::{ChangedField, Plan, Refusal};
-use super::{People, PersonSort, PersonWish, StillThese, TRIES, administrators, check, wish_of};
+use super::{
+    POLICY_CHANGED, People, PersonSort, PersonWish, StillThese, TRIES, administrators, check,
+    wish_of,
+};
 use crate::decision::rules::RuleSet;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::form::FieldFault;
@@ -128,6 +131,11 @@ impl Gate {
             .collect::<Vec<_>>()
             .into();
         for _ in 0..TRIES {
+            if self.rules.load().revision != rules.revision {
+                // Who asks was admitted by the one before.
+                let error = POLICY_CHANGED;
+                return Err(self.refused(peer, &administrator, CALL, error, now).await);
+            }
             let people = self.newest_people().await?;
             let planning = {
                 let (rules, people, rows) =
@@ -205,7 +213,7 @@ impl Gate {
                 entry::detail(&mut summary, "reference", &**reference);
             }
             entries.push(summary);
-            let still = (StillThese(people), approval.cloned());
+            let still = (StillThese::of(people, &rules), approval.cloned());
             match self.put_people(changed, entries, still).await {
                 Err(GateError::Conflict(_)) => {}
                 Err(error) => return Err(error),

@@ -4,8 +4,8 @@
 //! ```text
 //! wish ──► plan (pure: who, what is wrong, what differs) ──► entries ──► snapshot, store
 //! ```
-//! A plan is made against one snapshot of the people. Under the lock of changes it counts only while that snapshot is still
-//! the one in force; otherwise it is made anew. So two administrators never pass a rule together that either would break.
+//! A plan is made against one snapshot of the people and one revision of the policy. Under the lock of changes it counts only while
+//! both are still those in force; otherwise it is made anew. So two administrators never pass a rule together that either would break.
 //! What makes somebody watch over others takes two ([`super::guarded`]): the first only asks, the second asks for the same.
 
 mod administrators;
@@ -26,12 +26,14 @@ use super::peer::Peer;
 use super::pending::{Approval, Awaited, Decides, Wish};
 use super::records::log_holds::Administrator;
 use super::{Credentials, Gate, GateError, Violation, entry, guarded};
+use crate::decision::rules::RuleSet;
 use crate::domain::access::SubjectRef;
 use crate::domain::ids::{LogIndex, Name};
 use crate::domain::person::Person;
 use crate::domain::person::form::FieldFault;
 use crate::domain::time::Timestamp;
 use crate::log::Receipts;
+use crate::policy::shelf::Revision;
 use crate::proto::{EntryKind, StoredChange, StoredEntry, StoredGuardedPerson, stored_change};
 use crate::store::stored_person;
 use plan::{Plan, Refusal};
@@ -40,6 +42,9 @@ use plan::{Plan, Refusal};
 const TRIES: usize = 8;
 /// Below what the fields of a person are in a request.
 const PERSON: &str = "person.";
+
+const POLICY_CHANGED: GateError =
+    GateError::Conflict("another policy was put in force meanwhile: try again");
 
 /// Everybody, as of one moment.
 type People = HashMap<Name, Arc<Person>>;
@@ -141,6 +146,11 @@ impl Gate {
         let actor = administrator.admitted.person.id.clone();
         let wish = self.with_pseudonyms(wish);
         for _ in 0..TRIES {
+            if self.rules.load().revision != rules.revision {
+                // Who asks was admitted by the one before.
+                let error = POLICY_CHANGED;
+                return Err(self.refused(peer, &administrator, call, error, now).await);
+            }
             let people = self.newest_people().await?;
             let planned = Plan::of(&rules, &people, &wish, &actor, now)
                 .and_then(|plan| plan.checked(&rules, &people, now));
@@ -194,7 +204,7 @@ impl Gate {
             let entry = self.entry_of_change(peer, &administrator, &plan, (&wish, approval), now);
             let sessions_ended = plan.sessions_ended;
             let id = plan.after.id.clone();
-            let still = (StillThese(people), approval.cloned());
+            let still = (StillThese::of(people, &rules), approval.cloned());
             let receipts = match self.put_people(vec![plan], vec![entry], still).await {
                 Err(GateError::Conflict(_)) => continue,
                 other => other?,
@@ -355,12 +365,28 @@ fn violations(faults: Vec<FieldFault>, below: &str) -> Vec<Violation> {
         .collect()
 }
 
-/// Nobody was changed since the plan was made.
-struct StillThese(Arc<People>);
+/// Nobody was changed since the plan was made, and what a role may do is still what it was: whether somebody is left who administers
+/// depends on both.
+struct StillThese {
+    people: Arc<People>,
+    revision: Revision,
+}
+
+impl StillThese {
+    fn of(people: Arc<People>, rules: &RuleSet) -> Self {
+        Self {
+            people,
+            revision: rules.revision,
+        }
+    }
+}
 
 impl StillWanted for StillThese {
     async fn look(self, gate: &Gate) -> Result<(), GateError> {
-        if Arc::ptr_eq(&self.0, &gate.people.load_full()) && gate.knows_the_newest().await? {
+        if gate.rules.load().revision != self.revision {
+            return Err(POLICY_CHANGED);
+        }
+        if Arc::ptr_eq(&self.people, &gate.people.load_full()) && gate.knows_the_newest().await? {
             return Ok(());
         }
         Err(GateError::Conflict("people were changed meanwhile"))

@@ -184,6 +184,8 @@ impl Gate {
             since: now,
             by: entry.person.clone(),
         };
+        // Before anything says that it is about to be: how long it takes is up to the log.
+        self.count_for(&next).await?;
         self.make_ready(&source, &loaded, &in_force, now).await?;
         entry::detail(&mut entry, "change", "activate");
         entry::detail(&mut entry, "pack", &*next.pack);
@@ -217,7 +219,7 @@ impl Gate {
                 state.folder = Some(loaded);
             }
             let waits = state.candidate(gate.policies.by_hand());
-            state.shadow = waits.map(|candidate| gate.shadow_of(candidate, now));
+            state.shadow = waits.map(|candidate| gate.shadow_of(candidate, None, now));
             gate.policies.activated.fetch_add(1, Ordering::Relaxed);
             drop(held);
         };
@@ -277,6 +279,35 @@ impl Gate {
         leaves_nobody(&self.rules.load(), next, people, now)
     }
 
+    /// At a start, whose pack the folder's took the place of what was in force: stays by that, when under the folder's pack nobody would
+    /// administer. The same rule as for a reload; what is wrong with the folder's pack is returned, and told.
+    pub(in crate::gate) async fn stay_by(
+        self: &Arc<Self>,
+        last: Option<(Arc<Loaded>, InForce)>,
+        now: Timestamp,
+    ) -> Result<Option<String>, GateError> {
+        let Some((last, in_force)) = last else {
+            return Ok(None);
+        };
+        let next = self.rules.load_full();
+        let people = self.people.load();
+        let everybody = people.values().map(AsRef::as_ref);
+        if !leaves_nobody(&last.rules, &next, everybody, now) {
+            return Ok(None);
+        }
+        let why = PolicyError::NobodyAdministers(next.pack.to_string());
+        tracing::error!(%why, "the pack in the policy's folder is refused, and what was in force stays so");
+        // Counted so far for the other.
+        self.count_for(&last.rules).await?;
+        self.rules.store(Arc::clone(&last.rules));
+        let mut state = self.policies.state();
+        state.in_force = in_force;
+        state.signed_by.clone_from(&last.signed_by);
+        state.folder = None;
+        state.faults = why.lines();
+        Ok(Some(why.to_string()))
+    }
+
     /// Tells the shelf what is in force, where it could not be told before.
     pub(in crate::gate) async fn note_policy(self: &Arc<Self>) {
         let is_told = {
@@ -289,11 +320,31 @@ impl Gate {
         }
     }
 
+    /// Notes since when there is a candidate, or that there is none, for the next start to go on from. Where that fails, it begins
+    /// anew there, which it tells.
+    pub(super) async fn note_candidate(&self, source: &Arc<PolicySource>) {
+        let begun = {
+            let state = self.policies.state();
+            state.shadow.as_ref().map(|shadow| shadow.begun.clone())
+        };
+        let source = Arc::clone(source);
+        let noting =
+            tokio::task::spawn_blocking(move || source.shelf.note_candidate(begun.as_ref()));
+        match noting.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "since when there is a candidate could not be noted");
+            }
+            Err(error) => tracing::warn!(%error, "noting the candidate ended early"),
+        }
+    }
+
     /// As [`Self::note_policy`], with the turn of policies.
     pub(super) async fn note_policy_now(self: &Arc<Self>) {
         let Some(source) = self.policies.source.clone() else {
             return;
         };
+        self.note_candidate(&source).await;
         let (in_force, used) = {
             let state = self.policies.state();
             (state.in_force.clone(), state.used())

@@ -12,7 +12,7 @@ use crate::gate::policies::source::{Loaded, Stamp};
 use crate::gate::policies::{KEPT, PolicyError, PolicySource};
 use crate::gate::running::start::own_entry;
 use crate::gate::{Credentials, Gate, GateError, entry};
-use crate::policy::shelf::written;
+use crate::policy::shelf::{ShelfError, written};
 use crate::proto::{EntryKind, StoredEntry};
 
 /// How often the folder is looked at. A change is loaded once it was the same twice: its files are written one after the other.
@@ -171,17 +171,21 @@ impl Gate {
             let shelf = &keeping.shelf;
             shelf.keep(&kept.revision(), pack, &kept.files, now)?;
             // The candidate before goes: nobody put it in force.
-            shelf.let_go(KEPT, &used)
+            shelf.let_go(KEPT, &used)?;
+            Ok::<_, ShelfError>(shelf.candidate().unwrap_or_else(|error| {
+                tracing::warn!(%error, "since when there is a candidate is not known");
+                None
+            }))
         };
         let kept = tokio::task::spawn_blocking(keep).await;
-        match kept {
-            Ok(Ok(())) => {}
+        let noted = match kept {
+            Ok(Ok(noted)) => noted,
             Ok(Err(error)) => {
                 tracing::error!(%error, "a policy can't be kept");
                 return Err(GateError::Unready("the policy's files can't be kept").into());
             }
             Err(_) => return Err(GateError::Internal("keeping a pack ended early").into()),
-        }
+        };
         if !is_known {
             let what = if source.settings.by_hand {
                 "candidate"
@@ -194,13 +198,18 @@ impl Gate {
             entry.policy_revision = in_force.revision.to_vec();
             self.logged(entry).await?;
         }
-        let mut state = policies.state();
-        state.faults.clear();
-        state.told = (Vec::new(), Some(revision));
-        state.folder = Some(Arc::clone(loaded));
-        let shadow = state.shadow.as_ref();
-        if source.settings.by_hand && shadow.is_none_or(|old| !old.is_of(&revision)) {
-            state.shadow = Some(self.shadow_of(Arc::clone(loaded), now));
+        let is_another = {
+            let mut state = policies.state();
+            state.faults.clear();
+            state.told = (Vec::new(), Some(revision));
+            state.folder = Some(Arc::clone(loaded));
+            let shadow = state.shadow.as_ref();
+            source.settings.by_hand && shadow.is_none_or(|old| !old.is_of(&revision))
+        };
+        if is_another {
+            let shadow = self.shadow_of(Arc::clone(loaded), noted, now);
+            policies.state().shadow = Some(shadow);
+            self.note_candidate(source).await;
         }
         Ok(())
     }

@@ -3,9 +3,10 @@
 //! what is in force stays so, and operators are told. No check waits for any of it.
 //!
 //! `source` is where packs come from, `looking` sees to the folder, `activation` puts a revision in force, `shadow` decides beside it,
-//! `read` tells.
+//! `coming` has limits count what was read before them, `read` tells.
 
 mod activation;
+mod coming;
 mod looking;
 mod read;
 mod shadow;
@@ -15,6 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use activation::PolicyWish;
+pub(in crate::gate) use coming::ComingLimits;
 pub use looking::FolderStands;
 pub use read::{PolicySeen, RevisionSeen, ShadowSeen};
 pub use source::{PolicyBegun, PolicyError, PolicySource, signed_text};
@@ -26,6 +28,9 @@ use source::{Loaded, Stamp};
 
 /// How many revisions are kept beside those that are used.
 const KEPT: usize = 50;
+
+/// How many faults of a refused pack a warning tells.
+const FAULTS_TOLD: usize = 5;
 
 /// What is known of the policy, beside the rules in force.
 #[derive(Debug)]
@@ -138,14 +143,22 @@ impl Vitals for Policies {
     fn warnings(&self) -> Vec<String> {
         let state = self.state();
         let mut warnings = Vec::new();
-        if let Some(first) = state.faults.first() {
-            let more = match state.faults.len() {
-                1 => String::new(),
-                count => format!(" (and {} more)", count.saturating_sub(1)),
+        if !state.faults.is_empty() {
+            let count = state.faults.len();
+            let told: Vec<&str> = state
+                .faults
+                .iter()
+                .take(FAULTS_TOLD)
+                .map(|fault| fault.trim())
+                .collect();
+            let more = match count.saturating_sub(FAULTS_TOLD) {
+                0 => String::new(),
+                more => format!("; and {more} more, which `sekisho policy status` tells"),
             };
             warnings.push(format!(
-                "the pack in the policy's folder is refused, and revision {} stays in force: {first}{more}",
-                written(&state.in_force.revision)
+                "the pack in the policy's folder is refused, and revision {} stays in force; faults: {count}: {}{more}",
+                written(&state.in_force.revision),
+                told.join("; ")
             ));
         }
         warnings.extend(state.undone.clone());
@@ -172,6 +185,11 @@ impl Vitals for Policies {
                 "sekisho_policy_folder_refused",
                 "1 when the pack in the policy's folder is refused; /readyz says why.",
                 u64::from(!state.faults.is_empty()),
+            ),
+            Metric::gauge(
+                "sekisho_policy_folder_faults",
+                "How many faults the pack in the policy's folder has.",
+                u64::try_from(state.faults.len()).unwrap_or(u64::MAX),
             ),
             Metric::gauge(
                 "sekisho_policy_candidate",

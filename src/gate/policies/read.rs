@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::domain::ids::LogIndex;
 use crate::domain::time::Timestamp;
 use crate::gate::peer::Peer;
 use crate::gate::policies::looking::FolderStands;
 use crate::gate::{Credentials, Gate, GateError};
+use crate::policy::diff::Section;
 use crate::policy::replay::Tally;
 use crate::policy::shelf::{Kept, Revision};
 
@@ -56,6 +58,12 @@ pub struct ShadowSeen {
     pub in_force: Revision,
     /// Since when.
     pub since: Timestamp,
+    /// The entry of the log that it began with.
+    pub from: LogIndex,
+    /// Up to which it was read so far.
+    pub next: LogIndex,
+    /// What the two have differently and no entry shows.
+    pub not_shown: Vec<Section>,
     /// So far.
     pub tally: Tally,
 }
@@ -158,7 +166,10 @@ impl Gate {
         Ok(state.shadow.as_ref().map(|shadow| ShadowSeen {
             candidate: shadow.revision(),
             in_force: state.in_force.revision,
-            since: shadow.since,
+            since: shadow.begun.since,
+            from: shadow.begun.from,
+            next: shadow.seen_to(),
+            not_shown: shadow.not_shown().to_vec(),
             tally: shadow.tally(),
         }))
     }

@@ -1,7 +1,8 @@
 //! The candidate decides in the shadow of what is in force: each decision of the log since it is one is decided anew under both, and
 //! those on which they differ are counted, grouped and sampled. It follows the log, so that no check waits for it and none is passed
-//! over; and it never answers anybody.
+//! over; and it never answers anybody. What it counts is not kept: after a restart it reads the log again from where it began.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use crate::gate::ledger::Ledger;
 use crate::gate::policies::source::Loaded;
 use crate::gate::records::read_log::unreadable;
 use crate::gate::{Gate, GateError};
+use crate::policy::diff::{Section, not_shown, other_changes};
 use crate::policy::replay::Tally;
-use crate::policy::shelf::Revision;
+use crate::policy::shelf::{CandidateSince, Revision};
 
 /// How often the log is looked at.
 const EVERY: Duration = Duration::from_millis(500);
@@ -25,12 +27,39 @@ const TURN_ENTRIES: usize = 5_000;
 #[derive(Debug)]
 pub(super) struct Shadow {
     candidate: Arc<Loaded>,
-    pub(super) since: Timestamp,
+    /// Since when, and beside what.
+    pub(super) begun: CandidateSince,
+    /// What differs and can't be shown.
+    not_shown: Vec<Section>,
     next: Mutex<LogIndex>,
     tally: Mutex<Tally>,
+    /// As `next`, for who only looks: reading holds that one.
+    seen_to: AtomicU64,
 }
 
 impl Shadow {
+    /// Of a candidate beside `in_force`, whose revision `begun` names.
+    fn beside(in_force: &RuleSet, candidate: Arc<Loaded>, begun: CandidateSince) -> Self {
+        let changes = other_changes(in_force, &candidate.rules);
+        Self {
+            not_shown: not_shown(&changes),
+            next: Mutex::new(begun.from),
+            seen_to: AtomicU64::new(begun.from.0),
+            tally: Mutex::default(),
+            candidate,
+            begun,
+        }
+    }
+
+    pub(super) fn not_shown(&self) -> &[Section] {
+        &self.not_shown
+    }
+
+    /// Up to which entry the log was read.
+    pub(super) fn seen_to(&self) -> LogIndex {
+        LogIndex(self.seen_to.load(Ordering::Acquire))
+    }
+
     pub(super) fn is_of(&self, revision: &Revision) -> bool {
         self.candidate.revision() == *revision
     }
@@ -67,20 +96,34 @@ impl Shadow {
                 .take(rules, &self.candidate.rules, kept.index, &opened.entry);
             read = read.saturating_add(1);
             *next = LogIndex(kept.index.0.saturating_add(1));
+            self.seen_to.store(next.0, Ordering::Release);
         }
         Ok(read >= TURN_ENTRIES)
     }
 }
 
 impl Gate {
-    /// A shadow that begins with the next entry of the log.
-    pub(super) fn shadow_of(&self, candidate: Arc<Loaded>, now: Timestamp) -> Arc<Shadow> {
-        Arc::new(Shadow {
-            candidate,
+    /// A shadow beside what is in force, which begins with the next entry of the log; where the same was noted before a restart, with
+    /// the one that it began with.
+    pub(super) fn shadow_of(
+        &self,
+        candidate: Arc<Loaded>,
+        noted: Option<CandidateSince>,
+        now: Timestamp,
+    ) -> Arc<Shadow> {
+        let in_force = self.rules.load_full();
+        let begun = CandidateSince {
+            revision: candidate.revision(),
+            beside: in_force.revision,
             since: now,
-            next: Mutex::new(LogIndex(self.log.len())),
-            tally: Mutex::default(),
-        })
+            from: LogIndex(self.log.len()),
+        };
+        let goes_on = |noted: &CandidateSince| {
+            (noted.revision, noted.beside) == (begun.revision, begun.beside)
+                && noted.from <= begun.from
+        };
+        let begun = noted.filter(goes_on).unwrap_or(begun);
+        Arc::new(Shadow::beside(&in_force, candidate, begun))
     }
 
     /// Has the candidate, while there is one, follow the log until a stop is asked for.

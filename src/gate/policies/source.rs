@@ -48,7 +48,7 @@ pub enum PolicyError {
     Log(String),
     /// Under it nobody could administer, who could undo it.
     #[error(
-        "{0}: under it none of the people has a role that administers, so nobody could put another in force"
+        "{0}: under it none of the people has a role that administers, so nobody could put another in force: give somebody such a role first, or have the pack say of a role that it administers"
     )]
     NobodyAdministers(String),
 }
@@ -82,7 +82,7 @@ pub fn signed_text(pack: &str, revision: &Revision) -> String {
 
 /// A pack that loaded and bears the signatures that it needs.
 #[derive(Debug)]
-pub(super) struct Loaded {
+pub(in crate::gate) struct Loaded {
     pub(super) rules: Arc<RuleSet>,
     pub(super) files: PackFiles,
     /// Names of the configured keys that signed it.
@@ -154,6 +154,9 @@ pub struct PolicyBegun {
     pub(super) folder: Option<Arc<Loaded>>,
     /// What the shelf says is in force.
     pub(super) noted: Option<InForce>,
+    /// What was in force before, where the folder's pack took its place by itself: what a start stays by when under the folder's pack
+    /// nobody would administer.
+    pub(in crate::gate) last: Option<(Arc<Loaded>, InForce)>,
 }
 
 impl PolicyBegun {
@@ -174,6 +177,7 @@ impl PolicyBegun {
             faults: Vec::new(),
             folder: None,
             noted: None,
+            last: None,
         }
     }
 
@@ -217,11 +221,20 @@ impl PolicySource {
             Err(why) => (None, why.lines()),
         };
         let held = folder.as_ref().map(|loaded| loaded.revision());
+        let mut last = None;
         let (in_force, before) = match (in_force, held) {
             (Some(was), Some(held))
                 if !self.settings.by_hand && held != was.revision && was.folder != Some(held) =>
             {
-                (InForce::by_itself(held, now), Some(was.revision))
+                let before = Some(was.revision);
+                match self.load_kept(&was.revision) {
+                    Ok(kept) => last = kept.map(|kept| (Arc::new(kept), was)),
+                    // It is not needed, but for what the folder holds to be refused.
+                    Err(error) => {
+                        tracing::warn!(%error, "what was in force before can't be any more");
+                    }
+                }
+                (InForce::by_itself(held, now), before)
             }
             (Some(was), _) => {
                 let noted = noted.as_ref().map(|noted| noted.revision);
@@ -262,6 +275,7 @@ impl PolicySource {
             faults,
             folder,
             noted,
+            last,
         })
     }
 

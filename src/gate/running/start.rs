@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::decision::rules::{RuleSet, Service};
@@ -96,6 +96,9 @@ pub enum StartError {
         /// Entries that the store has applied.
         store: u64,
     },
+    /// What was in force before can't be taken up.
+    #[error("the policy that was in force before: {0}")]
+    Policy(GateError),
     /// The system gives no threads for hashing passwords.
     #[error("no threads for hashing passwords: {0}")]
     Threads(std::io::Error),
@@ -264,9 +267,9 @@ impl Gate {
             seals,
         } = parts;
         let now = clock.now();
-        let PolicyBegun { rules, before, .. } = &policy;
-        let before = *before;
-        let rules = Arc::new(ArcSwap::new(Arc::clone(rules)));
+        let before = policy.before;
+        let last = policy.last.clone();
+        let rules = Arc::new(ArcSwap::new(Arc::clone(&policy.rules)));
         let log = opened.log;
         let applied = Replay::begin(&store, &log, &keyring).await?;
         let followed = if store.has_others() {
@@ -278,6 +281,7 @@ impl Gate {
         };
         let gate = Arc::new(Self {
             counters: Counters::new(),
+            coming_limits: ArcSwapOption::empty(),
             repeats: Repeats::new(settings.request_ids_max),
             refusals: Refusals::default(),
             named_factor_writes: AtomicU64::default(),
@@ -337,6 +341,8 @@ impl Gate {
         // Only now: what was replayed may have raised an epoch.
         gate.people
             .store(Arc::new(people_of(gate.store.people().await?)));
+        let refused = gate.stay_by(last, now).await.map_err(StartError::Policy)?;
+        let before = before.filter(|_| refused.is_none());
         let locked = gate.store.locked_people(&THROTTLE).await?;
         gate.locked_out
             .store(Arc::new(locked.into_iter().collect()));
@@ -391,6 +397,9 @@ impl Gate {
             // The pack's folder was changed while no daemon ran.
             entry::detail(&mut entry, "policy_before", written(&before));
         }
+        if let Some(refused) = refused {
+            entry::detail(&mut entry, "policy_refused", refused);
+        }
         entry::detail(&mut entry, "seeds_sealed_anew", seeds.anew.to_string());
         entry::detail(&mut entry, "seeds_unreadable", seeds.unreadable.to_string());
         entry.store_writes = known_writes;
@@ -429,7 +438,7 @@ impl Gate {
 
     fn take_up(&self, rules: &RuleSet, entry: &StoredEntry, index: LogIndex) {
         let at = Timestamp::from_micros(entry.time_us);
-        recount(&self.counters, rules, entry);
+        recount(&self.counters, &rules.limits, entry);
         if entry.session_used
             && let Some(session) = SessionId::from_bytes(&entry.session)
         {
@@ -557,17 +566,9 @@ impl Gate {
             tokio::spawn(async move { gate.go_on_disposing().await });
         }
         self.enrollments.drop_expired(self.now());
-        let longest = self
-            .rules
-            .load()
-            .limits
-            .iter()
-            .map(|limit| limit.window)
-            .max();
         self.forget_what_ended().await;
         self.look_again_for_missing_keys().await;
-        self.counters
-            .tidy(self.now(), longest.unwrap_or(Duration::ZERO));
+        self.counters.tidy(self.now());
         if let Err(error) = self.mark_applied().await {
             tracing::warn!(%error, "the store can't be written");
         }

@@ -17,6 +17,9 @@ macro_rules! sections {
         pub enum Section { $($variant,)+ }
 
         impl Section {
+            /// All, in their order.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
             /// As pack.toml has it.
             #[must_use]
             pub const fn name(self) -> &'static str {
@@ -72,6 +75,45 @@ sections! {
     Incident "incident" "incidents" "漏えい等";
     IncidentClock "incident_clock" "clock of an incident" "漏えい等の期限";
     LogRetention "log_retention" "period of the access log" "アクセスログの保存期間";
+}
+
+impl Section {
+    /// The section of a name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.name() == name)
+    }
+
+    /// Whether what it says is about what no entry of the log holds: decisions of the log that are decided anew don't show what a
+    /// change of it would do.
+    #[must_use]
+    pub const fn is_beyond_the_log(self) -> bool {
+        matches!(
+            self,
+            Self::Session
+                | Self::Standing
+                | Self::Consent
+                | Self::Suspension
+                | Self::Reference
+                | Self::Hold
+                | Self::Date
+                | Self::Retention
+                | Self::Keep
+                | Self::Limit
+        )
+    }
+}
+
+/// What changed and decisions of the log, decided anew, can't show; each section once.
+#[must_use]
+pub fn not_shown(changes: &[FactChange]) -> Vec<Section> {
+    let sections = changes.iter().map(|change| change.section);
+    let mut sections: Vec<Section> = sections
+        .filter(|section| section.is_beyond_the_log())
+        .collect();
+    sections.sort_unstable();
+    sections.dedup();
+    sections
 }
 
 /// What a pack says of one thing: by the key of pack.toml.

@@ -16,7 +16,7 @@ mod facts;
 mod grants;
 mod people;
 
-pub use facts::{Became, FactChange, Section, other_changes};
+pub use facts::{Became, FactChange, Section, not_shown, other_changes};
 pub use grants::{GrantChange, GrantChanges, How, grant_changes};
 pub use people::{Affected, PersonBefore, affected};
 

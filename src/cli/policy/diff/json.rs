@@ -3,11 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::Findings;
-use super::told::{not_shown, rule};
+use super::told::rule;
 use crate::domain::access::Action;
 use crate::domain::reason::ReasonCode;
 use crate::policy::Pack;
-use crate::policy::diff::{Affected, Became, FactChange, GrantChange, How, Section};
+use crate::policy::diff::{Affected, Became, FactChange, GrantChange, How, Section, not_shown};
 use crate::policy::replay::{Change, Group, GroupKey, NotExactly, Tally};
 
 pub(super) fn of(found: &Findings<'_>) -> Value {
@@ -113,7 +113,7 @@ fn log(found: &Findings<'_>, days: u32, tally: &Tally) -> Value {
             .collect::<Map<_, _>>(),
         "repeats": tally.repeats,
         "unreadable": tally.unreadable,
-        "notShown": not_shown(found).into_iter().map(Section::name).collect::<Vec<_>>(),
+        "notShown": not_shown(&found.others).into_iter().map(Section::name).collect::<Vec<_>>(),
         "groups": tally.groups.iter().take(found.limit).map(|(key, group)| of_group(key, group)).collect::<Vec<_>>(),
         "groupsLeftOut": tally.groups.len().saturating_sub(found.limit),
         "ungrouped": tally.ungrouped,

@@ -6,6 +6,8 @@ mod log;
 mod people;
 mod told;
 
+pub(super) use told::title;
+
 use std::path::PathBuf;
 
 use super::closed_output_is_no_failure;

@@ -7,7 +7,7 @@ use crate::decision::RuleLine;
 use crate::domain::access::Action;
 use crate::domain::reason::ReasonCode;
 use crate::policy::Pack;
-use crate::policy::diff::{Affected, Became, FactChange, How, Section};
+use crate::policy::diff::{Affected, Became, FactChange, How, Section, not_shown};
 use crate::policy::replay::{Change, NotExactly, Tally};
 
 pub(super) fn lines(found: &Findings<'_>, language: Language) -> Vec<String> {
@@ -182,7 +182,7 @@ fn example(one: &Affected) -> String {
     })
 }
 
-fn title(section: Section, language: Language) -> &'static str {
+pub(in crate::cli::policy) fn title(section: Section, language: Language) -> &'static str {
     match language {
         Language::English => section.title(),
         Language::Japanese => section.title_ja(),
@@ -267,7 +267,7 @@ fn replayed(
             lines.push(format!("  {line}"));
         }
     }
-    let not_shown: Vec<&str> = not_shown(found)
+    let not_shown: Vec<&str> = not_shown(&found.others)
         .into_iter()
         .map(|section| title(section, language))
         .collect();
@@ -322,31 +322,4 @@ fn groups(found: &Findings<'_>, tally: &Tally, language: Language, lines: &mut V
     if tally.ungrouped > 0 {
         lines.push(Word::ReplayUngrouped.fill(language, &[&tally.ungrouped.to_string()]));
     }
-}
-
-/// What changed and looks at what no entry holds, so that the replay can't show all of it.
-pub(super) fn not_shown(found: &Findings<'_>) -> Vec<Section> {
-    let mut sections: Vec<Section> = found
-        .others
-        .iter()
-        .map(|change| change.section)
-        .filter(|section| {
-            matches!(
-                section,
-                Section::Session
-                    | Section::Standing
-                    | Section::Consent
-                    | Section::Suspension
-                    | Section::Reference
-                    | Section::Hold
-                    | Section::Date
-                    | Section::Retention
-                    | Section::Keep
-                    | Section::Limit
-            )
-        })
-        .collect();
-    sections.sort_unstable();
-    sections.dedup();
-    sections
 }
