@@ -209,7 +209,7 @@ fn what_can_t_be_taken_is_named_and_leaves_an_entry() {
         let reviewer = house.log_in("security-1");
         let id = open(&house, &reviewer, &summary("x"));
         let long = "x".repeat(8_193);
-        let cases: Vec<(&str, Value, &[&str])> = vec![
+        let cases: [(&str, Value, &[&str]); 26] = [
             ("OpenIncident", json!({}), &["summary"]),
             ("OpenIncident", json!({ "summary": " " }), &["summary"]),
             ("OpenIncident", json!({ "summary": long }), &["summary"]),

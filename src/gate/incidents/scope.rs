@@ -174,7 +174,6 @@ impl Gate {
         let departments = departments.map(ToString::to_string).collect();
         let gate = Arc::clone(self);
         Ok(telling::begin(AHEAD, |teller| async move {
-            let place = place;
             let seen = gate.log_seen().await?;
             let base = StoredScope {
                 any_of: wanted,
