@@ -283,9 +283,9 @@ pub(super) async fn triggers(args: TriggersArgs) -> Result<(), CliError> {
     if args.json {
         let whole = incident_json(&incident);
         let triggers = serde_json::json!({
-            "incident": whole["incident"],
-            "toBeReported": whole["toBeReported"],
-            "triggers": whole["triggers"],
+            "incident": whole.get("incident"),
+            "toBeReported": whole.get("toBeReported"),
+            "triggers": whole.get("triggers"),
         });
         return print(&[triggers.to_string()], language);
     }

@@ -155,7 +155,7 @@ impl Gate {
             )
             .await?;
         let age = now.age_of(admitted.ticket.second_step);
-        if wants == Wants::Close && !age.is_some_and(|age| age <= FRESH) {
+        if wants == Wants::Close && age.is_none_or(|age| age > FRESH) {
             let code = ReasonCode::StepUpRequired;
             let (refused, error) = (admitted.refused(code), GateError::Refused(code));
             return Err(self
