@@ -2,11 +2,13 @@
 
 use std::{env, error::Error, fs, path::PathBuf};
 
-const PROTOS: [&str; 13] = [
+const PROTOS: [&str; 15] = [
     "sekisho/v1/access.proto",
     "sekisho/v1/access_log.proto",
     "sekisho/v1/authentication.proto",
     "sekisho/v1/credentials.proto",
+    "sekisho/v1/incident.proto",
+    "sekisho/v1/measure.proto",
     "sekisho/v1/policy.proto",
     "sekisho/v1/provision_records.proto",
     "sekisho/v1/requests.proto",

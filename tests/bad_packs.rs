@@ -417,6 +417,7 @@ fn the_schema_takes_every_good_pack_and_refuses_what_is_wrong_in_form() {
         // A day in quotes is a day to the schema, and it knows no least period.
         let beyond = [
             "day-in-quotes",
+            "closed-day-in-quotes",
             "equivalent-day-in-quotes",
             "log-kept-too-short",
         ];

@@ -12,6 +12,7 @@ mod error;
 mod filter;
 mod finding;
 mod first_credentials;
+mod incident;
 mod init;
 mod keys;
 mod log;
@@ -22,6 +23,7 @@ mod log_tiles;
 mod log_verify;
 mod login;
 mod manuals;
+mod measures;
 mod moment;
 mod output;
 mod own;
@@ -146,6 +148,12 @@ enum Command {
     /// Records of provision and of receipt (APPI Art. 29, 30), and the report that a person gets of them (開示)
     #[command(subcommand)]
     Records(records::RecordsCommand),
+    /// Safety-management measures (安全管理措置): the register, and what people attest
+    #[command(subcommand)]
+    Measures(measures::MeasuresCommand),
+    /// Incidents with personal data (漏えい等, APPI Art. 26): scope, clocks, the draft of the report
+    #[command(subcommand)]
+    Incident(incident::IncidentCommand),
     /// List and renew the keys that everything is sealed and signed with
     #[command(subcommand)]
     Keys(keys::KeysCommand),
@@ -250,6 +258,8 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Subjects(command) => subjects::subjects(command).await,
         Command::Sessions(command) => sessions::run(command).await.map_err(Failure::from),
         Command::Requests(command) => requests::run(command).await.map_err(Failure::from),
+        Command::Measures(command) => measures::run(command).await.map_err(Failure::from),
+        Command::Incident(command) => incident::run(command).await.map_err(Failure::from),
         Command::Records(command) => records::run(command).await.map_err(Failure::from),
         Command::Reset(command) => reset::run(command).await.map_err(Failure::from),
         Command::Policy(command) => policy::policy(command).await,

@@ -65,6 +65,76 @@ impl Word {
 }
 
 words! {
+    // Measures.
+    NoMeasures: "the pack lists no measures", "ポリシーパックに措置の一覧がありません";
+    MeasureAttested: "attested: {0}, entry {1}; next by {2}", "申告しました: {0}、記録番号 {1}。次回期限 {2}";
+    MeasureId: "MEASURE", "措置";
+    MeasureKind: "SHOWN BY", "区分";
+    MeasureOwner: "OWNER", "責任者";
+    MeasureNext: "NEXT", "次回期限";
+    MeasureNever: "never attested", "未申告";
+    MeasurePromise: "PROMISE", "約束";
+    MeasureEvidence: "EVIDENCE", "根拠";
+    // Incidents.
+    NoIncidents: "no incident is open", "対応中の漏えい等はありません";
+    IncidentIsOpen: "incident {0} is open", "漏えい等 {0} を登録しました";
+    IncidentRecordedStep: "recorded: incident {0}, entry {1}", "記録しました: 漏えい等 {0}、記録番号 {1}";
+    IncidentSoFar: "{0} accesses fit so far", "該当する取扱い: 現在 {0} 件";
+    IncidentScoped: "the scope of incident {0}, entry {1}:", "漏えい等 {0} の影響範囲(記録番号 {1}):";
+    IncidentSame:
+        "{0} people in {1} accesses: the same as was recorded",
+        "本人 {0} 人、取扱い {1} 件。記録した影響範囲と一致します";
+    IncidentNotSame:
+        "{0} people in {1} accesses: NOT what was recorded; entries were disposed of since",
+        "本人 {0} 人、取扱い {1} 件。記録した影響範囲と一致しません。その後に記録が廃棄されています";
+    IncidentMissing: "nobody has said anything of: {0}", "未入力の事項: {0}";
+    IncidentNumber: "INCIDENT", "番号";
+    IncidentAware: "BECAME KNOWN", "発覚日時";
+    IncidentOpened: "opened", "登録";
+    IncidentDepartment: "DEPARTMENT", "部門";
+    IncidentPeople: "PEOPLE", "本人の数";
+    IncidentReported: "TO BE REPORTED", "報告対象";
+    IncidentDue: "DUE", "期限";
+    IncidentNext: "NEXT", "次の報告";
+    IncidentClosed: "closed", "終結";
+    IncidentAbout: "about", "関係者";
+    IncidentCampaign: "campaign", "点検";
+    IncidentReviewItem: "item", "点検項目";
+    IncidentCase: "case", "要確認事項";
+    IncidentScopeHead: "SCOPE", "影響範囲";
+    IncidentNoScope: "not looked for yet: `sekisho incident scope`", "未調査(`sekisho incident scope`)";
+    IncidentTriggersHead: "TRIGGERS", "報告対象事態";
+    IncidentClocksHead: "CLOCKS", "報告先と期限";
+    IncidentTimelineHead: "TIME LINE", "経過";
+    IncidentLookedFor: "looked for", "条件";
+    IncidentAccesses: "accesses", "取扱いの件数";
+    IncidentUnnamed: "records that name nobody", "本人の記録がない件数";
+    IncidentPeriod: "period", "期間";
+    IncidentPersons: "persons", "利用者";
+    IncidentServices: "services", "サービス";
+    IncidentCategories: "categories", "項目";
+    IncidentPurposes: "purposes", "利用目的";
+    IncidentSystems: "systems", "システム";
+    IncidentKinds: "kinds of person", "本人の種類";
+    IncidentCountries: "countries", "データの取得国";
+    IncidentRecipients: "recipients", "提供先";
+    IncidentLog: "log, size, root hash", "ログ、件数、ルートハッシュ";
+    IncidentTrigger: "TRIGGER", "事態";
+    IncidentVerdict: "VERDICT", "判定";
+    IncidentOfLog: "FROM THE LOG", "ログによる判定";
+    IncidentJudged: "JUDGED BY", "判断";
+    IncidentWhy: "WHY", "理由";
+    IncidentClock: "CLOCK", "期限の種類";
+    IncidentAddressee: "ADDRESSEE", "報告先";
+    IncidentReport: "REPORT", "報告";
+    IncidentState: "STATE", "状態";
+    IncidentRecorded: "RECORDED", "記録";
+    IncidentWhen: "WHEN", "日時";
+    IncidentWhat: "WHAT", "内容";
+    IncidentOn: "ABOUT", "対象";
+    IncidentWho: "WHO", "担当";
+    IncidentText: "WORDS", "記載";
+    IncidentEntry: "ENTRY", "記録番号";
     // Connecting.
     NoData:
         "{0} is not given, and there is no data directory to take it from: give {0}, or --data DIR (or SEKISHO_DATA)",

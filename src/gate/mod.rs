@@ -14,7 +14,9 @@ mod entry;
 mod error;
 mod explain;
 mod guarded;
+mod incidents;
 mod ledger;
+mod measures;
 mod outcome;
 mod peer;
 mod pending;
@@ -54,7 +56,9 @@ pub use explain::{
     Access, Actor, Allowed, ExplainWish, ExplainedStage, Explanation, OwnAccess, RegisterSeen,
     WhoWish,
 };
+pub use incidents::{Affected, Doing, IncidentSeen, OpenWish, OverdueClocks, Scoping, StepWish};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
+pub use measures::{AttestWish, MeasureSeen, MeasuresSeen, OverdueAttestation};
 pub use outcome::OutcomeReport;
 pub use peer::Peer;
 pub use pending::{Awaited, Guarded, RequestKind};
@@ -172,6 +176,7 @@ pub struct Gate {
     /// Files and keys go for one disposal after the other.
     carrying_out: tokio::sync::Mutex<()>,
     upkeep: Arc<Upkeep>,
+    incidents: incidents::Incidents,
     /// The operator's command, where there is one.
     host_proofs: accounts::reset::HostProofs,
     /// Held while keys are made ready: one that hangs is not begun again.

@@ -59,6 +59,10 @@ const DAY: Words = both(
     "a day like 2099-12-31, without quotes",
     "2099-12-31 のような引用符のない日付",
 );
+const LIST_OF_DAYS: Words = both(
+    "a list of days like [2099-12-30, 2099-12-31], without quotes",
+    "[2099-12-30, 2099-12-31] のような引用符のない日付のリスト",
+);
 
 /// The longest promise, in each language: a sentence, not the policy.
 const PROMISE_MAX_BYTES: usize = 1_024;
@@ -474,7 +478,29 @@ impl<'a> Entry<'a> {
 
     /// A day, e.g. 2099-12-31, without quotes.
     pub(super) fn date(&self, key: &'static str) -> Option<Date> {
-        let value = self.value(key)?;
+        self.date_of(key, self.value(key)?)
+    }
+
+    /// A list of days, each there once; empty where it is not said.
+    pub(super) fn dates(&self, key: &'static str) -> Vec<Date> {
+        let Some(value) = self.value(key) else {
+            return Vec::new();
+        };
+        let mut days = Vec::new();
+        for element in self.elements_of(key, value, &LIST_OF_DAYS) {
+            let Some(day) = self.date_of(key, element) else {
+                continue;
+            };
+            if days.contains(&day) {
+                let place = Place::span(element.span());
+                self.fault(place, Kind::Twice, &[&key, &day]);
+            }
+            days.push(day);
+        }
+        days
+    }
+
+    fn date_of(&self, key: &str, value: &Spanned<DeValue<'_>>) -> Option<Date> {
         let date = value
             .get_ref()
             .as_datetime()

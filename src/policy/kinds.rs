@@ -406,6 +406,9 @@ impl Sort {
     pub(super) const DETECTOR: Self = Self::new(Kind::Unknown, "detector", "検出");
     pub(super) const WARNING: Self = Self::new(Kind::Unknown, "code of a warning", "警告のコード");
     pub(super) const COVERAGE: Self = Self::new(Kind::Unknown, "coverage", "適用の度合い");
+    pub(super) const MEASURE: Self = Self::new(Kind::Unknown, "kind of measure", "措置の区分");
+    pub(super) const MECHANISM: Self = Self::new(Kind::Unknown, "mechanism", "実施の方法");
+    pub(super) const CLOCK: Self = Self::new(Kind::Unknown, "kind of clock", "期限の種類");
 }
 
 impl Said for Sort {

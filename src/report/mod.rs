@@ -10,11 +10,15 @@
 //! | `review_text` | the same as a page, as CSV and as JSON |
 //! | `records` | records of provision and of receipt as a page, part by part |
 //! | `disclosure` | what a person is told of their data (開示), as a page and as JSON, part by part |
+//! | `incident` | the draft of a report of an incident (漏えい等報告), as a page, as CSV and as JSON |
+//! | `measures` | the register of safety-management measures, as a page, as CSV and as JSON |
 //! | `page` | HTML that prints: escaping, tables, the frame |
 //!
 //! What this room never does: read a file, a socket or a clock; put text into a page that is not escaped; decide.
 
 pub mod disclosure;
+pub mod incident;
+pub mod measures;
 mod page;
 pub mod records;
 mod register;

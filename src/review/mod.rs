@@ -29,3 +29,5 @@ mod world;
 
 pub use scan::{Days, DaysError, Scan};
 pub use sentence::sentence;
+pub mod incident;
+pub mod measures;

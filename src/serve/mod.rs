@@ -227,12 +227,14 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
     let handing = witnesses.start(&alarms);
     let metrics = Arc::new(Metrics::default());
     gate.carry_out_due_resets().await;
+    gate.look_at_incidents().await;
     let parts: Vec<Arc<dyn Vitals>> = vec![
         Arc::new(gate.log().clone()),
         Arc::new(gate.ledger().clone()),
         Arc::<Metrics>::clone(&metrics),
         gate.policies(),
         gate.upkeep(),
+        gate.overdue_clocks(),
         handing.standing(),
         Arc::new(sinks.states()),
         index,
@@ -267,6 +269,8 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Ser
         .add_service(services::resets(&gate))
         .add_service(services::requests(&gate))
         .add_service(services::provision_records(&gate))
+        .add_service(services::incidents(&gate))
+        .add_service(services::measures(&gate))
         .add_service(services::explanations(&gate))
         .add_service(services::reviews(&gate))
         .add_service(services::policies(&gate));
@@ -390,6 +394,8 @@ mod services {
     use proto::authentication_service_server::AuthenticationServiceServer;
     use proto::credential_service_server::CredentialServiceServer;
     use proto::directory_service_server::DirectoryServiceServer;
+    use proto::incident_service_server::IncidentServiceServer;
+    use proto::measure_service_server::MeasureServiceServer;
     use proto::policy_service_server::PolicyServiceServer;
     use proto::provision_record_service_server::ProvisionRecordServiceServer;
     use proto::request_service_server::RequestServiceServer;
@@ -458,6 +464,16 @@ mod services {
         gate: &Arc<Gate>,
     ) -> ProvisionRecordServiceServer<api::ProvisionRecords> {
         ProvisionRecordServiceServer::new(api::ProvisionRecords::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn measures(gate: &Arc<Gate>) -> MeasureServiceServer<api::Measures> {
+        MeasureServiceServer::new(api::Measures::new(Arc::clone(gate)))
+            .max_decoding_message_size(LAST_LINE_BYTES)
+    }
+
+    pub(super) fn incidents(gate: &Arc<Gate>) -> IncidentServiceServer<api::Incidents> {
+        IncidentServiceServer::new(api::Incidents::new(Arc::clone(gate)))
             .max_decoding_message_size(LAST_LINE_BYTES)
     }
 

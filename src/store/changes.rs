@@ -234,6 +234,9 @@ impl Following<'_> {
             Kind::JudgeItems(judgement) => self.judge_items(index, judgement).await,
             Kind::AssignItem(assignment) => self.assign_items(assignment).await,
             Kind::SignReview(signature) => self.sign_review(index, signature).await,
+            Kind::OpenIncident(incident) => self.open_incident(index, incident).await,
+            Kind::Attest(attested) => self.attest(index, attested).await,
+            Kind::IncidentStep(step) => self.incident_step(index, step).await,
         }
     }
 

@@ -15,6 +15,7 @@
 //! follows the same log, is the log's lock to see to.
 
 mod address;
+mod attestations;
 mod changes;
 mod copy;
 mod credentials;
@@ -22,6 +23,7 @@ mod disposals;
 mod engine;
 mod error;
 mod imports;
+mod incidents;
 mod live_sessions;
 mod log_holds;
 mod marks;
@@ -44,6 +46,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 pub use address::PostgresAddress;
+pub use attestations::Attested;
 pub use changes::Turn;
 pub use copy::StoreMarks;
 pub use credentials::{
@@ -51,6 +54,7 @@ pub use credentials::{
 };
 pub use error::{Fault, StoreError};
 pub use imports::{BatchId, ImportedRow, LostImport, Sort};
+pub use incidents::{IncidentQuery, KeptIncident};
 pub use log_holds::LogHold;
 pub use news::News;
 pub use people::stored_person;

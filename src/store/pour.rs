@@ -30,7 +30,7 @@ struct Table {
 }
 
 /// Whoever is referred to comes first.
-const TABLES: [Table; 27] = [
+const TABLES: [Table; 30] = [
     Table {
         read: "SELECT what, value FROM bindings",
         of_log: false,
@@ -275,6 +275,47 @@ const TABLES: [Table; 27] = [
             ("done", Flag),
             ("ends", MaybeNumber),
             ("waited", Number),
+        ],
+    },
+    Table {
+        read: "SELECT measure, done, attested_by, reference, log_index,
+                   CAST(CASE WHEN log = $1 THEN 1 ELSE 0 END AS BIGINT) AS log
+               FROM attestations",
+        of_log: true,
+        write: "INSERT INTO attestations (measure, done, attested_by, reference, log_index, log)
+                VALUES ($1, $2, $3, $4, $5, $6)",
+        columns: &[
+            ("measure", Text),
+            ("done", Number),
+            ("attested_by", Text),
+            ("reference", Text),
+            ("log_index", Number),
+            ("log", Number),
+        ],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, what, closed
+               FROM incidents WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO incidents (log, log_index, what, closed) VALUES ($1, $2, $3, $4)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("what", Bytes),
+            ("closed", Flag),
+        ],
+    },
+    Table {
+        read: "SELECT CAST(1 AS BIGINT) AS log, log_index, incident, what
+               FROM incident_steps WHERE log = $1",
+        of_log: true,
+        write: "INSERT INTO incident_steps (log, log_index, incident, what)
+                VALUES ($1, $2, $3, $4)",
+        columns: &[
+            ("log", Number),
+            ("log_index", Number),
+            ("incident", Number),
+            ("what", Bytes),
         ],
     },
     Table {

@@ -4,7 +4,7 @@ use super::engine::{Engine, Transaction, query};
 use super::error::StoreError;
 
 /// Step `n` of the list makes schema `n + 1` of schema `n`. One that was released is never changed.
-const STEPS: [&str; 19] = [
+const STEPS: [&str; 20] = [
     // Instants are microseconds since the epoch. `log_index` names the entry that a row comes from.
     "
 CREATE TABLE bindings (
@@ -388,6 +388,33 @@ CREATE TABLE review_items (
     PRIMARY KEY (log, review, item)
 );
 CREATE INDEX review_items_of_person ON review_items (log, person, state);
+",
+    // Incidents and what was done about them: `what` as the entry has it. What people wrote is in the entries alone. And what was
+    // attested last of each safety-management measure.
+    "
+CREATE TABLE incidents (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    what      BLOB NOT NULL,
+    closed    BOOLEAN NOT NULL,
+    PRIMARY KEY (log, log_index)
+);
+CREATE TABLE incident_steps (
+    log       BIGINT NOT NULL,
+    log_index BIGINT NOT NULL,
+    incident  BIGINT NOT NULL,
+    what      BLOB NOT NULL,
+    PRIMARY KEY (log, log_index)
+);
+CREATE INDEX incident_steps_of ON incident_steps (log, incident);
+CREATE TABLE attestations (
+    measure     TEXT PRIMARY KEY,
+    done        BIGINT NOT NULL,
+    attested_by TEXT NOT NULL,
+    reference   TEXT NOT NULL,
+    log_index   BIGINT NOT NULL,
+    log         BIGINT NOT NULL
+);
 ",
 ];
 

@@ -13,19 +13,23 @@ use sekisho::proto::authentication_service_client::AuthenticationServiceClient;
 use sekisho::proto::credential_service_client::CredentialServiceClient;
 use sekisho::proto::directory_service_client::DirectoryServiceClient;
 use sekisho::proto::import_tokens_request::File;
+use sekisho::proto::incident_service_client::IncidentServiceClient;
+use sekisho::proto::measure_service_client::MeasureServiceClient;
 use sekisho::proto::request_service_client::RequestServiceClient;
 use sekisho::proto::reset_service_client::ResetServiceClient;
 use sekisho::proto::session_service_client::SessionServiceClient;
 use sekisho::proto::stored_change::Kind;
 use sekisho::proto::verify_second_factor_request::Factor;
 use sekisho::proto::{
-    AssignTokenRequest, BeginStepUpRequest, ChangePasswordRequest, ChangePersonRequest,
-    ConfirmEnrollmentRequest, Decision, DeclineRequestRequest, GetPersonRequest,
-    ImportTokensRequest, IssueEnrollmentCodeRequest, ListLogHoldsRequest, ListRequestsRequest,
-    ListSessionsRequest, Person, PlaceLogHoldRequest, RegenerateRecoveryCodesRequest,
-    ReleaseLogHoldRequest, ResetSecondFactorRequest, RevokePersonRequest, RevokeServiceRequest,
-    RevokeSessionRequest, RoleAssignment, SetPasswordRequest, StartEnrollmentRequest,
-    StoredCredentialKind, StoredEntry, VerifyPasswordRequest, VerifyPasswordResponse,
+    AssignTokenRequest, AttestRequest, BeginStepUpRequest, ChangePasswordRequest,
+    ChangePersonRequest, ConfirmEnrollmentRequest, Decision, DeclineRequestRequest,
+    GetIncidentRequest, GetPersonRequest, ImportTokensRequest, IncidentItem,
+    IssueEnrollmentCodeRequest, ListIncidentsRequest, ListLogHoldsRequest, ListRequestsRequest,
+    ListSessionsRequest, OpenIncidentRequest, Person, PlaceLogHoldRequest,
+    RegenerateRecoveryCodesRequest, ReleaseLogHoldRequest, ResetSecondFactorRequest,
+    RevokePersonRequest, RevokeServiceRequest, RevokeSessionRequest, RoleAssignment,
+    SetPasswordRequest, StartEnrollmentRequest, StoredCredentialKind, StoredEntry,
+    UpdateIncidentRequest, VerifyPasswordRequest, VerifyPasswordResponse,
     VerifySecondFactorRequest, change_password_request,
 };
 use tonic::transport::Channel;
@@ -318,6 +322,9 @@ fn newest(of: &[StoredEntry]) -> &'static str {
         Kind::EndSession(_) => "the end of a session",
         Kind::RaiseEpoch(_) => "the end of a person's sessions",
         Kind::EndService(_) => "the end of a service",
+        Kind::OpenIncident(_) => "an incident",
+        Kind::IncidentStep(_) => "a step of an incident",
+        Kind::Attest(_) => "an attestation",
         Kind::TakeUpCredential(taken) => match taken.kind() {
             StoredCredentialKind::Password => "a password",
             StoredCredentialKind::SecondFactor => "a second factor",
@@ -829,5 +836,90 @@ async fn recovery_codes() {
     let challenge = office.challenge("newcomer-1").await;
     let another = Factor::RecoveryCode(codes[1].clone());
     office.second_step(challenge, another).await.unwrap();
+    office.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn incidents() {
+    let mut office = Office::open().await;
+    let reviewer = office.log_in("security-1").await;
+    let listed = async |office: &Office| {
+        let list = ListIncidentsRequest::default();
+        let list = call!(
+            office,
+            IncidentServiceClient,
+            list_incidents,
+            &reviewer,
+            list
+        );
+        list.unwrap().incidents
+    };
+    let open = async |office: &Office, ()| {
+        let open = OpenIncidentRequest {
+            summary: "a list was lost".into(),
+            ..OpenIncidentRequest::default()
+        };
+        call!(
+            office,
+            IncidentServiceClient,
+            open_incident,
+            &reviewer,
+            open
+        )
+        .map(drop)
+    };
+    let is_open = async |office: &Office| listed(office).await.len() == 1;
+    office
+        .dies_at("an incident", "0", nothing, open, is_open)
+        .await;
+
+    let incident = async |office: &Office| listed(office).await[0].incident;
+    let update = async |office: &Office, incident| {
+        let update = UpdateIncidentRequest {
+            incident,
+            item: IncidentItem::Cause.into(),
+            text: "a bag was left on a train".into(),
+        };
+        call!(
+            office,
+            IncidentServiceClient,
+            update_incident,
+            &reviewer,
+            update
+        )
+        .map(drop)
+    };
+    let is_updated = async |office: &Office| {
+        let get = GetIncidentRequest {
+            incident: incident(office).await,
+        };
+        let seen = call!(office, IncidentServiceClient, get_incident, &reviewer, get);
+        let timeline = seen.unwrap().incident.unwrap().timeline;
+        let mut items = timeline.iter().filter(|event| event.what == "item");
+        items
+            .next()
+            .is_some_and(|event| event.text == "a bag was left on a train")
+    };
+    office
+        .dies_at("a step of an incident", "0", incident, update, is_updated)
+        .await;
+
+    let attest = async |office: &Office, ()| {
+        let attest = AttestRequest {
+            measure: "irrecoverable-disposal".into(),
+            done_at: Some(prost_types::Timestamp {
+                seconds: i64::try_from(machine_now()).unwrap() - 60,
+                nanos: 0,
+            }),
+            reference: "D-1".into(),
+            note: "disks were shredded".into(),
+        };
+        call!(office, MeasureServiceClient, attest, &reviewer, attest).map(drop)
+    };
+    let is_attested =
+        async |office: &Office| office.count("SELECT count(*) FROM attestations").await == 1;
+    office
+        .dies_at("an attestation", "0", nothing, attest, is_attested)
+        .await;
     office.stop();
 }

@@ -4,7 +4,9 @@
 mod basis;
 mod detectors;
 mod grants;
+mod incident;
 mod log_retention;
+mod measure;
 mod promise;
 mod reviews;
 mod roles;
@@ -22,7 +24,9 @@ pub use basis::{
 };
 pub use detectors::DetectorRule;
 pub use grants::{GrantCondition, GrantKey, GrantedActions, Granting, Grants, GrantsBuilder};
+pub use incident::{ClockKind, IncidentClock, IncidentRules, Within};
 pub use log_retention::{LogClass, LogRetention, LoggedKind};
+pub use measure::{Measure, MeasureKind, Mechanism};
 pub use promise::{Promise, Promises};
 pub use reviews::{Every, ReviewSchedule};
 pub use roles::IncompatibleRoles;
@@ -540,6 +544,10 @@ pub struct RuleSet {
     pub safeguards: Vec<SafeguardRule>,
     /// How long the access log is kept.
     pub log_retention: LogRetention,
+    /// Safety-management measures.
+    pub measures: Vec<Measure>,
+    /// What an incident asks for.
+    pub incident: IncidentRules,
     /// Outcomes to be reported.
     pub outcomes: Vec<OutcomeRule>,
     /// When campaigns of review are opened.

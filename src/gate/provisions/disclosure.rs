@@ -156,7 +156,7 @@ impl Gate {
     }
 
     /// The log as a checkpoint commits to it that was signed after everything up to now.
-    async fn log_seen(&self) -> Result<LogSeen, GateError> {
+    pub(in crate::gate) async fn log_seen(&self) -> Result<LogSeen, GateError> {
         let length = self.log.len();
         let mut checkpoints = self.log.checkpoints();
         let signed = checkpoints.wait_for(|signed| signed.checkpoint.size >= length);

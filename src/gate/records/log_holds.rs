@@ -21,7 +21,7 @@ use crate::proto::{
 use crate::store::LogHold;
 
 /// How old the second step may be for what can't be undone.
-const FRESH: Duration = Duration::from_mins(5);
+pub(in crate::gate) const FRESH: Duration = Duration::from_mins(5);
 /// How many holds of the log may be in force: each is looked at for each segment that is to go.
 const HOLDS_MAX: usize = 1_000;
 /// 1900-01-01 and 2200-12-31, in seconds since the epoch: a date outside is a slip of the pen.

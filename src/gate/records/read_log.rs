@@ -207,6 +207,17 @@ impl Gate {
         scan: &mut Scan,
         by_index: bool,
     ) -> Result<Vec<ReadEntry>, GateError> {
+        self.turn_of(sieve, scan, by_index, TURN_FOUND).await
+    }
+
+    /// The same, bringing so many at most.
+    pub(in crate::gate) async fn turn_of(
+        self: &Arc<Self>,
+        sieve: &Sieve,
+        scan: &mut Scan,
+        by_index: bool,
+        at_most: usize,
+    ) -> Result<Vec<ReadEntry>, GateError> {
         let Some(from) = scan.next else {
             return Ok(Vec::new());
         };
@@ -237,7 +248,7 @@ impl Gate {
                 };
                 last = Some(kept.index);
                 found.extend(sift(&gate.log, &sieve, kept)?);
-                if found.len() >= TURN_FOUND {
+                if found.len() >= at_most {
                     break;
                 }
             }

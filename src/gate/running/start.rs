@@ -313,6 +313,7 @@ impl Gate {
             disposing: Mutex::default(),
             carrying_out: Mutex::default(),
             upkeep: Arc::default(),
+            incidents: crate::gate::incidents::Incidents::default(),
             host_proofs: HostProofs::default(),
             preparing: Arc::default(),
             keys: Arc::new(CurrentKeys::of(&keyring)),
@@ -564,6 +565,7 @@ impl Gate {
         // Not waited for: it reads the log.
         let gate = Arc::clone(self);
         tokio::spawn(async move { gate.open_due_reviews().await });
+        self.look_at_incidents().await;
         // Not waited for, and not begun twice: a disk may hang.
         if self.carrying_out.try_lock().is_ok() {
             let gate = Arc::clone(self);

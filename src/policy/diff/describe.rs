@@ -4,10 +4,11 @@
 use super::facts::{Facts, Fields, Section, blocks, flag, length};
 use crate::decision::rules::{
     Actions, BreakGlassRule, Category, CollectedRule, ConfidentialRule, ConsentRule, DetectorRule,
-    Exceptions, Id, IdSet, IncompatibleRoles, KeepRule, Kind, LeastConsent, Limit, LogClass,
-    LogRetention, Network, NeverTogether, NoRecord, OutcomeRule, Party, Promise, Purpose,
-    Recipient, ReferenceField, ReferenceRule, RetentionRule, ReviewSchedule, Reviews, Role, Route,
-    RuleSet, SafeguardRule, SecondStepRule, Service, SuspensionRule, System, Table, When,
+    Exceptions, Id, IdSet, IncidentClock, IncidentRules, IncompatibleRoles, KeepRule, Kind,
+    LeastConsent, Limit, LogClass, LogRetention, Measure, MeasureKind, Network, NeverTogether,
+    NoRecord, OutcomeRule, Party, Promise, Purpose, Recipient, ReferenceField, ReferenceRule,
+    RetentionRule, ReviewSchedule, Reviews, Role, Route, RuleSet, SafeguardRule, SecondStepRule,
+    Service, SuspensionRule, System, Table, When, Within,
 };
 use crate::domain::access::{Consent, LegalException};
 use crate::domain::person::form::{Edge, optional};
@@ -25,6 +26,8 @@ pub(super) fn facts(rules: &RuleSet) -> Facts {
     all.data();
     all.lawful();
     all.kept();
+    all.measures();
+    all.incidents();
     all.leaving();
     all.facts
 }
@@ -649,6 +652,95 @@ impl Telling<'_> {
             }
             self.promise(*line, &mut fields);
             self.tell(Section::LogRetention, id, fields);
+        }
+    }
+
+    fn measures(&mut self) {
+        let rules = self.rules;
+        for Measure {
+            id,
+            owner,
+            kind,
+            line,
+        } in &rules.measures
+        {
+            let mut fields = Fields::from([
+                ("owner", rules.roles.name(*owner).to_owned()),
+                ("kind", kind.name().to_owned()),
+            ]);
+            if let Some(by) = kind.mechanism() {
+                fields.insert("by", by.name().to_owned());
+            }
+            if let MeasureKind::Attested {
+                every,
+                asked_for,
+                asked_for_ja,
+            } = kind
+            {
+                fields.insert("every", every.to_string());
+                fields.insert("reference", asked_for.to_string());
+                fields.insert("reference_ja", asked_for_ja.to_string());
+            }
+            self.promise(*line, &mut fields);
+            self.tell(Section::Measure, id, fields);
+        }
+    }
+
+    fn incidents(&mut self) {
+        let rules = self.rules;
+        let IncidentRules {
+            closed_days,
+            property_damage,
+            clocks,
+            line,
+        } = &rules.incident;
+        let days: Vec<String> = closed_days.iter().map(ToString::to_string).collect();
+        let mut fields = Fields::from([
+            ("closed_days", days.join(", ")),
+            ("property_damage", self.categories(property_damage)),
+        ]);
+        self.promise(*line, &mut fields);
+        self.tell(Section::Incident, "", fields);
+        for clock in clocks {
+            let IncidentClock {
+                id,
+                kind,
+                addressee,
+                addressee_ja,
+                within,
+                within_malicious,
+                moves,
+                always,
+                kinds,
+                categories,
+                systems,
+                origin_countries,
+                line,
+            } = clock;
+            let told =
+                |within: &Option<Within>| within.map_or_else(String::new, |it| it.to_string());
+            let mut fields = Fields::from([
+                ("kind", kind.name().to_owned()),
+                ("addressee", addressee.to_string()),
+                ("addressee_ja", addressee_ja.to_string()),
+                ("within", told(within)),
+                ("within_malicious", told(within_malicious)),
+                ("moves", moves.to_string()),
+                ("always", always.to_string()),
+                (
+                    "systems",
+                    join(systems.iter().map(|system| rules.systems.name(*system))),
+                ),
+                ("origin_countries", boxed(origin_countries)),
+            ]);
+            if let Some(kinds) = kinds {
+                fields.insert("kinds", set(&rules.kinds, kinds));
+            }
+            if let Some(categories) = categories {
+                fields.insert("categories", self.categories(categories));
+            }
+            self.promise(*line, &mut fields);
+            self.tell(Section::IncidentClock, id, fields);
         }
     }
 

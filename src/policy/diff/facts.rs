@@ -72,6 +72,9 @@ sections! {
     Outcome "outcome" "outcome to be reported" "結果の報告";
     Review "review" "campaign of review" "定期的な確認";
     System "system" "system" "システム";
+    Measure "measure" "safety-management measure" "安全管理措置";
+    Incident "incident" "incidents" "漏えい等";
+    IncidentClock "incident_clock" "clock of an incident" "漏えい等の期限";
     LogRetention "log_retention" "period of the access log" "アクセスログの保存期間";
     Detector "detector" "what findings go by" "要確認事項の基準";
 }

@@ -6,7 +6,9 @@ pub(super) mod callers;
 mod conditions;
 mod data;
 mod detectors;
+mod incident;
 mod log_retention;
+mod measure;
 pub(super) mod recipients;
 mod references;
 mod reviews;
@@ -23,8 +25,8 @@ use super::kinds::{Kind as Fault, Sort, Words, words as both};
 use super::recover::readable;
 use super::words;
 use crate::decision::rules::{
-    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, LogRetention, PackWords, Promises,
-    RuleSet, SessionRule, StandingRule, Table, TableError,
+    Actions, ExceptionRule, Exceptions, Grants, Id, IdSet, IncidentRules, LogRetention, PackWords,
+    Promises, RuleSet, SessionRule, StandingRule, Table, TableError,
 };
 use crate::domain::access::{Action, LegalException};
 use crate::domain::ids::{Name, NameError};
@@ -122,6 +124,8 @@ fn read_document(document: &Document<'_>, faults: FileFaults<'_>) -> (RuleSet, V
     basis::confidential(&root, &mut rules);
     basis::safeguards(&root, &mut rules);
     log_retention::log_retention(&root, &mut rules);
+    incident::incident(&root, &mut rules);
+    measure::measures(&root, &mut rules);
     conditions::outcomes(&root, &mut rules);
     detectors::detectors(&root, &mut rules);
     reviews::reviews(&root, &mut rules);
@@ -179,6 +183,8 @@ fn blank() -> RuleSet {
         confidential: Vec::new(),
         safeguards: Vec::new(),
         log_retention: LogRetention::default(),
+        measures: Vec::new(),
+        incident: IncidentRules::default(),
         outcomes: Vec::new(),
         review_schedules: Vec::new(),
         detectors: Vec::new(),

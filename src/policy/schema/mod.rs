@@ -9,7 +9,10 @@ mod sections;
 use serde_json::{Map, Value, json};
 
 use super::{accepted, pack_toml, words};
-use crate::decision::rules::{Coverage, Every, LeastConsent, LoggedKind, NoRecord, ReferenceField};
+use crate::decision::rules::{
+    ClockKind, Coverage, Every, LeastConsent, LoggedKind, MeasureKind, Mechanism, NoRecord,
+    ReferenceField,
+};
 use crate::domain::access::{Action, Consent, LegalException};
 use crate::domain::calendar::Period;
 use crate::domain::detector::Detector;
@@ -143,6 +146,11 @@ fn of_form(form: Form) -> Value {
         Form::Warning => one_of(accepted::ACCEPTABLE.into_iter()),
         Form::Entries => some_of(LoggedKind::ALL.into_iter().map(LoggedKind::name)),
         Form::Detector => one_of(Detector::ALL.into_iter().map(Detector::word)),
+        Form::Days => list(&json!({ "type": "string", "format": "date" })),
+        Form::Within => json!({ "type": "string", "pattern": "^[1-9][0-9]*[dh]$" }),
+        Form::MeasureKind => one_of(MeasureKind::NAMES.into_iter()),
+        Form::Mechanism => one_of(Mechanism::ALL.into_iter().map(Mechanism::name)),
+        Form::ClockKind => one_of(ClockKind::ALL.into_iter().map(ClockKind::name)),
     }
 }
 
