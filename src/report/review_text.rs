@@ -446,8 +446,8 @@ impl Writer<'_> {
             &rows,
         );
         page.note(self.of(
-            "Drawn are the days whose SHA-256 comes first within their stratum, of five lines without a last line feed: the root hash, person or workload, the stratum, the id, the day. The root hash is of the whole log at the opening, so that nobody could choose what is drawn, and anybody who has the log draws the same: sekisho review redraw.",
-            "各層で、次の五行(末尾の改行なし)の SHA-256 が小さい順に抽出します: ルートハッシュ、person または workload、層、ID、日付。ルートハッシュは開始時のログ全体から定まるため、抽出を選ぶことはできず、ログがあれば誰でも同じ抽出を再現できます(sekisho review redraw)。",
+            "Drawn are the days whose SHA-256 comes first within their stratum, of five lines without a last line feed: the root hash, person or workload, the stratum, the id, the day. The root hash is of the whole log at the opening, so that anybody who has the log draws the same (sekisho review redraw). Whoever opens a campaign of the same days again gets another draw: the log and sekisho review list tell of each.",
+            "各層で、次の五行(末尾の改行なし)の SHA-256 が小さい順に抽出します: ルートハッシュ、person または workload、層、ID、日付。ルートハッシュは開始時のログ全体から定まり、ログがあれば誰でも同じ抽出を再現できます(sekisho review redraw)。同じ期間の点検を再度開始すると別の抽出になりますが、いずれもログと sekisho review list に残ります。",
         ));
     }
 
@@ -456,6 +456,13 @@ impl Writer<'_> {
         let (confidence, rate) = (opened.confidence_percent, opened.rate_percent);
         let least = needed(confidence, rate);
         let Total { population, drawn } = total;
+        let open = self.report.content.items.iter().filter(|item| {
+            let case = item.item.case.as_ref();
+            let of_workload = case.is_some_and(|case| !case.workload.is_empty());
+            let looked_at = matches!(item.state, ItemState::Justified | ItemState::Misuse);
+            item.item.sampled && of_workload == workloads && !looked_at
+        });
+        let open = open.count();
         let (days, days_ja) = if workloads {
             (
                 "days of services that act for nobody",
@@ -467,11 +474,17 @@ impl Writer<'_> {
         match (population, self.language) {
             (0, Language::English) => format!("There were no {days} to draw from."),
             (0, Language::Japanese) => format!("{days_ja}は対象にありませんでした。"),
-            (_, Language::English) if drawn == population => format!(
-                "All {population} {days} were looked at; the population is no larger than the {least} that a sample would need, so nothing is left to chance."
+            (_, Language::English) if open > 0 => format!(
+                "{drawn} of {population} {days} were drawn, and {open} of them were looked at by nobody else: nothing is proved of the rest."
             ),
+            (_, Language::Japanese) if open > 0 => format!(
+                "{days_ja} {population} 日のうち {drawn} 日を抽出しましたが、{open} 日は本人以外の者が確認していません。残りについて示せることはありません。"
+            ),
+            (_, Language::English) if drawn == population => {
+                format!("All {population} {days} were looked at, so nothing is left to chance.")
+            }
             (_, Language::Japanese) if drawn == population => format!(
-                "{days_ja} {population} 日のすべてを確認しました。母集団が必要な抽出数 {least} を超えないため、抽出による不確実さはありません。"
+                "{days_ja} {population} 日のすべてを確認しました。抽出による不確実さはありません。"
             ),
             (_, Language::English) => format!(
                 "{drawn} of {population} {days} were drawn (at least {least} are needed). A misuse rate of {rate} % or more would have been found with {confidence} % probability; rarer misuse may not."

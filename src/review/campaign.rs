@@ -320,8 +320,11 @@ pub fn may_answer(item: &Seen<'_>, by: &str, question: u64) -> Result<(), Unfit>
 ///
 /// # Errors
 /// Why not.
-pub const fn may_assign(item: &Seen<'_>) -> Result<(), Unfit> {
-    if item.signed {
+pub fn may_assign(by: Option<&Name>, item: &Seen<'_>) -> Result<(), Unfit> {
+    if by.is_some_and(|by| **by == *item.person) {
+        // Nobody chooses who looks at their own.
+        Err(Unfit::Own)
+    } else if item.signed {
         Err(Unfit::Signed)
     } else if item.state.is_judged() {
         Err(Unfit::Judged)
@@ -386,6 +389,17 @@ mod tests {
             plain: false,
             question: None,
         }
+    }
+
+    #[test]
+    fn nobody_chooses_who_looks_at_their_own() {
+        let reviewer = name("manager-1");
+        let item = seen(&reviewer);
+        assert_eq!(may_assign(Some(&name("security-1")), &item), Ok(()));
+        assert_eq!(may_assign(None, &item), Ok(()));
+        assert_eq!(may_assign(Some(&name("p-1")), &item), Err(Unfit::Own));
+        let of_a_service = Seen { person: "", ..item };
+        assert_eq!(may_assign(Some(&reviewer), &of_a_service), Ok(()));
     }
 
     #[test]

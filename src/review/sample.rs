@@ -1,4 +1,4 @@
-//! A random sample that anybody can draw again: the seed is the root hash of the log, which nobody could choose.
+//! A random sample that anybody can draw again: the seed is the root hash of the log, which nobody could choose when the accesses were made.
 //!
 //! **Population.** Every day on which a person asked for at least one access, allowed or denied, of the days and departments of the
 //! campaign, by the pack's clock. Its stratum is the department that the person's first entry of that day has. Days of services that

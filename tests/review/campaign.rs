@@ -342,7 +342,7 @@ fn a_report_is_of_what_was_signed_and_says_what_it_proves_and_what_not() {
         "All 3 days of people were looked at",
         "Systems that hold personal data",
         "an incident follows",
-        "Break glass was used 1 times",
+        "Break glass was used once",
         "The last day was not over",
     ] {
         assert!(english.contains(words), "{words}: {english}");

@@ -138,6 +138,7 @@ impl Doing {
                     "must be from when it became known to now".into(),
                 );
             }
+            Self::Notify { people: 0, .. } => wrong("people", "must be at least 1".to_owned()),
             Self::Notify { .. } => {}
             Self::File {
                 clock,

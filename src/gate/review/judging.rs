@@ -185,9 +185,12 @@ impl Gate {
                 escalated: false,
             })),
         });
+        let lead = by.admitted.person.id.clone();
         let fits = (
             MayLook(review, item, reviewer),
-            Fits::of(review, vec![item], |_, _, seen| may_assign(seen)),
+            Fits::of(review, vec![item], move |_, _, seen| {
+                may_assign(Some(&lead), seen)
+            }),
         );
         match self.change(entry, fits, |_| ()).await {
             Ok(receipt) => Ok(receipt.index()),

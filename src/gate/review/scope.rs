@@ -149,7 +149,9 @@ fn take(
     let departments = std::iter::once(&*entry.department)
         .chain(entry.further_departments.iter().map(String::as_str));
     let first = entry.repeat_of.is_empty() && entry.kind == i32::from(EntryKind::Decision);
-    let Some(day) = day_of(at, scope.utc_offset).filter(|_| first) else {
+    // The walk goes by blocks of entries: those of the days around may come too.
+    let meant = |day: &Date| first && (scope.days.0..=scope.days.1).contains(day);
+    let Some(day) = day_of(at, scope.utc_offset).filter(meant) else {
         return;
     };
     let actor = if let Ok(person) = Name::parse(&entry.person) {
@@ -195,5 +197,45 @@ fn case(
             entries,
             entries_in_all: all,
         }],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_entries_of_its_days_count_whatever_the_walk_brings() {
+        let day = |day| Date::from_calendar_date(2026, time::Month::October, day).unwrap();
+        let utc_offset = UtcOffset::from_hms(9, 0, 0).unwrap();
+        let scope = Scope {
+            days: (day(10), day(11)),
+            departments: Vec::new(),
+            log_size: 100,
+            utc_offset,
+            whole: false,
+        };
+        let begins = Timestamp::beginning_of(day(10), utc_offset);
+        let ends = Timestamp::end_of(day(11), utc_offset);
+        let (mut seen, mut break_glass) = (Seen::default(), BreakGlass::new());
+        for at in [
+            begins.minus(MICROSECOND),
+            begins,
+            ends,
+            ends.plus(MICROSECOND),
+        ] {
+            let entry = StoredEntry {
+                time_us: at.micros(),
+                kind: EntryKind::Decision.into(),
+                person: "adviser-1".to_owned(),
+                decision: Decision::Allow.into(),
+                break_glass: true,
+                ..StoredEntry::default()
+            };
+            take(&mut seen, &mut break_glass, &scope, LogIndex(1), &entry);
+        }
+        assert_eq!(seen.decisions, 2);
+        let days: Vec<Date> = break_glass.into_keys().map(|(_, day)| day).collect();
+        assert_eq!(days, [day(10), day(11)]);
     }
 }

@@ -186,7 +186,7 @@ impl Gate {
             if kept.reviewer != was || kept.escalated {
                 return Err(crate::review::campaign::Unfit::Anothers);
             }
-            may_assign(seen)
+            may_assign(None, seen)
         });
         match self.change(entry, fits, |_| ()).await {
             // It was judged or given to somebody meanwhile.
