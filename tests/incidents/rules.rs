@@ -209,7 +209,8 @@ fn what_can_t_be_taken_is_named_and_leaves_an_entry() {
         let reviewer = house.log_in("security-1");
         let id = open(&house, &reviewer, &summary("x"));
         let long = "x".repeat(8_193);
-        let cases: [(&str, Value, &[&str]); 26] = [
+        let known = get(&house, &reviewer, &id)["awareAt"].clone();
+        let cases: [(&str, Value, &[&str]); 27] = [
             ("OpenIncident", json!({}), &["summary"]),
             ("OpenIncident", json!({ "summary": " " }), &["summary"]),
             ("OpenIncident", json!({ "summary": long }), &["summary"]),
@@ -304,6 +305,11 @@ fn what_can_t_be_taken_is_named_and_leaves_an_entry() {
                 "RecordNotification",
                 json!({ "incident": id, "how": "x" }),
                 &["notified_at"],
+            ),
+            (
+                "RecordNotification",
+                json!({ "incident": id, "how": "x", "notified_at": known }),
+                &["people"],
             ),
             ("DraftReport", json!({ "incident": id }), &["stage"]),
             (
