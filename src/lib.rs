@@ -67,6 +67,8 @@
 //!    the one it is for; by one alone only on the host, after a day, marked until another reviewed it. Nobody gives themselves
 //!    a role, and the last account that administers stays. Two make somebody watch over others (administer, audit, review
 //!    everything), and give out what such a one proves themselves with: so that nobody is both of the two by a second account.
+//!    Nobody judges their own accesses in a review, or chooses who does; where nobody else could, it is closed as not reviewed, and
+//!    the report says so.
 //! 10. **A pack loads whole or not at all.**
 
 pub mod api;

@@ -1,4 +1,4 @@
-//! casbin, the judge of what the rules mean. Decisions are made by [`Grants`], which costs the same with any number of rules;
+//! casbin, the judge of what the rules mean. Decisions are made by [`Grants`], which takes as many steps with any number of rules;
 //! casbin walks them all. At load casbin reads the same files by itself, and on a sample of requests both must agree, else the
 //! pack is refused: a mistake in one of the two then stops a pack instead of opening a door.
 //!
