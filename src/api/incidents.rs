@@ -12,7 +12,7 @@ use super::{errors, peer, taken, to_its_end};
 use crate::domain::access::{Action, SubjectRef};
 use crate::domain::ids::LogIndex;
 use crate::domain::network::{parse_address, parse_block};
-use crate::gate::{Affected, Doing, EntryFilter, Gate, OpenWish, Scoping, StepWish};
+use crate::gate::{ANY_OF_MAX, Affected, Doing, EntryFilter, Gate, OpenWish, Scoping, StepWish};
 use crate::proto::incident_service_server::IncidentService;
 use crate::proto::list_affected_response::What as Listed;
 use crate::proto::scope_incident_response::What as Scoped;
@@ -30,8 +30,6 @@ use crate::review::incident::triggers::{Trigger, Verdict};
 
 /// How many people an incident may be said to be about.
 const ABOUT_MAX: usize = 100;
-/// How many alternatives a scope may have before they are looked at one by one.
-const ANY_OF_MAX: usize = 8;
 
 /// Incidents.
 #[derive(Debug, Clone)]

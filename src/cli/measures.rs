@@ -12,7 +12,6 @@ use super::table::{Cell, Column, Tone, drawn};
 use super::words::{Language, Word};
 use crate::proto::measure_service_client::MeasureServiceClient;
 use crate::proto::{AttestRequest, GetMeasuresRequest, Measure};
-use crate::report;
 use crate::report::measures::{csv, evidence, html, json, label};
 
 /// Safety-management measures (安全管理措置).
@@ -99,20 +98,13 @@ async fn show(args: ShowArgs) -> Result<(), CliError> {
             format!("{}\n", Word::NoMeasures.text(language))
         }
         FormArg::Table => format!("{}\n", table(&register.measures, language).join("\n")),
-        FormArg::Html => html(&register, spoken(language)),
-        FormArg::Csv => csv(&register, spoken(language)),
+        FormArg::Html => html(&register, language.of_reports()),
+        FormArg::Csv => csv(&register, language.of_reports()),
         FormArg::Json => format!("{:#}\n", json(&register)),
     };
     let mut out = Destination::open(args.output.as_deref())?;
     out.write(&text, language)?;
     out.finish(language)
-}
-
-const fn spoken(language: Language) -> report::Language {
-    match language {
-        Language::English => report::Language::English,
-        Language::Japanese => report::Language::Japanese,
-    }
 }
 
 fn table(measures: &[Measure], language: Language) -> Vec<String> {
@@ -141,11 +133,11 @@ fn table(measures: &[Measure], language: Language) -> Vec<String> {
             };
             vec![
                 plain(&measure.id),
-                plain(label(&measure.kind, spoken(language))),
+                plain(label(&measure.kind, language.of_reports())),
                 plain(&measure.owner),
                 next,
                 plain(promise),
-                plain(&evidence(measure, spoken(language)).join(" ")),
+                plain(&evidence(measure, language.of_reports()).join(" ")),
             ]
         })
         .collect();

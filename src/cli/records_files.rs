@@ -113,7 +113,7 @@ pub(super) async fn export(args: ExportArgs) -> Result<(), CliError> {
     while let Some(message) = reading.target.answer(found.message()).await? {
         let text = match (message.part, &mut written) {
             (Some(ExportPart::Head(head)), None) => {
-                let (begun, text) = Written::begin(args.format, spoken(language), &head);
+                let (begun, text) = Written::begin(args.format, language.of_reports(), &head);
                 written = Some(begun);
                 text
             }
@@ -174,13 +174,6 @@ impl Written {
     }
 }
 
-const fn spoken(language: Language) -> report::Language {
-    match language {
-        Language::English => report::Language::English,
-        Language::Japanese => report::Language::Japanese,
-    }
-}
-
 /// The stream ended without its end: what came is not the whole.
 fn not_whole(language: Language) -> CliError {
     CliError::new(Fault::Unavailable, Word::CutShort, language, &[])
@@ -225,7 +218,7 @@ pub(super) async fn disclose(args: DiscloseArgs) -> Result<(), CliError> {
     while let Some(message) = reading.target.answer(parts.message()).await? {
         let text = match (message.part, &mut written) {
             (Some(Part::Head(head)), None) => {
-                let (report, text) = Report::begin(form, spoken(language), &head);
+                let (report, text) = Report::begin(form, language.of_reports(), &head);
                 written = Some(report);
                 text
             }

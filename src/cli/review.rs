@@ -310,7 +310,9 @@ async fn list(args: ListArgs) -> Result<(), CliError> {
     };
     let mut reviews = Vec::new();
     loop {
-        let answer = asking.service.list_reviews(asking_for(&asking, &request)?);
+        let answer = asking
+            .service
+            .list_reviews(asking.request(request.clone())?);
         let page = asking.target.answer(answer).await?.into_inner();
         reviews.extend(page.reviews);
         request.page_token = page.next_page_token;
@@ -329,13 +331,6 @@ async fn list(args: ListArgs) -> Result<(), CliError> {
         output::reviews(&reviews, language)
     };
     print(&lines, language)
-}
-
-fn asking_for<T: Clone>(
-    asking: &Asking<Client>,
-    message: &T,
-) -> Result<tonic::Request<T>, CliError> {
-    asking.request(message.clone())
 }
 
 async fn open(args: OpenArgs) -> Result<(), CliError> {
@@ -399,7 +394,7 @@ async fn items(args: ItemsArgs) -> Result<(), CliError> {
     };
     let mut items = Vec::new();
     loop {
-        let answer = asking.service.list_items(asking_for(&asking, &request)?);
+        let answer = asking.service.list_items(asking.request(request.clone())?);
         let page = asking.target.answer(answer).await?.into_inner();
         items.extend(page.items);
         request.page_token = page.next_page_token;

@@ -4,6 +4,7 @@
 use std::ffi::OsString;
 
 use crate::domain::text::fill;
+use crate::report;
 
 /// The language of heads, labels, prompts and errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -33,6 +34,14 @@ impl Language {
                 _ => Self::English,
             }
         })
+    }
+
+    /// That of a report.
+    pub(super) const fn of_reports(self) -> report::Language {
+        match self {
+            Self::English => report::Language::English,
+            Self::Japanese => report::Language::Japanese,
+        }
     }
 }
 

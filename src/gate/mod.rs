@@ -56,7 +56,9 @@ pub use explain::{
     Access, Actor, Allowed, ExplainWish, ExplainedStage, Explanation, OwnAccess, RegisterSeen,
     WhoWish,
 };
-pub use incidents::{Affected, Doing, IncidentSeen, OpenWish, OverdueClocks, Scoping, StepWish};
+pub use incidents::{
+    ANY_OF_MAX, Affected, Doing, IncidentSeen, OpenWish, OverdueClocks, Scoping, StepWish,
+};
 pub use ledger::{Ledger, Lost, Opened, Unsealer};
 pub use measures::{AttestWish, MeasureSeen, MeasuresSeen, OverdueAttestation};
 pub use outcome::OutcomeReport;

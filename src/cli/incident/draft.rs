@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{asking, spoken};
+use super::asking;
 use crate::cli::client::Connection;
 use crate::cli::error::CliError;
 use crate::cli::login::say;
@@ -68,8 +68,8 @@ pub(super) async fn draft(args: DraftArgs) -> Result<(), CliError> {
     let answer = asking.target.answer(answer).await?;
     let draft = answer.into_inner();
     let text = match args.format {
-        FormArg::Html => html(&draft, spoken(language)),
-        FormArg::Csv => csv(&draft, spoken(language)),
+        FormArg::Html => html(&draft, language.of_reports()),
+        FormArg::Csv => csv(&draft, language.of_reports()),
         FormArg::Json => format!("{:#}\n", json(&draft)),
     };
     let mut out = Destination::open(args.output.as_deref())?;

@@ -9,10 +9,9 @@ mod shown;
 use super::client::{Asking, Connection};
 use super::error::CliError;
 use super::output::print;
-use super::words::{Language, Word};
+use super::words::Word;
 use crate::proto::incident_service_client::IncidentServiceClient;
 use crate::proto::{GetIncidentRequest, Incident, ListIncidentsRequest};
-use crate::report;
 use crate::report::incident::incident_json;
 
 use doing::{CloseArgs, FiledArgs, NoteArgs, NotifiedArgs, OpenArgs, TriggersArgs, UpdateArgs};
@@ -94,13 +93,6 @@ pub(super) async fn run(command: IncidentCommand) -> Result<(), CliError> {
         IncidentCommand::Notified(args) => doing::notified(args).await,
         IncidentCommand::Draft(args) => draft::draft(args).await,
         IncidentCommand::Close(args) => doing::close(args).await,
-    }
-}
-
-const fn spoken(language: Language) -> report::Language {
-    match language {
-        Language::English => report::Language::English,
-        Language::Japanese => report::Language::Japanese,
     }
 }
 

@@ -1,6 +1,5 @@
 //! Incidents on a terminal.
 
-use super::spoken;
 use crate::cli::error::CliError;
 use crate::cli::output::Destination;
 use crate::cli::sessions::time;
@@ -76,9 +75,13 @@ pub(super) fn list(incidents: &[Incident], language: Language) -> Vec<String> {
                 (None, None) => (plain(""), plain("")),
                 (None, Some(clock)) => {
                     let tone = tone(clock);
-                    let what = format!("{} {}", clock.clock, state(clock.state, spoken(language)));
+                    let what = format!(
+                        "{} {}",
+                        clock.clock,
+                        state(clock.state, language.of_reports())
+                    );
                     let day = match &*clock.due_on {
-                        "" => due(clock, spoken(language)),
+                        "" => due(clock, language.of_reports()),
                         day => day.to_owned(),
                     };
                     (Cell::new(&day, tone), Cell::new(&what, tone))
@@ -105,7 +108,7 @@ fn verdict_cell(number: i32, language: Language) -> Cell {
         TriggerVerdict::DoesNotApply => Tone::Good,
         _ => Tone::Warning,
     };
-    Cell::new(verdict(number, spoken(language)), tone)
+    Cell::new(verdict(number, language.of_reports()), tone)
 }
 
 fn named(word: Word, value: &str, language: Language) -> Option<String> {
@@ -253,7 +256,7 @@ pub(super) fn triggers(incident: &Incident, language: Language) -> Vec<String> {
                 Language::Japanese => &one.of_log_why_ja,
             };
             vec![
-                plain(trigger(one.trigger, spoken(language))),
+                plain(trigger(one.trigger, language.of_reports())),
                 verdict_cell(one.verdict, language),
                 plain(why),
                 plain(&one.judged_by),
@@ -288,9 +291,9 @@ fn clocks(incident: &Incident, language: Language) -> Vec<String> {
             vec![
                 plain(&clock.clock),
                 plain(addressee),
-                plain(kind(&clock.kind, spoken(language))),
-                plain(&due(clock, spoken(language))),
-                Cell::new(state(clock.state, spoken(language)), tone(clock)),
+                plain(kind(&clock.kind, language.of_reports())),
+                plain(&due(clock, language.of_reports())),
+                Cell::new(state(clock.state, language.of_reports()), tone(clock)),
                 plain(recorded.trim_end()),
             ]
         })
@@ -316,8 +319,8 @@ fn timeline(incident: &Incident, language: Language) -> Vec<String> {
         .map(|one| {
             vec![
                 plain(&minute(one.at.as_ref())),
-                plain(event(&one.what, spoken(language))),
-                plain(&about(one, spoken(language))),
+                plain(event(&one.what, language.of_reports())),
+                plain(&about(one, language.of_reports())),
                 plain(&one.by),
                 plain(&one.text.replace('\n', " ")),
                 plain(&one.log_index.to_string()),

@@ -8,14 +8,14 @@ use crate::cli::client::Asking;
 use crate::cli::client::Connection;
 use crate::cli::error::CliError;
 use crate::cli::login::say;
-use crate::cli::words::{Language, Word};
+use crate::cli::words::Word;
 use crate::domain::access::Action;
 use crate::domain::time::{Clock as _, SystemClock, Timestamp};
 use crate::files::NewFile;
 use crate::proto::explain_service_client::ExplainServiceClient;
 use crate::proto::register_part::Part;
 use crate::proto::{self, GetRegisterRequest};
-use crate::report::{self, AccessRow, RecipientRow, Register, RoleRow};
+use crate::report::{AccessRow, RecipientRow, Register, RoleRow};
 
 /// How it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -55,10 +55,7 @@ pub(super) async fn register(args: RegisterArgs) -> Result<(), CliError> {
         None => asked(&args.connection).await?,
     };
     let text = match args.format {
-        Format::Html => register.html(match language {
-            Language::English => report::Language::English,
-            Language::Japanese => report::Language::Japanese,
-        }),
+        Format::Html => register.html(language.of_reports()),
         Format::Csv => register.csv(),
         Format::Json => format!("{:#}\n", register.json()),
     };

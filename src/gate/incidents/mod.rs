@@ -22,7 +22,7 @@ use tokio::sync::Semaphore;
 
 pub use overdue::OverdueClocks;
 pub use reading::IncidentSeen;
-pub use scope::{Affected, Scoping};
+pub use scope::{ANY_OF_MAX, Affected, Scoping};
 pub(super) use steps::text_violation;
 pub use steps::{Doing, OpenWish, StepWish};
 

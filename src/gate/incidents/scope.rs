@@ -25,7 +25,7 @@ use crate::proto::{
 use crate::review::incident::tally::Tally;
 
 /// How many alternatives a scope has at most.
-const ANY_OF_MAX: usize = 8;
+pub const ANY_OF_MAX: usize = 8;
 /// How many accesses one turn brings.
 const TURN: usize = 512;
 /// How far a reader may be behind.

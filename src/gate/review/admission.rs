@@ -1,10 +1,13 @@
 //! Who may look at campaigns, judge items, and lead.
 
+use std::sync::Arc;
+
 use crate::decision::rules::{Reviews, RuleSet};
 use crate::domain::ids::LogIndex;
 use crate::domain::person::Person;
 use crate::domain::time::Timestamp;
 use crate::gate::admission::reviews;
+use crate::gate::changes::StillWanted;
 use crate::gate::peer::Peer;
 use crate::gate::records::log_holds::Administrator;
 use crate::gate::{Credentials, Gate, GateError, entry};
@@ -122,6 +125,21 @@ impl Gate {
             .collect();
         candidates.sort_by(|one, other| one.id.cmp(&other.id));
         candidates
+    }
+
+    /// Takes a step of a campaign, and tells where its entry is; or refuses it.
+    pub(super) async fn take_step(
+        self: &Arc<Self>,
+        peer: &Peer,
+        by: &Administrator<'_>,
+        step: (&'static str, LogIndex, &[u32]),
+        (entry, fits): (StoredEntry, impl StillWanted),
+        now: Timestamp,
+    ) -> Result<LogIndex, GateError> {
+        match self.change(entry, fits, |_| ()).await {
+            Ok(receipt) => Ok(receipt.index()),
+            Err(error) => Err(self.refuse_step(peer, by, step, error, now).await),
+        }
     }
 
     /// Refuses what somebody wanted of a campaign, with an entry; what is ours to mend, and no refusal, is handed on.

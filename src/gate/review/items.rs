@@ -280,10 +280,7 @@ impl Gate {
             })),
         });
         let fits = Fits::of(review, vec![item], move |_, _, seen| may_ask(seen, &asker));
-        match self.change(entry, fits, |_| ()).await {
-            Ok(receipt) => Ok(receipt.index()),
-            Err(error) => Err(self.refuse_step(peer, &by, step, error, now).await),
-        }
+        self.take_step(peer, &by, step, (entry, fits), now).await
     }
 
     /// Answers what one is asked.
@@ -323,10 +320,7 @@ impl Gate {
         let fits = Fits::of(review, vec![item], move |_, _, seen| {
             may_answer(seen, &person, question.0)
         });
-        match self.change(entry, fits, |_| ()).await {
-            Ok(receipt) => Ok(receipt.index()),
-            Err(error) => Err(self.refuse_step(peer, &by, step, error, now).await),
-        }
+        self.take_step(peer, &by, step, (entry, fits), now).await
     }
 
     /// What one is asked oneself.

@@ -148,10 +148,7 @@ impl Gate {
                 .any(|candidate| may_look(candidate, person, department));
             may_judge(seen, &judge, state, several, !could)
         });
-        match self.change(entry, fits, |_| ()).await {
-            Ok(receipt) => Ok(receipt.index()),
-            Err(error) => Err(self.refuse_step(peer, &by, step, error, now).await),
-        }
+        self.take_step(peer, &by, step, (entry, fits), now).await
     }
 
     /// Gives an item to somebody else.
@@ -192,10 +189,7 @@ impl Gate {
                 may_assign(Some(&lead), seen)
             }),
         );
-        match self.change(entry, fits, |_| ()).await {
-            Ok(receipt) => Ok(receipt.index()),
-            Err(error) => Err(self.refuse_step(peer, &by, step, error, now).await),
-        }
+        self.take_step(peer, &by, step, (entry, fits), now).await
     }
 }
 

@@ -57,10 +57,8 @@ impl Gate {
                 digest: digest.to_vec(),
             })),
         });
-        match self.change(entry, AllJudged(id), |_| ()).await {
-            Ok(receipt) => Ok((receipt.index(), digest)),
-            Err(error) => Err(self.refuse_step(peer, &by, step, error, now).await),
-        }
+        let signed = self.take_step(peer, &by, step, (entry, AllJudged(id)), now);
+        Ok((signed.await?, digest))
     }
 
     /// The report of a campaign.

@@ -4,9 +4,8 @@ use std::collections::HashSet;
 
 use super::conditions::own_id;
 use super::data::covered;
-use super::{COUNTRY, chosen, listed, name_error};
+use super::{COUNTRY, chosen, listed, name};
 use crate::decision::rules::{ClockKind, IncidentClock, IncidentRules, RuleSet, Within};
-use crate::domain::ids::Name;
 use crate::policy::entry::Entry;
 use crate::policy::faults::shown;
 use crate::policy::kinds::{Kind as Fault, Sort, Words, words as both};
@@ -128,17 +127,4 @@ fn within(entry: &Entry<'_>, key: &'static str) -> Option<Within> {
         entry.fault(text, Fault::Expected, &[&key, &WITHIN, &found]);
     }
     within
-}
-
-fn name(entry: &Entry<'_>, key: &'static str) -> Box<str> {
-    let Some(text) = entry.text(key) else {
-        return "".into();
-    };
-    if let Err(error) = Name::parse(text.value) {
-        entry.fault(text, Fault::BadName, &[&key, &name_error(error)]);
-    } else if text.value.chars().any(char::is_control) {
-        let why = both("has a control character", "に制御文字があります");
-        entry.fault(text, Fault::BadName, &[&key, &why]);
-    }
-    text.value.into()
 }

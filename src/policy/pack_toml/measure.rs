@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use super::conditions::own_id;
-use super::{find, name_error};
+use super::{find, name};
 use crate::decision::rules::{Measure, MeasureKind, Mechanism, RuleSet};
 use crate::domain::calendar::Period;
-use crate::domain::ids::Name;
 use crate::policy::entry::Entry;
 use crate::policy::faults::shown;
 use crate::policy::kinds::{Both, Kind as Fault, Sort, words as both};
@@ -139,17 +138,4 @@ fn period(entry: &Entry<'_>) -> Option<Period> {
         entry.fault(text, Fault::Expected, &[&"every", &expected, &found]);
     }
     period
-}
-
-fn name(entry: &Entry<'_>, key: &'static str) -> Box<str> {
-    let Some(text) = entry.text(key) else {
-        return "".into();
-    };
-    if let Err(error) = Name::parse(text.value) {
-        entry.fault(text, Fault::BadName, &[&key, &name_error(error)]);
-    } else if text.value.chars().any(char::is_control) {
-        let why = both("has a control character", "に制御文字があります");
-        entry.fault(text, Fault::BadName, &[&key, &why]);
-    }
-    text.value.into()
 }

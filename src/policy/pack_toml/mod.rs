@@ -281,6 +281,20 @@ fn general(root: &Entry<'_>, rules: &mut RuleSet) {
     }
 }
 
+/// What people are told by that key, on one line; empty where it is missing, which is told elsewhere.
+fn name(entry: &Entry<'_>, key: &'static str) -> Box<str> {
+    let Some(text) = entry.text(key) else {
+        return "".into();
+    };
+    if let Err(error) = Name::parse(text.value) {
+        entry.fault(text, Fault::BadName, &[&key, &name_error(error)]);
+    } else if text.value.chars().any(char::is_control) {
+        let why = both("has a control character", "に制御文字があります");
+        entry.fault(text, Fault::BadName, &[&key, &why]);
+    }
+    text.value.into()
+}
+
 /// What is wrong with a name.
 fn name_error(error: NameError) -> Words {
     match error {

@@ -1,11 +1,10 @@
 //! The systems that hold personal data: `[[system]]`.
 
-use super::{COUNTRY, Declared, find, name_error};
+use super::{COUNTRY, Declared, find, name};
 use crate::decision::rules::{Coverage, RuleSet, System};
-use crate::domain::ids::Name;
 use crate::policy::entry::{At, Entry};
 use crate::policy::faults::shown;
-use crate::policy::kinds::{Kind as Fault, Sort, words as both};
+use crate::policy::kinds::{Kind as Fault, Sort};
 use crate::policy::words;
 
 pub(super) fn systems(declared: &Declared<'_, System>, rules: &mut RuleSet) {
@@ -37,19 +36,6 @@ pub(super) fn systems(declared: &Declared<'_, System>, rules: &mut RuleSet) {
         }
         entry.finish();
     }
-}
-
-fn name(entry: &Entry<'_>, key: &'static str) -> Box<str> {
-    let Some(text) = entry.text(key) else {
-        return "".into();
-    };
-    if let Err(error) = Name::parse(text.value) {
-        entry.fault(text, Fault::BadName, &[&key, &name_error(error)]);
-    } else if text.value.chars().any(char::is_control) {
-        let why = both("has a control character", "に制御文字があります");
-        entry.fault(text, Fault::BadName, &[&key, &why]);
-    }
-    text.value.into()
 }
 
 fn country(entry: &Entry<'_>) -> Box<str> {
